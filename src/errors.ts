@@ -1,0 +1,36 @@
+// Every error that a user can cause or meet. One class per kind, a stable `code`, and a message that says
+// what was wrong, where, and what to do. `exitCode` is what the command line exits with.
+
+/** Base of all errors that Flicker raises on purpose; anything else that surfaces is a bug. */
+export class FlickerError extends Error {
+  /** Stable identifier such as `CORPUS_EMPTY`; programs match on this, never on the message. */
+  readonly code: string
+  /** 2 for bad input, 1 for a failure while working. */
+  readonly exitCode: number
+
+  constructor(code: string, message: string, options: { exitCode?: number; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = new.target.name
+    this.code = code
+    this.exitCode = options.exitCode ?? 2
+  }
+}
+
+/** Two shapes that do not fit: names the operation and both shapes. */
+export class ShapeError extends FlickerError {}
+/** An activation that does not exist or has a parameter out of range. */
+export class ActivationError extends FlickerError {}
+/** A corpus that is missing, empty, binary or too short. */
+export class CorpusError extends FlickerError {}
+/** A tokenizer file that cannot be read or does not fit the model. */
+export class TokenizerError extends FlickerError {}
+/** A checkpoint or weight file that is missing something, truncated or wrongly shaped. */
+export class CheckpointError extends FlickerError {}
+/** A recipe with an unknown key, a wrong type or a value out of range. */
+export class RecipeError extends FlickerError {}
+/** An option of a command or an API call that is out of range or contradicts another. */
+export class OptionError extends FlickerError {}
+/** Training that cannot go on (a loss that is not a number). */
+export class TrainingError extends FlickerError {}
+/** Reading or writing that the operating system refused (a full disk, no permission). */
+export class StorageError extends FlickerError {}

@@ -1,0 +1,201 @@
+// The kernel interface: everything that moves numbers in bulk. Two backends implement it, `native` (C++ SIMD,
+// f32) and `portable` (TypeScript, f32 and f64), and tests hold the two together.
+//
+// Conventions of every kernel here:
+// - matrices are row-major and dense; sizes are element counts; buffers may be longer than needed, never shorter;
+// - backward kernels ADD into gradient buffers (`d…`), the caller zeroes them first;
+// - the result does not depend on the number of threads: work is cut into blocks by size alone, every output
+//   element is summed in one fixed order, and partial sums are combined in block order.
+
+import type { Activation } from '../activations/activation.js'
+
+export type Floats = Float32Array | Float64Array
+
+/**
+ * Which random numbers a stochastic activation draws. Element (row, neuron) uses word `neuron & 3` of
+ * Philox4x32-10 with key (seedLow, seedHigh) and counter (neuron >> 2, firstRow + row, step, (purpose << 16) | layer);
+ * its top 24 bits are the uniform draw. So a draw depends on nothing but these numbers.
+ * In training `step` is the optimiser step and rows count over the whole batch (micro-batches included); in
+ * decoding `step` is the sequence number and the row is the position.
+ */
+export interface Draw {
+  readonly seedLow: number
+  readonly seedHigh: number
+  readonly purpose: number
+  readonly step: number
+  readonly layer: number
+  readonly firstRow: number
+}
+
+/** Shape of one attention call. q and out: (batch·seq, heads·headDim); k and v: (batch·seq, kvHeads·headDim). */
+export interface AttentionShape {
+  readonly batch: number
+  readonly seq: number
+  readonly heads: number
+  /** Divides `heads`; query head j reads key/value head floor(j / (heads / kvHeads)). */
+  readonly kvHeads: number
+  readonly headDim: number
+}
+
+export interface AdamWStep {
+  readonly lr: number
+  readonly beta1: number
+  readonly beta2: number
+  readonly eps: number
+  readonly weightDecay: number
+  /** 1-based number of this update, for the bias corrections 1 − βᵗ. */
+  readonly step: number
+  /** Factor applied to every gradient first (clipping, 1 / accumulation). */
+  readonly gradScale: number
+}
+
+export interface Kernels {
+  readonly backend: 'native' | 'portable'
+  /** `avx512`, `avx2`, `x86-64`, `neon`, or `typescript`. */
+  readonly isa: string
+  readonly threads: number
+
+  /** c (m×n) = op(a) · op(b), or += with `accumulate`. a is m×k (k×m when transA), b is k×n (n×k when transB). */
+  matmul(
+    a: Floats,
+    b: Floats,
+    c: Floats,
+    m: number,
+    n: number,
+    k: number,
+    transA: boolean,
+    transB: boolean,
+    accumulate: boolean,
+  ): void
+
+  /** x (rows×width) += bias (width), in place. */
+  addBias(x: Floats, bias: Floats, rows: number, width: number): void
+  /** out (width) += sum over rows of x (rows×width). */
+  columnSums(x: Floats, out: Floats, rows: number, width: number): void
+
+  /** out (rows×width) = table[tokens]; tokens (rows) must lie inside the table, else RangeError. */
+  embedding(tokens: Int32Array, table: Floats, out: Floats, rows: number, width: number): void
+  /** dTable[tokens[r]] += dOut[r]. */
+  embeddingBackward(tokens: Int32Array, dOut: Floats, dTable: Floats, rows: number, width: number): void
+
+  /** out = x · rstd · weight with rstd (rows) = 1/√(mean(x²) + eps). Zhang & Sennrich 2019. */
+  rmsNorm(
+    x: Floats,
+    weight: Floats,
+    out: Floats,
+    rstd: Floats,
+    rows: number,
+    width: number,
+    eps: number,
+  ): void
+  rmsNormBackward(
+    dOut: Floats,
+    x: Floats,
+    weight: Floats,
+    rstd: Floats,
+    dX: Floats,
+    dWeight: Floats,
+    rows: number,
+    width: number,
+  ): void
+
+  /**
+   * Rotary position embedding in Hugging Face's half-split layout: elements i and i + headDim/2 of each head
+   * turn by the angle whose cos and sin stand in `cos`, `sin` (seq × headDim/2). x: (rows, heads·headDim), and
+   * row r has position r mod seq. Su et al. 2021.
+   */
+  rope(
+    x: Floats,
+    cos: Floats,
+    sin: Floats,
+    out: Floats,
+    rows: number,
+    seq: number,
+    heads: number,
+    headDim: number,
+  ): void
+  /** dX += dOut turned back. */
+  ropeBackward(
+    dOut: Floats,
+    cos: Floats,
+    sin: Floats,
+    dX: Floats,
+    rows: number,
+    seq: number,
+    heads: number,
+    headDim: number,
+  ): void
+
+  /**
+   * Causal attention, softmax(q kᵀ / √headDim) v, blocked so that no (seq × seq) matrix is stored.
+   * `lse` (batch·seq·heads, index (b·seq + t)·heads + head) receives log Σ exp of each row's scores.
+   */
+  attention(q: Floats, k: Floats, v: Floats, out: Floats, lse: Floats, shape: AttentionShape): void
+  attentionBackward(
+    dOut: Floats,
+    q: Floats,
+    k: Floats,
+    v: Floats,
+    out: Floats,
+    lse: Floats,
+    dQ: Floats,
+    dK: Floats,
+    dV: Floats,
+    shape: AttentionShape,
+  ): void
+
+  /** out = f(x), elementwise over (rows×width). */
+  activation(act: Activation, x: Floats, out: Floats, rows: number, width: number, draw: Draw): void
+  /** dX += f′(x) · dOut. */
+  activationBackward(
+    act: Activation,
+    dOut: Floats,
+    x: Floats,
+    dX: Floats,
+    rows: number,
+    width: number,
+    draw: Draw,
+  ): void
+  /** out = f(gate) ⊙ up, the inner vector of a gated FFN (Shazeer 2020), over (rows×width). */
+  gate(act: Activation, gate: Floats, up: Floats, out: Floats, rows: number, width: number, draw: Draw): void
+  /** dGate += f′(gate) · up · dOut; dUp += f(gate) · dOut. */
+  gateBackward(
+    act: Activation,
+    dOut: Floats,
+    gate: Floats,
+    up: Floats,
+    dGate: Floats,
+    dUp: Floats,
+    rows: number,
+    width: number,
+    draw: Draw,
+  ): void
+
+  /**
+   * losses[r] = −log softmax(logits[r])[targets[r]] in nats; a target of −1 is skipped (loss 0, gradient 0).
+   * With `dLogits`, also dLogits = (softmax − onehot) · scale, OVERWRITTEN; it may be the same buffer as logits.
+   */
+  crossEntropy(
+    logits: Floats,
+    targets: Int32Array,
+    losses: Floats,
+    dLogits: Floats | null,
+    rows: number,
+    vocab: number,
+    scale: number,
+  ): void
+
+  /** One AdamW update with decoupled weight decay (Loshchilov & Hutter 2019); m and v are the two moments. */
+  adamW(param: Floats, grad: Floats, m: Floats, v: Floats, n: number, options: AdamWStep): void
+
+  /** out = a + b; out may be a or b. */
+  add(a: Floats, b: Floats, out: Floats, n: number): void
+  /** out = a ⊙ b; out may be a or b. */
+  multiply(a: Floats, b: Floats, out: Floats, n: number): void
+  /** y += alpha · x. */
+  axpy(alpha: number, x: Floats, y: Floats, n: number): void
+  sum(x: Floats, n: number): number
+  sumOfSquares(x: Floats, n: number): number
+  /** How many of the first n elements are exactly zero (either sign). */
+  countZeros(x: Floats, n: number): number
+}
