@@ -1,0 +1,480 @@
+// The one door between JavaScript and the kernels: checks every argument, then calls the chosen instruction set's
+// kernel. A buffer that is too short, a size that is negative or a token outside its table throws and touches nothing.
+#include <node_api.h>
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "cpu.h"
+#include "kernels.h"
+#include "parallel.h"
+
+namespace flicker {
+namespace {
+
+const InstructionSet* selected = nullptr;
+
+/// Reads the arguments of one call. The first wrong one throws a RangeError that names the kernel, and `ok` is false.
+class Arguments {
+ public:
+  Arguments(napi_env env, napi_callback_info info, const char* kernel) : env_(env), kernel_(kernel) {
+    napi_get_cb_info(env, info, &count_, values_, nullptr, nullptr);
+  }
+
+  bool ok() const { return ok_; }
+
+  double number(size_t i) {
+    double value = 0;
+    if (i >= count_ || napi_get_value_double(env_, values_[i], &value) != napi_ok) fail(i, "must be a number");
+    return value;
+  }
+
+  /// A size: an integer in [0, 2³¹).
+  int64_t size(size_t i) {
+    const double value = number(i);
+    if (!(value >= 0 && value < 2147483648.0 && value == std::floor(value))) {
+      fail(i, "must be an integer in [0, 2^31)");
+      return 0;
+    }
+    return static_cast<int64_t>(value);
+  }
+
+  uint32_t word(size_t i) {
+    const double value = number(i);
+    if (!(value >= 0 && value < 4294967296.0)) {
+      fail(i, "must be an unsigned 32-bit integer");
+      return 0;
+    }
+    return static_cast<uint32_t>(value);
+  }
+
+  bool flag(size_t i) {
+    bool value = false;
+    if (i >= count_ || napi_get_value_bool(env_, values_[i], &value) != napi_ok) fail(i, "must be a boolean");
+    return value;
+  }
+
+  /// A Float32Array of at least rows·columns elements.
+  float* floats(size_t i, int64_t rows, int64_t columns = 1) {
+    return static_cast<float*>(array(i, napi_float32_array, "Float32Array", rows, columns));
+  }
+  float* floats_or_null(size_t i, int64_t rows, int64_t columns) {
+    napi_valuetype type = napi_undefined;
+    if (i < count_) napi_typeof(env_, values_[i], &type);
+    return type == napi_null ? nullptr : floats(i, rows, columns);
+  }
+  int32_t* ints(size_t i, int64_t n) {
+    return static_cast<int32_t*>(array(i, napi_int32_array, "Int32Array", n, 1));
+  }
+
+  Draw draw(size_t i) {
+    return {word(i), word(i + 1), word(i + 2), word(i + 3), word(i + 4)};
+  }
+  Activation activation(size_t i) {
+    const int64_t kernel = size(i);
+    const double p = number(i + 1);
+    if (kernel > kStochaDrawn) fail(i, "is not a fused activation");
+    if (!(p >= 0 && p <= 1)) fail(i + 1, "must be a probability");
+    return {static_cast<int32_t>(kernel), static_cast<float>(p)};
+  }
+  AttentionShape attention_shape(size_t i) {
+    const AttentionShape s = {size(i), size(i + 1), size(i + 2), size(i + 3), size(i + 4)};
+    if (ok_ && (s.kv_heads == 0 || s.heads % s.kv_heads != 0)) fail(i + 3, "must divide the number of heads");
+    return s;
+  }
+
+  void fail(size_t i, const char* what) {
+    if (!ok_) return;
+    ok_ = false;
+    char message[200];
+    snprintf(message, sizeof message, "native %s: argument %zu %s", kernel_, i, what);
+    napi_throw_range_error(env_, "NATIVE_ARGUMENT", message);
+  }
+
+ private:
+  void* array(size_t i, napi_typedarray_type wanted, const char* name, int64_t rows, int64_t columns) {
+    napi_typedarray_type type;
+    size_t length = 0;
+    void* data = nullptr;
+    if (i >= count_ || napi_get_typedarray_info(env_, values_[i], &type, &length, &data, nullptr, nullptr) != napi_ok ||
+        type != wanted) {
+      char what[60];
+      snprintf(what, sizeof what, "must be a %s", name);
+      fail(i, what);
+      return nullptr;
+    }
+    int64_t needed = 0;
+    if (__builtin_mul_overflow(rows, columns, &needed) || needed < 0 || static_cast<size_t>(needed) > length) {
+      char what[120];
+      snprintf(what, sizeof what, "has %zu elements, needs %lld x %lld", length, static_cast<long long>(rows),
+               static_cast<long long>(columns));
+      fail(i, what);
+    }
+    return data;
+  }
+
+  static constexpr size_t max_arguments = 20;
+  napi_env env_;
+  const char* kernel_;
+  size_t count_ = max_arguments;
+  napi_value values_[max_arguments] = {};
+  bool ok_ = true;
+};
+
+napi_value number(napi_env env, double value) {
+  napi_value result = nullptr;
+  napi_create_double(env, value, &result);
+  return result;
+}
+
+/// All tokens in [0, vocab)? Checked here so that the kernels need not.
+bool tokens_in_range(Arguments& in, size_t i, const int32_t* tokens, int64_t n, int64_t from, int64_t vocab) {
+  for (int64_t r = 0; in.ok() && r < n; r++)
+    if (tokens[r] < from || tokens[r] >= vocab) in.fail(i, "holds a token outside the vocabulary");
+  return in.ok();
+}
+
+using Call = double (*)(Arguments& in, const Kernels& k);
+
+struct Entry {
+  const char* name;
+  Call call;
+  bool returns;
+};
+
+// Arguments in the order of the kernels of kernels.h; shapes and draws are flattened in field order.
+const Entry entries[] = {
+    {"gemm",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t m = in.size(3), n = in.size(4), k = in.size(5);
+       const float *a = in.floats(0, m, k), *b = in.floats(1, k, n);
+       float* c = in.floats(2, m, n);
+       const bool trans_a = in.flag(6), trans_b = in.flag(7), accumulate = in.flag(8);
+       if (in.ok()) kernels.gemm(a, b, c, m, n, k, trans_a, trans_b, accumulate);
+       return 0.0;
+     },
+     false},
+    {"addBias",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t rows = in.size(2), width = in.size(3);
+       float* x = in.floats(0, rows, width);
+       const float* bias = in.floats(1, width);
+       if (in.ok()) kernels.add_bias(x, bias, rows, width);
+       return 0.0;
+     },
+     false},
+    {"columnSums",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t rows = in.size(2), width = in.size(3);
+       const float* x = in.floats(0, rows, width);
+       float* out = in.floats(1, width);
+       if (in.ok()) kernels.column_sums(x, out, rows, width);
+       return 0.0;
+     },
+     false},
+    {"embedding",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t rows = in.size(3), width = in.size(4), vocab = in.size(5);
+       const int32_t* tokens = in.ints(0, rows);
+       const float* table = in.floats(1, vocab, width);
+       float* out = in.floats(2, rows, width);
+       if (tokens_in_range(in, 0, tokens, rows, 0, vocab)) kernels.embedding(tokens, table, out, rows, width);
+       return 0.0;
+     },
+     false},
+    {"embeddingBackward",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t rows = in.size(3), width = in.size(4), vocab = in.size(5);
+       const int32_t* tokens = in.ints(0, rows);
+       const float* d_out = in.floats(1, rows, width);
+       float* d_table = in.floats(2, vocab, width);
+       if (tokens_in_range(in, 0, tokens, rows, 0, vocab))
+         kernels.embedding_backward(tokens, d_out, d_table, rows, width);
+       return 0.0;
+     },
+     false},
+    {"rmsNorm",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t rows = in.size(4), width = in.size(5);
+       const float *x = in.floats(0, rows, width), *weight = in.floats(1, width);
+       float *out = in.floats(2, rows, width), *rstd = in.floats(3, rows);
+       const float eps = static_cast<float>(in.number(6));
+       if (in.ok()) kernels.rms_norm(x, weight, out, rstd, rows, width, eps);
+       return 0.0;
+     },
+     false},
+    {"rmsNormBackward",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t rows = in.size(6), width = in.size(7);
+       const float *d_out = in.floats(0, rows, width), *x = in.floats(1, rows, width), *weight = in.floats(2, width),
+                   *rstd = in.floats(3, rows);
+       float *d_x = in.floats(4, rows, width), *d_weight = in.floats(5, width);
+       if (in.ok()) kernels.rms_norm_backward(d_out, x, weight, rstd, d_x, d_weight, rows, width);
+       return 0.0;
+     },
+     false},
+    {"rope",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t rows = in.size(4), seq = in.size(5), heads = in.size(6), head_dim = in.size(7);
+       const float *x = in.floats(0, rows, heads * head_dim), *cos = in.floats(1, seq, head_dim / 2),
+                   *sin = in.floats(2, seq, head_dim / 2);
+       float* out = in.floats(3, rows, heads * head_dim);
+       const bool backward = in.flag(8);
+       if (in.ok() && (head_dim % 2 != 0 || seq == 0)) in.fail(7, "must be even, and seq positive");
+       if (in.ok()) kernels.rope(x, cos, sin, out, rows, seq, heads, head_dim, backward);
+       return 0.0;
+     },
+     false},
+    {"attention",
+     [](Arguments& in, const Kernels& kernels) {
+       const AttentionShape s = in.attention_shape(5);
+       const int64_t rows = s.batch * s.seq, width = s.heads * s.head_dim, kv_width = s.kv_heads * s.head_dim;
+       const float *q = in.floats(0, rows, width), *k = in.floats(1, rows, kv_width), *v = in.floats(2, rows, kv_width);
+       float *out = in.floats(3, rows, width), *lse = in.floats(4, rows, s.heads);
+       if (in.ok()) kernels.attention(q, k, v, out, lse, s);
+       return 0.0;
+     },
+     false},
+    {"attentionBackward",
+     [](Arguments& in, const Kernels& kernels) {
+       const AttentionShape s = in.attention_shape(9);
+       const int64_t rows = s.batch * s.seq, width = s.heads * s.head_dim, kv_width = s.kv_heads * s.head_dim;
+       const float *d_out = in.floats(0, rows, width), *q = in.floats(1, rows, width),
+                   *k = in.floats(2, rows, kv_width), *v = in.floats(3, rows, kv_width),
+                   *out = in.floats(4, rows, width), *lse = in.floats(5, rows, s.heads);
+       float *d_q = in.floats(6, rows, width), *d_k = in.floats(7, rows, kv_width), *d_v = in.floats(8, rows, kv_width);
+       if (in.ok()) kernels.attention_backward(d_out, q, k, v, out, lse, d_q, d_k, d_v, s);
+       return 0.0;
+     },
+     false},
+    {"activation",
+     [](Arguments& in, const Kernels& kernels) {
+       const Activation act = in.activation(0);
+       const int64_t rows = in.size(4), width = in.size(5);
+       const float* x = in.floats(2, rows, width);
+       float* out = in.floats(3, rows, width);
+       const Draw draw = in.draw(6);
+       if (in.ok()) kernels.activation(act, x, out, rows, width, draw);
+       return 0.0;
+     },
+     false},
+    {"activationBackward",
+     [](Arguments& in, const Kernels& kernels) {
+       const Activation act = in.activation(0);
+       const int64_t rows = in.size(5), width = in.size(6);
+       const float *d_out = in.floats(2, rows, width), *x = in.floats(3, rows, width);
+       float* d_x = in.floats(4, rows, width);
+       const Draw draw = in.draw(7);
+       if (in.ok()) kernels.activation_backward(act, d_out, x, d_x, rows, width, draw);
+       return 0.0;
+     },
+     false},
+    {"gate",
+     [](Arguments& in, const Kernels& kernels) {
+       const Activation act = in.activation(0);
+       const int64_t rows = in.size(5), width = in.size(6);
+       const float *gate = in.floats(2, rows, width), *up = in.floats(3, rows, width);
+       float* out = in.floats(4, rows, width);
+       const Draw draw = in.draw(7);
+       if (in.ok()) kernels.gate(act, gate, up, out, rows, width, draw);
+       return 0.0;
+     },
+     false},
+    {"gateBackward",
+     [](Arguments& in, const Kernels& kernels) {
+       const Activation act = in.activation(0);
+       const int64_t rows = in.size(7), width = in.size(8);
+       const float *d_out = in.floats(2, rows, width), *gate = in.floats(3, rows, width),
+                   *up = in.floats(4, rows, width);
+       float *d_gate = in.floats(5, rows, width), *d_up = in.floats(6, rows, width);
+       const Draw draw = in.draw(9);
+       if (in.ok()) kernels.gate_backward(act, d_out, gate, up, d_gate, d_up, rows, width, draw);
+       return 0.0;
+     },
+     false},
+    {"crossEntropy",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t rows = in.size(4), vocab = in.size(5);
+       const float* logits = in.floats(0, rows, vocab);
+       const int32_t* targets = in.ints(1, rows);
+       float *losses = in.floats(2, rows), *d_logits = in.floats_or_null(3, rows, vocab);
+       const float scale = static_cast<float>(in.number(6));
+       if (tokens_in_range(in, 1, targets, rows, -1, vocab))
+         kernels.cross_entropy(logits, targets, losses, d_logits, rows, vocab, scale);
+       return 0.0;
+     },
+     false},
+    {"adamW",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t n = in.size(4);
+       float* param = in.floats(0, n);
+       const float* grad = in.floats(1, n);
+       float *m = in.floats(2, n), *v = in.floats(3, n);
+       const AdamWStep options = {in.number(5), in.number(6),  in.number(7), in.number(8),
+                                  in.number(9), in.number(10), in.number(11)};
+       if (in.ok()) kernels.adam_w(param, grad, m, v, n, options);
+       return 0.0;
+     },
+     false},
+    {"add",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t n = in.size(3);
+       const float *a = in.floats(0, n), *b = in.floats(1, n);
+       float* out = in.floats(2, n);
+       if (in.ok()) kernels.add(a, b, out, n);
+       return 0.0;
+     },
+     false},
+    {"multiply",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t n = in.size(3);
+       const float *a = in.floats(0, n), *b = in.floats(1, n);
+       float* out = in.floats(2, n);
+       if (in.ok()) kernels.multiply(a, b, out, n);
+       return 0.0;
+     },
+     false},
+    {"axpy",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t n = in.size(3);
+       const float alpha = static_cast<float>(in.number(0)), *x = in.floats(1, n);
+       float* y = in.floats(2, n);
+       if (in.ok()) kernels.axpy(alpha, x, y, n);
+       return 0.0;
+     },
+     false},
+    {"sum",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t n = in.size(1);
+       const float* x = in.floats(0, n);
+       return in.ok() ? kernels.sum(x, n) : 0.0;
+     },
+     true},
+    {"sumOfSquares",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t n = in.size(1);
+       const float* x = in.floats(0, n);
+       return in.ok() ? kernels.sum_of_squares(x, n) : 0.0;
+     },
+     true},
+    {"countZeros",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t n = in.size(1);
+       const float* x = in.floats(0, n);
+       return in.ok() ? static_cast<double>(kernels.count_zeros(x, n)) : 0.0;
+     },
+     true},
+    {"fmaPeak",
+     [](Arguments& in, const Kernels& kernels) {
+       const double seconds = in.number(0);
+       return in.ok() ? kernels.fma_peak(seconds) : 0.0;
+     },
+     true},
+    {"readSum",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t n = in.size(1);
+       const float* x = in.floats(0, n);
+       return in.ok() ? kernels.read_sum(x, n) : 0.0;
+     },
+     true},
+};
+
+napi_value call(napi_env env, napi_callback_info info) {
+  void* data = nullptr;
+  napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
+  const Entry* entry = static_cast<const Entry*>(data);
+  Arguments in(env, info, entry->name);
+  const double result = entry->call(in, *selected->kernels);
+  if (take_out_of_memory())
+    napi_throw_error(env, "NATIVE_OUT_OF_MEMORY", "native kernels: no memory for the working buffers");
+  return entry->returns && in.ok() ? number(env, result) : nullptr;
+}
+
+/// Names of the instruction sets that this processor can run, best first.
+napi_value instruction_sets(napi_env env, napi_callback_info) {
+  napi_value list = nullptr;
+  napi_create_array(env, &list);
+  uint32_t i = 0;
+  for (const InstructionSet* set = all_instruction_sets(); set->name != nullptr; set++) {
+    if (!set->supported()) continue;
+    napi_value name = nullptr;
+    napi_create_string_utf8(env, set->name, NAPI_AUTO_LENGTH, &name);
+    napi_set_element(env, list, i++, name);
+  }
+  return list;
+}
+
+/// select(name): use this instruction set's kernels from now on.
+napi_value select(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value value = nullptr;
+  char name[32] = "";
+  napi_get_cb_info(env, info, &count, &value, nullptr, nullptr);
+  if (count == 1) napi_get_value_string_utf8(env, value, name, sizeof name, nullptr);
+  for (const InstructionSet* set = all_instruction_sets(); set->name != nullptr; set++)
+    if (strcmp(set->name, name) == 0 && set->supported()) {
+      selected = set;
+      return nullptr;
+    }
+  napi_throw_range_error(env, "NATIVE_ARGUMENT", "native select: no such instruction set on this processor");
+  return nullptr;
+}
+
+napi_value set_threads(napi_env env, napi_callback_info info) {
+  Arguments in(env, info, "setThreads");
+  const int64_t n = in.size(0);
+  if (in.ok() && (n < 1 || n > 256)) in.fail(0, "must be in [1, 256]");
+  if (in.ok()) set_thread_count(static_cast<int>(n));
+  return nullptr;
+}
+
+/// aligned(bytes): a zeroed ArrayBuffer that starts on a cache line, freed with its last view.
+napi_value aligned(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value value = nullptr, result = nullptr;
+  double bytes = -1;
+  napi_get_cb_info(env, info, &count, &value, nullptr, nullptr);
+  if (count == 1) napi_get_value_double(env, value, &bytes);
+  if (!(bytes >= 0 && bytes < 9007199254740992.0)) {
+    napi_throw_range_error(env, "NATIVE_ARGUMENT", "native aligned: argument 0 must be a size in bytes");
+    return nullptr;
+  }
+  void* data = allocate_pages(static_cast<uint64_t>(bytes));
+  if (data == nullptr) {
+    napi_throw_error(env, "NATIVE_OUT_OF_MEMORY", "native aligned: no memory");
+    return nullptr;
+  }
+  const napi_status status = napi_create_external_arraybuffer(
+      env, data, static_cast<size_t>(bytes), [](napi_env, void* memory, void*) { free_pages(memory); }, nullptr,
+      &result);
+  if (status != napi_ok) {
+    free_pages(data);
+    napi_throw_error(env, "NATIVE_OUT_OF_MEMORY", "native aligned: this runtime refuses external buffers");
+    return nullptr;
+  }
+  return result;
+}
+
+void export_function(napi_env env, napi_value exports, const char* name, napi_callback callback, void* data) {
+  napi_value function = nullptr;
+  napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, data, &function);
+  napi_set_named_property(env, exports, name, function);
+}
+
+}  // namespace
+}  // namespace flicker
+
+NAPI_MODULE_INIT() {
+  using namespace flicker;
+  for (const InstructionSet* set = all_instruction_sets(); set->name != nullptr && selected == nullptr; set++)
+    if (set->supported()) selected = set;
+  for (const Entry& entry : entries)
+    export_function(env, exports, entry.name, call, const_cast<Entry*>(&entry));
+  export_function(env, exports, "instructionSets", instruction_sets, nullptr);
+  export_function(env, exports, "select", select, nullptr);
+  export_function(env, exports, "setThreads", set_threads, nullptr);
+  export_function(env, exports, "aligned", aligned, nullptr);
+  return exports;
+}

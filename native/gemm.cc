@@ -1,0 +1,172 @@
+// Matrix product after Goto & van de Geijn 2008: b is packed in blocks that stay in the level-2 cache, a in panels
+// that stay in level 1, and a register tile of mr×(nv vectors) accumulates over one block of k.
+//
+// Every element of c is the sum over k in one order (blocks of KC, within a block one by one), whatever tile or
+// thread it falls to: so the result does not depend on the number of threads.
+#include "kernels.h"
+
+#include "parallel.h"
+#include "simd.h"
+
+namespace flicker::FLICKER_ISA {
+namespace {
+
+#if FLICKER_LANES == 16
+constexpr int MR = 12, NV = 2;  // 24 accumulators of 32 registers
+#elif FLICKER_LANES == 8
+constexpr int MR = 6, NV = 2;  // 12 of 16
+#elif defined(__aarch64__)
+constexpr int MR = 8, NV = 3;  // 24 of 32
+#else
+constexpr int MR = 6, NV = 2;  // 12 of 16
+#endif
+constexpr int NR = NV * lanes;
+constexpr int64_t KC = 256;  // depth of a block
+constexpr int64_t NC = 512;  // columns of a block: KC·NC floats are half a megabyte, half of a usual level-2 cache
+// Rows of a packed panel of a lie this far apart: off the powers of two, so that they do not fall into one cache set.
+constexpr int64_t ROW = KC + 16;
+
+/// c tile (rows × NVEC vectors) += or = a panel · b panel. Element (i, k) of a is a[i·row_stride + k·k_stride].
+template <int ROWS, int NVEC, bool TRANS_A>
+void micro(const float* a, const float* b, float* c, int64_t ldc, int64_t depth, int64_t columns, bool accumulate) {
+  constexpr int64_t row_stride = TRANS_A ? 1 : ROW, k_stride = TRANS_A ? MR : 1;
+  vf acc[ROWS][NVEC] = {};
+  for (int64_t k = 0; k < depth; k++) {
+    vf bv[NVEC];
+#pragma GCC unroll 4
+    for (int j = 0; j < NVEC; j++) bv[j] = load(b + k * NR + j * lanes);
+#pragma GCC unroll 16
+    for (int i = 0; i < ROWS; i++) {
+      const vf av = splat(a[i * row_stride + k * k_stride]);
+#pragma GCC unroll 4
+      for (int j = 0; j < NVEC; j++) acc[i][j] += av * bv[j];
+    }
+  }
+  if (columns >= NVEC * lanes) {
+#pragma GCC unroll 16
+    for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 4
+      for (int j = 0; j < NVEC; j++) {
+        float* p = c + i * ldc + j * lanes;
+        store(p, accumulate ? load(p) + acc[i][j] : acc[i][j]);
+      }
+    return;
+  }
+  float tile[ROWS][NVEC * lanes];
+  memcpy(tile, acc, sizeof tile);
+  for (int i = 0; i < ROWS; i++)
+    for (int64_t j = 0; j < columns; j++) c[i * ldc + j] = accumulate ? c[i * ldc + j] + tile[i][j] : tile[i][j];
+}
+
+using Micro = void (*)(const float*, const float*, float*, int64_t, int64_t, int64_t, bool);
+
+// micro<rows, vectors, trans> for every number of rows up to MR, so that the last panel wastes nothing.
+template <int NVEC, bool TRANS_A>
+struct Micros {
+  Micro of[17];
+  template <int ROWS>
+  constexpr void fill() {
+    of[ROWS] = micro<ROWS, NVEC, TRANS_A>;
+    if constexpr (ROWS > 1) fill<ROWS - 1>();
+  }
+  constexpr Micros() : of() { fill<MR>(); }
+};
+template <int NVEC, bool TRANS_A>
+constexpr Micros<NVEC, TRANS_A> micros{};
+
+template <bool TRANS_A>
+Micro pick(int64_t rows, int64_t columns) {
+  if (columns <= lanes) return micros<1, TRANS_A>.of[rows];
+  if (NV > 2 && columns <= 2 * lanes) return micros<2, TRANS_A>.of[rows];
+  return micros<NV, TRANS_A>.of[rows];
+}
+
+/// One panel of b: depth × NR, columns beyond `columns` zero.
+void pack_b(const float* b, int64_t ldb, bool trans, int64_t depth, int64_t columns, float* out) {
+  if (!trans) {
+    for (int64_t k = 0; k < depth; k++, out += NR, b += ldb) {
+      if (columns == NR) {
+#pragma GCC unroll 4
+        for (int j = 0; j < NV; j++) store(out + j * lanes, load(b + j * lanes));
+      } else {
+        for (int64_t j = 0; j < NR; j++) out[j] = j < columns ? b[j] : 0.f;
+      }
+    }
+    return;
+  }
+  // b is columns × depth: transpose in squares that fit the level-1 cache.
+  constexpr int64_t square = 16;
+  for (int64_t k0 = 0; k0 < depth; k0 += square) {
+    const int64_t k1 = k0 + square < depth ? k0 + square : depth;
+    for (int64_t j = 0; j < NR; j++) {
+      if (j < columns)
+        for (int64_t k = k0; k < k1; k++) out[k * NR + j] = b[j * ldb + k];
+      else
+        for (int64_t k = k0; k < k1; k++) out[k * NR + j] = 0.f;
+    }
+  }
+}
+
+/// One panel of a: up to MR rows, rows contiguous at distance ROW (or, transposed, MR values per k).
+void pack_a(const float* a, int64_t lda, bool trans, int64_t depth, int64_t rows, float* out) {
+  if (!trans) {
+    for (int64_t i = 0; i < rows; i++) memcpy(out + i * ROW, a + i * lda, static_cast<size_t>(depth) * 4);
+    return;
+  }
+  for (int64_t k = 0; k < depth; k++)
+    for (int64_t i = 0; i < rows; i++) out[k * MR + i] = a[k * lda + i];
+}
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+
+}  // namespace
+
+void gemm(const float* a, const float* b, float* c, int64_t m, int64_t n, int64_t k, bool trans_a, bool trans_b,
+          bool accumulate) {
+  if (m <= 0 || n <= 0) return;
+  if (k <= 0) {
+    if (!accumulate) memset(c, 0, static_cast<size_t>(m) * static_cast<size_t>(n) * 4);
+    return;
+  }
+  const int64_t lda = trans_a ? m : k, ldb = trans_b ? k : n;
+  float* packed_b = static_cast<float*>(scratch(0, KC * (NC + NR) * 4));
+  if (packed_b == nullptr) return;
+
+  // Jobs of some panels × some columns: many enough to share out evenly, large enough to reuse a packed panel.
+  const int64_t panels = ceil_div(m, MR), threads = thread_count();
+  const int64_t panels_per_job = threads == 1 ? min(panels, 4) : min(4, ceil_div(panels, 4 * threads));
+  const int64_t row_jobs = ceil_div(panels, panels_per_job);
+
+  for (int64_t n0 = 0; n0 < n; n0 += NC) {
+    const int64_t columns = min(NC, n - n0), column_panels = ceil_div(columns, NR);
+    const int64_t column_jobs = threads > 1 && row_jobs < 8 * threads ? min(column_panels, ceil_div(8 * threads, row_jobs)) : 1;
+    for (int64_t k0 = 0; k0 < k; k0 += KC) {
+      const int64_t depth = min(KC, k - k0);
+      const bool add = accumulate || k0 > 0;
+      parallel_for(column_panels, [&](int64_t p) {
+        const int64_t j = n0 + p * NR;
+        pack_b(trans_b ? b + j * ldb + k0 : b + k0 * ldb + j, ldb, trans_b, depth, min(NR, n - j),
+               packed_b + p * NR * KC);
+      });
+      parallel_for(row_jobs * column_jobs, [&](int64_t job) {
+        float* panel = static_cast<float*>(scratch(1, MR * ROW * 4));
+        if (panel == nullptr) return;
+        const int64_t part = job % column_jobs;
+        const int64_t p0 = column_panels * part / column_jobs, p1 = column_panels * (part + 1) / column_jobs;
+        const int64_t first = (job / column_jobs) * panels_per_job, last = min(panels, first + panels_per_job);
+        for (int64_t q = first; q < last; q++) {
+          const int64_t i = q * MR, rows = min(MR, m - i);
+          pack_a(trans_a ? a + k0 * lda + i : a + i * lda + k0, lda, trans_a, depth, rows, panel);
+          for (int64_t p = p0; p < p1; p++) {
+            const int64_t j = n0 + p * NR, width = min(NR, n - j);
+            const Micro kernel = trans_a ? pick<true>(rows, width) : pick<false>(rows, width);
+            kernel(panel, packed_b + p * NR * KC, c + i * n + j, n, depth, width, add);
+          }
+        }
+      });
+    }
+  }
+}
+
+}  // namespace flicker::FLICKER_ISA

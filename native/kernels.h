@@ -1,0 +1,85 @@
+// The list of native kernels: one line declares a kernel for the binding and for every instruction set. What each
+// computes is documented at its twin in src/kernels/kernels.ts.
+#pragma once
+
+#include <cstdint>
+
+namespace flicker {
+
+/// Which random numbers an activation draws; see `Draw` in src/kernels/kernels.ts.
+struct Draw {
+  uint32_t seed_low, seed_high;
+  uint32_t tag;  // (purpose << 16) | layer
+  uint32_t step;
+  uint32_t first_row;
+};
+
+/// A fused activation: `FusedKernel` in src/activations/activation.ts, and the probability of SiLU.
+struct Activation {
+  int32_t kernel;
+  float p;
+};
+enum FusedKernel : int32_t { kRelu = 0, kSilu = 1, kStochaIdentity = 2, kStochaSilu = 3, kStochaDrawn = 4 };
+
+struct AttentionShape {
+  int64_t batch, seq, heads, kv_heads, head_dim;
+};
+
+struct AdamWStep {
+  double lr, beta1, beta2, eps, weight_decay, step, grad_scale;
+};
+
+#define FLICKER_KERNELS(K)                                                                                           \
+  K(void, gemm, (const float* a, const float* b, float* c, int64_t m, int64_t n, int64_t k, bool trans_a,            \
+                 bool trans_b, bool accumulate))                                                                     \
+  K(void, add_bias, (float* x, const float* bias, int64_t rows, int64_t width))                                      \
+  K(void, column_sums, (const float* x, float* out, int64_t rows, int64_t width))                                    \
+  K(void, embedding, (const int32_t* tokens, const float* table, float* out, int64_t rows, int64_t width))           \
+  K(void, embedding_backward,                                                                                        \
+    (const int32_t* tokens, const float* d_out, float* d_table, int64_t rows, int64_t width))                        \
+  K(void, rms_norm,                                                                                                  \
+    (const float* x, const float* weight, float* out, float* rstd, int64_t rows, int64_t width, float eps))          \
+  K(void, rms_norm_backward, (const float* d_out, const float* x, const float* weight, const float* rstd,            \
+                              float* d_x, float* d_weight, int64_t rows, int64_t width))                             \
+  K(void, rope, (const float* x, const float* cos, const float* sin, float* out, int64_t rows, int64_t seq,          \
+                 int64_t heads, int64_t head_dim, bool backward))                                                    \
+  K(void, attention, (const float* q, const float* k, const float* v, float* out, float* lse, AttentionShape shape)) \
+  K(void, attention_backward,                                                                                        \
+    (const float* d_out, const float* q, const float* k, const float* v, const float* out, const float* lse,         \
+     float* d_q, float* d_k, float* d_v, AttentionShape shape))                                                      \
+  K(void, activation,                                                                                                \
+    (Activation act, const float* x, float* out, int64_t rows, int64_t width, Draw draw))                            \
+  K(void, activation_backward,                                                                                       \
+    (Activation act, const float* d_out, const float* x, float* d_x, int64_t rows, int64_t width, Draw draw))        \
+  K(void, gate,                                                                                                      \
+    (Activation act, const float* gate, const float* up, float* out, int64_t rows, int64_t width, Draw draw))        \
+  K(void, gate_backward, (Activation act, const float* d_out, const float* gate, const float* up, float* d_gate,     \
+                          float* d_up, int64_t rows, int64_t width, Draw draw))                                      \
+  K(void, cross_entropy, (const float* logits, const int32_t* targets, float* losses, float* d_logits,               \
+                          int64_t rows, int64_t vocab, float scale))                                                 \
+  K(void, adam_w, (float* param, const float* grad, float* m, float* v, int64_t n, AdamWStep options))               \
+  K(void, add, (const float* a, const float* b, float* out, int64_t n))                                              \
+  K(void, multiply, (const float* a, const float* b, float* out, int64_t n))                                         \
+  K(void, axpy, (float alpha, const float* x, float* y, int64_t n))                                                  \
+  K(double, sum, (const float* x, int64_t n))                                                                        \
+  K(double, sum_of_squares, (const float* x, int64_t n))                                                             \
+  K(int64_t, count_zeros, (const float* x, int64_t n))                                                               \
+  K(double, fma_peak, (double seconds))                                                                              \
+  K(double, read_sum, (const float* x, int64_t n))
+
+/// One instruction set's kernels.
+struct Kernels {
+#define FLICKER_MEMBER(result, name, parameters) result(*name) parameters;
+  FLICKER_KERNELS(FLICKER_MEMBER)
+#undef FLICKER_MEMBER
+};
+
+}  // namespace flicker
+
+#ifdef FLICKER_ISA
+namespace flicker::FLICKER_ISA {
+#define FLICKER_DECLARE(result, name, parameters) result name parameters;
+FLICKER_KERNELS(FLICKER_DECLARE)
+#undef FLICKER_DECLARE
+}  // namespace flicker::FLICKER_ISA
+#endif

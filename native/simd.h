@@ -1,0 +1,68 @@
+// One thin vector layer over the compiler's vector extensions (GCC, Clang): `vf` is as many floats as the
+// instruction set's registers hold. The kernels are written once against it and compiled once per instruction
+// set, each time in its own namespace FLICKER_ISA (see scripts/build-native.mjs). Kernel files must not use
+// standard-library templates: their inline code would be shared between instruction sets by the linker.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#ifndef FLICKER_ISA
+#error "compile the kernels with -DFLICKER_ISA=<name>"
+#endif
+
+#if defined(__AVX512F__)
+#define FLICKER_LANES 16
+#elif defined(__AVX2__)
+#define FLICKER_LANES 8
+#else
+#define FLICKER_LANES 4
+#endif
+
+#define FLICKER_INLINE inline __attribute__((always_inline))
+
+namespace flicker::FLICKER_ISA {
+
+constexpr int lanes = FLICKER_LANES;
+typedef float vf __attribute__((vector_size(lanes * 4)));
+typedef int32_t vi __attribute__((vector_size(lanes * 4)));
+typedef uint32_t vu __attribute__((vector_size(lanes * 4)));
+
+FLICKER_INLINE vf load(const float* p) {
+  vf v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+FLICKER_INLINE void store(float* p, vf v) { memcpy(p, &v, sizeof v); }
+FLICKER_INLINE vf splat(float x) { return x - vf{}; }
+FLICKER_INLINE vu splat_u32(uint32_t x) { return x - vu{}; }
+
+/// The first n (< lanes) floats at p, the rest zero; reads nothing beyond them.
+FLICKER_INLINE vf load_first(const float* p, int64_t n) {
+  vf v = {};
+  memcpy(&v, p, static_cast<size_t>(n) * 4);
+  return v;
+}
+FLICKER_INLINE void store_first(float* p, vf v, int64_t n) { memcpy(p, &v, static_cast<size_t>(n) * 4); }
+
+/// Sum of all lanes, always in the same order (pairwise halves).
+FLICKER_INLINE float reduce_add(vf v) {
+  float a[lanes];
+  memcpy(a, &v, sizeof a);
+  for (int width = lanes / 2; width > 0; width /= 2)
+    for (int i = 0; i < width; i++) a[i] += a[i + width];
+  return a[0];
+}
+FLICKER_INLINE float reduce_max(vf v) {
+  float a[lanes];
+  memcpy(a, &v, sizeof a);
+  float m = a[0];
+  for (int i = 1; i < lanes; i++) m = a[i] > m ? a[i] : m;
+  return m;
+}
+
+FLICKER_INLINE vf as_float(vi v) { return (vf)v; }
+FLICKER_INLINE vi as_int(vf v) { return (vi)v; }
+
+}  // namespace flicker::FLICKER_ISA

@@ -1,0 +1,39 @@
+// Chooses the backend: native where it was built, else portable; FLICKER_BACKEND and FLICKER_ISA force one.
+
+import { FlickerError } from '../errors.js'
+import type { Kernels } from './kernels.js'
+import { nativeInstructionSets, nativeKernels } from './native.js'
+import { portableKernels } from './portable/index.js'
+
+export type { AdamWStep, AttentionShape, Draw, Floats, Kernels } from './kernels.js'
+export { alignedBuffer, defaultThreads, measureMachine, setThreads } from './native.js'
+export { portableKernels } from './portable/index.js'
+
+let chosen: Kernels | undefined
+
+/** The kernels that this process uses, chosen once. */
+export function kernels(): Kernels {
+  chosen ??= choose()
+  return chosen
+}
+
+function choose(): Kernels {
+  const { FLICKER_BACKEND: backend = '', FLICKER_ISA: isa = '' } = process.env
+  if (!['', 'native', 'portable'].includes(backend)) {
+    throw new FlickerError('BAD_BACKEND', `FLICKER_BACKEND is "${backend}"; give native or portable.`)
+  }
+  const sets = nativeInstructionSets()
+  if (isa !== '' && backend !== 'portable' && !sets.includes(isa)) {
+    throw new FlickerError(
+      'BAD_ISA',
+      `FLICKER_ISA is "${isa}"; this machine has ${sets.join(', ') || 'none built'}.`,
+    )
+  }
+  if (backend === 'portable' || (backend === '' && sets.length === 0)) return portableKernels()
+  return nativeKernels(isa || sets[0])
+}
+
+/** Every backend that runs here, for tests that hold them together: portable, then each instruction set. */
+export function availableKernels(): Kernels[] {
+  return [portableKernels(), ...nativeInstructionSets().map(nativeKernels)]
+}
