@@ -8,13 +8,8 @@ import { FlickerError } from '../errors.js'
 import type { Draw, Floats, Kernels } from './kernels.js'
 import { portableKernels } from './portable/index.js'
 
-/** What build/flicker.node exports. */
-interface Addon extends Record<string, (...args: unknown[]) => unknown> {
-  instructionSets(): string[]
-  select(isa: string): void
-  setThreads(n: number): void
-  aligned(bytes: number): ArrayBuffer
-}
+/** What build/flicker.node exports: the kernels by name, and instructionSets, select, setThreads, aligned. */
+type Addon = Readonly<Record<string, (...args: unknown[]) => unknown>>
 
 let addon: Addon | null | undefined
 let selected = ''
@@ -34,12 +29,12 @@ function load(): Addon | null {
 
 /** Names of the instruction sets that can be used here, best first; empty without the addon. */
 export function nativeInstructionSets(): string[] {
-  return load()?.instructionSets() ?? []
+  return (load()?.instructionSets() as string[] | undefined) ?? []
 }
 
 /** A zeroed buffer that starts on a cache line (and in huge pages where the system gives them). */
 export function alignedBuffer(bytes: number): ArrayBuffer {
-  return load()?.aligned(bytes) ?? new ArrayBuffer(bytes)
+  return (load()?.aligned(bytes) as ArrayBuffer | undefined) ?? new ArrayBuffer(bytes)
 }
 
 /** Threads the native kernels use; 1 ≤ n ≤ 256. Results do not depend on it. */
@@ -62,7 +57,7 @@ export function defaultThreads(): number {
 /** The kernels of one instruction set. Throws when the addon or the instruction set is not there. */
 export function nativeKernels(isa: string): Kernels {
   const native = load()
-  if (native === null || !native.instructionSets().includes(isa)) {
+  if (native === null || !nativeInstructionSets().includes(isa)) {
     throw new FlickerError(
       'NO_NATIVE_KERNELS',
       `No native kernels for "${isa}" here; run npm run build:native.`,
