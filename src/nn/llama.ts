@@ -1,0 +1,152 @@
+// The Llama-style decoder as a graph on the tape: RMSNorm before each part, rotary positions, grouped-query
+// attention, gated or plain FFN. Parameters carry Hugging Face's names.
+
+import type { Activation } from '../activations/activation.js'
+import { CheckpointError } from '../errors.js'
+import type { Draw } from '../kernels/index.js'
+import { fillNormal, Purpose } from '../kernels/philox.js'
+import { type DType, ops, parameter, sizeOf, type Tape, type Tensor } from '../tensor/index.js'
+import type { RopeTable } from '../tensor/ops/index.js'
+import type { ModelConfig } from './config.js'
+import { parameterShapes } from './parameters.js'
+
+/** Standard deviation of the initial weights; the two projections back into the residual stream get 1/√(2L) of it. */
+const INITIAL_STD = 0.02
+
+/** What one forward pass runs with. */
+export interface ForwardOptions {
+  /** The activation of the FFN, now: it may differ from the one in the config, and change from step to step. */
+  readonly activation: Activation
+  /** Whose random numbers the activation draws; `layer` is filled in per layer. */
+  readonly draw: Omit<Draw, 'layer'>
+  /** Shown the FFN's hidden activations (rows, h) of every layer. */
+  readonly onHidden?: (layer: number, hidden: Tensor) => void
+}
+
+export class Llama {
+  /** By Hugging Face name, in the order of the forward pass. */
+  readonly parameters: ReadonlyMap<string, Tensor>
+  #ropeTable: RopeTable | undefined
+
+  private constructor(
+    readonly config: ModelConfig,
+    parameters: Map<string, Tensor>,
+  ) {
+    this.parameters = parameters
+  }
+
+  /** A new model: weights ~ N(0, 0.02²) drawn from `seed` (projections into the residual stream smaller), norms 1. */
+  static initialise(config: ModelConfig, seed: number, dtype: DType = 'f32'): Llama {
+    const residualStd = INITIAL_STD / Math.sqrt(2 * config.numHiddenLayers)
+    const parameters = new Map<string, Tensor>()
+    for (const [index, { name, shape }] of parameterShapes(config).entries()) {
+      const data = dtype === 'f32' ? new Float32Array(sizeOf(shape)) : new Float64Array(sizeOf(shape))
+      if (shape.length === 1) data.fill(1)
+      else {
+        const intoResidual = name.endsWith('o_proj.weight') || name.endsWith('down_proj.weight')
+        fillNormal(
+          data,
+          { seed, purpose: Purpose.init, stream: index },
+          0,
+          intoResidual ? residualStd : INITIAL_STD,
+        )
+      }
+      parameters.set(name, parameter(data, shape))
+    }
+    return new Llama(config, parameters)
+  }
+
+  /** A model from stored weights. `tensor` gives the values of a parameter by its name. */
+  static from(config: ModelConfig, tensor: (name: string) => Float32Array): Llama {
+    const parameters = new Map<string, Tensor>()
+    for (const { name, shape } of parameterShapes(config)) {
+      const data = tensor(name)
+      if (data.length !== sizeOf(shape)) {
+        throw new CheckpointError(
+          'TENSOR_SHAPE',
+          `tensor ${name} holds ${data.length} numbers, the config asks for ${shape.join(' × ')}`,
+        )
+      }
+      parameters.set(name, parameter(data, shape))
+    }
+    return new Llama(config, parameters)
+  }
+
+  /** Number of trained weights. */
+  get parameterCount(): number {
+    let count = 0
+    for (const tensor of this.parameters.values()) count += tensor.size
+    return count
+  }
+
+  /**
+   * Logits for every position: tokens (batch·seq) → (batch·seq, vocab). Sequence b stands in tokens
+   * [b·seq, (b + 1)·seq) at positions 0 … seq − 1; row r of the batch draws as row `draw.firstRow + r`.
+   */
+  logits(tape: Tape, tokens: Int32Array, seq: number, options: ForwardOptions): Tensor {
+    const { config } = this
+    const hidden = this.#decoder(tape, tokens, seq, options)
+    const head = this.#get(config.tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight')
+    return ops.linear(tape, hidden, head)
+  }
+
+  /** Mean cross-entropy (nats per token) of predicting `targets`, where −1 means "do not count". */
+  loss(tape: Tape, tokens: Int32Array, targets: Int32Array, seq: number, options: ForwardOptions): Tensor {
+    return ops.crossEntropy(tape, this.logits(tape, tokens, seq, options), targets)
+  }
+
+  #get(name: string): Tensor {
+    const tensor = this.parameters.get(name)
+    if (tensor === undefined) throw new CheckpointError('TENSOR_MISSING', `the model has no tensor ${name}`)
+    return tensor
+  }
+
+  #decoder(tape: Tape, tokens: Int32Array, seq: number, options: ForwardOptions): Tensor {
+    const { numHiddenLayers, rmsNormEps } = this.config
+    const rope = this.#rope(tape, seq)
+    let x = ops.embedding(tape, tokens, this.#get('model.embed_tokens.weight'))
+    for (let layer = 0; layer < numHiddenLayers; layer++) {
+      const prefix = `model.layers.${layer}`
+      x = this.#attention(tape, x, prefix, rope)
+      x = this.#feedForward(tape, x, prefix, layer, options)
+    }
+    return ops.rmsNorm(tape, x, this.#get('model.norm.weight'), rmsNormEps)
+  }
+
+  /** x + o_proj(attention(norm(x))). */
+  #attention(tape: Tape, x: Tensor, prefix: string, table: RopeTable): Tensor {
+    const { numAttentionHeads: heads, numKeyValueHeads: kvHeads, rmsNormEps } = this.config
+    const normed = ops.rmsNorm(tape, x, this.#get(`${prefix}.input_layernorm.weight`), rmsNormEps)
+    const project = (name: string) =>
+      ops.linear(tape, normed, this.#get(`${prefix}.self_attn.${name}.weight`))
+    const q = ops.rope(tape, project('q_proj'), table)
+    const k = ops.rope(tape, project('k_proj'), table)
+    const v = project('v_proj')
+    const { seq, headDim } = table
+    const mixed = ops.attention(tape, q, k, v, { batch: x.rows / seq, seq, heads, kvHeads, headDim })
+    return ops.linear(tape, mixed, this.#get(`${prefix}.self_attn.o_proj.weight`), { residual: x })
+  }
+
+  /** x + down(f(gate(norm(x))) ⊙ up(norm(x))), or x + down(f(up(norm(x)))) for a plain FFN. */
+  #feedForward(tape: Tape, x: Tensor, prefix: string, layer: number, options: ForwardOptions): Tensor {
+    const { ffn, rmsNormEps } = this.config
+    const normed = ops.rmsNorm(tape, x, this.#get(`${prefix}.post_attention_layernorm.weight`), rmsNormEps)
+    const project = (name: string) => ops.linear(tape, normed, this.#get(`${prefix}.mlp.${name}.weight`))
+    const draw = { ...options.draw, layer }
+    const hidden =
+      ffn === 'gated'
+        ? ops.gate(tape, options.activation, project('gate_proj'), project('up_proj'), draw)
+        : ops.activation(tape, options.activation, project('up_proj'), draw)
+    options.onHidden?.(layer, hidden)
+    return ops.linear(tape, hidden, this.#get(`${prefix}.mlp.down_proj.weight`), { residual: x })
+  }
+
+  /** The rotation angles, computed once per context length and number type. */
+  #rope(tape: Tape, seq: number): RopeTable {
+    const headDim = this.config.hiddenSize / this.config.numAttentionHeads
+    const fits =
+      this.#ropeTable?.seq === seq && this.#ropeTable.cos instanceof Float32Array === (tape.dtype === 'f32')
+    if (!fits) this.#ropeTable = ops.ropeTable(tape, seq, headDim, this.config.ropeTheta)
+    return this.#ropeTable as RopeTable
+  }
+}

@@ -1,0 +1,159 @@
+// The fused pieces of a Llama block: embedding, RMSNorm, rotary positions, causal attention, FFN activations.
+
+import type { Activation } from '../../activations/activation.js'
+import { ShapeError } from '../../errors.js'
+import type { AttentionShape, Draw, Floats } from '../../kernels/index.js'
+import type { Tape } from '../tape.js'
+import { show, type Tensor } from '../tensor.js'
+
+/** Rows of `table` (vocab, d) for `tokens` (n): (n, d). */
+export function embedding(tape: Tape, tokens: Int32Array, table: Tensor): Tensor {
+  const { kernels } = tape
+  const width = table.width
+  const out = tape.output([tokens.length, width], table)
+  kernels.embedding(tokens, table.data, out.data, tokens.length, width)
+  tape.record(out, dOut => {
+    kernels.embeddingBackward(tokens, dOut, tape.gradToAdd(table), tokens.length, width)
+  })
+  return out
+}
+
+/** x · weight / √(mean(x²) + eps) over the last dimension. x: (…, d), weight: (d). Zhang & Sennrich 2019. */
+export function rmsNorm(tape: Tape, x: Tensor, weight: Tensor, eps: number): Tensor {
+  if (weight.size !== x.width) {
+    throw new ShapeError(
+      'SHAPE_NORM',
+      `rmsNorm: input ${show(x.shape)} does not fit weight ${show(weight.shape)}`,
+    )
+  }
+  const { kernels, take } = tape
+  const { rows, width } = x
+  const out = tape.output(x.shape, x, weight)
+  const rstd = take(rows)
+  kernels.rmsNorm(x.data, weight.data, out.data, rstd, rows, width, eps)
+  tape.record(out, dOut => {
+    kernels.rmsNormBackward(
+      dOut,
+      x.data,
+      weight.data,
+      rstd,
+      tape.gradToAdd(x),
+      tape.gradToAdd(weight),
+      rows,
+      width,
+    )
+  })
+  return out
+}
+
+/** cos and sin of position · theta^(−2i/headDim), each (seq, headDim/2). Su et al. 2021. */
+export interface RopeTable {
+  readonly cos: Floats
+  readonly sin: Floats
+  readonly seq: number
+  readonly headDim: number
+}
+
+export function ropeTable(tape: Tape, seq: number, headDim: number, theta: number): RopeTable {
+  const half = headDim / 2
+  const Buffer = tape.dtype === 'f32' ? Float32Array : Float64Array
+  const cos = new Buffer(seq * half)
+  const sin = new Buffer(seq * half)
+  for (let position = 0; position < seq; position++) {
+    for (let i = 0; i < half; i++) {
+      const angle = position * theta ** ((-2 * i) / headDim)
+      cos[position * half + i] = Math.cos(angle)
+      sin[position * half + i] = Math.sin(angle)
+    }
+  }
+  return { cos, sin, seq, headDim }
+}
+
+/** Turns every head of x (batch·seq, heads·headDim) by its position. */
+export function rope(tape: Tape, x: Tensor, table: RopeTable): Tensor {
+  const { cos, sin, seq, headDim } = table
+  if (x.width % headDim !== 0 || x.rows % seq !== 0) {
+    throw new ShapeError('SHAPE_ROPE', `rope: input ${show(x.shape)} is not (batch·${seq}, heads·${headDim})`)
+  }
+  const { kernels } = tape
+  const heads = x.width / headDim
+  const out = tape.output(x.shape, x)
+  kernels.rope(x.data, cos, sin, out.data, x.rows, seq, heads, headDim)
+  tape.record(out, dOut => {
+    kernels.ropeBackward(dOut, cos, sin, tape.gradToAdd(x), x.rows, seq, heads, headDim)
+  })
+  return out
+}
+
+/** Causal softmax(q kᵀ/√headDim) v. q: (batch·seq, heads·headDim); k, v: (batch·seq, kvHeads·headDim). */
+export function attention(tape: Tape, q: Tensor, k: Tensor, v: Tensor, shape: AttentionShape): Tensor {
+  const rows = shape.batch * shape.seq
+  const expected: [Tensor, string, number][] = [
+    [q, 'q', shape.heads],
+    [k, 'k', shape.kvHeads],
+    [v, 'v', shape.kvHeads],
+  ]
+  for (const [tensor, name, heads] of expected) {
+    if (tensor.rows !== rows || tensor.width !== heads * shape.headDim) {
+      throw new ShapeError(
+        'SHAPE_ATTENTION',
+        `attention: ${name} is ${show(tensor.shape)}, expected ${show([rows, heads * shape.headDim])}`,
+      )
+    }
+  }
+  const { kernels, take } = tape
+  const out = tape.output(q.shape, q, k, v)
+  const lse = take(rows * shape.heads)
+  kernels.attention(q.data, k.data, v.data, out.data, lse, shape)
+  tape.record(out, dOut => {
+    kernels.attentionBackward(
+      dOut,
+      q.data,
+      k.data,
+      v.data,
+      out.data,
+      lse,
+      tape.gradToAdd(q),
+      tape.gradToAdd(k),
+      tape.gradToAdd(v),
+      shape,
+    )
+  })
+  return out
+}
+
+/** f(x), elementwise. The backward pass draws what the forward pass drew. */
+export function activation(tape: Tape, act: Activation, x: Tensor, draw: Draw): Tensor {
+  const { kernels } = tape
+  const out = tape.output(x.shape, x)
+  kernels.activation(act, x.data, out.data, x.rows, x.width, draw)
+  tape.record(out, dOut => {
+    kernels.activationBackward(act, dOut, x.data, tape.gradToAdd(x), x.rows, x.width, draw)
+  })
+  return out
+}
+
+/** f(gate) ⊙ up, the hidden activations of a gated FFN (Shazeer 2020). gate, up and result: (…, h). */
+export function gate(tape: Tape, act: Activation, gate: Tensor, up: Tensor, draw: Draw): Tensor {
+  if (gate.rows !== up.rows || gate.width !== up.width) {
+    throw new ShapeError('SHAPE_GATE', `gate: gate ${show(gate.shape)} and up ${show(up.shape)} differ`)
+  }
+  const { kernels } = tape
+  const { rows, width } = gate
+  const out = tape.output(gate.shape, gate, up)
+  kernels.gate(act, gate.data, up.data, out.data, rows, width, draw)
+  tape.record(out, dOut => {
+    kernels.gateBackward(
+      act,
+      dOut,
+      gate.data,
+      up.data,
+      tape.gradToAdd(gate),
+      tape.gradToAdd(up),
+      rows,
+      width,
+      draw,
+    )
+  })
+  return out
+}
