@@ -1,0 +1,64 @@
+// One optimiser step: forward and backward over the micro-batches, then AdamW. What benchmarks time and what the
+// trainer repeats.
+
+import type { Activation } from '../activations/index.js'
+import type { Kernels } from '../kernels/index.js'
+import { Purpose, seedWords } from '../kernels/philox.js'
+import type { Llama } from '../nn/llama.js'
+import { Tape } from '../tensor/index.js'
+import { AdamW, type AdamWOptions } from './optimizer.js'
+
+/** One micro-batch: inputs and targets (batch·seq); a target of −1 is not counted. */
+export interface Batch {
+  readonly inputs: Int32Array
+  readonly targets: Int32Array
+  readonly seq: number
+}
+
+export interface StepResult {
+  /** Mean over the micro-batches, nats per token. */
+  readonly loss: number
+  /** Global norm of the gradient before clipping. */
+  readonly gradNorm: number
+}
+
+/** A model, its optimiser and the tape whose buffers are used again from step to step. */
+export class TrainingStep {
+  readonly model: Llama
+  readonly optimizer: AdamW
+  readonly #tape: Tape
+  readonly #seed: [low: number, high: number]
+
+  constructor(kernels: Kernels, model: Llama, options: AdamWOptions & { seed: number }) {
+    this.model = model
+    this.optimizer = new AdamW(kernels, model.parameters, options)
+    this.#tape = new Tape(kernels)
+    this.#seed = seedWords(options.seed)
+  }
+
+  /**
+   * Step number `step` (from 1) with learning rate `lr`. When loss or gradient are not finite the weights and the
+   * moments stay as they were.
+   */
+  run(step: number, lr: number, activation: Activation, batches: readonly Batch[]): StepResult {
+    const [seedLow, seedHigh] = this.#seed
+    let loss = 0
+    let firstRow = 0
+    for (const { inputs, targets, seq } of batches) {
+      this.#tape.reset()
+      const draw = { seedLow, seedHigh, purpose: Purpose.activation, step, firstRow }
+      const batchLoss = this.model.loss(this.#tape, inputs, targets, seq, { activation, draw })
+      loss += batchLoss.data[0] / batches.length
+      if (!Number.isFinite(loss)) return { loss, gradNorm: Number.NaN }
+      this.#tape.backward(batchLoss)
+      firstRow += inputs.length
+    }
+    const gradNorm = this.optimizer.update(step, lr, 1 / batches.length)
+    return { loss, gradNorm }
+  }
+
+  /** Bytes of the working buffers (weights, moments and their gradients aside). */
+  get workingBytes(): number {
+    return this.#tape.bytes
+  }
+}
