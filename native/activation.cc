@@ -15,7 +15,7 @@ constexpr bool draws = KERNEL == kStochaIdentity || KERNEL == kStochaSilu || KER
 
 /// Calls body(offset, vectors' lane count, takes_silu) for every vector of every row.
 template <int32_t KERNEL, typename Body>
-void each_vector(int64_t rows, int64_t width, float p, const Draw& draw, const Body& body) {
+void each_vector(int64_t rows, int64_t width, double p, const Draw& draw, const Body& body) {
   const vi threshold = draw_threshold(p);
   parallel_for((rows + rows_per_block - 1) / rows_per_block, [&](int64_t block) {
     const int64_t end = (block + 1) * rows_per_block < rows ? (block + 1) * rows_per_block : rows;

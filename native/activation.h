@@ -9,15 +9,16 @@ namespace flicker::FLICKER_ISA {
 constexpr int64_t draw_width = 4 * lanes;
 
 /// 24-bit threshold: SiLU is taken where draw < threshold.
-FLICKER_INLINE vi draw_threshold(float p) {
-  return vi{} + static_cast<int32_t>(__builtin_ceil(static_cast<double>(p) * 16777216.0));
+FLICKER_INLINE vi draw_threshold(double p) {
+  return vi{} + static_cast<int32_t>(__builtin_ceil(p * 16777216.0));
 }
 
 /// f(x) and, when DERIVATIVE, f′(x). `takes_silu` has all bits set in the lanes whose draw chose SiLU.
 template <int32_t KERNEL, bool DERIVATIVE>
 FLICKER_INLINE void activate(vf x, vi takes_silu, vf& value, vf& derivative) {
   const vf zero = {}, one = splat(1.f);
-  const vf relu = x > zero ? x : zero, relu_slope = x > zero ? one : zero;
+  // Not `x > 0 ? x : 0`: NaN must pass on, or a broken run would look alive.
+  const vf relu = x <= zero ? zero : x, relu_slope = x > zero ? one : zero;
   if constexpr (KERNEL == kRelu) {
     value = relu;
     if constexpr (DERIVATIVE) derivative = relu_slope;
@@ -34,8 +35,8 @@ FLICKER_INLINE void activate(vf x, vi takes_silu, vf& value, vf& derivative) {
   } else {
     const vf negative = takes_silu ? silu : zero, negative_slope = takes_silu ? silu_slope : zero;
     const bool identity = KERNEL == kStochaIdentity;
-    value = x >= zero ? (identity ? x : silu) : negative;
-    if constexpr (DERIVATIVE) derivative = x >= zero ? (identity ? one : silu_slope) : negative_slope;
+    value = x > zero ? (identity ? x : silu) : negative;
+    if constexpr (DERIVATIVE) derivative = x > zero ? (identity ? one : silu_slope) : negative_slope;
   }
 }
 

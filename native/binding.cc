@@ -77,7 +77,7 @@ class Arguments {
     const double p = number(i + 1);
     if (kernel > kStochaDrawn) fail(i, "is not a fused activation");
     if (!(p >= 0 && p <= 1)) fail(i + 1, "must be a probability");
-    return {static_cast<int32_t>(kernel), static_cast<float>(p)};
+    return {static_cast<int32_t>(kernel), p};
   }
   AttentionShape attention_shape(size_t i) {
     const AttentionShape s = {size(i), size(i + 1), size(i + 2), size(i + 3), size(i + 4)};

@@ -17,7 +17,7 @@ struct Draw {
 /// A fused activation: `FusedKernel` in src/activations/activation.ts, and the probability of SiLU.
 struct Activation {
   int32_t kernel;
-  float p;
+  double p;
 };
 enum FusedKernel : int32_t { kRelu = 0, kSilu = 1, kStochaIdentity = 2, kStochaSilu = 3, kStochaDrawn = 4 };
 
