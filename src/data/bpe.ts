@@ -1,0 +1,340 @@
+// Byte-level byte-pair encoding (Sennrich et al. 2016; Radford et al. 2019): the encoder for vocabularies trained
+// here, for GPT-2's, tiktoken's and every tokenizer.json of that kind. `bytes` is the case without merges.
+
+import { BYTE_CHARACTERS, type GPT2_SPLIT, toByteLevel } from './byte-level.js'
+import { Heap, PairTable } from './pair-table.js'
+import type { Tokenizer } from './tokenizer.js'
+import { END_OF_TEXT, requireId } from './tokenizer.js'
+
+/** A token that is matched as text before words are cut. */
+export interface AddedToken {
+  readonly id: number
+  readonly content: string
+}
+
+export interface BytePairVocabulary {
+  readonly name: string
+  /** Bytes of each id; empty for ids that no token has. Added tokens stand here with the bytes of their text. */
+  readonly tokens: readonly Uint8Array[]
+  /** Id of each single byte (256). */
+  readonly byteIds: Int32Array
+  /** Three numbers per merge in order of rank: left id, right id, id of the two together. */
+  readonly merges: Int32Array
+  /** Cuts text into words that no merge crosses; null: the text is one word. */
+  readonly split: RegExp | null
+  /** A word that is a token by itself is that token, whatever the merges say (tiktoken's rule). */
+  readonly wholeWords: boolean
+  readonly addedTokens: readonly AddedToken[]
+  readonly endOfText: number | null
+  /** What `toJSON` returns. */
+  readonly json: () => object
+}
+
+/** Words are short and frequent; beyond this many bytes a word is merged with a heap and not remembered. */
+const SHORT_WORD = 128
+const CACHE_CAPACITY = 1 << 17
+/** Heap entries are rank · POSITIONS + position: exact in a double up to 2²³ merges. */
+const POSITIONS = 2 ** 30
+
+const textEncoder = new TextEncoder()
+
+export class BytePairTokenizer implements Tokenizer {
+  readonly name: string
+  readonly vocabSize: number
+  readonly endOfText: number | null
+  readonly #vocabulary: BytePairVocabulary
+  /** (left, right) → rank. */
+  readonly #ranks: PairTable
+  readonly #wholeWords: ReadonlyMap<string, number> | null
+  readonly #added: RegExp | null
+  readonly #addedIds: ReadonlyMap<string, number>
+  /** Word → its ids; a single id is stored as a number. */
+  readonly #cache = new Map<string, number | Int32Array>()
+  #bytes = new Uint8Array(1024)
+  readonly #ids = new Int32Array(SHORT_WORD)
+  readonly #pairRanks = new Int32Array(SHORT_WORD)
+
+  constructor(vocabulary: BytePairVocabulary) {
+    this.#vocabulary = vocabulary
+    this.name = vocabulary.name
+    this.vocabSize = vocabulary.tokens.length
+    this.endOfText = vocabulary.endOfText
+    const { merges } = vocabulary
+    this.#ranks = new PairTable(merges.length / 3)
+    for (let rank = merges.length / 3 - 1; rank >= 0; rank--) {
+      this.#ranks.set(merges[3 * rank], merges[3 * rank + 1], rank)
+    }
+    this.#wholeWords = vocabulary.wholeWords ? wholeWords(vocabulary) : null
+    this.#addedIds = new Map(vocabulary.addedTokens.map(({ content, id }) => [content, id]))
+    this.#added = addedTokenPattern(vocabulary.addedTokens)
+  }
+
+  encode(text: string): Int32Array {
+    const out = new IdBuffer(text.length)
+    if (this.#added === null) {
+      this.#encodeSection(text, out)
+      return out.take()
+    }
+    let end = 0
+    for (const match of text.matchAll(this.#added)) {
+      this.#encodeSection(text.slice(end, match.index), out)
+      out.push(this.#addedIds.get(match[0])!)
+      end = match.index + match[0].length
+    }
+    this.#encodeSection(text.slice(end), out)
+    return out.take()
+  }
+
+  decode(ids: ArrayLike<number>): string {
+    let length = 0
+    for (let i = 0; i < ids.length; i++) length += this.tokenBytes(ids[i]).length
+    const bytes = new Uint8Array(length)
+    let at = 0
+    for (let i = 0; i < ids.length; i++) {
+      const token = this.#vocabulary.tokens[ids[i]]
+      bytes.set(token, at)
+      at += token.length
+    }
+    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes)
+  }
+
+  tokenBytes(id: number): Uint8Array {
+    requireId(this, id)
+    return this.#vocabulary.tokens[id]
+  }
+
+  toJSON(): object {
+    return this.#vocabulary.json()
+  }
+
+  #encodeSection(text: string, out: IdBuffer): void {
+    const { split } = this.#vocabulary
+    if (split === null) {
+      if (text !== '') this.#encodeWord(text, out)
+      return
+    }
+    split.lastIndex = 0
+    for (let match = split.exec(text); match !== null; match = split.exec(text)) {
+      const word = match[0]
+      const known = this.#cache.get(word)
+      if (known === undefined) this.#encodeWord(word, out)
+      else if (typeof known === 'number') out.push(known)
+      else out.append(known, known.length)
+    }
+  }
+
+  /** Appends the ids of one word and remembers them when the word is short. */
+  #encodeWord(word: string, out: IdBuffer): void {
+    if (this.#bytes.length < 3 * word.length) this.#bytes = new Uint8Array(6 * word.length)
+    const { written } = textEncoder.encodeInto(word, this.#bytes)
+    const bytes = this.#bytes.subarray(0, written)
+    const whole = this.#wholeWords?.get(toByteLevel(bytes))
+    if (whole !== undefined) {
+      out.push(whole)
+      this.#remember(word, whole)
+      return
+    }
+    if (bytes.length > SHORT_WORD) {
+      const ids = this.#mergeLong(bytes)
+      out.append(ids, ids.length)
+      return
+    }
+    const n = this.#mergeShort(bytes)
+    out.append(this.#ids, n)
+    this.#remember(word, n === 1 ? this.#ids[0] : this.#ids.slice(0, n))
+  }
+
+  #remember(word: string, ids: number | Int32Array): void {
+    if (this.#cache.size >= CACHE_CAPACITY) this.#cache.clear()
+    this.#cache.set(word, ids)
+  }
+
+  /** Merges into #ids and returns how many ids are left: the lowest rank first, the leftmost of equals. */
+  #mergeShort(bytes: Uint8Array): number {
+    const { byteIds, merges } = this.#vocabulary
+    const ids = this.#ids
+    const pairRanks = this.#pairRanks
+    let n = bytes.length
+    for (let i = 0; i < n; i++) ids[i] = byteIds[bytes[i]]
+    for (let i = 0; i + 1 < n; i++) pairRanks[i] = this.#ranks.get(ids[i], ids[i + 1])
+    for (;;) {
+      let best = -1
+      for (let i = 0; i + 1 < n; i++) {
+        if (pairRanks[i] !== -1 && (best === -1 || pairRanks[i] < pairRanks[best])) best = i
+      }
+      if (best === -1) return n
+      ids[best] = merges[3 * pairRanks[best] + 2]
+      n--
+      for (let i = best + 1; i < n; i++) {
+        ids[i] = ids[i + 1]
+        pairRanks[i] = pairRanks[i + 1]
+      }
+      if (best > 0) pairRanks[best - 1] = this.#ranks.get(ids[best - 1], ids[best])
+      if (best + 1 < n) pairRanks[best] = this.#ranks.get(ids[best], ids[best + 1])
+    }
+  }
+
+  /** The same for a word of any length in O(n log n): a linked list and a heap whose stale entries are skipped. */
+  #mergeLong(bytes: Uint8Array): Int32Array {
+    const { byteIds, merges } = this.#vocabulary
+    const n = bytes.length
+    const ids = Int32Array.from(bytes, byte => byteIds[byte])
+    const next = Int32Array.from(bytes, (_, i) => i + 1)
+    const previous = Int32Array.from(bytes, (_, i) => i - 1)
+    const heap = new Heap((a, b) => a < b)
+    const rankAt = (i: number) => (next[i] < n ? this.#ranks.get(ids[i], ids[next[i]]) : -1)
+    const offer = (i: number) => {
+      const rank = rankAt(i)
+      if (rank !== -1) heap.push(rank * POSITIONS + i)
+    }
+    for (let i = 0; i < n; i++) offer(i)
+    for (let entry = heap.pop(); entry !== undefined; entry = heap.pop()) {
+      const at = entry % POSITIONS
+      if (ids[at] === -1 || rankAt(at) !== Math.floor(entry / POSITIONS)) continue
+      const right = next[at]
+      ids[at] = merges[3 * rankAt(at) + 2]
+      ids[right] = -1
+      next[at] = next[right]
+      if (next[at] < n) previous[next[at]] = at
+      offer(at)
+      if (previous[at] >= 0) offer(previous[at])
+    }
+    return ids.filter(id => id !== -1)
+  }
+}
+
+/** The tokenizer of raw bytes: ids 0 … 255 are the bytes, 256 is `<|endoftext|>`. */
+export function bytesTokenizer(): BytePairTokenizer {
+  return makeBytePairTokenizer('bytes', new Int32Array(0), null)
+}
+
+/**
+ * A vocabulary with ids in our own order: the 256 bytes, one id per merge, `<|endoftext|>` last.
+ * merges: (left id, right id) per merge in order of rank; `split` is GPT2_SPLIT or null.
+ */
+export function makeBytePairTokenizer(
+  name: string,
+  pairs: Int32Array,
+  split: typeof GPT2_SPLIT | null,
+): BytePairTokenizer {
+  const tokens = BYTE_CHARACTERS.map((_, byte) => Uint8Array.of(byte))
+  const merges = new Int32Array((pairs.length / 2) * 3)
+  for (let rank = 0; rank < pairs.length / 2; rank++) {
+    const [left, right] = [pairs[2 * rank], pairs[2 * rank + 1]]
+    merges.set([left, right, tokens.length], 3 * rank)
+    tokens.push(Uint8Array.from([...tokens[left], ...tokens[right]]))
+  }
+  const endOfText = tokens.length
+  tokens.push(textEncoder.encode(END_OF_TEXT))
+  return new BytePairTokenizer({
+    name,
+    tokens,
+    byteIds: Int32Array.from(BYTE_CHARACTERS, (_, byte) => byte),
+    merges,
+    split,
+    wholeWords: false,
+    addedTokens: [{ id: endOfText, content: END_OF_TEXT }],
+    endOfText,
+    json: () => {
+      const written = tokens.slice(0, endOfText).map(toByteLevel)
+      const vocab = [...written, END_OF_TEXT].map((token, id) => [token, id] as const)
+      const mergeLines = []
+      for (let i = 0; i < pairs.length; i += 2)
+        mergeLines.push(`${written[pairs[i]]} ${written[pairs[i + 1]]}`)
+      return byteLevelJson(vocab, mergeLines, [[END_OF_TEXT, endOfText]], split !== null)
+    },
+  })
+}
+
+/**
+ * The tokenizer.json of a byte-level BPE. vocab: byte-level text and id; merges: `left right` in order of rank;
+ * special: text and id, which must stand in vocab too, because Hugging Face numbers added tokens from there.
+ */
+export function byteLevelJson(
+  vocab: Iterable<readonly [string, number]>,
+  merges: readonly string[],
+  special: readonly (readonly [string, number])[],
+  useRegex: boolean,
+): Record<string, unknown> & { model: Record<string, unknown> } {
+  const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: useRegex }
+  return {
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: special.map(([content, id]) => ({
+      id,
+      content,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+      special: true,
+    })),
+    normalizer: null,
+    pre_tokenizer: byteLevel,
+    post_processor: byteLevel,
+    decoder: byteLevel,
+    model: {
+      type: 'BPE',
+      dropout: null,
+      unk_token: null,
+      continuing_subword_prefix: null,
+      end_of_word_suffix: null,
+      fuse_unk: false,
+      byte_fallback: false,
+      ignore_merges: false,
+      // Object.fromEntries and not assignment: a token may be called __proto__.
+      vocab: Object.fromEntries(vocab),
+      merges,
+    },
+  }
+}
+
+/** Alternation of the added tokens, the longest first, so that the leftmost longest match wins. */
+export function addedTokenPattern(tokens: readonly AddedToken[]): RegExp | null {
+  if (tokens.length === 0) return null
+  const longestFirst = tokens.map(({ content }) => content).sort((a, b) => b.length - a.length)
+  return new RegExp(longestFirst.map(text => text.replace(/[\\^$*+?.()|[\]{}]/g, '\\$&')).join('|'), 'g')
+}
+
+function wholeWords({ tokens, addedTokens }: BytePairVocabulary): Map<string, number> {
+  const special = new Set(addedTokens.map(({ id }) => id))
+  const words = new Map<string, number>()
+  for (const [id, bytes] of tokens.entries()) {
+    if (bytes.length > 0 && !special.has(id)) words.set(toByteLevel(bytes), id)
+  }
+  return words
+}
+
+/** Ids appended one after another; grows as needed. */
+class IdBuffer {
+  #ids: Int32Array
+  #length = 0
+
+  constructor(characters: number) {
+    this.#ids = new Int32Array(Math.max(16, characters >> 1))
+  }
+
+  #reserve(more: number): void {
+    if (this.#length + more <= this.#ids.length) return
+    const grown = new Int32Array(2 * (this.#length + more))
+    grown.set(this.#ids)
+    this.#ids = grown
+  }
+
+  push(id: number): void {
+    this.#reserve(1)
+    this.#ids[this.#length++] = id
+  }
+
+  /** The first `n` of `ids`. */
+  append(ids: Int32Array, n: number): void {
+    this.#reserve(n)
+    for (let i = 0; i < n; i++) this.#ids[this.#length + i] = ids[i]
+    this.#length += n
+  }
+
+  take(): Int32Array {
+    return this.#ids.slice(0, this.#length)
+  }
+}

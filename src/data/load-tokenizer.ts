@@ -1,0 +1,169 @@
+// From what a user writes (`bytes`, `chars`, `bpe:4096`, a path) to a tokenizer: made from the training text, or read
+// from a file of whatever kind.
+
+import { existsSync, readdirSync, statSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { didYouMean } from '../did-you-mean.js'
+import { OptionError, TokenizerError } from '../errors.js'
+import { bytesTokenizer } from './bpe.js'
+import { type BpeTrainingOptions, MAX_BPE_VOCABULARY, MIN_BPE_VOCABULARY, trainBpe } from './bpe-train.js'
+import { charTokenizer } from './chars.js'
+import type { Document } from './corpus.js'
+import { tokenizerFromGpt2 } from './gpt2-files.js'
+import { decodeText, FileProblem, readBytes } from './text-file.js'
+import { tokenizerFromTiktoken } from './tiktoken.js'
+import type { Tokenizer } from './tokenizer.js'
+import { invalid, tokenizerFromJson } from './tokenizer-json.js'
+
+export type TokenizerSpec =
+  | { readonly kind: 'bytes' }
+  | { readonly kind: 'chars' }
+  | { readonly kind: 'bpe'; readonly vocabSize: number }
+  | { readonly kind: 'file'; readonly path: string }
+
+const FORMS =
+  '"bytes", "chars", "bpe:4096", or the path of a tokenizer.json, encoder.json, .tiktoken file or directory'
+
+/** What a tokenizer's name asks for; a path must exist. Throws OptionError or TokenizerError. */
+export function parseTokenizerSpec(spec: string): TokenizerSpec {
+  if (spec === 'bytes' || spec === 'chars') return { kind: spec }
+  const bpe = /^bpe:(.*)$/.exec(spec)
+  if (bpe !== null) {
+    const vocabSize = /^\d+$/.test(bpe[1]) ? Number(bpe[1]) : Number.NaN
+    if (vocabSize >= MIN_BPE_VOCABULARY && vocabSize <= MAX_BPE_VOCABULARY) return { kind: 'bpe', vocabSize }
+    throw new OptionError(
+      'BPE_VOCABULARY_RANGE',
+      `tokenizer "${spec}": the vocabulary's size must be a whole number from ${MIN_BPE_VOCABULARY} to ${MAX_BPE_VOCABULARY}`,
+    )
+  }
+  if (existsSync(spec)) return { kind: 'file', path: spec }
+  const hint = didYouMean(spec, ['bytes', 'chars', 'bpe:4096'])
+  throw new TokenizerError('TOKENIZER_NOT_FOUND', `tokenizer "${spec}" does not exist; give ${FORMS}.${hint}`)
+}
+
+/**
+ * The tokenizer that `spec` asks for. documents: what `chars` takes its characters and `bpe` its pairs from, as a
+ * rule the training side of the split. Throws OptionError or TokenizerError.
+ */
+export function makeTokenizer(
+  spec: string,
+  documents: readonly Document[],
+  options: BpeTrainingOptions = {},
+): Tokenizer {
+  const parsed = parseTokenizerSpec(spec)
+  const texts = documents.map(({ text }) => text)
+  switch (parsed.kind) {
+    case 'bytes':
+      return bytesTokenizer()
+    case 'chars':
+      return charTokenizer(texts)
+    case 'bpe':
+      return trainBpe(texts, parsed.vocabSize, options)
+    case 'file':
+      return loadTokenizer(parsed.path)
+  }
+}
+
+/**
+ * The tokenizer in a file, plain or .gz, or in a directory that holds one: tokenizer.json; encoder.json + vocab.bpe
+ * (or vocab.json + merges.txt), either of which names the other; .tiktoken. Throws TokenizerError.
+ */
+export function loadTokenizer(path: string): Tokenizer {
+  const file = statSync(path, { throwIfNoEntry: false })?.isDirectory() ? findInDirectory(path) : path
+  const name = basename(file).replace(/\.gz$/, '')
+  if (name.endsWith('.tiktoken')) return tokenizerFromTiktoken(readText(file), name)
+  if (MERGES_NAME.test(name)) {
+    return tokenizerFromGpt2(
+      readJson(partner(file)),
+      readText(file),
+      basename(partner(file)).replace(/\.gz$/, ''),
+    )
+  }
+  const content = readJson(file)
+  // A tokenizer.json is told by its `model`; an encoder.json is nothing but tokens and ids.
+  const isTokenizerJson =
+    typeof content === 'object' && content !== null && typeof Object(content).model === 'object'
+  if (!isTokenizerJson && VOCAB_NAME.test(name))
+    return tokenizerFromGpt2(content, readText(partner(file)), name)
+  return tokenizerFromJson(content, name, { endOfText: configuredEndOfText(dirname(file)) })
+}
+
+/** Names of the two GPT-2 files, with the part that tells them apart. */
+const PARTNERS = [
+  ['encoder.json', 'vocab.bpe'],
+  ['vocab.json', 'merges.txt'],
+] as const
+const VOCAB_NAME = /(encoder|vocab)\.json$/
+const MERGES_NAME = /(vocab\.bpe|merges\.txt)$/
+
+function findInDirectory(directory: string): string {
+  const names = readdirSync(directory)
+  const wanted = [
+    /^tokenizer\.json(\.gz)?$/,
+    /encoder\.json(\.gz)?$/,
+    /^vocab\.json(\.gz)?$/,
+    /\.tiktoken(\.gz)?$/,
+  ]
+  for (const pattern of wanted) {
+    const found = names.filter(name => pattern.test(name)).sort()
+    if (found.length > 0) return join(directory, found[0])
+  }
+  throw new TokenizerError(
+    'TOKENIZER_NOT_FOUND',
+    `tokenizer: ${directory} holds no tokenizer.json, encoder.json, vocab.json or .tiktoken file`,
+  )
+}
+
+/** The other of GPT-2's two files, beside the given one, plain or .gz. */
+function partner(file: string): string {
+  const name = basename(file).replace(/\.gz$/, '')
+  for (const pair of PARTNERS) {
+    for (const [mine, other] of [pair, pair.toReversed()]) {
+      if (!name.endsWith(mine)) continue
+      const wanted = join(dirname(file), name.slice(0, -mine.length) + other)
+      const found = [wanted, `${wanted}.gz`].find(existsSync)
+      if (found !== undefined) return found
+      throw new TokenizerError('TOKENIZER_NOT_FOUND', `tokenizer ${file} needs ${wanted} (or .gz) beside it`)
+    }
+  }
+  throw invalid(file, 'not one of encoder.json, vocab.bpe, vocab.json, merges.txt')
+}
+
+/** `eos_token` of the tokenizer_config.json beside a tokenizer.json, if there is one that says. */
+function configuredEndOfText(directory: string): string | undefined {
+  const path = join(directory, 'tokenizer_config.json')
+  if (!existsSync(path)) return undefined
+  const config = readJson(path)
+  const token: unknown = Object(config).eos_token
+  if (typeof token === 'string') return token
+  const content: unknown = Object(token).content
+  return typeof content === 'string' ? content : undefined
+}
+
+const CODES = {
+  missing: 'TOKENIZER_NOT_FOUND',
+  unreadable: 'TOKENIZER_UNREADABLE',
+  gzip: 'TOKENIZER_GZIP',
+  'too-large': 'TOKENIZER_TOO_LARGE',
+  binary: 'TOKENIZER_INVALID',
+} as const
+
+function readText(path: string): string {
+  try {
+    return decodeText(readBytes(path), path)
+  } catch (error) {
+    if (!(error instanceof FileProblem)) throw error
+    throw new TokenizerError(CODES[error.fault], `tokenizer: ${error.message}`, { cause: error })
+  }
+}
+
+function readJson(path: string): unknown {
+  try {
+    return JSON.parse(readText(path))
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error
+    throw new TokenizerError('TOKENIZER_INVALID', `tokenizer: ${path} is not JSON: ${error.message}`, {
+      cause: error,
+    })
+  }
+}

@@ -1,0 +1,64 @@
+// Reads one file from outside as bytes or as text, plain or gzipped, and says which of the many things that can be
+// wrong with it is wrong. Corpora and tokenizers both come in through here.
+
+import { readFileSync, statSync } from 'node:fs'
+import { gunzipSync } from 'node:zlib'
+
+/** Most bytes one file may hold after unpacking: a JavaScript string cannot be longer than 2²⁹ − 24 characters. */
+export const MAX_TEXT_BYTES = 2 ** 29 - 24
+
+export type FileFault = 'missing' | 'unreadable' | 'gzip' | 'too-large' | 'binary'
+
+/** What `readBytes` and `decodeText` throw; each room turns it into its own FlickerError. */
+export class FileProblem extends Error {
+  readonly fault: FileFault
+
+  constructor(fault: FileFault, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause })
+    this.fault = fault
+  }
+}
+
+function reason(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+/** The content of a file, unpacked when its name ends in .gz. Throws FileProblem. */
+export function readBytes(path: string): Uint8Array {
+  let raw: Uint8Array
+  try {
+    const stat = statSync(path)
+    if (!stat.isFile()) throw new FileProblem('unreadable', `${path} is not a regular file`)
+    if (stat.size > MAX_TEXT_BYTES) throw tooLarge(path)
+    raw = readFileSync(path)
+  } catch (error) {
+    if (error instanceof FileProblem) throw error
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+      throw new FileProblem('missing', `${path} does not exist`, error)
+    }
+    throw new FileProblem('unreadable', `${path} cannot be read: ${reason(error)}`, error)
+  }
+  if (!path.endsWith('.gz')) return raw
+  try {
+    return gunzipSync(raw, { maxOutputLength: MAX_TEXT_BYTES })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(path)
+    throw new FileProblem('gzip', `${path} is not an intact gzip file (${reason(error)})`, error)
+  }
+}
+
+function tooLarge(path: string): FileProblem {
+  const limit = Math.floor(MAX_TEXT_BYTES / 1e6)
+  return new FileProblem('too-large', `${path} holds more than ${limit} MB; split it into several files`)
+}
+
+/** UTF-8 bytes as text, without a leading byte order mark. Throws FileProblem (`binary`) for anything else. */
+export function decodeText(bytes: Uint8Array, path: string): string {
+  const nul = bytes.indexOf(0)
+  if (nul >= 0) throw new FileProblem('binary', `${path} is not text: it has a NUL byte at offset ${nul}`)
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch (error) {
+    throw new FileProblem('binary', `${path} is not text: it is not valid UTF-8`, error)
+  }
+}

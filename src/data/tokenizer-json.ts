@@ -1,0 +1,231 @@
+// Tokenizers from a tokenizer.json: checked as a file from outside, then given to our own encoder when it is a plain
+// byte-level BPE or a character vocabulary, and to @huggingface/tokenizers when it is anything else.
+
+import { z } from 'zod'
+import { TokenizerError } from '../errors.js'
+import { BytePairTokenizer } from './bpe.js'
+import { BYTE_CHARACTERS, fromByteLevel, GPT2_SPLIT, KNOWN_SPLITS } from './byte-level.js'
+import { CharTokenizer } from './chars.js'
+import { LibraryTokenizer } from './library-tokenizer.js'
+import { END_OF_TEXT, type Tokenizer } from './tokenizer.js'
+
+/** Largest id accepted; the largest published vocabularies have a quarter of a million. */
+export const MAX_TOKEN_ID = 2 ** 22
+
+const id = z.int().min(0).max(MAX_TOKEN_ID)
+const component = z.looseObject({ type: z.string() }).nullish()
+const frame = z.looseObject({
+  model: z.looseObject({ type: z.string().optional() }),
+  added_tokens: z.array(z.looseObject({ id, content: z.string().min(1) })).nullish(),
+  normalizer: component,
+  pre_tokenizer: component,
+  post_processor: component,
+  decoder: component,
+})
+const plainByteLevel = z.looseObject({
+  type: z.literal('ByteLevel'),
+  add_prefix_space: z.literal(false),
+  use_regex: z.boolean().default(true),
+})
+const splitThenByteLevel = z.looseObject({
+  type: z.literal('Sequence'),
+  pretokenizers: z.tuple([
+    z.looseObject({
+      type: z.literal('Split'),
+      pattern: z.strictObject({ Regex: z.string() }),
+      behavior: z.literal('Isolated'),
+      invert: z.literal(false),
+    }),
+    plainByteLevel.extend({ use_regex: z.literal(false) }),
+  ]),
+})
+
+/** Names of the end-of-text token in published vocabularies, ours first. */
+const END_OF_TEXT_NAMES = [END_OF_TEXT, '</s>', '<|end_of_text|>', '<eos>']
+
+type Frame = z.infer<typeof frame>
+
+/** What every kind of tokenizer.json is turned into before a tokenizer is made of it. */
+export interface CheckedJson {
+  readonly name: string
+  /** The file's content with every component present, as the library wants it. */
+  readonly json: Frame
+  /** Text of each id, added tokens included; undefined where no token has the id. */
+  readonly tokens: readonly (string | undefined)[]
+  /** Ids of added tokens. */
+  readonly added: ReadonlyMap<number, string>
+  readonly endOfText: number | null
+}
+
+/**
+ * A tokenizer from the content of a tokenizer.json. source: where it comes from, for messages; endOfText: the text
+ * of the end-of-text token where a tokenizer_config.json names one. Throws TokenizerError.
+ */
+export function tokenizerFromJson(
+  content: unknown,
+  source: string,
+  options: { endOfText?: string } = {},
+): Tokenizer {
+  const checked = check(content, source, options.endOfText)
+  return charTokenizer(checked) ?? bytePairTokenizer(checked, source) ?? new LibraryTokenizer(checked, source)
+}
+
+export function invalid(source: string, what: string): TokenizerError {
+  return new TokenizerError('TOKENIZER_INVALID', `tokenizer ${source}: ${what}`)
+}
+
+function check(content: unknown, source: string, endOfTextName: string | undefined): CheckedJson {
+  const parsed = frame.safeParse(content)
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]
+    throw invalid(source, `${issue.path.join('.') || 'content'}: ${issue.message}; is it a tokenizer.json?`)
+  }
+  const json: Frame = {
+    ...parsed.data,
+    added_tokens: parsed.data.added_tokens ?? [],
+    normalizer: parsed.data.normalizer ?? null,
+    pre_tokenizer: parsed.data.pre_tokenizer ?? null,
+    post_processor: parsed.data.post_processor ?? null,
+    decoder: parsed.data.decoder ?? null,
+  }
+  const tokens = vocabulary(json.model, source)
+  const added = new Map<number, string>()
+  for (const token of json.added_tokens!) {
+    if (tokens[token.id] !== undefined && tokens[token.id] !== token.content) {
+      throw invalid(
+        source,
+        `added token "${token.content}" has id ${token.id}, which "${tokens[token.id]}" has`,
+      )
+    }
+    while (tokens.length <= token.id) tokens.push(undefined)
+    tokens[token.id] = token.content
+    added.set(token.id, token.content)
+  }
+  const names = endOfTextName === undefined ? END_OF_TEXT_NAMES : [endOfTextName]
+  const endOfText = names.map(name => tokens.indexOf(name)).find(at => at >= 0) ?? null
+  const kind = json.model.type ?? 'BPE'
+  return { name: `${source} (${kind}, ${tokens.length})`, json, tokens, added, endOfText }
+}
+
+/** Token text by id. Throws TokenizerError for a vocabulary that is not one. */
+function vocabulary(model: Frame['model'], source: string): (string | undefined)[] {
+  const { vocab } = model
+  if (Array.isArray(vocab)) {
+    return vocab.map((entry: unknown, at) => {
+      if (Array.isArray(entry) && typeof entry[0] === 'string' && typeof entry[1] === 'number')
+        return entry[0]
+      throw invalid(source, `model.vocab[${at}] is not a pair of a token and its score`)
+    })
+  }
+  if (typeof vocab !== 'object' || vocab === null) {
+    throw invalid(source, 'model.vocab is neither an object nor a list')
+  }
+  const tokens: (string | undefined)[] = []
+  for (const [token, at] of Object.entries(vocab as Record<string, unknown>)) {
+    if (!isTokenId(at)) {
+      throw invalid(
+        source,
+        `model.vocab["${token}"] is ${JSON.stringify(at)}, not an id from 0 to ${MAX_TOKEN_ID}`,
+      )
+    }
+    while (tokens.length <= at) tokens.push(undefined)
+    if (tokens[at] !== undefined)
+      throw invalid(source, `tokens "${tokens[at]}" and "${token}" share the id ${at}`)
+    tokens[at] = token
+  }
+  if (tokens.length === 0) throw invalid(source, 'model.vocab is empty')
+  return tokens
+}
+
+function isTokenId(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= MAX_TOKEN_ID
+}
+
+/** Whether the model is a BPE with nothing beside vocabulary and merges. */
+function isPlainBpe({ model, normalizer }: Frame): boolean {
+  return (
+    (model.type ?? 'BPE') === 'BPE' &&
+    Array.isArray(model.merges) &&
+    !normalizer &&
+    !model.dropout &&
+    !model.byte_fallback &&
+    !model.continuing_subword_prefix &&
+    !model.end_of_word_suffix
+  )
+}
+
+/** The character vocabularies that CharTokenizer writes; null for anything else. */
+function charTokenizer({ json, tokens, added, endOfText }: CheckedJson): Tokenizer | null {
+  if (!isPlainBpe(json) || (json.model.merges as unknown[]).length > 0) return null
+  if (json.pre_tokenizer || json.decoder?.type !== 'Fuse') return null
+  const last = tokens.length - 1
+  if (added.size > 1 || (added.size === 1 && added.get(last) !== END_OF_TEXT)) return null
+  const characters = tokens.slice(0, added.size === 1 ? last : tokens.length)
+  const single = (token: string | undefined) => token !== undefined && [...token].length === 1
+  if (!characters.every(single)) return null
+  return new CharTokenizer(characters as string[], { endOfText: endOfText !== null })
+}
+
+/** Our own encoder for a plain byte-level BPE; null for what only the library knows. */
+function bytePairTokenizer(checked: CheckedJson, source: string): Tokenizer | null {
+  const { json, tokens, added, endOfText, name } = checked
+  const split = splitOf(json.pre_tokenizer)
+  if (!isPlainBpe(json) || split === undefined || json.decoder?.type !== 'ByteLevel') return null
+  if (json.added_tokens!.some(token => token.lstrip || token.rstrip || token.single_word)) return null
+
+  const encoder = new TextEncoder()
+  const ids = new Map<string, number>()
+  const bytes: Uint8Array[] = []
+  for (const [at, token] of tokens.entries()) {
+    const special = added.get(at)
+    const spelled =
+      special !== undefined
+        ? encoder.encode(special)
+        : token === undefined
+          ? new Uint8Array(0)
+          : fromByteLevel(token)
+    if (spelled === null) return null
+    bytes.push(spelled)
+    if (token !== undefined && special === undefined) ids.set(token, at)
+  }
+  const byteIds = BYTE_CHARACTERS.map(character => ids.get(character))
+  if (byteIds.includes(undefined)) return null
+
+  return new BytePairTokenizer({
+    name,
+    tokens: bytes,
+    byteIds: Int32Array.from(byteIds as number[]),
+    merges: mergesOf(json.model.merges as unknown[], ids, source),
+    split,
+    wholeWords: json.model.ignore_merges === true,
+    addedTokens: [...added].map(([at, text]) => ({ id: at, content: text })),
+    endOfText,
+    json: () => json,
+  })
+}
+
+/** The word pattern of a pre-tokenizer, null for none (the text is one word), undefined for an unknown one. */
+function splitOf(preTokenizer: unknown): RegExp | null | undefined {
+  const simple = plainByteLevel.safeParse(preTokenizer)
+  if (simple.success) return simple.data.use_regex ? GPT2_SPLIT : null
+  const sequence = splitThenByteLevel.safeParse(preTokenizer)
+  return sequence.success ? KNOWN_SPLITS.get(sequence.data.pretokenizers[0].pattern.Regex) : undefined
+}
+
+/** (left id, right id, merged id) per merge. */
+function mergesOf(merges: readonly unknown[], ids: ReadonlyMap<string, number>, source: string): Int32Array {
+  const out = new Int32Array(3 * merges.length)
+  for (const [rank, merge] of merges.entries()) {
+    const pair = typeof merge === 'string' ? merge.split(' ') : merge
+    if (!Array.isArray(pair) || pair.length !== 2 || !pair.every(part => typeof part === 'string')) {
+      throw invalid(source, `merge ${rank}, ${JSON.stringify(merge)}, is not a pair of tokens`)
+    }
+    for (const [k, token] of [pair[0], pair[1], pair[0] + pair[1]].entries()) {
+      const found = ids.get(token)
+      if (found === undefined)
+        throw invalid(source, `merge ${rank} needs "${token}", which is not in the vocabulary`)
+      out[3 * rank + k] = found
+    }
+  }
+  return out
+}

@@ -1,0 +1,75 @@
+import { createHash } from 'node:crypto'
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { type Corpus, loadCorpus, makeCorpus } from '../../src/data/corpus.js'
+import { splitCorpus } from '../../src/data/split.js'
+import { describeWith, sharedData } from './shared-data.js'
+
+function corpusOf(texts: readonly string[]): Corpus {
+  return makeCorpus(
+    'test',
+    1,
+    texts.map((text, i) => ({ name: String(i), text })),
+  )
+}
+
+const numbered = (n: number) => Array.from({ length: n }, (_, i) => `document ${i}`)
+
+describe('the split into training and validation', () => {
+  it('puts every document on exactly one side and leaves neither side empty', () => {
+    const some = fc.uniqueArray(fc.string({ minLength: 1 }), { minLength: 2, maxLength: 20 })
+    const share = fc.double({ min: 0.01, max: 0.99, noNaN: true })
+    fc.assert(
+      fc.property(some, share, (texts, validationShare) => {
+        const { train, validation } = splitCorpus(corpusOf(texts), { validationShare })
+        expect(train.length).toBeGreaterThan(0)
+        expect(validation.length).toBeGreaterThan(0)
+        expect([...train, ...validation].map(({ text }) => text).sort()).toEqual([...texts].sort())
+      }),
+    )
+  })
+
+  it('goes by the first 32 bits of the SHA-256 of the text', () => {
+    const { validation } = splitCorpus(corpusOf(numbered(500)), { validationShare: 0.2 })
+    const expected = numbered(500).filter(text => {
+      const hex = createHash('sha256').update(text).digest('hex').slice(0, 8)
+      return Number.parseInt(hex, 16) / 2 ** 32 < 0.2
+    })
+    expect(validation.map(({ text }) => text)).toEqual(expected)
+  })
+
+  it('moves no document when others come or go', () => {
+    const few = new Set(splitCorpus(corpusOf(numbered(300))).validation.map(({ text }) => text))
+    const many = new Set(splitCorpus(corpusOf(numbered(900))).validation.map(({ text }) => text))
+    for (const text of numbered(300)) expect(many.has(text)).toBe(few.has(text))
+  })
+
+  it('gives validation about its share', () => {
+    const { validation } = splitCorpus(corpusOf(numbered(5000)), { validationShare: 0.1 })
+    // Five standard deviations of a binomial count around 500.
+    expect(Math.abs(validation.length - 500)).toBeLessThan(5 * Math.sqrt(5000 * 0.1 * 0.9))
+  })
+
+  it('cuts a single document inside, never through a character', () => {
+    const { train, validation } = splitCorpus(corpusOf(['😀'.repeat(11)]), { validationShare: 0.5 })
+    expect(train[0].text).toBe('😀'.repeat(5))
+    expect(validation[0].text).toBe('😀'.repeat(6))
+  })
+
+  it('refuses a share that is none and a text of one character', () => {
+    for (const validationShare of [0, 1, -0.5, Number.NaN]) {
+      expect(() => splitCorpus(corpusOf(['a', 'b']), { validationShare })).toThrow(/between 0 and 1/)
+    }
+    expect(() => splitCorpus(corpusOf(['a']))).toThrow(/too few/)
+  })
+})
+
+describeWith('corpus/tinyshakespeare.txt.gz', 'tinyshakespeare', () => {
+  it('is cut at 90 % of its 1,115,394 characters, as nanoGPT does', () => {
+    const corpus = loadCorpus(sharedData('corpus/tinyshakespeare.txt.gz'))
+    const { train, validation } = splitCorpus(corpus)
+    expect(train[0].text).toHaveLength(1_003_854)
+    expect(validation[0].text).toHaveLength(111_540)
+    expect(train[0].text + validation[0].text).toBe(corpus.documents[0].text)
+  })
+})
