@@ -1,5 +1,6 @@
-// Matrix product after Goto & van de Geijn 2008: b is packed in blocks that stay in the level-2 cache, a in panels
-// that stay in level 1, and a register tile of mr×(nv vectors) accumulates over one block of k.
+// Matrix product after Goto & van de Geijn 2008: one operand is packed in blocks that stay in the level-2 cache, the
+// other in panels that stay near level 1, and a register tile of MR×(NV vectors) accumulates over one block of k.
+// The larger operand is the one packed panel by panel: each thread packs what it then uses, without waiting.
 //
 // Every element of c is the sum over k in one order (blocks of KC, within a block one by one), whatever tile or
 // thread it falls to: so the result does not depend on the number of threads.
@@ -21,8 +22,9 @@ constexpr int MR = 8, NV = 3;  // 24 of 32
 constexpr int MR = 6, NV = 2;  // 12 of 16
 #endif
 constexpr int NR = NV * lanes;
-constexpr int64_t KC = 256;  // depth of a block
-constexpr int64_t NC = 512;  // columns of a block: KC·NC floats are half a megabyte, half of a usual level-2 cache
+constexpr int64_t KC = 384;  // depth of a block
+constexpr int64_t NC = 512;  // columns of a block: KC·NC floats are 3/4 of a usual level-2 cache
+constexpr int64_t MC = 512;  // rows of a block, likewise
 // Rows of a packed panel of a lie this far apart: off the powers of two, so that they do not fall into one cache set.
 constexpr int64_t ROW = KC + 16;
 
@@ -113,12 +115,93 @@ void pack_a(const float* a, int64_t lda, bool trans, int64_t depth, int64_t rows
     for (int64_t i = 0; i < rows; i++) memcpy(out + i * ROW, a + i * lda, static_cast<size_t>(depth) * 4);
     return;
   }
+  if (rows == MR) {
+    for (int64_t k = 0; k < depth; k++) memcpy(out + k * MR, a + k * lda, MR * 4);
+    return;
+  }
   for (int64_t k = 0; k < depth; k++)
     for (int64_t i = 0; i < rows; i++) out[k * MR + i] = a[k * lda + i];
 }
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/// The tile of c at (i, j) += or = packed panel of a · packed panel of b.
+template <bool TRANS_A>
+FLICKER_INLINE void tile(const float* panel_a, const float* panel_b, float* c, int64_t i, int64_t j, int64_t m,
+                         int64_t n, int64_t depth, bool add) {
+  const int64_t rows = min(MR, m - i), columns = min(NR, n - j);
+  pick<TRANS_A>(rows, columns)(panel_a, panel_b, c + i * n + j, n, depth, columns, add);
+}
+
+struct Operands {
+  const float *a, *b;
+  float* c;
+  int64_t m, n, k, lda, ldb;
+  bool trans_a, trans_b, accumulate;
+
+  void pack_a_panel(int64_t i, int64_t k0, int64_t depth, float* out) const {
+    pack_a(trans_a ? a + k0 * lda + i : a + i * lda + k0, lda, trans_a, depth, min(MR, m - i), out);
+  }
+  void pack_b_panel(int64_t j, int64_t k0, int64_t depth, float* out) const {
+    pack_b(trans_b ? b + j * ldb + k0 : b + k0 * ldb + j, ldb, trans_b, depth, min(NR, n - j), out);
+  }
+};
+
+/// More rows than columns: blocks of b are packed together and shared, panels of a by the thread that uses them.
+template <bool TRANS_A>
+void share_b(const Operands& o) {
+  float* packed = static_cast<float*>(scratch(0, KC * (NC + NR) * 4));
+  if (packed == nullptr) return;
+  // Jobs of some panels × some columns: many enough to share out evenly, large enough to reuse a packed panel.
+  const int64_t panels = ceil_div(o.m, MR), threads = thread_count();
+  const int64_t per_job = threads == 1 ? min(panels, 4) : min(4, ceil_div(panels, 4 * threads));
+  const int64_t row_jobs = ceil_div(panels, per_job);
+  for (int64_t n0 = 0; n0 < o.n; n0 += NC) {
+    const int64_t column_panels = ceil_div(min(NC, o.n - n0), NR);
+    const int64_t column_jobs =
+        threads > 1 && row_jobs < 8 * threads ? min(column_panels, ceil_div(8 * threads, row_jobs)) : 1;
+    for (int64_t k0 = 0; k0 < o.k; k0 += KC) {
+      const int64_t depth = min(KC, o.k - k0);
+      const bool add = o.accumulate || k0 > 0;
+      parallel_for(column_panels, [&](int64_t p) { o.pack_b_panel(n0 + p * NR, k0, depth, packed + p * NR * KC); });
+      parallel_for(row_jobs * column_jobs, [&](int64_t job) {
+        float* panel = static_cast<float*>(scratch(1, MR * ROW * 4));
+        if (panel == nullptr) return;
+        const int64_t part = job % column_jobs, first = (job / column_jobs) * per_job;
+        const int64_t p0 = column_panels * part / column_jobs, p1 = column_panels * (part + 1) / column_jobs;
+        for (int64_t q = first; q < min(panels, first + per_job); q++) {
+          o.pack_a_panel(q * MR, k0, depth, panel);
+          for (int64_t p = p0; p < p1; p++)
+            tile<TRANS_A>(panel, packed + p * NR * KC, o.c, q * MR, n0 + p * NR, o.m, o.n, depth, add);
+        }
+      });
+    }
+  }
+}
+
+/// More columns than rows: blocks of a are packed together and shared, panels of b by the thread that uses them.
+template <bool TRANS_A>
+void share_a(const Operands& o) {
+  float* packed = static_cast<float*>(scratch(0, (MC / MR + 2) * MR * ROW * 4));
+  if (packed == nullptr) return;
+  constexpr int64_t block = MC / MR * MR;
+  for (int64_t m0 = 0; m0 < o.m; m0 += block) {
+    const int64_t panels = ceil_div(min(block, o.m - m0), MR);
+    for (int64_t k0 = 0; k0 < o.k; k0 += KC) {
+      const int64_t depth = min(KC, o.k - k0);
+      const bool add = o.accumulate || k0 > 0;
+      parallel_for(panels, [&](int64_t q) { o.pack_a_panel(m0 + q * MR, k0, depth, packed + q * MR * ROW); });
+      parallel_for(ceil_div(o.n, NR), [&](int64_t p) {
+        float* panel = static_cast<float*>(scratch(1, NR * KC * 4));
+        if (panel == nullptr) return;
+        o.pack_b_panel(p * NR, k0, depth, panel);
+        for (int64_t q = 0; q < panels; q++)
+          tile<TRANS_A>(packed + q * MR * ROW, panel, o.c, m0 + q * MR, p * NR, o.m, o.n, depth, add);
+      });
+    }
+  }
+}
 
 }  // namespace
 
@@ -129,44 +212,11 @@ void gemm(const float* a, const float* b, float* c, int64_t m, int64_t n, int64_
     if (!accumulate) memset(c, 0, static_cast<size_t>(m) * static_cast<size_t>(n) * 4);
     return;
   }
-  const int64_t lda = trans_a ? m : k, ldb = trans_b ? k : n;
-  float* packed_b = static_cast<float*>(scratch(0, KC * (NC + NR) * 4));
-  if (packed_b == nullptr) return;
-
-  // Jobs of some panels × some columns: many enough to share out evenly, large enough to reuse a packed panel.
-  const int64_t panels = ceil_div(m, MR), threads = thread_count();
-  const int64_t panels_per_job = threads == 1 ? min(panels, 4) : min(4, ceil_div(panels, 4 * threads));
-  const int64_t row_jobs = ceil_div(panels, panels_per_job);
-
-  for (int64_t n0 = 0; n0 < n; n0 += NC) {
-    const int64_t columns = min(NC, n - n0), column_panels = ceil_div(columns, NR);
-    const int64_t column_jobs = threads > 1 && row_jobs < 8 * threads ? min(column_panels, ceil_div(8 * threads, row_jobs)) : 1;
-    for (int64_t k0 = 0; k0 < k; k0 += KC) {
-      const int64_t depth = min(KC, k - k0);
-      const bool add = accumulate || k0 > 0;
-      parallel_for(column_panels, [&](int64_t p) {
-        const int64_t j = n0 + p * NR;
-        pack_b(trans_b ? b + j * ldb + k0 : b + k0 * ldb + j, ldb, trans_b, depth, min(NR, n - j),
-               packed_b + p * NR * KC);
-      });
-      parallel_for(row_jobs * column_jobs, [&](int64_t job) {
-        float* panel = static_cast<float*>(scratch(1, MR * ROW * 4));
-        if (panel == nullptr) return;
-        const int64_t part = job % column_jobs;
-        const int64_t p0 = column_panels * part / column_jobs, p1 = column_panels * (part + 1) / column_jobs;
-        const int64_t first = (job / column_jobs) * panels_per_job, last = min(panels, first + panels_per_job);
-        for (int64_t q = first; q < last; q++) {
-          const int64_t i = q * MR, rows = min(MR, m - i);
-          pack_a(trans_a ? a + k0 * lda + i : a + i * lda + k0, lda, trans_a, depth, rows, panel);
-          for (int64_t p = p0; p < p1; p++) {
-            const int64_t j = n0 + p * NR, width = min(NR, n - j);
-            const Micro kernel = trans_a ? pick<true>(rows, width) : pick<false>(rows, width);
-            kernel(panel, packed_b + p * NR * KC, c + i * n + j, n, depth, width, add);
-          }
-        }
-      });
-    }
-  }
+  const Operands o = {a, b, c, m, n, k, trans_a ? m : k, trans_b ? k : n, trans_a, trans_b, accumulate};
+  if (n > m)
+    trans_a ? share_a<true>(o) : share_a<false>(o);
+  else
+    trans_a ? share_b<true>(o) : share_b<false>(o);
 }
 
 }  // namespace flicker::FLICKER_ISA
