@@ -1,0 +1,226 @@
+// Checkpoints as ordinary Hugging Face directories: config.json, model.safetensors, tokenizer.json,
+// tokenizer_config.json, generation_config.json, written as one and checked as one.
+
+import fs from 'node:fs'
+import path from 'node:path'
+import { z } from 'zod'
+import { CheckpointError, StorageError } from '../errors.js'
+import type { ModelConfig } from '../nn/config.js'
+import { resolveDirectory, writeDirectoryAtomic, writeNewFile } from './atomic.js'
+import { configToJson, readConfig } from './config-json.js'
+import {
+  checkShape,
+  type NamedTensor,
+  quoted,
+  safetensorsSize,
+  type TensorSpec,
+  type WeightDtype,
+  writeSafetensors,
+} from './safetensors.js'
+import { openWeights, WEIGHTS_FILE } from './shards.js'
+
+export interface CheckpointContent {
+  config: ModelConfig
+  /** Every tensor of `tensorShapes(config)` once, in any order; taken one at a time. */
+  tensors: Iterable<NamedTensor>
+  /** How weights are stored; f32 keeps every bit. Default f32. */
+  dtype?: WeightDtype
+  /** Content of tokenizer.json. Its end-of-text token becomes bos and eos. */
+  tokenizer?: object
+  /** Fields of generation_config.json beside the token ids. */
+  generation?: object
+  /** More to keep under `flicker` in config.json: how the model was trained, for people and reports. */
+  flicker?: Record<string, unknown>
+  /** More files by name: text, bytes, or tensors (stored as f32 safetensors). */
+  files?: Record<string, string | Uint8Array | NamedTensor[]>
+}
+
+export interface Checkpoint {
+  readonly config: ModelConfig
+  /** What stands under `flicker` in config.json; empty for a checkpoint that Flicker did not write. */
+  readonly flicker: Record<string, unknown>
+  /** Reads one of `tensorShapes(config)`. Throws CheckpointError. */
+  tensor(name: string): Float32Array
+  close(): void
+}
+
+/** Every parameter of the model by its Hugging Face name, in the order of the forward pass. */
+export function tensorShapes(config: ModelConfig): TensorSpec[] {
+  const { vocabSize, hiddenSize, intermediateSize, numAttentionHeads, numKeyValueHeads } = config
+  const kvSize = (hiddenSize / numAttentionHeads) * numKeyValueHeads
+  const shapes: TensorSpec[] = [{ name: 'model.embed_tokens.weight', shape: [vocabSize, hiddenSize] }]
+  for (let layer = 0; layer < config.numHiddenLayers; layer++) {
+    const add = (name: string, ...shape: number[]) =>
+      shapes.push({ name: `model.layers.${layer}.${name}.weight`, shape })
+    add('input_layernorm', hiddenSize)
+    add('self_attn.q_proj', hiddenSize, hiddenSize)
+    add('self_attn.k_proj', kvSize, hiddenSize)
+    add('self_attn.v_proj', kvSize, hiddenSize)
+    add('self_attn.o_proj', hiddenSize, hiddenSize)
+    add('post_attention_layernorm', hiddenSize)
+    if (config.ffn === 'gated') add('mlp.gate_proj', intermediateSize, hiddenSize)
+    add('mlp.up_proj', intermediateSize, hiddenSize)
+    add('mlp.down_proj', hiddenSize, intermediateSize)
+  }
+  shapes.push({ name: 'model.norm.weight', shape: [hiddenSize] })
+  if (!config.tieWordEmbeddings) shapes.push({ name: 'lm_head.weight', shape: [vocabSize, hiddenSize] })
+  return shapes
+}
+
+/**
+ * Writes a checkpoint as one: `directory` is afterwards either complete or as it was. An existing checkpoint is
+ * replaced; a directory that holds anything else is refused. Throws CheckpointError (content that does not fit),
+ * StorageError (DISK_FULL, PERMISSION_DENIED, NOT_A_CHECKPOINT, …).
+ */
+export function writeCheckpoint(directory: string, content: CheckpointContent): void {
+  const { config, tensors, dtype = 'f32', tokenizer, generation, files = {} } = content
+  const endOfText = tokenizer === undefined ? null : endOfTextToken(tokenizer)
+  const endOfTextId = endOfText?.id ?? null
+
+  const texts = new Map<string, string | Uint8Array>()
+  const configJson = configToJson(config, { dtype, endOfText: endOfTextId, flicker: content.flicker })
+  texts.set('config.json', jsonText(configJson))
+  texts.set(
+    'generation_config.json',
+    jsonText({ bos_token_id: endOfTextId, eos_token_id: endOfTextId, ...generation }),
+  )
+  if (tokenizer !== undefined) {
+    texts.set('tokenizer.json', jsonText(tokenizer))
+    texts.set('tokenizer_config.json', jsonText(tokenizerConfig(config, endOfText?.content ?? null)))
+  }
+  const weights = tensorShapes(config)
+  const moreTensors = new Map<string, NamedTensor[]>()
+  for (const [name, file] of Object.entries(files)) {
+    if (!/^\w[\w.-]*$/.test(name) || texts.has(name) || name === WEIGHTS_FILE) {
+      throw new CheckpointError(
+        'FILE_NAME',
+        `${quoted(name)} cannot be the name of a further checkpoint file`,
+      )
+    }
+    if (Array.isArray(file)) moreTensors.set(name, file)
+    else texts.set(name, file)
+  }
+
+  refuseUnlessCheckpoint(directory, [...texts.keys()])
+  let bytesNeeded = safetensorsSize(weights, dtype)
+  for (const text of texts.values()) bytesNeeded += Buffer.byteLength(text)
+  for (const layout of moreTensors.values()) bytesNeeded += safetensorsSize(layout)
+
+  const write = (temporary: string) => {
+    for (const [name, text] of texts) writeNewFile(path.join(temporary, name), text)
+    writeSafetensors(path.join(temporary, WEIGHTS_FILE), weights, tensors, dtype)
+    for (const [name, named] of moreTensors) writeSafetensors(path.join(temporary, name), named, named)
+  }
+  writeDirectoryAtomic(directory, write, { bytesNeeded })
+}
+
+/**
+ * Opens a checkpoint and checks that config.json and the tensors fit together; close it when done.
+ * Throws CheckpointError: CHECKPOINT_MISSING (no such directory), TENSOR_MISSING, TENSOR_SHAPE, TENSOR_UNKNOWN, and
+ * what readConfig and openSafetensors throw.
+ */
+export function readCheckpoint(directory: string): Checkpoint {
+  const resolved = resolveDirectory(directory)
+  if (resolved === null || !fs.statSync(resolved).isDirectory()) {
+    throw new CheckpointError(
+      'CHECKPOINT_MISSING',
+      `there is no checkpoint directory ${directory}; give one with config.json and ${WEIGHTS_FILE} in it`,
+    )
+  }
+  const { config, flicker } = readConfig(resolved)
+  const weights = openWeights(resolved)
+  try {
+    const expected = tensorShapes(config)
+    const present = new Set(weights.names)
+    for (const { name, shape } of expected) {
+      if (!present.has(name)) {
+        throw new CheckpointError(
+          'TENSOR_MISSING',
+          `${resolved}: tensor "${name}" of shape [${shape.join(', ')}] is missing; config.json asks for it`,
+        )
+      }
+      checkShape(name, shape, weights.info(name).shape, `in ${resolved} it`)
+      present.delete(name)
+    }
+    const unknown = [...present].filter(name => !canBeIgnored(name, config))
+    if (unknown.length > 0) {
+      const more = unknown.length > 3 ? ` and ${unknown.length - 3} more` : ''
+      throw new CheckpointError(
+        'TENSOR_UNKNOWN',
+        `${resolved}: ${unknown.slice(0, 3).map(quoted).join(', ')}${more} have no place in this model; ` +
+          'config.json describes another one than the weights',
+      )
+    }
+  } catch (error) {
+    weights.close()
+    throw error
+  }
+  return {
+    config,
+    flicker,
+    tensor(name) {
+      return weights.readFloat32(name)
+    },
+    close() {
+      weights.close()
+    },
+  }
+}
+
+/** Tensors that other programs save although config.json already fixes them. */
+function canBeIgnored(name: string, config: ModelConfig): boolean {
+  return name.endsWith('rotary_emb.inv_freq') || (config.tieWordEmbeddings && name === 'lm_head.weight')
+}
+
+/** JSON as it stands in a file. Throws TypeError for a number that JSON would silently turn into null. */
+export function jsonText(value: object): string {
+  const checked = (key: string, field: unknown) => {
+    if (typeof field === 'number' && !Number.isFinite(field)) {
+      throw new TypeError(`"${key}" is ${field}, which JSON cannot hold`)
+    }
+    return field
+  }
+  return `${JSON.stringify(value, checked, 2)}\n`
+}
+
+const END_OF_TEXT_NAMES = ['<|endoftext|>', '<|end_of_text|>', '</s>', '<eos>']
+const addedTokensSchema = z.object({
+  added_tokens: z.array(z.object({ id: z.int().nonnegative(), content: z.string() })).default([]),
+})
+
+/** The token of a tokenizer.json that separates documents, or null. */
+function endOfTextToken(tokenizer: object): { id: number; content: string } | null {
+  const parsed = addedTokensSchema.safeParse(tokenizer)
+  if (!parsed.success) {
+    throw new CheckpointError('TOKENIZER_INVALID', 'the added_tokens of tokenizer.json have no id or content')
+  }
+  for (const name of END_OF_TEXT_NAMES) {
+    const token = parsed.data.added_tokens.find(({ content }) => content === name)
+    if (token !== undefined) return token
+  }
+  return null
+}
+
+function tokenizerConfig(config: ModelConfig, endOfText: string | null): object {
+  return {
+    tokenizer_class: 'PreTrainedTokenizerFast',
+    model_max_length: config.maxPositionEmbeddings,
+    bos_token: endOfText,
+    eos_token: endOfText,
+    clean_up_tokenization_spaces: false,
+  }
+}
+
+/** Replacing a directory deletes what is in it: only a checkpoint, or an empty directory, may go. */
+function refuseUnlessCheckpoint(directory: string, written: string[]): void {
+  const resolved = resolveDirectory(directory)
+  if (resolved === null || !fs.statSync(resolved).isDirectory()) return
+  const names = fs.readdirSync(resolved)
+  const foreign = names.filter(name => !/\.(safetensors|json)$/.test(name) && !written.includes(name))
+  if (names.length === 0 || (names.includes('config.json') && foreign.length === 0)) return
+  const found = foreign.length === 0 ? 'no config.json' : `also ${foreign.slice(0, 3).map(quoted).join(', ')}`
+  throw new StorageError(
+    'NOT_A_CHECKPOINT',
+    `${directory} exists and is not just a checkpoint (it has ${found}); choose a new directory`,
+  )
+}

@@ -1,0 +1,27 @@
+// Files in and out: atomic writing, safetensors, Hugging Face checkpoints, training checkpoints.
+
+export { writeDirectoryAtomic, writeFileAtomic } from './atomic.js'
+export {
+  type Checkpoint,
+  type CheckpointContent,
+  readCheckpoint,
+  tensorShapes,
+  writeCheckpoint,
+} from './huggingface.js'
+export {
+  type NamedTensor,
+  openSafetensors,
+  type TensorInfo,
+  type TensorSource,
+  type TensorSpec,
+  type WeightDtype,
+} from './safetensors.js'
+export {
+  clearRunCheckpoints,
+  latestRunCheckpoint,
+  type Moments,
+  type RunCheckpointContent,
+  readTrainingState,
+  saveRunCheckpoint,
+  type TrainingState,
+} from './training-state.js'

@@ -1,0 +1,157 @@
+// Training checkpoints: a Hugging Face directory with the optimizer's moments (optimizer.safetensors) and the
+// trainer's own state (trainer_state.json) beside the weights, renamed into place together, so that the three are
+// always of one step. A run keeps them as `RUN/checkpoint-STEP/`.
+
+import fs from 'node:fs'
+import path from 'node:path'
+import type { z } from 'zod'
+import { CheckpointError, StorageError } from '../errors.js'
+import { completeDirectories, removeDirectoryAtomic, resolveDirectory, storageError } from './atomic.js'
+import { type CheckpointContent, jsonText, writeCheckpoint } from './huggingface.js'
+import { readJsonFile } from './json.js'
+import { checkShape, type NamedTensor, openSafetensors, quoted, type TensorSpec } from './safetensors.js'
+import { WEIGHTS_FILE } from './shards.js'
+
+const OPTIMIZER_FILE = 'optimizer.safetensors'
+const STATE_FILE = 'trainer_state.json'
+const CHECKPOINT_NAME = /^checkpoint-(0|[1-9]\d*)$/
+
+/** The first and second moments that Adam keeps for one parameter, of the parameter's shape. */
+export interface Moments extends TensorSpec {
+  readonly first: Float32Array
+  readonly second: Float32Array
+}
+
+export interface RunCheckpointContent extends CheckpointContent {
+  optimizer: Iterable<Moments>
+  /** Whatever the trainer needs to go on; must survive JSON (no NaN, no undefined). */
+  state: object
+}
+
+export interface TrainingState<State> {
+  readonly state: State
+  /** Moments of one parameter. Throws CheckpointError. */
+  moments(name: string): { first: Float32Array; second: Float32Array }
+  close(): void
+}
+
+/**
+ * Saves `runDirectory`/checkpoint-STEP, then removes older ones until `keep` are left. A kill at any moment leaves
+ * a complete latest one. Throws StorageError, CHECKPOINT_AHEAD when the run already has a later step (start over
+ * with clearRunCheckpoints), and what writeCheckpoint throws.
+ */
+export function saveRunCheckpoint(
+  runDirectory: string,
+  step: number,
+  content: RunCheckpointContent,
+  options: { keep?: number } = {},
+): void {
+  const { optimizer, state, files, ...checkpoint } = content
+  const latest = latestRunCheckpoint(runDirectory)
+  if (latest !== null && latest.step > step) {
+    throw new StorageError(
+      'CHECKPOINT_AHEAD',
+      `${runDirectory} already has step ${latest.step}, so step ${step} would never be resumed from; ` +
+        'resume from it, or remove it to start over',
+    )
+  }
+  const moments: NamedTensor[] = []
+  for (const { name, shape, first, second } of optimizer) {
+    const [firstName, secondName] = momentNames(name)
+    moments.push({ name: firstName, shape, data: first }, { name: secondName, shape, data: second })
+  }
+  writeCheckpoint(path.join(runDirectory, `checkpoint-${step}`), {
+    ...checkpoint,
+    files: { ...files, [OPTIMIZER_FILE]: moments, [STATE_FILE]: jsonText(state) },
+  })
+  for (const { dir } of runCheckpoints(runDirectory).slice(options.keep ?? 1)) {
+    removeDirectoryAtomic(dir)
+  }
+}
+
+/** The newest complete checkpoint of a run, or null when it has none. */
+export function latestRunCheckpoint(runDirectory: string): { dir: string; step: number } | null {
+  return runCheckpoints(runDirectory)[0] ?? null
+}
+
+/** Removes all checkpoints of a run, the oldest first: for starting over. */
+export function clearRunCheckpoints(runDirectory: string): void {
+  for (const { dir } of runCheckpoints(runDirectory).reverse()) removeDirectoryAtomic(dir)
+}
+
+/**
+ * The trainer's side of a checkpoint: its state, checked by `schema`, and the moments of `parameters`, each present
+ * with the right shape. Close it when done. Throws CheckpointError: CHECKPOINT_MISSING, TRAINER_STATE_INVALID,
+ * TENSOR_MISSING, TENSOR_SHAPE, and what openSafetensors throws.
+ */
+export function readTrainingState<State>(
+  directory: string,
+  schema: z.ZodType<State>,
+  parameters: readonly TensorSpec[],
+): TrainingState<State> {
+  const resolved = resolveDirectory(directory)
+  if (resolved === null) {
+    throw new CheckpointError('CHECKPOINT_MISSING', `there is no checkpoint directory ${directory}`)
+  }
+  const state = readJsonFile(path.join(resolved, STATE_FILE), schema, 'TRAINER_STATE_INVALID')
+  const file = path.join(resolved, OPTIMIZER_FILE)
+  const source = openSafetensors(file)
+  try {
+    for (const { name, shape } of parameters) {
+      for (const momentName of momentNames(name)) {
+        checkShape(momentName, shape, source.info(momentName).shape, `in ${file} it`)
+      }
+    }
+    if (source.names.length !== 2 * parameters.length) {
+      const expected = new Set(parameters.flatMap(({ name }) => momentNames(name)))
+      const unknown = source.names.find(name => !expected.has(name))
+      throw new CheckpointError(
+        'TENSOR_UNKNOWN',
+        `${file}: ${quoted(unknown ?? '')} belongs to no parameter of this model`,
+      )
+    }
+  } catch (error) {
+    source.close()
+    throw error
+  }
+  return {
+    state,
+    moments(name) {
+      const [first, second] = momentNames(name)
+      return { first: source.readFloat32(first), second: source.readFloat32(second) }
+    },
+    close() {
+      source.close()
+    },
+  }
+}
+
+/** The complete checkpoints of a run, newest first. */
+function runCheckpoints(runDirectory: string): { dir: string; step: number }[] {
+  if (!fs.existsSync(runDirectory)) return []
+  let names: string[]
+  try {
+    names = completeDirectories(runDirectory)
+  } catch (cause) {
+    throw storageError(cause, runDirectory, 0)
+  }
+  return names
+    .flatMap(name => {
+      const match = CHECKPOINT_NAME.exec(name)
+      const dir = match === null ? null : resolveDirectory(path.join(runDirectory, name))
+      if (match === null || dir === null || !isWhole(dir)) return []
+      return [{ dir, step: Number(match[1]) }]
+    })
+    .sort((a, b) => b.step - a.step)
+}
+
+/** What is written here is always whole; a copy from elsewhere that stopped half-way is not. */
+function isWhole(directory: string): boolean {
+  const files = ['config.json', WEIGHTS_FILE, OPTIMIZER_FILE, STATE_FILE]
+  return files.every(file => fs.existsSync(path.join(directory, file)))
+}
+
+/** What PyTorch's Adam calls the two moments of a parameter. */
+function momentNames(parameter: string): [first: string, second: string] {
+  return [`${parameter}.exp_avg`, `${parameter}.exp_avg_sq`]
+}
