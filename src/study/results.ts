@@ -1,19 +1,9 @@
 // What a study measured, as it stands in results.json. The report and the table are made from this alone.
 
+import type { Evaluation } from '../eval/evaluate.js'
 import type { ModelConfig } from '../nn/config.js'
 
-/** One measurement on held-out text during or after training. */
-export interface Evaluation {
-  step: number
-  /** Mean negative log-likelihood per token, nats. */
-  loss: number
-  perplexity: number
-  bitsPerByte: number
-  /** Share of exact zeros among the FFN's hidden activations, one number per layer, in [0, 1]. */
-  sparsity: number[]
-  /** The activation it was measured with. */
-  activation: string
-}
+export type { Evaluation } from '../eval/evaluate.js'
 
 /** Decoding speed of one checkpoint in one weight type: the same prompt and length, medians of several passes. */
 export interface DecodeSpeed {

@@ -23,7 +23,10 @@ export function switchOnce(
   steps: number,
 ): Strategy {
   if (!(alpha > 0 && alpha <= 1)) {
-    throw new OptionError('ALPHA_RANGE', `alpha is ${alpha}; it must lie in (0, 1]: the share of steps after the switch`)
+    throw new OptionError(
+      'ALPHA_RANGE',
+      `alpha is ${alpha}; it must lie in (0, 1]: the share of steps after the switch`,
+    )
   }
   const switchStep = steps - Math.max(1, Math.round(alpha * steps))
   return {

@@ -1,0 +1,13 @@
+// Training: one run, its options and its strategies.
+
+export {
+  activationName,
+  type ModelOptions,
+  modelSchema,
+  strategySchema,
+  strategySchemas,
+  type TrainingOptions,
+  trainingSchema,
+} from './options.js'
+export { makeStrategy, type Strategy, type StrategyOptions } from './strategies/index.js'
+export { type TrainedRun, type TrainingData, type TrainProgress, type TrainRun, train } from './trainer.js'
