@@ -1,0 +1,168 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { bytesTokenizer } from '../../src/data/bpe.js'
+import { charTokenizer } from '../../src/data/chars.js'
+import type { Document } from '../../src/data/corpus.js'
+import type { Tokenizer } from '../../src/data/tokenizer.js'
+import {
+  requireOneContext,
+  requireTokensFit,
+  tokenByteLengths,
+  tokenize,
+  trainingBatch,
+  validationBatches,
+} from '../../src/data/tokens.js'
+
+const documents = (...texts: string[]): Document[] => texts.map((text, i) => ({ name: String(i), text }))
+/** Tokens whose value is their position, so that a window shows where it was cut. */
+const counting = (n: number) => Int32Array.from({ length: n }, (_, i) => i)
+
+describe('tokenising documents', () => {
+  it('joins them with the end-of-text token between, and counts their bytes', () => {
+    const { tokens, bytes } = tokenize(documents('ab', 'é', ''), bytesTokenizer())
+    expect([...tokens]).toEqual([97, 98, 256, 0xc3, 0xa9, 256])
+    expect(bytes).toBe(2 + 2)
+  })
+
+  it('puts nothing between when the vocabulary has no such token', () => {
+    expect([...tokenize(documents('ab', 'ba'), charTokenizer(['ab'])).tokens]).toEqual([0, 1, 1, 0])
+  })
+
+  it('uses 16 bits per token up to 65,536 tokens and 32 beyond', () => {
+    const sized = (vocabSize: number): Tokenizer => ({ ...fake([vocabSize - 1]), vocabSize })
+    expect(tokenize(documents('x'), sized(65_536)).tokens).toEqual(Uint16Array.of(65_535))
+    expect(tokenize(documents('x'), sized(65_537)).tokens).toEqual(Int32Array.of(65_536))
+  })
+
+  it('refuses ids outside the vocabulary', () => {
+    expect(() => tokenize(documents('x'), fake([3, 10]))).toThrow(
+      expect.objectContaining({ code: 'TOKEN_OUT_OF_VOCABULARY' }),
+    )
+    expect(() => requireTokensFit(Uint16Array.of(0, 4, 5), 5)).toThrow(
+      /token 5 at position 2.*vocabulary of 5/,
+    )
+    expect(() => requireTokensFit(Uint16Array.of(0, 4), 5)).not.toThrow()
+  })
+
+  it('knows the bytes behind each token: summed over a text they are the text’s', () => {
+    const tokenizer = bytesTokenizer()
+    const { tokens, bytes } = tokenize(documents('grün', 'ende'), tokenizer)
+    const lengths = tokenByteLengths(tokenizer)
+    expect([...tokens].reduce((sum, id) => sum + lengths[id], 0)).toBe(bytes)
+    expect(lengths[256]).toBe(0)
+  })
+})
+
+describe('a training batch', () => {
+  const tokens = counting(1000)
+  const options = { batchSize: 4, context: 16, seed: 7, step: 3 }
+
+  it('holds windows of neighbouring tokens, each target one further', () => {
+    const { inputs, targets } = trainingBatch(tokens, options)
+    for (let row = 0; row < 4; row++) {
+      for (let t = 0; t < 16; t++) {
+        expect(inputs[row * 16 + t]).toBe(inputs[row * 16] + t)
+        expect(targets[row * 16 + t]).toBe(inputs[row * 16] + t + 1)
+      }
+    }
+  })
+
+  it('does not depend on how the step is cut into micro-batches', () => {
+    const whole = trainingBatch(tokens, { ...options, batchSize: 6 })
+    const parts = [0, 1, 2].map(micro => trainingBatch(tokens, { ...options, batchSize: 2, micro }))
+    expect(parts.flatMap(part => [...part.inputs])).toEqual([...whole.inputs])
+    expect(parts.flatMap(part => [...part.targets])).toEqual([...whole.targets])
+  })
+
+  it('changes with the seed (all 64 bits of it), the step and the row', () => {
+    const starts = (change: object) =>
+      [...trainingBatch(tokens, { ...options, context: 1, ...change }).inputs].join()
+    const seen = [
+      {},
+      { seed: 8 },
+      { seed: 7 + 2 ** 32 },
+      { seed: 2n ** 63n + 7n },
+      { step: 4 },
+      { micro: 1 },
+    ].map(starts)
+    expect(new Set(seen).size).toBe(seen.length)
+    expect(new Set(starts({ batchSize: 8 }).split(',')).size).toBeGreaterThan(4)
+    expect(starts({})).toBe(starts({}))
+  })
+
+  it('starts everywhere equally often, first and last place included', () => {
+    // 20 places, 20,000 draws: chi-square with 19 degrees of freedom is below 43.8 in 99.9 % of all cases.
+    const counts = new Array<number>(20).fill(0)
+    for (let step = 0; step < 200; step++) {
+      const { inputs } = trainingBatch(counting(25), { batchSize: 100, context: 5, seed: 1, step })
+      for (let row = 0; row < 100; row++) counts[inputs[row * 5]]++
+    }
+    const chiSquare = counts.reduce((sum, n) => sum + (n - 1000) ** 2 / 1000, 0)
+    expect(chiSquare).toBeLessThan(43.8)
+  })
+
+  it('is possible from one context on, and says both lengths below that', () => {
+    expect([...trainingBatch(counting(17), options).inputs.subarray(0, 16)]).toEqual([...counting(16)])
+    expect(() => trainingBatch(counting(16), options)).toThrow(/training text has 16 tokens.*needs 17/)
+    expect(() => requireOneContext(counting(3), 64, 'validation')).toThrow(
+      /validation text has 3 tokens.*needs 65/,
+    )
+  })
+
+  it('refuses a shape without rows or tokens', () => {
+    expect(() => trainingBatch(tokens, { ...options, batchSize: 0 })).toThrow(/batchSize/)
+    expect(() => trainingBatch(tokens, { ...options, context: 1.5 })).toThrow(/context/)
+  })
+})
+
+describe('validation batches', () => {
+  it('have every token but the first as target once, in order, and padding after the last', () => {
+    const sizes = fc.record({
+      n: fc.integer({ min: 9, max: 200 }),
+      batchSize: fc.integer({ min: 1, max: 5 }),
+      context: fc.integer({ min: 1, max: 8 }),
+    })
+    fc.assert(
+      fc.property(sizes, ({ n, batchSize, context }) => {
+        const batches = [...validationBatches(counting(n), { batchSize, context })]
+        const targets = batches.flatMap(batch => [...batch.targets])
+        const inputs = batches.flatMap(batch => [...batch.inputs])
+        const real = targets.filter(target => target !== -1)
+        expect(real).toEqual([...counting(n)].slice(1))
+        expect(inputs.slice(0, n - 1)).toEqual([...counting(n - 1)])
+        expect(targets.indexOf(-1) === -1 || targets.indexOf(-1) === n - 1).toBe(true)
+        for (const batch of batches) {
+          expect(batch.inputs).toHaveLength(batchSize * context)
+          expect(batch.targets).toHaveLength(batchSize * context)
+          expect(batch.targetCount).toBe(batch.targets.filter(target => target !== -1).length)
+        }
+      }),
+    )
+  })
+
+  it('stop after the first targets when asked to', () => {
+    const [batch, ...more] = validationBatches(counting(100), { batchSize: 2, context: 4, maxTargets: 6 })
+    expect(more).toEqual([])
+    expect([...batch.targets]).toEqual([1, 2, 3, 4, 5, 6, -1, -1])
+    expect([...batch.inputs]).toEqual([0, 1, 2, 3, 4, 5, 0, 0])
+  })
+
+  it('need one context', () => {
+    expect(() => [...validationBatches(counting(4), { batchSize: 1, context: 4 })]).toThrow(
+      expect.objectContaining({ code: 'CORPUS_TOO_SHORT' }),
+    )
+  })
+})
+
+/** A tokenizer of ten tokens that gives the same ids for any text. */
+function fake(ids: number[]): Tokenizer {
+  return {
+    name: 'fake',
+    vocabSize: 10,
+    endOfText: null,
+    encode: () => Int32Array.from(ids),
+    decode: () => '',
+    tokenBytes: () => new Uint8Array(0),
+    toJSON: () => ({}),
+  }
+}
