@@ -10,6 +10,8 @@
 #include <thread>
 #include <vector>
 
+#include <sched.h>
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -64,7 +66,13 @@ class Pool {
       wake_.notify_all();
     }
     take(job_);
-    while (busy_.load(std::memory_order_acquire) > 0) pause();
+    // On a machine with other work the last worker may not even be running: then give way to it.
+    for (int spins = 0; busy_.load(std::memory_order_acquire) > 0; spins++) {
+      if (spins < 4000)
+        pause();
+      else
+        sched_yield();
+    }
   }
 
  private:
