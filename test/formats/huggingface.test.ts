@@ -1,0 +1,396 @@
+// Checkpoint directories: what `transformers` finds there, what comes back, and what is refused with which words.
+
+import fs from 'node:fs'
+import path from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { CheckpointError, FlickerError, StorageError } from '../../src/errors.js'
+import { readCheckpoint, tensorShapes, writeCheckpoint } from '../../src/formats/huggingface.js'
+import { openSafetensors, writeSafetensors } from '../../src/formats/safetensors.js'
+import type { ModelConfig } from '../../src/nn/config.js'
+import { contentOf, product, temporaryDirectory, tinyConfig, variedTensors } from './tiny-model.js'
+
+const root = temporaryDirectory()
+afterAll(() => fs.rmSync(root, { recursive: true }))
+let directoriesMade = 0
+const newDirectory = () => path.join(root, `model-${directoriesMade++}`)
+
+function written(config: ModelConfig, more = {}): string {
+  const dir = newDirectory()
+  writeCheckpoint(dir, contentOf(config, more))
+  return dir
+}
+
+function configOf(dir: string): Record<string, unknown> {
+  return JSON.parse(fs.readFileSync(path.join(dir, 'config.json'), 'utf8'))
+}
+
+/** A checkpoint whose config.json has these fields changed; undefined removes one. */
+function withConfig(changes: Record<string, unknown>, config = tinyConfig): string {
+  const dir = written(config)
+  fs.writeFileSync(path.join(dir, 'config.json'), JSON.stringify({ ...configOf(dir), ...changes }))
+  return dir
+}
+
+function refusal(action: () => unknown): FlickerError {
+  try {
+    action()
+  } catch (error) {
+    expect(error).toBeInstanceOf(FlickerError)
+    expect((error as Error).message).not.toMatch(/\n/)
+    return error as FlickerError
+  }
+  throw new Error('nothing was refused')
+}
+
+describe('the parameters of a model', () => {
+  it('have the names and shapes of LlamaForCausalLM', () => {
+    const shapes = tensorShapes({
+      ...tinyConfig,
+      hiddenSize: 2048,
+      intermediateSize: 8192,
+      vocabSize: 128_256,
+      numHiddenLayers: 16,
+      numAttentionHeads: 32,
+      numKeyValueHeads: 8,
+    })
+    const byName = Object.fromEntries(shapes.map(({ name, shape }) => [name, shape]))
+    expect(byName).toMatchObject({
+      'model.embed_tokens.weight': [128_256, 2048],
+      'model.layers.15.self_attn.q_proj.weight': [2048, 2048],
+      'model.layers.15.self_attn.k_proj.weight': [512, 2048],
+      'model.layers.15.self_attn.v_proj.weight': [512, 2048],
+      'model.layers.15.self_attn.o_proj.weight': [2048, 2048],
+      'model.layers.15.mlp.gate_proj.weight': [8192, 2048],
+      'model.layers.15.mlp.up_proj.weight': [8192, 2048],
+      'model.layers.15.mlp.down_proj.weight': [2048, 8192],
+      'model.layers.15.input_layernorm.weight': [2048],
+      'model.layers.15.post_attention_layernorm.weight': [2048],
+      'model.norm.weight': [2048],
+    })
+    expect(shapes).toHaveLength(1 + 16 * 9 + 1)
+    // The published number of parameters of Llama 3.2 1B, which has this shape.
+    expect(shapes.reduce((sum, { shape }) => sum + product(shape), 0)).toBe(1_235_814_400)
+  })
+
+  it('have no gate in a plain FFN and a head of their own when untied', () => {
+    const names = tensorShapes({ ...tinyConfig, ffn: 'plain', tieWordEmbeddings: false }).map(
+      ({ name }) => name,
+    )
+    expect(names.filter(name => name.includes('gate_proj'))).toEqual([])
+    expect(names.at(-1)).toBe('lm_head.weight')
+  })
+})
+
+describe('a checkpoint', () => {
+  it.each([
+    ['gated, tied, silu', {}],
+    ['plain, untied, relu', { ffn: 'plain', tieWordEmbeddings: false, activation: 'relu' }],
+    ['two layers, stocha', { numHiddenLayers: 2, numKeyValueHeads: 2, activation: 'stocha:p=0.7' }],
+    ['another θ and ε', { ropeTheta: 500_000, rmsNormEps: 1e-6 }],
+  ] as [string, Partial<ModelConfig>][])('comes back equal: %s', (_, changes) => {
+    const config = { ...tinyConfig, ...changes }
+    const checkpoint = readCheckpoint(written(config))
+    expect(checkpoint.config).toEqual(config)
+    for (const { name, data } of variedTensors(config)) expect(checkpoint.tensor(name)).toEqual(data)
+    expect(() => checkpoint.tensor('model.norm.weigth')).toThrow(/Did you mean "model\.norm\.weight"\?/)
+    checkpoint.close()
+  })
+
+  it('is for transformers an ordinary Llama when it is one', () => {
+    const dir = written({ ...tinyConfig, activation: 'relu' }, { dtype: 'bf16' })
+    expect(configOf(dir)).toMatchObject({
+      architectures: ['LlamaForCausalLM'],
+      model_type: 'llama',
+      vocab_size: 11,
+      hidden_size: 8,
+      intermediate_size: 12,
+      num_hidden_layers: 1,
+      num_attention_heads: 2,
+      num_key_value_heads: 1,
+      head_dim: 4,
+      hidden_act: 'relu',
+      max_position_embeddings: 32,
+      rms_norm_eps: 1e-5,
+      rope_theta: 10_000,
+      tie_word_embeddings: true,
+      attention_bias: false,
+      mlp_bias: false,
+      bos_token_id: null,
+      eos_token_id: null,
+      torch_dtype: 'bfloat16',
+      flicker: { version: 1, activation: 'relu', ffn: 'gated' },
+    })
+    const weights = openSafetensors(path.join(dir, 'model.safetensors'))
+    expect(weights.info('model.norm.weight').dtype).toBe('BF16')
+    weights.close()
+  })
+
+  it('with a stochastic activation says relu to transformers and the exact one to us', () => {
+    const dir = written({ ...tinyConfig, activation: 'stocha:p=0.3,positive=silu' })
+    expect(configOf(dir)).toMatchObject({
+      model_type: 'llama',
+      hidden_act: 'relu',
+      flicker: { activation: 'stocha:p=0.3,positive=silu' },
+    })
+  })
+
+  it('with a plain FFN is of a type that transformers refuses', () => {
+    expect(configOf(written({ ...tinyConfig, ffn: 'plain' }))).toMatchObject({
+      architectures: ['FlickerForCausalLM'],
+      model_type: 'flicker',
+    })
+  })
+
+  it('has its tokenizer, its end-of-text id and whatever is added', () => {
+    const tokenizer = {
+      model: { type: 'BPE' },
+      added_tokens: [{ id: 10, content: '<|endoftext|>', special: true }],
+    }
+    const dir = written(tinyConfig, {
+      tokenizer,
+      generation: { temperature: 0.8 },
+      flicker: { strategy: 'swift', version: 99 },
+      files: {
+        'notes.txt': 'é',
+        'raw.bin': Uint8Array.of(1, 2),
+        'extra.safetensors': [{ name: 'x', shape: [1], data: Float32Array.of(5) }],
+      },
+    })
+    const json = (name: string) => JSON.parse(fs.readFileSync(path.join(dir, name), 'utf8'))
+    expect(json('tokenizer.json')).toEqual(tokenizer)
+    expect(json('tokenizer_config.json')).toMatchObject({
+      tokenizer_class: 'PreTrainedTokenizerFast',
+      eos_token: '<|endoftext|>',
+      bos_token: '<|endoftext|>',
+    })
+    expect(json('generation_config.json')).toEqual({ bos_token_id: 10, eos_token_id: 10, temperature: 0.8 })
+    expect(json('config.json')).toMatchObject({ bos_token_id: 10, eos_token_id: 10 })
+    expect(fs.readFileSync(path.join(dir, 'notes.txt'), 'utf8')).toBe('é')
+    expect(fs.readFileSync(path.join(dir, 'raw.bin'))).toEqual(Buffer.of(1, 2))
+    const checkpoint = readCheckpoint(dir)
+    expect(checkpoint.flicker).toMatchObject({ strategy: 'swift', version: 1 })
+    checkpoint.close()
+  })
+
+  it('of another program needs no flicker key, and defaults are those of LlamaConfig', () => {
+    const dir = withConfig(
+      {
+        flicker: undefined,
+        num_key_value_heads: undefined,
+        head_dim: undefined,
+        rope_theta: undefined,
+        rms_norm_eps: undefined,
+        rope_scaling: undefined,
+        max_position_embeddings: undefined,
+        hidden_act: 'swish',
+        rope_parameters: { rope_theta: 5e5, rope_type: 'default' },
+      },
+      { ...tinyConfig, numKeyValueHeads: 2 },
+    )
+    const checkpoint = readCheckpoint(dir)
+    expect(checkpoint.config).toEqual({
+      ...tinyConfig,
+      numKeyValueHeads: 2,
+      ropeTheta: 5e5,
+      rmsNormEps: 1e-6,
+      maxPositionEmbeddings: 2048,
+    })
+    expect(checkpoint.flicker).toEqual({})
+    checkpoint.close()
+  })
+})
+
+describe('a config.json that does not fit is refused by its field', () => {
+  it.each([
+    [{ hidden_size: '8' }, 'CONFIG_INVALID', /config\.json: hidden_size: expected number, received string/],
+    [{ num_hidden_layers: 1.5 }, 'CONFIG_INVALID', /num_hidden_layers/],
+    [
+      { num_hidden_layers: 1e9 },
+      'CONFIG_INVALID',
+      /num_hidden_layers must be a whole number from 1 to 10000/,
+    ],
+    [{ vocab_size: undefined }, 'CONFIG_INVALID', /vocab_size/],
+    [{ tie_word_embeddings: 'yes' }, 'CONFIG_INVALID', /tie_word_embeddings: expected boolean/],
+    [
+      { hidden_size: 9, head_dim: null },
+      'CONFIG_INVALID',
+      /hidden_size \(9\) is not a multiple of num_attention_heads \(2\)/,
+    ],
+    [{ num_attention_heads: 8, num_key_value_heads: 8, head_dim: 1 }, 'CONFIG_INVALID', /is odd/],
+    [
+      { num_attention_heads: 4, num_key_value_heads: 3, head_dim: 2 },
+      'CONFIG_INVALID',
+      /num_key_value_heads \(3\)/,
+    ],
+    [{ head_dim: 16 }, 'CONFIG_INVALID', /head_dim: 16 is not supported; it must be .* = 4/],
+    [{ attention_bias: true }, 'CONFIG_INVALID', /attention_bias: true is not supported/],
+    [{ rope_scaling: { rope_type: 'llama3' } }, 'CONFIG_INVALID', /rope_type "llama3" is not supported/],
+    [{ rope_theta: 0 }, 'CONFIG_INVALID', /rope_theta must be above 0/],
+    [
+      { architectures: ['GPT2LMHeadModel'], model_type: 'gpt2' },
+      'ARCHITECTURE_UNSUPPORTED',
+      /"GPT2LMHeadModel".*supported: LlamaForCausalLM, FlickerForCausalLM/,
+    ],
+    [{ architectures: undefined, model_type: 'mamba' }, 'ARCHITECTURE_UNSUPPORTED', /model_type "mamba"/],
+    [{ architectures: undefined, model_type: undefined }, 'ARCHITECTURE_UNSUPPORTED', /"none"/],
+    [{ model_type: 'mistral' }, 'ARCHITECTURE_UNSUPPORTED', /model_type "mistral"/],
+    [
+      { hidden_act: 'gelu', flicker: undefined },
+      'ACTIVATION_UNSUPPORTED',
+      /hidden_act "gelu".*supported: silu, relu/,
+    ],
+    [{ hidden_act: 'relu' }, 'CONFIG_INVALID', /hidden_act "relu" contradicts flicker\.activation "silu"/],
+    [
+      { flicker: { version: 1, activation: 'silo', ffn: 'gated' } },
+      'ACTIVATION_UNSUPPORTED',
+      /flicker\.activation: .*Did you mean "silu"/,
+    ],
+    [
+      { flicker: { version: 2, activation: 'silu', ffn: 'gated' } },
+      'CHECKPOINT_VERSION',
+      /flicker\.version is 2.*update/,
+    ],
+    [
+      { flicker: { version: 1, activation: 'silu', ffn: 'plain' } },
+      'CONFIG_INVALID',
+      /"plain" contradicts LlamaForCausalLM/,
+    ],
+    [{ flicker: { version: 1, activation: 'silu', ffn: 'wide' } }, 'CONFIG_INVALID', /flicker\.ffn/],
+    [
+      { architectures: ['FlickerForCausalLM'], model_type: 'flicker', flicker: undefined },
+      'CONFIG_INVALID',
+      /flicker: missing/,
+    ],
+  ] as const)('%j', (changes, code, message) => {
+    const error = refusal(() => readCheckpoint(withConfig(changes)))
+    expect(error).toBeInstanceOf(CheckpointError)
+    expect(error.code).toBe(code)
+    expect(error.message).toMatch(message)
+  })
+
+  it('or for not being JSON, or missing', () => {
+    const dir = written(tinyConfig)
+    fs.writeFileSync(path.join(dir, 'config.json'), '{"hidden_size": 8,')
+    expect(refusal(() => readCheckpoint(dir)).message).toMatch(/config\.json is not valid JSON/)
+    fs.rmSync(path.join(dir, 'config.json'))
+    expect(refusal(() => readCheckpoint(dir)).message).toMatch(/config\.json is missing/)
+    expect(refusal(() => readCheckpoint(path.join(root, 'nowhere'))).code).toBe('CHECKPOINT_MISSING')
+  })
+})
+
+describe('weights that do not fit are refused by the tensor', () => {
+  function withTensors(
+    change: (tensors: ReturnType<typeof variedTensors>) => ReturnType<typeof variedTensors>,
+  ) {
+    const dir = written(tinyConfig)
+    const file = path.join(dir, 'model.safetensors')
+    const tensors = change(variedTensors(tinyConfig))
+    fs.rmSync(file)
+    writeSafetensors(file, tensors, tensors)
+    return dir
+  }
+  const further = (name: string, shape = [2]) => ({ name, shape, data: new Float32Array(product(shape)) })
+
+  it('missing', () => {
+    const dir = withTensors(tensors => tensors.filter(({ name }) => !name.includes('up_proj')))
+    const error = refusal(() => readCheckpoint(dir))
+    expect(error.code).toBe('TENSOR_MISSING')
+    expect(error.message).toMatch(/"model\.layers\.0\.mlp\.up_proj\.weight" of shape \[12, 8\] is missing/)
+  })
+
+  it('wrongly shaped', () => {
+    const dir = withTensors(tensors =>
+      tensors.map(t => (t.name.includes('up_proj') ? { ...t, shape: [8, 12] } : t)),
+    )
+    const error = refusal(() => readCheckpoint(dir))
+    expect(error.code).toBe('TENSOR_SHAPE')
+    expect(error.message).toMatch(/up_proj\.weight" must have shape \[12, 8\], but in .* it is \[8, 12\]/)
+  })
+
+  it('truncated', () => {
+    const dir = written(tinyConfig)
+    const file = path.join(dir, 'model.safetensors')
+    fs.truncateSync(file, fs.statSync(file).size - 100)
+    const error = refusal(() => readCheckpoint(dir))
+    expect(error.code).toBe('SAFETENSORS_TRUNCATED')
+    expect(error.message).toContain(file)
+  })
+
+  it('absent', () => {
+    const dir = written(tinyConfig)
+    fs.rmSync(path.join(dir, 'model.safetensors'))
+    expect(refusal(() => readCheckpoint(dir)).message).toMatch(/model\.safetensors is missing/)
+  })
+
+  it('unknown, but for those that config.json already fixes', () => {
+    const dir = withTensors(tensors => [...tensors, further('model.layers.1.mlp.up_proj.weight')])
+    const error = refusal(() => readCheckpoint(dir))
+    expect(error.code).toBe('TENSOR_UNKNOWN')
+    expect(error.message).toMatch(/"model\.layers\.1\.mlp\.up_proj\.weight" have no place/)
+    const ignorable = withTensors(tensors => [
+      ...tensors,
+      further('model.layers.0.self_attn.rotary_emb.inv_freq'),
+      further('lm_head.weight', [11, 8]),
+    ])
+    readCheckpoint(ignorable).close()
+  })
+})
+
+describe('writing', () => {
+  it('refuses a model whose numbers do not fit, before it touches the disk', () => {
+    const dir = newDirectory()
+    const config = { ...tinyConfig, numAttentionHeads: 3 }
+    expect(() => writeCheckpoint(dir, { config, tensors: [] })).toThrow(/hiddenSize \(8\) is not a multiple/)
+    expect(fs.existsSync(dir)).toBe(false)
+  })
+
+  it('leaves nothing when a tensor is missing or does not fit', () => {
+    const dir = newDirectory()
+    const tensors = variedTensors(tinyConfig)
+    expect(() => writeCheckpoint(dir, { config: tinyConfig, tensors: tensors.slice(1) })).toThrow(
+      /embed_tokens/,
+    )
+    expect(fs.readdirSync(root).filter(name => name.includes(path.basename(dir)))).toEqual([])
+  })
+
+  it('replaces a checkpoint whole', () => {
+    const dir = written(tinyConfig, { files: { 'notes.json': '{}' } })
+    writeCheckpoint(dir, contentOf({ ...tinyConfig, activation: 'relu' }))
+    expect(fs.existsSync(path.join(dir, 'notes.json'))).toBe(false)
+    const checkpoint = readCheckpoint(dir)
+    expect(checkpoint.config.activation).toBe('relu')
+    checkpoint.close()
+  })
+
+  it('never replaces a directory with other files in it', () => {
+    const documents = newDirectory()
+    fs.mkdirSync(documents)
+    fs.writeFileSync(path.join(documents, 'thesis.tex'), 'years of work')
+    const error = refusal(() => writeCheckpoint(documents, contentOf(tinyConfig)))
+    expect(error).toBeInstanceOf(StorageError)
+    expect(error.code).toBe('NOT_A_CHECKPOINT')
+    expect(error.message).toMatch(/"thesis\.tex"/)
+    expect(fs.readdirSync(documents)).toEqual(['thesis.tex'])
+
+    const annotated = written(tinyConfig)
+    fs.writeFileSync(path.join(annotated, 'README.md'), 'mine')
+    expect(refusal(() => writeCheckpoint(annotated, contentOf(tinyConfig))).message).toMatch(/"README\.md"/)
+  })
+
+  it.each(['config.json', 'model.safetensors', '../up', 'a/b', ''])(
+    'refuses a further file named %j',
+    name => {
+      const error = refusal(() =>
+        writeCheckpoint(newDirectory(), contentOf(tinyConfig, { files: { [name]: 'x' } })),
+      )
+      expect(error.code).toBe('FILE_NAME')
+    },
+  )
+
+  it('refuses a number that JSON cannot hold', () => {
+    const generation = { temperature: Number.NaN }
+    expect(() => writeCheckpoint(newDirectory(), contentOf(tinyConfig, { generation }))).toThrow(
+      /"temperature" is NaN/,
+    )
+  })
+})
