@@ -1,10 +1,9 @@
 // Corpora: documents of plain text from a file or a directory, plain or gzipped, in an order and with a content
 // that depend on nothing but the files.
 
-import { readdirSync, statSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { CorpusError } from '../errors.js'
-import { decodeText, FileProblem, readBytes } from './text-file.js'
+import { decodeText, FileProblem, kindOf, readBytes, readDirectory } from './text-file.js'
 
 export interface Document {
   /** Where the text comes from: path below the corpus, with `#2` for the second document of one file. */
@@ -42,24 +41,20 @@ export function corpusError(problem: FileProblem): CorpusError {
  * and exact duplicates are dropped. Throws CorpusError.
  */
 export function loadCorpus(path: string): Corpus {
-  const stat = statSync(path, { throwIfNoEntry: false })
-  if (stat === undefined) {
-    throw new CorpusError(
-      'CORPUS_NOT_FOUND',
-      `corpus: ${path} does not exist; give a text file or a directory`,
-    )
+  try {
+    const kind = kindOf(path)
+    if (kind === 'missing') {
+      throw new FileProblem('missing', `${path} does not exist; give a text file or a directory`)
+    }
+    return kind === 'directory' ? loadDirectory(path) : loadFile(path)
+  } catch (error) {
+    throw error instanceof FileProblem ? corpusError(error) : error
   }
-  return stat.isDirectory() ? loadDirectory(path) : loadFile(path)
 }
 
 function loadFile(path: string): Corpus {
   const name = basename(path)
-  let documents: Document[]
-  try {
-    documents = splitDocuments(name, decodeText(readBytes(path), path))
-  } catch (error) {
-    throw error instanceof FileProblem ? corpusError(error) : error
-  }
+  const documents = splitDocuments(name, decodeText(readBytes(path), path))
   if (documents.length === 0) throw new CorpusError('CORPUS_EMPTY', `corpus: ${path} holds no text`)
   return makeCorpus(name, 1, documents)
 }
@@ -75,8 +70,7 @@ function loadDirectory(root: string): Corpus {
       if (found.length > 0) files++
       for (const document of found) documents.push(document)
     } catch (error) {
-      if (!(error instanceof FileProblem)) throw error
-      if (error.fault !== 'binary') throw corpusError(error)
+      if (!(error instanceof FileProblem && error.fault === 'binary')) throw error
       binary++
     }
   }
@@ -92,7 +86,10 @@ function loadDirectory(root: string): Corpus {
   return makeCorpus(basename(resolve(root)), files, documents)
 }
 
-/** Regular files below `root`, with `/` in their paths, sorted by path; `enter` chooses files and directories. */
+/**
+ * Regular files below `root`, with `/` in their paths, sorted by path; `enter` chooses files and directories.
+ * Throws FileProblem.
+ */
 export function listFiles(root: string, enter: (name: string) => boolean): string[] {
   const found: string[] = []
   const pending = ['']
@@ -105,15 +102,6 @@ export function listFiles(root: string, enter: (name: string) => boolean): strin
     }
   }
   return found.sort((a, b) => (a < b ? -1 : 1))
-}
-
-function readDirectory(path: string) {
-  try {
-    return readdirSync(path, { withFileTypes: true })
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error)
-    throw new CorpusError('CORPUS_UNREADABLE', `corpus: ${path} cannot be read: ${why}`, { cause: error })
-  }
 }
 
 /** The documents of one file's text: cut at lines `<|endoftext|>`, blank ones dropped. */

@@ -55,6 +55,14 @@ export function findNodeModules(root = packageRoot()): string {
  * licence texts, duplicates and near-copies are dropped. Throws CorpusError.
  */
 export function loadDefaultCorpus(nodeModules = findNodeModules()): Corpus {
+  try {
+    return readPackages(nodeModules)
+  } catch (error) {
+    throw error instanceof FileProblem ? corpusError(error) : error
+  }
+}
+
+function readPackages(nodeModules: string): Corpus {
   const platformPackage = new Map<string, boolean>()
   const documents: Document[] = []
   const seenLines = new Set<string>()
@@ -84,9 +92,8 @@ function readDocument(path: string): string | null {
     const text = decodeText(readBytes(path), path)
     return text.trim() === '' ? null : text
   } catch (error) {
-    if (!(error instanceof FileProblem)) throw error
-    if (error.fault === 'binary') return null
-    throw corpusError(error)
+    if (error instanceof FileProblem && error.fault === 'binary') return null
+    throw error
   }
 }
 

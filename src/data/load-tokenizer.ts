@@ -1,7 +1,7 @@
 // From what a user writes (`bytes`, `chars`, `bpe:4096`, a path) to a tokenizer: made from the training text, or read
 // from a file of whatever kind.
 
-import { existsSync, readdirSync, statSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { didYouMean } from '../did-you-mean.js'
 import { OptionError, TokenizerError } from '../errors.js'
@@ -10,7 +10,7 @@ import { type BpeTrainingOptions, MAX_BPE_VOCABULARY, MIN_BPE_VOCABULARY, trainB
 import { charTokenizer } from './chars.js'
 import type { Document } from './corpus.js'
 import { tokenizerFromGpt2 } from './gpt2-files.js'
-import { decodeText, FileProblem, readBytes } from './text-file.js'
+import { decodeText, FileProblem, kindOf, readBytes, readDirectory } from './text-file.js'
 import { tokenizerFromTiktoken } from './tiktoken.js'
 import type { Tokenizer } from './tokenizer.js'
 import { invalid, tokenizerFromJson } from './tokenizer-json.js'
@@ -69,22 +69,28 @@ export function makeTokenizer(
  * (or vocab.json + merges.txt), either of which names the other; .tiktoken. Throws TokenizerError.
  */
 export function loadTokenizer(path: string): Tokenizer {
-  const file = statSync(path, { throwIfNoEntry: false })?.isDirectory() ? findInDirectory(path) : path
+  try {
+    return loadFile(kindOf(path) === 'directory' ? findInDirectory(path) : path)
+  } catch (error) {
+    if (!(error instanceof FileProblem)) throw error
+    throw new TokenizerError(CODES[error.fault], `tokenizer: ${error.message}`, { cause: error })
+  }
+}
+
+function loadFile(file: string): Tokenizer {
   const name = basename(file).replace(/\.gz$/, '')
   if (name.endsWith('.tiktoken')) return tokenizerFromTiktoken(readText(file), name)
   if (MERGES_NAME.test(name)) {
-    return tokenizerFromGpt2(
-      readJson(partner(file)),
-      readText(file),
-      basename(partner(file)).replace(/\.gz$/, ''),
-    )
+    const encoder = partner(file)
+    return tokenizerFromGpt2(readJson(encoder), readText(file), basename(encoder).replace(/\.gz$/, ''))
   }
   const content = readJson(file)
   // A tokenizer.json is told by its `model`; an encoder.json is nothing but tokens and ids.
   const isTokenizerJson =
     typeof content === 'object' && content !== null && typeof Object(content).model === 'object'
-  if (!isTokenizerJson && VOCAB_NAME.test(name))
+  if (!isTokenizerJson && VOCAB_NAME.test(name)) {
     return tokenizerFromGpt2(content, readText(partner(file)), name)
+  }
   return tokenizerFromJson(content, name, { endOfText: configuredEndOfText(dirname(file)) })
 }
 
@@ -97,7 +103,7 @@ const VOCAB_NAME = /(encoder|vocab)\.json$/
 const MERGES_NAME = /(vocab\.bpe|merges\.txt)$/
 
 function findInDirectory(directory: string): string {
-  const names = readdirSync(directory)
+  const names = readDirectory(directory).map(entry => entry.name)
   const wanted = [
     /^tokenizer\.json(\.gz)?$/,
     /encoder\.json(\.gz)?$/,
@@ -149,12 +155,7 @@ const CODES = {
 } as const
 
 function readText(path: string): string {
-  try {
-    return decodeText(readBytes(path), path)
-  } catch (error) {
-    if (!(error instanceof FileProblem)) throw error
-    throw new TokenizerError(CODES[error.fault], `tokenizer: ${error.message}`, { cause: error })
-  }
+  return decodeText(readBytes(path), path)
 }
 
 function readJson(path: string): unknown {

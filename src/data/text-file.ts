@@ -1,7 +1,7 @@
 // Reads one file from outside as bytes or as text, plain or gzipped, and says which of the many things that can be
 // wrong with it is wrong. Corpora and tokenizers both come in through here.
 
-import { readFileSync, statSync } from 'node:fs'
+import { type Dirent, readdirSync, readFileSync, statSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
 
 /** Most bytes one file may hold after unpacking: a JavaScript string cannot be longer than 2²⁹ − 24 characters. */
@@ -9,7 +9,7 @@ export const MAX_TEXT_BYTES = 2 ** 29 - 24
 
 export type FileFault = 'missing' | 'unreadable' | 'gzip' | 'too-large' | 'binary'
 
-/** What `readBytes` and `decodeText` throw; each room turns it into its own FlickerError. */
+/** What this file's functions throw; each room turns it into its own FlickerError. */
 export class FileProblem extends Error {
   readonly fault: FileFault
 
@@ -21,6 +21,25 @@ export class FileProblem extends Error {
 
 function reason(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
+}
+
+/** What a path leads to. Throws FileProblem when the operating system will not say. */
+export function kindOf(path: string): 'directory' | 'file' | 'missing' {
+  try {
+    const stat = statSync(path, { throwIfNoEntry: false })
+    return stat === undefined ? 'missing' : stat.isDirectory() ? 'directory' : 'file'
+  } catch (error) {
+    throw new FileProblem('unreadable', `${path} cannot be read: ${reason(error)}`, error)
+  }
+}
+
+/** Entries of a directory. Throws FileProblem. */
+export function readDirectory(path: string): Dirent[] {
+  try {
+    return readdirSync(path, { withFileTypes: true })
+  } catch (error) {
+    throw new FileProblem('unreadable', `${path} cannot be read: ${reason(error)}`, error)
+  }
 }
 
 /** The content of a file, unpacked when its name ends in .gz. Throws FileProblem. */
