@@ -158,6 +158,21 @@ describe('a kill while saving', () => {
     expect(latestStep()).toBe(3)
   })
 
+  it('or while starting over leaves nothing that stands in the way', () => {
+    let calls = 0
+    for (let finished = false; !finished; calls += 1) {
+      fs.rmSync(run, { recursive: true })
+      save(1, { keep: 2 })
+      save(2, { keep: 2 })
+      finished = runKilledAfter(calls, () => clearRunCheckpoints(run))
+      const latest = latestRunCheckpoint(run)
+      if (latest !== null) expect(stepOf(latest.dir)).toBe(2)
+    }
+    expect(latestRunCheckpoint(run)).toBeNull()
+    save(1)
+    expect(latestStep()).toBe(1)
+  })
+
   it('by SIGKILL at random moments always leaves a complete checkpoint to go on from', async () => {
     const program = path.join(root, 'save-forever.mjs')
     const input = fileURLToPath(new URL('save-forever.ts', import.meta.url))
