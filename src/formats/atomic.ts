@@ -150,7 +150,7 @@ export function writeNewFile(file: string, content: string | Uint8Array): void {
 }
 
 /** A byte count for people: `1.5 MB (1,500,000 bytes)`. */
-export function describeBytes(bytes: number): string {
+function describeBytes(bytes: number): string {
   const units = ['bytes', 'kB', 'MB', 'GB', 'TB']
   const power = bytes < 1000 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3))
   if (power === 0) return `${bytes} bytes`

@@ -1,9 +1,6 @@
 // float16 and bfloat16 as bit patterns, to and from float32. Widening is exact for every pattern (subnormals,
 // infinities, NaN payloads); narrowing rounds to the nearest, ties to even, as IEEE 754 asks.
 
-const bitsView = new Uint32Array(1)
-const floatView = new Float32Array(bitsView.buffer)
-
 /** The float32 bits of a float16 pattern. */
 function float16ToFloat32Bits(half: number): number {
   const sign = (half & 0x8000) << 16
@@ -44,26 +41,6 @@ function float32BitsToFloat16(bits: number): number {
 function float32BitsToBfloat16(bits: number): number {
   if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 0x40
   return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16
-}
-
-export function float16ToFloat32(half: number): number {
-  bitsView[0] = float16ToFloat32Bits(half)
-  return floatView[0]
-}
-
-export function float32ToFloat16(value: number): number {
-  floatView[0] = value
-  return float32BitsToFloat16(bitsView[0])
-}
-
-export function bfloat16ToFloat32(half: number): number {
-  bitsView[0] = half << 16
-  return floatView[0]
-}
-
-export function float32ToBfloat16(value: number): number {
-  floatView[0] = value
-  return float32BitsToBfloat16(bitsView[0])
 }
 
 /** out[i] = the float32 of half[i]; `out` is at least as long. NaN payloads survive: only bits are moved. */

@@ -3,10 +3,6 @@
 import { spawnSync } from 'node:child_process'
 import { describe, expect, it } from 'vitest'
 import {
-  bfloat16ToFloat32,
-  float16ToFloat32,
-  float32ToBfloat16,
-  float32ToFloat16,
   narrowBfloat16,
   narrowFloat16,
   widenBfloat16,
@@ -21,9 +17,37 @@ interface Format {
   narrow: (value: number) => number
 }
 const formats: Format[] = [
-  { name: 'float16', exponentBits: 5, mantissaBits: 10, widen: float16ToFloat32, narrow: float32ToFloat16 },
-  { name: 'bfloat16', exponentBits: 8, mantissaBits: 7, widen: bfloat16ToFloat32, narrow: float32ToBfloat16 },
+  {
+    name: 'float16',
+    exponentBits: 5,
+    mantissaBits: 10,
+    widen: widenOne(widenFloat16),
+    narrow: narrowOne(narrowFloat16),
+  },
+  {
+    name: 'bfloat16',
+    exponentBits: 8,
+    mantissaBits: 7,
+    widen: widenOne(widenBfloat16),
+    narrow: narrowOne(narrowBfloat16),
+  },
 ]
+
+function widenOne(widen: (half: Uint16Array, out: Float32Array) => void): (half: number) => number {
+  const out = new Float32Array(1)
+  return half => {
+    widen(Uint16Array.of(half), out)
+    return out[0]
+  }
+}
+
+function narrowOne(narrow: (values: Float32Array, out: Uint16Array) => void): (value: number) => number {
+  const out = new Uint16Array(1)
+  return value => {
+    narrow(Float32Array.of(value), out)
+    return out[0]
+  }
+}
 
 /** (-1)^s · 2^(e - bias) · (1 + m / 2^k), or without the implied one when e = 0. */
 function formulaValue(pattern: number, { exponentBits, mantissaBits }: Format): number {
