@@ -69,6 +69,14 @@ class Arguments {
     return static_cast<int32_t*>(array(i, napi_int32_array, "Int32Array", n, 1));
   }
 
+  /// A Float32Array (f32) or a Uint16Array (bf16) of at least rows·columns elements.
+  Weights weights(size_t i, int64_t rows, int64_t columns) {
+    napi_typedarray_type type = napi_float32_array;
+    if (i < count_) napi_get_typedarray_info(env_, values_[i], &type, nullptr, nullptr, nullptr, nullptr);
+    if (type == napi_uint16_array) return {array(i, type, "Uint16Array", rows, columns), kBf16};
+    return {array(i, napi_float32_array, "Float32Array or Uint16Array", rows, columns), kF32};
+  }
+
   Draw draw(size_t i) {
     return {word(i), word(i + 1), word(i + 2), word(i + 3), word(i + 4)};
   }
@@ -366,6 +374,45 @@ const Entry entries[] = {
        return in.ok() ? static_cast<double>(kernels.count_zeros(x, n)) : 0.0;
      },
      true},
+    {"matvec",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t rows = in.size(3), columns = in.size(4), batch = in.size(5);
+       const Weights w = in.weights(0, rows, columns);
+       const float* x = in.floats(1, batch, columns);
+       float* y = in.floats(2, batch, rows);
+       const bool accumulate = in.flag(6);
+       if (in.ok()) kernels.matvec(w, x, y, rows, columns, batch, accumulate);
+       return 0.0;
+     },
+     false},
+    {"ffnNeurons",
+     [](Arguments& in, const Kernels& kernels) {
+       const FfnShape s = {in.size(5), in.size(6), in.size(7), in.flag(8), in.flag(9)};
+       const Weights w = in.weights(0, s.neurons, s.width * (s.gated ? 2 : 1));
+       const float *activated = in.floats(1, s.batch, s.neurons), *x = in.floats(2, s.batch, s.width);
+       float* y = in.floats(3, s.batch, s.width);
+       int32_t* active = in.ints(4, s.batch);
+       if (in.ok()) kernels.ffn_neurons(w, activated, x, y, active, s);
+       return 0.0;
+     },
+     false},
+    {"cachedAttention",
+     [](Arguments& in, const Kernels& kernels) {
+       const CachedAttentionShape s = {in.size(6), in.size(7), in.size(8), in.size(9), in.size(10), in.size(11)};
+       if (in.ok() && (s.kv_heads == 0 || s.heads % s.kv_heads != 0)) in.fail(10, "must divide the number of heads");
+       if (in.ok() && s.head_dim % 2 != 0) in.fail(11, "must be even");
+       if (in.ok() && s.position + s.batch > s.capacity) in.fail(8, "is too small for these positions");
+       if (!in.ok()) return 0.0;
+       float* qkv = in.floats(0, s.batch, (s.heads + 2 * s.kv_heads) * s.head_dim);
+       const float *cos = in.floats(1, s.position + s.batch, s.head_dim / 2),
+                   *sin = in.floats(2, s.position + s.batch, s.head_dim / 2);
+       float *keys = in.floats(3, s.kv_heads * s.capacity, s.head_dim),
+             *values = in.floats(4, s.kv_heads * s.capacity, s.head_dim),
+             *out = in.floats(5, s.batch, s.heads * s.head_dim);
+       if (in.ok()) kernels.cached_attention(qkv, cos, sin, keys, values, out, s);
+       return 0.0;
+     },
+     false},
     {"fmaPeak",
      [](Arguments& in, const Kernels& kernels) {
        const double seconds = in.number(0);

@@ -29,6 +29,22 @@ struct AdamWStep {
   double lr, beta1, beta2, eps, weight_decay, step, grad_scale;
 };
 
+/// A row-major matrix of weights as the engine stores it: f32, or bf16 bit patterns.
+enum WeightType : int32_t { kF32 = 0, kBf16 = 1 };
+struct Weights {
+  const void* data;
+  WeightType type;
+};
+
+/// See `FfnShape` and `CachedAttentionShape` in src/kernels/decode.ts.
+struct FfnShape {
+  int64_t neurons, width, batch;
+  bool gated, sparse;
+};
+struct CachedAttentionShape {
+  int64_t batch, position, capacity, heads, kv_heads, head_dim;
+};
+
 #define FLICKER_KERNELS(K)                                                                                           \
   K(void, gemm, (const float* a, const float* b, float* c, int64_t m, int64_t n, int64_t k, bool trans_a,            \
                  bool trans_b, bool accumulate))                                                                     \
@@ -64,6 +80,12 @@ struct AdamWStep {
   K(double, sum, (const float* x, int64_t n))                                                                        \
   K(double, sum_of_squares, (const float* x, int64_t n))                                                             \
   K(int64_t, count_zeros, (const float* x, int64_t n))                                                               \
+  K(void, matvec,                                                                                                    \
+    (Weights w, const float* x, float* y, int64_t rows, int64_t columns, int64_t batch, bool accumulate))            \
+  K(void, ffn_neurons,                                                                                               \
+    (Weights w, const float* activated, const float* x, float* y, int32_t* active, FfnShape shape))                  \
+  K(void, cached_attention, (float* qkv, const float* cos, const float* sin, float* keys, float* values, float* out, \
+                             CachedAttentionShape shape))                                                            \
   K(double, fma_peak, (double seconds))                                                                              \
   K(double, read_sum, (const float* x, int64_t n))
 

@@ -1,10 +1,12 @@
 // Chooses the backend: native where it was built, else portable; FLICKER_BACKEND and FLICKER_ISA force one.
 
 import { FlickerError } from '../errors.js'
+import { type DecodeKernels, decodeKernelsOf } from './decode.js'
 import type { Kernels } from './kernels.js'
 import { nativeInstructionSets, nativeKernels } from './native.js'
 import { portableKernels } from './portable/index.js'
 
+export type { CachedAttentionShape, DecodeKernels, FfnShape, Weights } from './decode.js'
 export type { AdamWStep, AttentionShape, Draw, Floats, Kernels } from './kernels.js'
 export { alignedBuffer, defaultThreads, measureMachine, setThreads } from './native.js'
 export { portableKernels } from './portable/index.js'
@@ -15,6 +17,14 @@ let chosen: Kernels | undefined
 export function kernels(): Kernels {
   chosen ??= choose()
   return chosen
+}
+
+let chosenDecode: DecodeKernels | undefined
+
+/** The decoding kernels of the same backend. */
+export function decodeKernels(): DecodeKernels {
+  chosenDecode ??= decodeKernelsOf(kernels())
+  return chosenDecode
 }
 
 function choose(): Kernels {
@@ -36,4 +46,9 @@ function choose(): Kernels {
 /** Every backend that runs here, for tests that hold them together: portable, then each instruction set. */
 export function availableKernels(): Kernels[] {
   return [portableKernels(), ...nativeInstructionSets().map(nativeKernels)]
+}
+
+/** Every backend's decoding kernels, in the order of availableKernels(). */
+export function availableDecodeKernels(): DecodeKernels[] {
+  return availableKernels().map(decodeKernelsOf)
 }

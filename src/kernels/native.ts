@@ -54,8 +54,8 @@ export function defaultThreads(): number {
   return n
 }
 
-/** The kernels of one instruction set. Throws when the addon or the instruction set is not there. */
-export function nativeKernels(isa: string): Kernels {
+/** One function of the addon, run with the given instruction set's kernels. Throws when it is not there. */
+export function nativeFunction(isa: string, name: string): (...args: unknown[]) => unknown {
   const native = load()
   if (native === null || !nativeInstructionSets().includes(isa)) {
     throw new FlickerError(
@@ -64,19 +64,20 @@ export function nativeKernels(isa: string): Kernels {
     )
   }
   if (threads === 0) setThreads(defaultThreads())
-  const portable = portableKernels()
-
-  /** The addon's function, with this instruction set selected first. */
-  const kernel = (name: string) => {
-    const f = native[name]
-    return (...args: unknown[]): unknown => {
-      if (selected !== isa) {
-        native.select(isa)
-        selected = isa
-      }
-      return f(...args)
+  const f = native[name]
+  return (...args) => {
+    if (selected !== isa) {
+      native.select(isa)
+      selected = isa
     }
+    return f(...args)
   }
+}
+
+/** The kernels of one instruction set. Throws when the addon or the instruction set is not there. */
+export function nativeKernels(isa: string): Kernels {
+  const portable = portableKernels()
+  const kernel = (name: string) => nativeFunction(isa, name)
   const [gemm, rope, gate, gateBackward, activation, activationBackward] = [
     kernel('gemm'),
     kernel('rope'),
