@@ -6,6 +6,7 @@ import path from 'node:path'
 import { z } from 'zod'
 import { CheckpointError, StorageError } from '../errors.js'
 import type { ModelConfig } from '../nn/config.js'
+import { parameterShapes } from '../nn/parameters.js'
 import { resolveDirectory, writeDirectoryAtomic, writeNewFile } from './atomic.js'
 import { configToJson, readConfig } from './config-json.js'
 import {
@@ -13,7 +14,6 @@ import {
   type NamedTensor,
   quoted,
   safetensorsSize,
-  type TensorSpec,
   type WeightDtype,
   writeSafetensors,
 } from './safetensors.js'
@@ -21,7 +21,7 @@ import { openWeights, WEIGHTS_FILE } from './shards.js'
 
 export interface CheckpointContent {
   config: ModelConfig
-  /** Every tensor of `tensorShapes(config)` once, in any order; taken one at a time. */
+  /** Every tensor of `parameterShapes(config)` once, in any order; taken one at a time. */
   tensors: Iterable<NamedTensor>
   /** How weights are stored; f32 keeps every bit. Default f32. */
   dtype?: WeightDtype
@@ -39,32 +39,9 @@ export interface Checkpoint {
   readonly config: ModelConfig
   /** What stands under `flicker` in config.json; empty for a checkpoint that Flicker did not write. */
   readonly flicker: Record<string, unknown>
-  /** Reads one of `tensorShapes(config)`. Throws CheckpointError. */
+  /** Reads one of `parameterShapes(config)`. Throws CheckpointError. */
   tensor(name: string): Float32Array
   close(): void
-}
-
-/** Every parameter of the model by its Hugging Face name, in the order of the forward pass. */
-export function tensorShapes(config: ModelConfig): TensorSpec[] {
-  const { vocabSize, hiddenSize, intermediateSize, numAttentionHeads, numKeyValueHeads } = config
-  const kvSize = (hiddenSize / numAttentionHeads) * numKeyValueHeads
-  const shapes: TensorSpec[] = [{ name: 'model.embed_tokens.weight', shape: [vocabSize, hiddenSize] }]
-  for (let layer = 0; layer < config.numHiddenLayers; layer++) {
-    const add = (name: string, ...shape: number[]) =>
-      shapes.push({ name: `model.layers.${layer}.${name}.weight`, shape })
-    add('input_layernorm', hiddenSize)
-    add('self_attn.q_proj', hiddenSize, hiddenSize)
-    add('self_attn.k_proj', kvSize, hiddenSize)
-    add('self_attn.v_proj', kvSize, hiddenSize)
-    add('self_attn.o_proj', hiddenSize, hiddenSize)
-    add('post_attention_layernorm', hiddenSize)
-    if (config.ffn === 'gated') add('mlp.gate_proj', intermediateSize, hiddenSize)
-    add('mlp.up_proj', intermediateSize, hiddenSize)
-    add('mlp.down_proj', hiddenSize, intermediateSize)
-  }
-  shapes.push({ name: 'model.norm.weight', shape: [hiddenSize] })
-  if (!config.tieWordEmbeddings) shapes.push({ name: 'lm_head.weight', shape: [vocabSize, hiddenSize] })
-  return shapes
 }
 
 /**
@@ -88,7 +65,7 @@ export function writeCheckpoint(directory: string, content: CheckpointContent): 
     texts.set('tokenizer.json', jsonText(tokenizer))
     texts.set('tokenizer_config.json', jsonText(tokenizerConfig(config, endOfText?.content ?? null)))
   }
-  const weights = tensorShapes(config)
+  const weights = parameterShapes(config)
   const moreTensors = new Map<string, NamedTensor[]>()
   for (const [name, file] of Object.entries(files)) {
     if (!/^\w[\w.-]*$/.test(name) || texts.has(name) || name === WEIGHTS_FILE) {
@@ -130,7 +107,7 @@ export function readCheckpoint(directory: string): Checkpoint {
   const { config, flicker } = readConfig(resolved)
   const weights = openWeights(resolved)
   try {
-    const expected = tensorShapes(config)
+    const expected = parameterShapes(config)
     const present = new Set(weights.names)
     for (const { name, shape } of expected) {
       if (!present.has(name)) {

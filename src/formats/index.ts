@@ -5,7 +5,6 @@ export {
   type Checkpoint,
   type CheckpointContent,
   readCheckpoint,
-  tensorShapes,
   writeCheckpoint,
 } from './huggingface.js'
 export {

@@ -4,7 +4,8 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { CheckpointError, FlickerError, StorageError } from '../../src/errors.js'
-import { readCheckpoint, tensorShapes, writeCheckpoint } from '../../src/formats/huggingface.js'
+import { readCheckpoint, writeCheckpoint } from '../../src/formats/huggingface.js'
+import { parameterShapes } from '../../src/nn/parameters.js'
 import { openSafetensors, writeSafetensors } from '../../src/formats/safetensors.js'
 import type { ModelConfig } from '../../src/nn/config.js'
 import { contentOf, product, temporaryDirectory, tinyConfig, variedTensors } from './tiny-model.js'
@@ -44,7 +45,7 @@ function refusal(action: () => unknown): FlickerError {
 
 describe('the parameters of a model', () => {
   it('have the names and shapes of LlamaForCausalLM', () => {
-    const shapes = tensorShapes({
+    const shapes = parameterShapes({
       ...tinyConfig,
       hiddenSize: 2048,
       intermediateSize: 8192,
@@ -73,7 +74,7 @@ describe('the parameters of a model', () => {
   })
 
   it('have no gate in a plain FFN and a head of their own when untied', () => {
-    const names = tensorShapes({ ...tinyConfig, ffn: 'plain', tieWordEmbeddings: false }).map(
+    const names = parameterShapes({ ...tinyConfig, ffn: 'plain', tieWordEmbeddings: false }).map(
       ({ name }) => name,
     )
     expect(names.filter(name => name.includes('gate_proj'))).toEqual([])

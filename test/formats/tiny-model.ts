@@ -5,7 +5,8 @@ import os from 'node:os'
 import path from 'node:path'
 import { z } from 'zod'
 import type { CheckpointContent, NamedTensor, RunCheckpointContent } from '../../src/formats/index.js'
-import { readCheckpoint, readTrainingState, tensorShapes } from '../../src/formats/index.js'
+import { readCheckpoint, readTrainingState } from '../../src/formats/index.js'
+import { parameterShapes } from '../../src/nn/parameters.js'
 import type { ModelConfig } from '../../src/nn/config.js'
 
 export const tinyConfig: ModelConfig = {
@@ -34,7 +35,7 @@ export function product(shape: readonly number[]): number {
 
 /** Tensors of `config` whose every value is `value`. */
 export function filledTensors(config: ModelConfig, value: number): NamedTensor[] {
-  return tensorShapes(config).map(({ name, shape }) => ({
+  return parameterShapes(config).map(({ name, shape }) => ({
     name,
     shape,
     data: new Float32Array(product(shape)).fill(value),
@@ -43,7 +44,7 @@ export function filledTensors(config: ModelConfig, value: number): NamedTensor[]
 
 /** Tensors of `config` with values in [-1, 1) that differ from tensor to tensor. */
 export function variedTensors(config: ModelConfig): NamedTensor[] {
-  return tensorShapes(config).map(({ name, shape }, t) => ({
+  return parameterShapes(config).map(({ name, shape }, t) => ({
     name,
     shape,
     data: Float32Array.from({ length: product(shape) }, (_, i) => Math.sin(1 + 31 * t + i)),
@@ -73,7 +74,7 @@ export function contentOfStep(step: number, config = tinyConfig): RunCheckpointC
 
 /** The step that a training checkpoint is of; throws unless every number in it agrees. */
 export function stepOf(dir: string, config = tinyConfig): number {
-  const shapes = tensorShapes(config)
+  const shapes = parameterShapes(config)
   const checkpoint = readCheckpoint(dir)
   const training = readTrainingState(dir, stateSchema, shapes.slice(0, trainedTensors))
   const { step } = training.state

@@ -8,7 +8,8 @@ import { rolldown } from 'rolldown'
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { z } from 'zod'
 import { CheckpointError, StorageError } from '../../src/errors.js'
-import { readCheckpoint, tensorShapes, writeCheckpoint } from '../../src/formats/huggingface.js'
+import { readCheckpoint, writeCheckpoint } from '../../src/formats/huggingface.js'
+import { parameterShapes } from '../../src/nn/parameters.js'
 import {
   clearRunCheckpoints,
   latestRunCheckpoint,
@@ -33,7 +34,7 @@ beforeEach(() => {
 })
 afterEach(() => vi.restoreAllMocks())
 
-const shapes = tensorShapes(tinyConfig).slice(0, trainedTensors)
+const shapes = parameterShapes(tinyConfig).slice(0, trainedTensors)
 const save = (step: number, options = {}) => saveRunCheckpoint(run, step, contentOfStep(step), options)
 const latestStep = () => stepOf(latestRunCheckpoint(run)!.dir)
 

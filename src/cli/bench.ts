@@ -1,0 +1,89 @@
+// `flicker bench WHAT`: reproducible measurements, each beside the limit it is to be held against.
+
+import { Command } from 'commander'
+import { benchGemm } from '../bench/gemm.js'
+import { benchMemory } from '../bench/memory.js'
+import { benchTrain } from '../bench/train.js'
+import type { MachineInfo } from '../machine.js'
+import { integer } from './options.js'
+import { print, printJson } from './terminal.js'
+
+export function benchCommand(): Command {
+  const bench = new Command('bench')
+    .description('measure this machine: medians, beside the limit measured in the same run')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  flicker bench gemm
+  flicker bench train --json
+  flicker bench train --activation stocha:p=0.7 --no-peers`,
+    )
+  bench
+    .command('gemm')
+    .description("matrix product against the machine's multiply-add peak")
+    .option('--json', 'print one JSON object')
+    .action((flags: { json?: boolean }) => {
+      const result = benchGemm()
+      if (flags.json === true) return printJson(result)
+      printMachine(result.machine)
+      for (const { threads, gflops } of result.peakGflops)
+        print(`peak, ${threads} thread(s): ${gflops.toFixed(1)} GFLOP/s`)
+      print('\n     m      n      k  threads   GFLOP/s  of peak  speed-up')
+      for (const { m, n, k, threads, gflops, shareOfPeak, speedup } of result.rows) {
+        const columns = [m, n, k].map(size => String(size).padStart(6)).join(' ')
+        const share = Number.isNaN(shareOfPeak) ? '   n/a' : `${(100 * shareOfPeak).toFixed(1)} %`
+        print(
+          `${columns} ${String(threads).padStart(8)} ${gflops.toFixed(1).padStart(9)} ${share.padStart(8)} ${(speedup?.toFixed(2) ?? '').padStart(9)}`,
+        )
+      }
+    })
+  bench
+    .command('train')
+    .description('one optimiser step of two small models, beside PyTorch when python3 has it')
+    .option('--steps <n>', 'timed steps', integer(1), 30)
+    .option('--activation <name>', 'activation of the FFN', 'silu')
+    .option('--no-peers', 'leave PyTorch out')
+    .option('--json', 'print one JSON object')
+    .action((flags: { steps: number; activation: string; peers: boolean; json?: boolean }) => {
+      const result = benchTrain(flags)
+      if (flags.json === true) return printJson(result)
+      printMachine(result.machine)
+      print(`peak: ${result.peakGflops.toFixed(1)} GFLOP/s; PyTorch: ${result.torch ?? 'not installed'}\n`)
+      print('step                              ms  GFLOP  limit ms  of limit  PyTorch ms  ratio')
+      for (const row of result.rows) {
+        const { hiddenSize: d, numHiddenLayers: l, batchSize: b, context: t } = row.shape
+        const torch = row.torchMilliseconds
+        print(
+          [
+            `d=${d} L=${l} B=${b} T=${t}`.padEnd(26),
+            row.milliseconds.toFixed(1).padStart(9),
+            row.gigaflops.toFixed(1).padStart(6),
+            row.limitMilliseconds.toFixed(1).padStart(9),
+            `${((100 * row.limitMilliseconds) / row.milliseconds).toFixed(0)} %`.padStart(9),
+            (torch?.toFixed(0) ?? 'n/a').padStart(11),
+            (torch === null ? '' : (torch / row.milliseconds).toFixed(2)).padStart(6),
+          ].join(' '),
+        )
+      }
+    })
+  bench
+    .command('memory')
+    .description('resident memory after 100 and after 1,000 training steps')
+    .option('--json', 'print one JSON object')
+    .action((flags: { json?: boolean }) => {
+      const result = benchMemory()
+      if (flags.json === true) return printJson(result)
+      printMachine(result.machine)
+      const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`
+      print(
+        `after 100 steps ${megabytes(result.bytesAfter100)}, after 1,000 ${megabytes(result.bytesAfter1000)}`,
+      )
+      print(`ratio ${result.ratio.toFixed(4)}`)
+    })
+  return bench
+}
+
+function printMachine({ cpu, cores, threads, isa, version }: MachineInfo): void {
+  print(`flicker ${version} · ${cpu}, ${cores} cores · ${isa}, ${threads} threads`)
+}

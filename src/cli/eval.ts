@@ -1,0 +1,70 @@
+// `flicker eval`: loss, perplexity, bits per byte and sparsity of a checkpoint on a text.
+
+import { Command } from 'commander'
+import { parseActivation } from '../activations/index.js'
+import { prepareHeldOut } from '../data/prepare.js'
+import { resolveModelDirectory } from '../engine/index.js'
+import { Evaluator } from '../eval/evaluate.js'
+import { readCheckpoint } from '../formats/index.js'
+import { kernels } from '../kernels/index.js'
+import { Llama } from '../nn/llama.js'
+import { integer } from './options.js'
+import { print, printJson } from './terminal.js'
+
+interface EvalFlags {
+  model: string
+  corpus: string
+  whole?: boolean
+  activation?: string
+  maxTokens: number
+  batchSize: number
+  seed: number
+  json?: boolean
+}
+
+export function evalCommand(): Command {
+  return new Command('eval')
+    .description('measure a checkpoint on held-out text: loss, perplexity, bits per byte, sparsity per layer')
+    .requiredOption('--model <directory>', 'checkpoint, or the directory of a run')
+    .option('--corpus <path>', 'default, or a file or directory; its validation side is measured', 'default')
+    .option('--whole', 'measure all of the corpus, not its validation side')
+    .option('--activation <name>', "activation instead of the model's own, e.g. stocha:p=0.3")
+    .option('--max-tokens <n>', 'stop after so many tokens', integer(1), 131_072)
+    .option('--batch-size <n>', 'windows at a time', integer(1), 16)
+    .option('--seed <n>', 'for activations that draw', integer(0), 1)
+    .option('--json', 'print one JSON object')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  flicker eval --model runs/quick/swift
+  flicker eval --model runs/quick/silu --activation relu
+  flicker eval --model runs/quick/stocha --corpus book.txt --whole --json`,
+    )
+    .action((flags: EvalFlags) => {
+      const directory = resolveModelDirectory(flags.model)
+      const checkpoint = readCheckpoint(directory)
+      const { config } = checkpoint
+      const model = Llama.from(config, name => checkpoint.tensor(name))
+      checkpoint.close()
+      const heldOut = prepareHeldOut(directory, flags.corpus, flags.whole === true, config.vocabSize)
+      const evaluation = new Evaluator(kernels()).run(model, heldOut, {
+        activation: parseActivation(flags.activation ?? config.activation),
+        step: 0,
+        context: config.maxPositionEmbeddings,
+        batchSize: flags.batchSize,
+        maxTokens: flags.maxTokens,
+        seed: flags.seed,
+      })
+      const { step: _, ...result } = evaluation
+      if (flags.json === true) return printJson(result)
+      print(`activation     ${result.activation}`)
+      print(`tokens         ${result.tokens.toLocaleString('en-US')}`)
+      print(`loss           ${result.loss.toFixed(4)} nats per token`)
+      print(`perplexity     ${result.perplexity.toFixed(3)}`)
+      print(`bits per byte  ${result.bitsPerByte.toFixed(4)}`)
+      result.sparsity.forEach((share, layer) => {
+        print(`layer ${String(layer).padEnd(3)}      ${(100 * share).toFixed(2)} % zeros`)
+      })
+    })
+}

@@ -1,0 +1,97 @@
+// `flicker study RECIPE`: trains, measures and reports.
+
+import path from 'node:path'
+import { Command } from 'commander'
+import { readRecipe } from '../study/recipe.js'
+import { renderTable } from '../study/report/index.js'
+import { needsPortableRecipe, type StudyEvent, study } from '../study/study.js'
+import { type Bar, duration, interruptible, log, print, printJson, progressBar } from './terminal.js'
+
+interface StudyFlags {
+  out?: string
+  corpus?: string
+  tokenizer?: string
+  fresh?: boolean
+  seed?: number
+  json?: boolean
+}
+
+export function studyCommand(): Command {
+  return new Command('study')
+    .description('train every run of a recipe, measure, and write results and a report')
+    .argument('<recipe>', 'YAML file, e.g. recipes/quick.yaml')
+    .option('--out <directory>', 'where runs and results go (default: runs/<name of the recipe>)')
+    .option('--corpus <path>', "file or directory instead of the recipe's corpus")
+    .option('--tokenizer <name>', "bytes, chars, bpe:<size> or a path instead of the recipe's tokenizer")
+    .option('--fresh', 'train and measure again what is finished')
+    .option('--json', 'print results.json on stdout')
+    .addHelpText(
+      'after',
+      `
+An interrupted study goes on where it was when the same command is given again.
+
+Examples:
+  flicker study recipes/quick.yaml
+  flicker study recipes/shakespeare.yaml --corpus tinyshakespeare.txt
+  flicker study recipes/quick.yaml --out /tmp/again --fresh --json`,
+    )
+    .action(async (file: string, flags: StudyFlags) => {
+      const portable = needsPortableRecipe()
+      const recipe = readRecipe(file, { portable })
+      if (portable)
+        log(`flicker: no native kernels here: the smaller variant of ${path.basename(file)} is used`)
+      if (flags.corpus !== undefined) recipe.corpus = flags.corpus
+      if (flags.tokenizer !== undefined) recipe.tokenizer = flags.tokenizer
+      const directory = flags.out ?? path.join('runs', recipe.name)
+      const results = await study(recipe, {
+        directory,
+        fresh: flags.fresh,
+        signal: interruptible(),
+        onEvent: narrator(),
+      })
+      if (flags.json === true) return printJson(results)
+      print(renderTable(results, { width: process.stdout.columns, color: process.stdout.isTTY }))
+      print(`\nreport: ${path.join(directory, 'report.html')}`)
+    })
+}
+
+/** Tells on stderr what a study does. */
+function narrator(): (event: StudyEvent) => void {
+  let bar: Bar | null = null
+  let title = ''
+  return event => {
+    if (event.kind === 'data') {
+      const { description, tokenizer, train, validation } = event.data
+      log(`corpus: ${description}`)
+      log(
+        `tokenizer: ${tokenizer.name}; ${count(train.length)} tokens to train on, ${count(validation.length)} held out`,
+      )
+    } else if (event.kind === 'run') {
+      title = `[${event.index + 1}/${event.runs}] ${event.run.label ?? event.run.name}`
+    } else if (event.kind === 'step') {
+      const { step, steps, loss, tokensPerSecond, secondsLeft, activation } = event.progress
+      bar ??= progressBar(title, steps)
+      bar.update(
+        step,
+        `loss ${loss.toFixed(3)} · ${activation} · ${count(tokensPerSecond)} tokens/s · ${duration(secondsLeft)} left`,
+      )
+    } else if (event.kind === 'measuring') {
+      bar?.stop()
+      bar = null
+      log(`${title}: trained; measuring`)
+    } else {
+      const { final, trainSeconds } = event.result
+      const zeros = (100 * mean(final.sparsity)).toFixed(1)
+      const note = event.again ? 'finished before' : `trained in ${duration(trainSeconds)}`
+      log(`${title}: validation loss ${final.loss.toFixed(4)}, ${zeros} % zeros (${note})`)
+    }
+  }
+}
+
+function count(n: number): string {
+  return Math.round(n).toLocaleString('en-US')
+}
+
+function mean(values: number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length)
+}

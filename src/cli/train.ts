@@ -1,0 +1,112 @@
+// `flicker train`: one model, every option a flag.
+
+import { Command, Option } from 'commander'
+import { prepareData } from '../data/prepare.js'
+import { modelSchema, strategySchema, type TrainProgress, train, trainingSchema } from '../train/index.js'
+import { addSchemaFlags, number, parseFlags, readSchemaFlags } from './options.js'
+import { duration, interruptible, log, print, printJson, progressBar } from './terminal.js'
+
+const about = {
+  hiddenSize: 'width of the residual stream',
+  intermediateSize: 'neurons per FFN',
+  numHiddenLayers: 'layers',
+  numAttentionHeads: 'query heads',
+  numKeyValueHeads: 'key/value heads (default: as many as query heads)',
+  ffn: 'form of the FFN',
+  tieWordEmbeddings: 'one matrix for embedding and head',
+  rmsNormEps: 'epsilon of the norms',
+  ropeTheta: 'base of the rotary positions',
+  steps: 'optimiser steps',
+  batchSize: 'sequences per micro-batch',
+  context: 'tokens per sequence',
+  accumulate: 'micro-batches per step',
+  learningRate: 'peak learning rate',
+  minLearningRate: 'learning rate at the end of the cosine',
+  warmupSteps: 'steps of linear warm-up',
+  weightDecay: 'decoupled; not on norms and embeddings',
+  beta1: 'AdamW',
+  beta2: 'AdamW',
+  eps: 'AdamW',
+  clip: 'largest global gradient norm, 0 for none',
+  evalEvery: 'steps between measurements on held-out text',
+  evalTokens: 'tokens of such a measurement',
+  checkpointEvery: 'steps between checkpoints',
+  seed: 'seed of weights, data order and draws',
+}
+
+export function trainCommand(): Command {
+  const command = new Command('train')
+    .description('train one model; run again after an interruption to go on')
+    .requiredOption('--out <directory>', 'directory of the run')
+    .option('--corpus <path>', 'default, or a file or directory, plain or .gz', 'default')
+    .option('--tokenizer <name>', 'bytes, chars, bpe:<size> or a path', 'bytes')
+    .addOption(
+      new Option('--strategy <name>', 'how the activation changes')
+        .choices(['scratch', 'swift', 'stocha'])
+        .default('scratch'),
+    )
+    .option('--activation <name>', 'scratch: the activation (default: silu)')
+    .option('--from <name>', 'swift: activation before the switch (default: silu)')
+    .option('--to <name>', 'swift, stocha: activation after the switch (default: relu)')
+    .option('--alpha <share>', 'swift, stocha: share of the steps after the switch (default: 0.1)', number)
+    .option('--p <probability>', 'stocha: probability of SiLU (default: 0.7)', number)
+    .option('--positive <side>', 'stocha: identity, silu or drawn for x ≥ 0 (default: identity)')
+    .option('--fresh', 'start over when the directory holds a run')
+    .option('--json', 'print one JSON object')
+  addSchemaFlags(command, modelSchema, about)
+  addSchemaFlags(command, trainingSchema, about)
+  return command
+    .addHelpText(
+      'after',
+      `
+Examples:
+  flicker train --out runs/silu --steps 500
+  flicker train --out runs/swift --strategy swift --from silu --to relu --alpha 0.1 --tokenizer bpe:1024
+  flicker train --out runs/stocha --strategy stocha --p 0.7 --corpus notes/ --hidden-size 256`,
+    )
+    .action(async (flags: Record<string, unknown> & { out: string; corpus: string; tokenizer: string }) => {
+      const strategy = parseFlags(strategySchema, strategyFlags(flags))
+      const model = readSchemaFlags(modelSchema, flags)
+      const training = readSchemaFlags(trainingSchema, flags)
+      const data = prepareData(flags)
+      log(`corpus: ${data.description}`)
+      const bar = progressBar('training', training.steps)
+      const trained = await train({
+        directory: flags.out,
+        model,
+        strategy,
+        training,
+        data,
+        fresh: flags.fresh === true,
+        signal: interruptible(),
+        onProgress: progress => bar.update(progress.step, note(progress)),
+      }).finally(() => bar.stop())
+      const last = trained.evaluations[trained.evaluations.length - 1]
+      if (flags.json === true) {
+        return printJson({
+          checkpoint: trained.checkpoint,
+          evaluations: trained.evaluations,
+          seconds: trained.trainSeconds,
+        })
+      }
+      print(
+        `validation loss ${last.loss.toFixed(4)}, perplexity ${last.perplexity.toFixed(2)}, ${last.bitsPerByte.toFixed(3)} bits per byte`,
+      )
+      print(`checkpoint: ${trained.checkpoint}`)
+    })
+}
+
+/** The flags that the chosen strategy has; a flag of another strategy is left for the schema to refuse. */
+function strategyFlags(flags: Record<string, unknown>): Record<string, unknown> {
+  const given = Object.fromEntries(
+    ['activation', 'from', 'to', 'alpha', 'p', 'positive'].flatMap(key =>
+      flags[key] === undefined ? [] : [[key, flags[key]]],
+    ),
+  )
+  if (flags.strategy === 'scratch') given.activation ??= 'silu'
+  return { strategy: flags.strategy, ...given }
+}
+
+function note({ loss, activation, tokensPerSecond, secondsLeft }: TrainProgress): string {
+  return `loss ${loss.toFixed(3)} · ${activation} · ${Math.round(tokensPerSecond)} tokens/s · ${duration(secondsLeft)} left`
+}

@@ -1,0 +1,81 @@
+// From a corpus and a tokenizer by name to what training takes: two runs of tokens and the tokenizer.
+
+import { createHash } from 'node:crypto'
+import { type Corpus, loadCorpus, makeCorpus } from './corpus.js'
+import { loadDefaultCorpus } from './default-corpus.js'
+import { loadTokenizer, makeTokenizer } from './load-tokenizer.js'
+import { splitCorpus } from './split.js'
+import { requireVocabularyFits, type Tokenizer } from './tokenizer.js'
+import { type TokenIds, tokenByteLengths, tokenize } from './tokens.js'
+
+export interface DataOptions {
+  /** `default` (the documentation of the installed packages), or the path of a file or directory. */
+  readonly corpus: string
+  /** `bytes`, `chars`, `bpe:<size>`, or the path of a tokenizer. */
+  readonly tokenizer: string
+  /** Take documents in the order of their hashes until there are so many bytes; 0 takes all. */
+  readonly corpusBytes?: number
+}
+
+export interface PreparedData {
+  readonly description: string
+  readonly tokenizer: Tokenizer
+  readonly train: TokenIds
+  readonly validation: TokenIds
+  readonly trainBytes: number
+  readonly validationBytes: number
+}
+
+/** Reads, splits and tokenises. The same options and files give the same tokens. Throws CorpusError, TokenizerError. */
+export function prepareData(options: DataOptions): PreparedData {
+  const whole = openCorpus(options.corpus)
+  const corpus = options.corpusBytes ? takeBytes(whole, options.corpusBytes) : whole
+  const split = splitCorpus(corpus)
+  const tokenizer = makeTokenizer(options.tokenizer, split.train)
+  const train = tokenize(split.train, tokenizer)
+  const validation = tokenize(split.validation, tokenizer)
+  return {
+    description: corpus.description,
+    tokenizer,
+    train: train.tokens,
+    validation: validation.tokens,
+    trainBytes: train.bytes,
+    validationBytes: validation.bytes,
+  }
+}
+
+/**
+ * Text to measure an existing model on: the validation side of a corpus (or all of it) in the model's own tokens.
+ * Throws CorpusError, TokenizerError (also when the tokenizer does not fit a vocabulary of `vocabSize`).
+ */
+export function prepareHeldOut(
+  modelDirectory: string,
+  corpus: string,
+  whole: boolean,
+  vocabSize: number,
+): { tokens: TokenIds; byteLengths: Int32Array } {
+  const tokenizer = loadTokenizer(modelDirectory)
+  requireVocabularyFits(tokenizer, vocabSize)
+  const opened = openCorpus(corpus)
+  const documents = whole ? opened.documents : splitCorpus(opened).validation
+  return { tokens: tokenize(documents, tokenizer).tokens, byteLengths: tokenByteLengths(tokenizer) }
+}
+
+function openCorpus(corpus: string): Corpus {
+  return corpus === 'default' ? loadDefaultCorpus() : loadCorpus(corpus)
+}
+
+/** A part of the corpus that is a fair sample of it: its documents in the order of their hashes. */
+function takeBytes(corpus: Corpus, limit: number): Corpus {
+  const hash = (text: string) => createHash('sha256').update('order').update(text).digest('hex')
+  const order = corpus.documents.map(document => ({ document, hash: hash(document.text) }))
+  order.sort((a, b) => (a.hash < b.hash ? -1 : 1))
+  const documents = []
+  let bytes = 0
+  for (const { document } of order) {
+    if (bytes >= limit) break
+    documents.push(document)
+    bytes += Buffer.byteLength(document.text)
+  }
+  return makeCorpus(`part of ${corpus.description}`, documents.length, documents)
+}

@@ -1,0 +1,32 @@
+// The library: everything that the command line does.
+
+export { type Activation, listActivations, parseActivation } from './activations/index.js'
+export { benchGemm } from './bench/gemm.js'
+export { benchMemory } from './bench/memory.js'
+export { benchTrain } from './bench/train.js'
+export { loadTokenizer } from './data/load-tokenizer.js'
+export { type DataOptions, type PreparedData, prepareData, prepareHeldOut } from './data/prepare.js'
+export type { Tokenizer } from './data/tokenizer.js'
+export { type GenerateOptions, type LanguageModel, load } from './engine/index.js'
+export * from './errors.js'
+export { type Evaluation, Evaluator } from './eval/evaluate.js'
+export { readCheckpoint, writeCheckpoint } from './formats/index.js'
+export { kernels, setThreads } from './kernels/index.js'
+export { machineInfo } from './machine.js'
+export type { ModelConfig } from './nn/config.js'
+export { Llama } from './nn/llama.js'
+export { parseRecipe, type Recipe, readRecipe } from './study/recipe.js'
+export { renderMarkdown, renderReport, renderTable } from './study/report/index.js'
+export type { RunResult, StudyResults } from './study/results.js'
+export { type StudyEvent, type StudyOptions, study } from './study/study.js'
+export {
+  type ModelOptions,
+  modelSchema,
+  type StrategyOptions,
+  strategySchema,
+  type TrainingOptions,
+  type TrainRun,
+  train,
+  trainingSchema,
+} from './train/index.js'
+export { version } from './version.js'

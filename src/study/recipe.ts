@@ -1,0 +1,125 @@
+// A recipe: the YAML file that says what a study trains and measures. Its keys are the names of the options in code.
+
+import fs from 'node:fs'
+import path from 'node:path'
+import { parseDocument } from 'yaml'
+import { z } from 'zod'
+import { RecipeError } from '../errors.js'
+import { modelSchema, strategySchemas, trainingSchema } from '../train/index.js'
+import { describeIssues } from './recipe-issues.js'
+
+const count = z.int().min(1)
+
+/** What every run of a study has beside its strategy. */
+const runFields = {
+  /** Name of the run's directory. */
+  name: z.string().regex(/^[a-z0-9][a-z0-9._-]*$/i, 'must be letters, digits, ".", "_" and "-"'),
+  /** For people; the name by default. */
+  label: z.string().optional(),
+  /** Overrides training.seed. */
+  seed: z.int().min(0).optional(),
+}
+const [scratch, swift, stocha] = strategySchemas
+const runSchema = z.discriminatedUnion('strategy', [
+  scratch.extend(runFields),
+  swift.extend(runFields),
+  stocha.extend(runFields),
+])
+
+const measureSchema = z.strictObject({
+  /** Held-out tokens of the final measurement; all of them when there are fewer. */
+  evalTokens: count.default(131_072),
+  /** Weight types of the decoding speed. */
+  dtypes: z.array(z.enum(['f32', 'bf16'])).default(['f32', 'bf16']),
+  /** Tokens per timed pass, and passes: dense and sparse in turn. */
+  decodeTokens: count.default(64),
+  decodePasses: count.default(5),
+  prompt: z.string().min(1).default('The '),
+  sampleTokens: count.default(96),
+  /** StochA samples: decoded greedily, drawn with probability p, one per seed. */
+  sampleP: z.number().min(0).max(1).default(0.3),
+  sampleSeeds: z.array(z.int().min(0)).default([1, 2, 3]),
+})
+
+const recipeFields = {
+  name: z.string().regex(/^[a-z0-9][a-z0-9._-]*$/i, 'must be letters, digits, ".", "_" and "-"'),
+  title: z.string(),
+  /** `default`, or the path of a file or directory; relative to the working directory. */
+  corpus: z.string().default('default'),
+  /** Use only the first so many bytes of documents (in hash order); 0 takes all. */
+  corpusBytes: z.int().min(0).default(0),
+  /** `bytes`, `chars`, `bpe:<size>`, or the path of a tokenizer. */
+  tokenizer: z.string().default('bytes'),
+  model: modelSchema.prefault({}),
+  training: trainingSchema.prefault({}),
+  measure: measureSchema.prefault({}),
+  runs: z.array(runSchema).min(1),
+}
+
+const recipeSchema = z.strictObject({
+  ...recipeFields,
+  /** Laid over the recipe where there are no native kernels: a smaller model, fewer steps. */
+  portable: z
+    .strictObject({
+      model: z.record(z.string(), z.unknown()).optional(),
+      training: z.record(z.string(), z.unknown()).optional(),
+      measure: z.record(z.string(), z.unknown()).optional(),
+      corpusBytes: z.int().min(0).optional(),
+    })
+    .optional(),
+})
+
+export type Recipe = Omit<z.infer<typeof recipeSchema>, 'portable'>
+export type RunOptions = Recipe['runs'][number]
+
+/**
+ * Reads and checks a recipe. With `portable`, its `portable` section is laid over it. Throws RecipeError that names
+ * the file and every wrong field.
+ */
+export function readRecipe(file: string, options: { portable?: boolean } = {}): Recipe {
+  let text: string
+  try {
+    text = fs.readFileSync(file, 'utf8')
+  } catch (cause) {
+    throw new RecipeError('RECIPE_MISSING', `cannot read the recipe ${file}: ${(cause as Error).message}`, {
+      cause,
+    })
+  }
+  return parseRecipe(text, path.basename(file), options)
+}
+
+/** Like readRecipe, from the recipe's text. `name` is for messages. */
+export function parseRecipe(text: string, name: string, options: { portable?: boolean } = {}): Recipe {
+  const document = parseDocument(text)
+  const [syntax] = document.errors
+  if (syntax !== undefined)
+    throw new RecipeError('RECIPE_SYNTAX', `${name}: ${syntax.message.split('\n')[0]}`)
+  const content: unknown = document.toJS({ maxAliasCount: 100 })
+  const recipe = check(content, name)
+  const { portable, ...rest } = recipe
+  if (options.portable !== true || portable === undefined) return rest
+  // Laid over what the user wrote, not over what the defaults made of it, and checked again.
+  const written = content as Record<string, Record<string, unknown> | undefined>
+  const { portable: _, ...smaller } = check(
+    {
+      ...written,
+      corpusBytes: portable.corpusBytes ?? recipe.corpusBytes,
+      model: { ...written.model, ...portable.model },
+      training: { ...written.training, ...portable.training },
+      measure: { ...written.measure, ...portable.measure },
+    },
+    `${name} (portable)`,
+  )
+  return smaller
+}
+
+function check(content: unknown, name: string): z.infer<typeof recipeSchema> {
+  const result = recipeSchema.safeParse(content)
+  if (!result.success) {
+    throw new RecipeError('RECIPE_INVALID', `${name}: ${describeIssues(result.error, recipeSchema, content)}`)
+  }
+  const names = result.data.runs.map(run => run.name)
+  const twice = names.find((run, i) => names.indexOf(run) !== i)
+  if (twice !== undefined) throw new RecipeError('RECIPE_INVALID', `${name}: two runs are called "${twice}"`)
+  return result.data
+}

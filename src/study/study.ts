@@ -1,0 +1,164 @@
+// A study: every run of a recipe trained with the same data, seed and budget, then measured; results and report.
+// A run that was interrupted goes on where it was; a finished one is not trained again.
+
+import fs from 'node:fs'
+import path from 'node:path'
+import { type PreparedData, prepareData } from '../data/prepare.js'
+import { FlickerError } from '../errors.js'
+import { writeFileAtomic } from '../formats/index.js'
+import { kernels } from '../kernels/index.js'
+import { machineInfo } from '../machine.js'
+import { type TrainProgress, train } from '../train/index.js'
+import { measureRun } from './measure.js'
+import type { Recipe, RunOptions } from './recipe.js'
+import { renderMarkdown, renderReport } from './report/index.js'
+import type { RunResult, StudyResults } from './results.js'
+
+export interface StudyOptions {
+  /** Where results and runs go; `runs/<name>` by default. */
+  readonly directory?: string
+  /** Train and measure again what is finished. */
+  readonly fresh?: boolean
+  readonly signal?: AbortSignal
+  readonly onEvent?: (event: StudyEvent) => void
+}
+
+export type StudyEvent =
+  | { readonly kind: 'data'; readonly data: PreparedData }
+  | { readonly kind: 'run'; readonly run: RunOptions; readonly index: number; readonly runs: number }
+  | { readonly kind: 'step'; readonly progress: TrainProgress }
+  | { readonly kind: 'measuring'; readonly run: RunOptions }
+  | { readonly kind: 'finished'; readonly result: RunResult; readonly again: boolean }
+
+/**
+ * Runs the whole recipe and writes results.json, results.md and report.html into the study's directory. Throws what
+ * `train` throws; what was finished before stays.
+ */
+export async function study(recipe: Recipe, options: StudyOptions = {}): Promise<StudyResults> {
+  const directory = options.directory ?? path.join('runs', recipe.name)
+  const data = prepareData(recipe)
+  options.onEvent?.({ kind: 'data', data })
+  const runs: RunResult[] = []
+  let parameters = 0
+  let model: StudyResults['model'] | undefined
+  for (const [index, run] of recipe.runs.entries()) {
+    options.onEvent?.({ kind: 'run', run, index, runs: recipe.runs.length })
+    const { result, again, config } = await oneRun(recipe, run, data, path.join(directory, run.name), options)
+    ;({ parameters } = config)
+    model ??= { ...config, parameters }
+    runs.push(result)
+    options.onEvent?.({ kind: 'finished', result, again })
+  }
+  if (model === undefined) throw new FlickerError('RECIPE_INVALID', 'the recipe has no runs')
+  const results = assemble(recipe, data, model, runs)
+  writeFileAtomic(path.join(directory, 'results.json'), `${JSON.stringify(results, null, 2)}\n`)
+  writeFileAtomic(path.join(directory, 'results.md'), renderMarkdown(results))
+  writeFileAtomic(path.join(directory, 'report.html'), renderReport(results))
+  return results
+}
+
+interface FinishedRun {
+  readonly result: RunResult
+  readonly config: StudyResults['model']
+  /** Measured in an earlier session. */
+  readonly again: boolean
+}
+
+async function oneRun(
+  recipe: Recipe,
+  run: RunOptions,
+  data: PreparedData,
+  directory: string,
+  options: StudyOptions,
+): Promise<FinishedRun> {
+  const { name, label, seed, ...strategyOptions } = run
+  const training = { ...recipe.training, seed: seed ?? recipe.training.seed }
+  const trained = await train({
+    directory,
+    model: recipe.model,
+    strategy: strategyOptions,
+    training,
+    data,
+    fresh: options.fresh,
+    signal: options.signal,
+    onProgress: progress => options.onEvent?.({ kind: 'step', progress }),
+  })
+  const { model, strategy } = trained
+  const config = { ...model.config, parameters: model.parameterCount }
+
+  const file = path.join(directory, 'result.json')
+  const key = JSON.stringify([recipe.measure, training, strategyOptions])
+  const stored = options.fresh === true ? null : readStored(file, key)
+  if (stored !== null) return { result: { ...stored, name, label: label ?? name }, config, again: true }
+
+  options.onEvent?.({ kind: 'measuring', run })
+  const measured = await measureRun(trained, data, { ...recipe.measure, training, signal: options.signal })
+  const tokens = training.steps * training.batchSize * training.context * training.accumulate
+  const result: RunResult = {
+    name,
+    label: label ?? name,
+    description: strategy.description,
+    seed: training.seed,
+    switchStep: strategy.switchStep,
+    steps: training.steps,
+    curve: trained.curve,
+    evaluations: trained.evaluations,
+    ...measured,
+    trainSeconds: trained.trainSeconds,
+    trainTokensPerSecond: tokens / trained.trainSeconds,
+  }
+  writeFileAtomic(file, JSON.stringify({ key, result }))
+  return { result, config, again: false }
+}
+
+/** The measured result of an earlier session, when it was measured in the same way. */
+function readStored(file: string, key: string): RunResult | null {
+  if (!fs.existsSync(file)) return null
+  try {
+    const stored = JSON.parse(fs.readFileSync(file, 'utf8')) as { key: string; result: RunResult }
+    return stored.key === key ? stored.result : null
+  } catch {
+    // Damaged from outside: it is only a record of what can be measured again.
+    return null
+  }
+}
+
+function assemble(
+  recipe: Recipe,
+  data: PreparedData,
+  model: StudyResults['model'],
+  runs: RunResult[],
+): StudyResults {
+  const { version, ...machine } = machineInfo()
+  const { training } = recipe
+  return {
+    formatVersion: 1,
+    name: recipe.name,
+    title: recipe.title,
+    finishedAt: new Date().toISOString(),
+    version,
+    machine,
+    corpus: {
+      description: data.description,
+      trainBytes: data.trainBytes,
+      validationBytes: data.validationBytes,
+      trainTokens: data.train.length,
+      validationTokens: data.validation.length,
+      tokenizer: data.tokenizer.name,
+    },
+    model,
+    training: {
+      steps: training.steps,
+      batchSize: training.batchSize * training.accumulate,
+      context: training.context,
+      tokensPerRun: training.steps * training.batchSize * training.context * training.accumulate,
+      learningRate: training.learningRate,
+    },
+    runs,
+  }
+}
+
+/** Whether this process runs on the portable backend, for which recipes have a smaller variant. */
+export function needsPortableRecipe(): boolean {
+  return kernels().backend === 'portable'
+}
