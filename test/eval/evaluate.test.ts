@@ -1,0 +1,73 @@
+// Measurements on held-out text against their definitions.
+
+import { describe, expect, it } from 'vitest'
+import { parseActivation } from '../../src/activations/index.js'
+import { Evaluator } from '../../src/eval/evaluate.js'
+import { kernels, portableKernels } from '../../src/kernels/index.js'
+import type { ModelConfig } from '../../src/nn/config.js'
+import { Llama } from '../../src/nn/llama.js'
+import { Tape } from '../../src/tensor/index.js'
+
+const config: ModelConfig = {
+  vocabSize: 16,
+  hiddenSize: 8,
+  intermediateSize: 20,
+  numHiddenLayers: 2,
+  numAttentionHeads: 2,
+  numKeyValueHeads: 2,
+  maxPositionEmbeddings: 8,
+  rmsNormEps: 1e-5,
+  ropeTheta: 100,
+  tieWordEmbeddings: true,
+  ffn: 'gated',
+  activation: 'relu',
+}
+const tokens = Uint16Array.from({ length: 43 }, (_, i) => (i * i + 3) % 16)
+const options = { activation: parseActivation('relu'), step: 0, context: 8, seed: 1 }
+
+describe('an evaluation', () => {
+  it('of a model without knowledge costs log₂(vocabulary) bits per token', () => {
+    const model = Llama.initialise(config, 1)
+    for (const { data, shape } of model.parameters.values()) if (shape.length > 1) data.fill(0)
+    const byteLengths = new Int32Array(16).fill(2)
+    const result = new Evaluator(kernels()).run(model, { tokens, byteLengths }, { ...options, batchSize: 2 })
+    expect(result.tokens).toBe(42)
+    expect(result.loss).toBeCloseTo(Math.log(16), 5)
+    expect(result.perplexity).toBeCloseTo(16, 4)
+    // 4 bits for each token of two bytes.
+    expect(result.bitsPerByte).toBeCloseTo(2, 5)
+    expect(result.sparsity).toEqual([1, 1])
+  })
+
+  it('does not depend on the batch size, and counts every predicted token once', () => {
+    const model = Llama.initialise(config, 1)
+    const byteLengths = Int32Array.from({ length: 16 }, (_, id) => (id === 0 ? 0 : 1 + (id % 3)))
+    const drawn = { ...options, activation: parseActivation('stocha:p=0.4') }
+    const [one, three] = [1, 3].map(batchSize =>
+      new Evaluator(kernels()).run(model, { tokens, byteLengths }, { ...drawn, batchSize }),
+    )
+    expect(three.tokens).toBe(42)
+    expect(three.loss).toBeCloseTo(one.loss, 5)
+    expect(three.bitsPerByte).toBeCloseTo(one.bitsPerByte, 5)
+    expect(three.sparsity).toEqual(one.sparsity)
+    const bytes = [...tokens.slice(1)].reduce((sum, id) => sum + byteLengths[id], 0)
+    expect(one.bitsPerByte).toBeCloseTo((one.loss * 42) / Math.LN2 / bytes, 10)
+  })
+
+  it('counts exactly the zeros of the hidden activations', () => {
+    const model = Llama.initialise(config, 2)
+    const byteLengths = new Int32Array(16).fill(1)
+    const short = tokens.slice(0, 9)
+    const result = new Evaluator(kernels()).run(model, { tokens: short, byteLengths }, { ...options, batchSize: 3 })
+    const zeros = [0, 0]
+    const tape = new Tape(portableKernels(), { training: false })
+    model.logits(tape, Int32Array.from(short.slice(0, 8)), 8, {
+      activation: options.activation,
+      draw: { seedLow: 0, seedHigh: 0, purpose: 0, step: 0, firstRow: 0 },
+      onHidden: (layer, { data }) => {
+        for (const x of data) if (x === 0) zeros[layer]++
+      },
+    })
+    expect(result.sparsity).toEqual(zeros.map(n => n / (8 * 20)))
+  })
+})

@@ -1,0 +1,116 @@
+// The Llama graph: gradients of the whole, and what its random draws depend on.
+
+import { describe, expect, it } from 'vitest'
+import { parseActivation } from '../../src/activations/index.js'
+import { availableKernels, portableKernels } from '../../src/kernels/index.js'
+import type { ModelConfig } from '../../src/nn/config.js'
+import { Llama } from '../../src/nn/llama.js'
+import { Tape } from '../../src/tensor/index.js'
+
+const config: ModelConfig = {
+  vocabSize: 11,
+  hiddenSize: 12,
+  intermediateSize: 10,
+  numHiddenLayers: 2,
+  numAttentionHeads: 3,
+  numKeyValueHeads: 1,
+  maxPositionEmbeddings: 8,
+  rmsNormEps: 1e-5,
+  ropeTheta: 100,
+  tieWordEmbeddings: false,
+  ffn: 'gated',
+  activation: 'silu',
+}
+const draw = { seedLow: 1, seedHigh: 2, purpose: 2, step: 3, firstRow: 0 }
+const inputs = Int32Array.of(1, 2, 3, 4, 10, 9, 8, 7)
+const targets = Int32Array.of(2, 3, 4, 5, 9, 8, 7, -1)
+
+describe('the whole model', () => {
+  for (const variant of [
+    { ...config, activation: 'silu' },
+    { ...config, activation: 'stocha:p=0.5', tieWordEmbeddings: true },
+    { ...config, activation: 'silu', ffn: 'plain' as const, numKeyValueHeads: 3 },
+  ]) {
+    it(`has the gradients of finite differences (${variant.ffn}, ${variant.activation}, tied ${variant.tieWordEmbeddings})`, () => {
+      const model = Llama.initialise(variant, 5, 'f64')
+      // Away from the small initial weights, where everything is nearly linear.
+      for (const { data } of model.parameters.values()) for (let i = 0; i < data.length; i++) data[i] *= 8
+      const activation = parseActivation(variant.activation)
+      const loss = (training: boolean) => {
+        const tape = new Tape(portableKernels(), { dtype: 'f64', training })
+        return { tape, loss: model.loss(tape, inputs, targets, 4, { activation, draw }) }
+      }
+      const first = loss(true)
+      first.tape.backward(first.loss)
+      const h = 1e-5
+      for (const [name, { data, grad, size }] of model.parameters) {
+        for (let i = 0; i < size; i += Math.max(1, Math.floor(size / 9))) {
+          const at = data[i]
+          data[i] = at + h
+          const above = loss(false).loss.data[0]
+          data[i] = at - h
+          const below = loss(false).loss.data[0]
+          data[i] = at
+          const expected = (above - below) / (2 * h)
+          expect(Math.abs((grad?.[i] ?? Number.NaN) - expected), `${name}[${i}]`).toBeLessThan(1e-7 + 1e-5 * Math.abs(expected))
+        }
+      }
+    })
+  }
+
+  it('starts with a loss near ln(vocabulary), which is what knowing nothing costs', () => {
+    const model = Llama.initialise({ ...config, vocabSize: 97 }, 1)
+    const tape = new Tape(portableKernels(), { training: false })
+    const loss = model.loss(tape, inputs, targets, 4, { activation: parseActivation('silu'), draw })
+    expect(Math.abs(loss.data[0] - Math.log(97))).toBeLessThan(0.05)
+  })
+
+  it('predicts a token from those before it alone', () => {
+    const model = Llama.initialise(config, 5)
+    const logits = (tokens: Int32Array) => {
+      const tape = new Tape(portableKernels(), { training: false })
+      return model.logits(tape, tokens, 4, { activation: parseActivation('silu'), draw }).data.slice(0, 3 * 11)
+    }
+    expect(logits(Int32Array.of(1, 2, 3, 4))).toEqual(logits(Int32Array.of(1, 2, 3, 9)))
+    expect(logits(Int32Array.of(1, 2, 3, 4))).not.toEqual(logits(Int32Array.of(1, 5, 3, 4)))
+  })
+
+  it('draws by row of the whole batch: the same numbers in one batch and in two', () => {
+    const activation = parseActivation('stocha:p=0.5')
+    for (const kernels of availableKernels()) {
+      const model = Llama.initialise(config, 5)
+      const logits = (tokens: Int32Array, firstRow: number) => {
+        const tape = new Tape(kernels, { training: false })
+        return Array.from(model.logits(tape, tokens, 4, { activation, draw: { ...draw, firstRow } }).data)
+      }
+      const whole = logits(inputs, 0)
+      const parts = [...logits(inputs.slice(0, 4), 0), ...logits(inputs.slice(4), 4)]
+      whole.forEach((x, i) => {
+        expect(Math.abs(x - parts[i]), `${kernels.isa} logit ${i}`).toBeLessThan(1e-6)
+      })
+      expect(logits(inputs.slice(4), 0)).not.toEqual(logits(inputs.slice(4), 4))
+    }
+  })
+
+  it('is the same on every backend', () => {
+    const activation = parseActivation('stocha:p=0.7')
+    const run = (kernels: ReturnType<typeof availableKernels>[number]) => {
+      const model = Llama.initialise(config, 5)
+      const tape = new Tape(kernels)
+      const loss = model.loss(tape, inputs, targets, 4, { activation, draw })
+      const value = loss.data[0]
+      tape.backward(loss)
+      return { value, grads: [...model.parameters.values()].map(({ grad }) => Array.from(grad ?? [])) }
+    }
+    const [reference, ...others] = availableKernels().map(run)
+    for (const other of others) {
+      expect(Math.abs(other.value - reference.value)).toBeLessThan(1e-5)
+      other.grads.forEach((grad, p) => {
+        const scale = Math.max(1e-3, ...reference.grads[p].map(Math.abs))
+        grad.forEach((g, i) => {
+          expect(Math.abs(g - reference.grads[p][i]) / scale).toBeLessThan(1e-4)
+        })
+      })
+    }
+  })
+})

@@ -1,0 +1,76 @@
+// Recipes: what is wrong is named, with its place and the nearest right name.
+
+import { readdirSync } from 'node:fs'
+import path from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { RecipeError } from '../../src/errors.js'
+import { parseRecipe, readRecipe } from '../../src/study/recipe.js'
+
+const good = `
+name: tiny
+title: A tiny study
+training: {steps: 10}
+runs:
+  - {name: a, strategy: scratch, activation: silu}
+  - {name: b, strategy: swift, alpha: 0.1}
+portable: {training: {steps: 3}, model: {hiddenSize: 32}}
+`
+
+describe('a recipe', () => {
+  it('gets every default that it does not set', () => {
+    const recipe = parseRecipe(good, 'tiny.yaml')
+    expect(recipe.training.steps).toBe(10)
+    expect(recipe.corpus).toBe('default')
+    expect(recipe.runs[1]).toMatchObject({ strategy: 'swift', from: 'silu', to: 'relu', alpha: 0.1 })
+  })
+
+  it('has a smaller variant for the portable backend', () => {
+    const recipe = parseRecipe(good, 'tiny.yaml', { portable: true })
+    expect(recipe.training.steps).toBe(3)
+    expect(recipe.model.hiddenSize).toBe(32)
+    expect(recipe.model.intermediateSize).toBe(parseRecipe(good, 'tiny.yaml').model.intermediateSize)
+  })
+
+  it('of the package is always right, the portable variant too', () => {
+    for (const file of readdirSync('recipes').filter(name => name.endsWith('.yaml'))) {
+      readRecipe(path.join('recipes', file))
+      readRecipe(path.join('recipes', file), { portable: true })
+    }
+  })
+
+  const wrong: [what: string, from: string, to: string, message: string][] = [
+    ['an unknown key', 'title:', 'titel: x\ntitle:', 'titel: unknown key. Did you mean "title"?'],
+    ['an unknown key inside', '{steps: 10}', '{step: 10}', 'training.step: unknown key. Did you mean "steps"?'],
+    ['an unknown key of a run', 'alpha: 0.1', 'alfa: 0.1', 'runs[1].alfa: unknown key. Did you mean "alpha"?'],
+    ['a wrong type', '{steps: 10}', '{steps: many}', 'training.steps: must be of type number, not "many"'],
+    ['a fraction of a step', '{steps: 10}', '{steps: 1.5}', 'training.steps'],
+    ['α above 1', 'alpha: 0.1', 'alpha: 1.5', 'runs[1].alpha: must lie in (0, 1]'],
+    ['α = 0', 'alpha: 0.1', 'alpha: 0', 'runs[1].alpha: must lie in (0, 1]'],
+    [
+      'an unknown activation',
+      'activation: silu',
+      'activation: sliu',
+      'runs[0].activation: there is no activation "sliu". Did you mean "silu"? Activations: relu, silu',
+    ],
+    ['an unknown strategy', 'strategy: swift', 'strategy: swfit', 'strategies: scratch, swift, stocha'],
+    ['a missing title', 'title: A tiny study', '', 'title: is missing'],
+    ['two runs of one name', 'name: b', 'name: a', 'two runs are called "a"'],
+    ['a name that is a path', 'name: b', 'name: ../b', 'runs[1].name: must be letters'],
+    ['heads that do not fit', 'training:', 'model: {hiddenSize: 33}\ntraining:', 'model.hiddenSize: must be an even multiple'],
+    ['broken YAML', 'runs:', 'runs: [', 'tiny.yaml: '],
+  ]
+  for (const [what, from, to, message] of wrong) {
+    it(`with ${what} is refused by name`, () => {
+      const parse = () => parseRecipe(good.replace(from, to), 'tiny.yaml')
+      expect(parse).toThrow(RecipeError)
+      expect(parse).toThrow(message)
+    })
+  }
+
+  it('that does not exist, is empty or a list is refused', () => {
+    expect(() => readRecipe('no/such.yaml')).toThrow(expect.objectContaining({ code: 'RECIPE_MISSING' }))
+    for (const text of ['', '[1, 2]', 'just words', '42']) {
+      expect(() => parseRecipe(text, 'x.yaml')).toThrow(expect.objectContaining({ code: 'RECIPE_INVALID' }))
+    }
+  })
+})
