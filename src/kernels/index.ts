@@ -7,6 +7,7 @@ import { nativeInstructionSets, nativeKernels } from './native.js'
 import { portableKernels } from './portable/index.js'
 
 export type { CachedAttentionShape, DecodeKernels, FfnShape, Weights } from './decode.js'
+export { decodeKernelsOf } from './decode.js'
 export type { AdamWStep, AttentionShape, Draw, Floats, Kernels } from './kernels.js'
 export { alignedBuffer, defaultThreads, measureMachine, setThreads } from './native.js'
 export { portableKernels } from './portable/index.js'

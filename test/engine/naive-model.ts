@@ -1,0 +1,145 @@
+// The Llama decoder written out from its definition in f64, one number after the other; shares no code with the engine
+// but Philox and the activation's formula. And random models to try it on.
+
+import type { Activation } from '../../src/activations/index.js'
+import { Purpose, philox4x32, RandomStream } from '../../src/kernels/philox.js'
+import type { ModelConfig } from '../../src/nn/config.js'
+import { parameterShapes } from '../../src/nn/parameters.js'
+
+export type Tensors = Map<string, Float32Array>
+
+export const smallConfig: ModelConfig = {
+  vocabSize: 37,
+  hiddenSize: 24,
+  intermediateSize: 70,
+  numHiddenLayers: 2,
+  numAttentionHeads: 4,
+  numKeyValueHeads: 2,
+  maxPositionEmbeddings: 96,
+  rmsNormEps: 1e-5,
+  ropeTheta: 10_000,
+  tieWordEmbeddings: false,
+  ffn: 'gated',
+  activation: 'relu',
+}
+
+/** Weights large enough that every part of the model matters to the logits. */
+export function randomTensors(config: ModelConfig, seed: number): Tensors {
+  const tensors: Tensors = new Map()
+  for (const [stream, { name, shape }] of parameterShapes(config).entries()) {
+    const random = new RandomStream({ seed, purpose: Purpose.init, stream })
+    const size = shape.reduce((a, b) => a * b)
+    const scale = shape.length === 1 ? 0.5 : Math.sqrt(3 / shape[1]) * (name.includes('embed') ? 3 : 1)
+    const offset = shape.length === 1 ? 1 : 0
+    tensors.set(
+      name,
+      Float32Array.from({ length: size }, () => offset + scale * (2 * random.uniform() - 1)),
+    )
+  }
+  return tensors
+}
+
+export function tensorOf(tensors: Tensors): (name: string) => Float32Array {
+  return name => {
+    const tensor = tensors.get(name)
+    if (tensor === undefined) throw new Error(`no tensor ${name}`)
+    return tensor
+  }
+}
+
+/** The matrices rounded to bf16 (to nearest, ties to even, by arithmetic on the significand). */
+export function roundedToBf16(tensors: Tensors): Tensors {
+  const round = (x: number) => {
+    if (x === 0) return x
+    const unit = 2 ** (Math.floor(Math.log2(Math.abs(x))) - 7)
+    const [below, rest] = [Math.floor(x / unit), x / unit - Math.floor(x / unit)]
+    return unit * (rest > 0.5 || (rest === 0.5 && below % 2 !== 0) ? below + 1 : below)
+  }
+  return new Map([...tensors].map(([name, data]) => [name, name.includes('norm') ? data : data.map(round)]))
+}
+
+export interface NaiveRun {
+  readonly activation: Activation
+  readonly seed?: number
+  readonly sequence?: number
+}
+
+/** Logits of every position, and the number of active neurons [layer][position]. */
+export function naiveForward(
+  config: ModelConfig,
+  tensors: Tensors,
+  tokens: readonly number[],
+  run: NaiveRun,
+): { logits: number[][]; active: number[][] } {
+  const { hiddenSize: d, intermediateSize: h, numAttentionHeads: heads, numKeyValueHeads: kvHeads } = config
+  const headDim = d / heads
+  const tensor = tensorOf(tensors)
+  const times = (name: string, x: number[]): number[] => {
+    const w = tensor(`${name}.weight`)
+    return Array.from({ length: w.length / x.length }, (_, row) =>
+      x.reduce((sum, value, column) => sum + w[row * x.length + column] * value, 0),
+    )
+  }
+  const norm = (name: string, x: number[]): number[] => {
+    const w = tensor(`${name}.weight`)
+    const meanSquare = x.reduce((sum, value) => sum + value * value, 0) / d
+    return x.map((value, i) => (value / Math.sqrt(meanSquare + config.rmsNormEps)) * w[i])
+  }
+  /** Pairs (i, i + headDim/2) as complex numbers, times e^(i·angle). */
+  const turn = (x: number[], position: number): number[] =>
+    x.map((value, at) => {
+      const i = at % headDim
+      const half = headDim / 2
+      const angle = position / config.ropeTheta ** ((2 * (i % half)) / headDim)
+      return i < half
+        ? value * Math.cos(angle) - x[at + half] * Math.sin(angle)
+        : value * Math.cos(angle) + x[at - half] * Math.sin(angle)
+    })
+  const draw = (layer: number, position: number, neuron: number): number => {
+    const words = new Uint32Array(4)
+    const tag = (Purpose.decode << 16) | layer
+    philox4x32(neuron >> 2, position, run.sequence ?? 0, tag, run.seed ?? 0, 0, words)
+    return (words[neuron & 3] >>> 8) / 2 ** 24
+  }
+
+  const active: number[][] = Array.from({ length: config.numHiddenLayers }, () => [])
+  let stream = tokens.map(token => [...tensor('model.embed_tokens.weight').slice(token * d, (token + 1) * d)])
+  for (let layer = 0; layer < config.numHiddenLayers; layer++) {
+    const part = (name: string) => `model.layers.${layer}.${name}`
+    const normed = stream.map(x => norm(part('input_layernorm'), x))
+    const q = normed.map((x, t) => turn(times(part('self_attn.q_proj'), x), t))
+    const k = normed.map((x, t) => turn(times(part('self_attn.k_proj'), x), t))
+    const v = normed.map(x => times(part('self_attn.v_proj'), x))
+    stream = stream.map((x, t) => {
+      const mixed: number[] = []
+      for (let head = 0; head < heads; head++) {
+        const kv = Math.floor(head / (heads / kvHeads)) * headDim
+        const weights = Array.from({ length: t + 1 }, (_, s) => {
+          let score = 0
+          for (let i = 0; i < headDim; i++) score += q[t][head * headDim + i] * k[s][kv + i]
+          return Math.exp(score / Math.sqrt(headDim))
+        })
+        const total = weights.reduce((a, b) => a + b)
+        for (let i = 0; i < headDim; i++) {
+          mixed.push(weights.reduce((sum, weight, s) => sum + (weight / total) * v[s][kv + i], 0))
+        }
+      }
+      const added = times(part('self_attn.o_proj'), mixed)
+      return x.map((value, i) => value + added[i])
+    })
+    stream = stream.map((x, t) => {
+      const normed = norm(part('post_attention_layernorm'), x)
+      const before = times(part(config.ffn === 'gated' ? 'mlp.gate_proj' : 'mlp.up_proj'), normed)
+      const activated = before.map((value, i) => run.activation.forward(value, draw(layer, t, i)))
+      active[layer].push(activated.filter(value => value !== 0).length)
+      const up = config.ffn === 'gated' ? times(part('mlp.up_proj'), normed) : Array(h).fill(1)
+      const added = times(
+        part('mlp.down_proj'),
+        activated.map((value, i) => value * up[i]),
+      )
+      return x.map((value, i) => value + added[i])
+    })
+  }
+  const head = config.tieWordEmbeddings ? 'model.embed_tokens' : 'lm_head'
+  return { logits: stream.map(x => times(head, norm('model.norm', x))), active }
+}
