@@ -3,11 +3,6 @@
 
 #include "kernels.h"
 #include "simd.h"
-#if defined(__x86_64__)
-#include <immintrin.h>
-#elif defined(__aarch64__)
-#include <arm_neon.h>
-#endif
 
 namespace flicker::FLICKER_ISA {
 

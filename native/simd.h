@@ -8,6 +8,12 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
 #ifndef FLICKER_ISA
 #error "compile the kernels with -DFLICKER_ISA=<name>"
 #endif
@@ -55,11 +61,39 @@ FLICKER_INLINE float reduce_add(vf v) {
   return a[0];
 }
 FLICKER_INLINE float reduce_max(vf v) {
+#if FLICKER_LANES == 16
+  return _mm512_reduce_max_ps((__m512)v);
+#elif defined(__aarch64__)
+  return vmaxvq_f32((float32x4_t)v);
+#else
   float a[lanes];
   memcpy(a, &v, sizeof a);
   float m = a[0];
   for (int i = 1; i < lanes; i++) m = a[i] > m ? a[i] : m;
   return m;
+#endif
+}
+
+/// The 4×4 square at `from`, rows at distance from_row, transposed to `to`, rows at distance to_row.
+FLICKER_INLINE void transpose_4x4(const float* from, int64_t from_row, float* to, int64_t to_row) {
+#if defined(__clang__)
+#define FLICKER_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define FLICKER_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, four_ints{__VA_ARGS__})
+  typedef int32_t four_ints __attribute__((vector_size(16)));
+#endif
+  typedef float four __attribute__((vector_size(16)));
+  four a, b, c, d;
+  memcpy(&a, from, sizeof a);
+  memcpy(&b, from + from_row, sizeof b);
+  memcpy(&c, from + 2 * from_row, sizeof c);
+  memcpy(&d, from + 3 * from_row, sizeof d);
+  const four ab_low = FLICKER_SHUFFLE(a, b, 0, 4, 1, 5), ab_high = FLICKER_SHUFFLE(a, b, 2, 6, 3, 7);
+  const four cd_low = FLICKER_SHUFFLE(c, d, 0, 4, 1, 5), cd_high = FLICKER_SHUFFLE(c, d, 2, 6, 3, 7);
+  const four rows[4] = {FLICKER_SHUFFLE(ab_low, cd_low, 0, 1, 4, 5), FLICKER_SHUFFLE(ab_low, cd_low, 2, 3, 6, 7),
+                        FLICKER_SHUFFLE(ab_high, cd_high, 0, 1, 4, 5), FLICKER_SHUFFLE(ab_high, cd_high, 2, 3, 6, 7)};
+#undef FLICKER_SHUFFLE
+  for (int i = 0; i < 4; i++) memcpy(to + i * to_row, &rows[i], sizeof rows[i]);
 }
 
 FLICKER_INLINE vf as_float(vi v) { return (vf)v; }
