@@ -35,10 +35,18 @@ const models: Record<string, ModelConfig> = {
     numHiddenLayers: 3,
   },
 }
-const modelList = Object.entries(models)
 
 /** 40 tokens: more than one block of the prompt. */
 const tokens = Array.from({ length: 40 }, (_, i) => (i * i * 7 + 3) % 37)
+
+/** Each model with its weights, and what the definition makes of them in f32 and in bf16. */
+const modelList = Object.entries(models).map(([name, config]) => {
+  const tensors = randomTensors(config, 5)
+  const run = { activation: parseActivation(config.activation), seed: 11, sequence: 3 }
+  const expected = naiveForward(config, tensors, tokens, run)
+  const expectedBf16 = naiveForward(config, roundedToBf16(tensors), tokens, run)
+  return [name, { config, tensors, run: { seed: 11, sequence: 3 }, expected, expectedBf16 }] as const
+})
 
 const backends = availableKernels().map(kernels => [`${kernels.backend} ${kernels.isa}`, kernels] as const)
 
@@ -63,14 +71,12 @@ function bitsOf(values: Float32Array): Uint32Array {
 afterAll(() => setThreads(defaultThreads()))
 
 describe.each(backends)('%s', (_, kernels) => {
-  it.each(modelList)('logits and active neurons are those of the definition: %s', (_name, config) => {
-    const run = { activation: parseActivation(config.activation), seed: 11, sequence: 3 }
-    const expected = naiveForward(config, randomTensors(config, 5), tokens, run)
-    const model = engine(config, kernels)
-    const all = model.logits(tokens, { seed: 11, sequence: 3 })
-    expect(relativeDifference(all, expected.logits.flat())).toBeLessThan(1e-4)
+  it.each(modelList)('logits and active neurons are those of the definition: %s', (_name, one) => {
+    const { config, tensors, run, expected } = one
+    const model = new EngineModel(config, tensorOf(tensors), { kernels })
+    expect(relativeDifference(model.logits(tokens, run), expected.logits.flat())).toBeLessThan(1e-4)
 
-    const session = model.session({ seed: 11, sequence: 3 })
+    const session = model.session(run)
     for (const [t, token] of tokens.entries()) {
       const logits = session.step(token)
       expect(relativeDifference(logits, expected.logits[t])).toBeLessThan(1e-4)
@@ -78,25 +84,25 @@ describe.each(backends)('%s', (_, kernels) => {
     }
   })
 
-  it.each(modelList)('in bf16 they are those of the weights rounded to bf16: %s', (_name, config) => {
-    const activation = parseActivation(config.activation)
-    const expected = naiveForward(config, roundedToBf16(randomTensors(config, 5)), tokens, { activation })
-    const all = engine(config, kernels, { dtype: 'bf16' }).logits(tokens)
-    expect(relativeDifference(all, expected.logits.flat())).toBeLessThan(1e-4)
+  it.each(modelList)('in bf16 they are those of the weights rounded to bf16: %s', (_name, one) => {
+    const model = new EngineModel(one.config, tensorOf(one.tensors), { kernels, dtype: 'bf16' })
+    const all = model.logits(tokens, one.run)
+    expect(relativeDifference(all, one.expectedBf16.logits.flat())).toBeLessThan(1e-4)
   })
 
-  it.each(modelList)('one text has one set of bits: %s', (_name, config) => {
+  it.each(modelList)('one text has one set of bits: %s', (_name, { config, tensors, run }) => {
     for (const dtype of ['f32', 'bf16'] as const) {
+      const [dense, sparse] = [false, true].map(
+        sparse => new EngineModel(config, tensorOf(tensors), { kernels, dtype, sparse }),
+      )
       const results = [1, 2, 3].flatMap(threads => {
         setThreads(threads)
-        return [true, false].flatMap(sparse => {
-          const model = engine(config, kernels, { dtype, sparse })
-          const all = model.logits(tokens, { seed: 7 })
-          const single = stepByStep(model.session({ seed: 7 }), tokens)
-          const halves = model.session({ seed: 7 })
+        return [dense, sparse].flatMap(model => {
+          const single = stepByStep(model.session(run), tokens)
+          const halves = model.session(run)
           halves.prefill(tokens.slice(0, 35))
-          const last = halves.prefill(tokens.slice(35))
-          return [all, Float32Array.from(single.flatMap(row => [...row])), last.slice()]
+          const last = halves.prefill(tokens.slice(35)).slice()
+          return [model.logits(tokens, run), Float32Array.from(single.flatMap(row => [...row])), last]
         })
       })
       for (const [i, result] of results.entries()) {

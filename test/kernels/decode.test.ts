@@ -245,14 +245,25 @@ interface AttentionCase {
   readonly headDim: number
 }
 
-/** Attention over `length` positions, in pieces of `batch`; the queries' rows of all positions. */
-function runAttention(kernels: DecodeKernels, one: AttentionCase, batch: number): Float32Array {
-  const { length, heads, kvHeads, headDim } = one
+/** Queries, keys and values of all positions, as rows [q | k | v], and the rotation angles. */
+function attentionInputs({ length, heads, kvHeads, headDim }: AttentionCase) {
   const inputs = new Inputs(length + headDim)
   const row = (heads + 2 * kvHeads) * headDim
   const qkv = inputs.floats(length * row)
   const capacity = length + 3
   const { cos, sin } = inputs.angles(capacity, headDim / 2) as { cos: Float32Array; sin: Float32Array }
+  return { row, qkv, capacity, cos, sin }
+}
+
+/** Attention over `length` positions, in pieces of `batch`; the queries' rows of all positions. */
+function runAttention(
+  kernels: DecodeKernels,
+  one: AttentionCase,
+  inputs: ReturnType<typeof attentionInputs>,
+  batch: number,
+): Float32Array {
+  const { length, heads, kvHeads, headDim } = one
+  const { row, qkv, capacity, cos, sin } = inputs
   const keys = new Float32Array(kvHeads * capacity * headDim).fill(Number.NaN)
   const values = keys.slice()
   const out = new Float32Array(length * heads * headDim)
@@ -272,10 +283,9 @@ function runAttention(kernels: DecodeKernels, one: AttentionCase, batch: number)
 }
 
 /** softmax(q kᵀ / √headDim) v with rotated q and k, every position from all up to it. */
-function attentionByDefinition({ length, heads, kvHeads, headDim }: AttentionCase): number[] {
-  const inputs = new Inputs(length + headDim)
-  const row = (heads + 2 * kvHeads) * headDim
-  const qkv = inputs.floats(length * row)
+function attentionByDefinition(one: AttentionCase): number[] {
+  const { length, heads, kvHeads, headDim } = one
+  const { row, qkv } = attentionInputs(one)
   const half = headDim / 2
   const vector = (t: number, slot: number, turn: boolean) => {
     const start = t * row + slot * headDim
@@ -318,14 +328,15 @@ describe.each(backends)('cachedAttention, %s', (_, kernels) => {
   ]
   it.each(cases)('is the softmax over all positions up to each: %o', one => {
     const expected = attentionByDefinition(one)
-    for (const batch of [1, 5, one.length]) expectClose(runAttention(kernels, one, batch), expected)
+    const inputs = attentionInputs(one)
+    for (const batch of [1, 5, one.length]) expectClose(runAttention(kernels, one, inputs, batch), expected)
   })
 
   it('gives the same bits for any number of threads and any cut into pieces', () => {
-    for (const one of [...cases, { length: 150, heads: 4, kvHeads: 4, headDim: 32 }]) {
-      const results = withThreads(() =>
-        [1, 6, one.length].map(batch => runAttention(kernels, one, batch)),
-      ).flat()
+    for (const one of [...cases, { length: 120, heads: 4, kvHeads: 4, headDim: 32 }]) {
+      const inputs = attentionInputs(one)
+      const run = (batch: number) => runAttention(kernels, one, inputs, batch)
+      const results = withThreads(() => [1, 6, one.length].map(run)).flat()
       for (const out of results) expect(bitsOf(out)).toEqual(bitsOf(results[0]))
     }
   })
