@@ -27,11 +27,16 @@ inline void pause() {
 #endif
 }
 
-struct Job {
-  int64_t n = 0;
-  void (*fn)(void*, int64_t) = nullptr;
-  void* context = nullptr;
-};
+// A run of n jobs is published as one word: (generation, n, next job). A thread claims a job by raising `next` in that
+// word; the claim can only succeed while the run is still going on, so a worker that was not running when a run came and
+// went does no harm, and nobody waits for it.
+constexpr int64_t max_jobs = (1 << 20) - 1;
+constexpr uint64_t next_mask = max_jobs;
+
+constexpr uint64_t make_ticket(uint64_t generation, uint64_t jobs) { return generation << 40 | jobs << 20; }
+constexpr uint64_t jobs_of(uint64_t ticket) { return ticket >> 20 & next_mask; }
+constexpr uint64_t next_of(uint64_t ticket) { return ticket & next_mask; }
+constexpr uint64_t generation_of(uint64_t ticket) { return ticket >> 40; }
 
 class Pool {
  public:
@@ -49,58 +54,72 @@ class Pool {
     for (auto& worker : workers_) worker.join();
     workers_.clear();
     stop_ = false;
-    for (int i = 1; i < n; i++) workers_.emplace_back([this, seen = generation_.load()] { work(seen); });
+    for (int i = 1; i < n; i++) workers_.emplace_back([this] { work(); });
   }
 
+  /// n ≤ max_jobs.
   void run(int64_t n, void (*fn)(void*, int64_t), void* context) {
     if (workers_.empty() || n <= 1) {
       for (int64_t i = 0; i < n; i++) fn(context, i);
       return;
     }
-    job_ = {n, fn, context};
-    next_.store(0, std::memory_order_relaxed);
-    busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-    generation_.fetch_add(1, std::memory_order_seq_cst);
+    fn_ = fn;
+    context_ = context;
+    done_.store(0, std::memory_order_relaxed);
+    ticket_.store(make_ticket(generation_of(ticket_.load()) + 1, static_cast<uint64_t>(n)), std::memory_order_seq_cst);
     if (sleeping_.load(std::memory_order_seq_cst) > 0) {
       std::lock_guard<std::mutex> lock(mutex_);
       wake_.notify_all();
     }
-    take(job_);
-    // On a machine with other work the last worker may not even be running: then give way to it.
-    for (int spins = 0; busy_.load(std::memory_order_acquire) > 0; spins++) {
-      if (spins < 4000)
+    take_jobs();
+    for (Spin spin; done_.load(std::memory_order_acquire) < n;) spin.once();
+  }
+
+ private:
+  /// Busy waiting that gives way after a while: on a machine with other work the awaited thread may not be running.
+  struct Spin {
+    int count = 0;
+    void once() {
+      if (++count < 2000)
         pause();
       else
         sched_yield();
     }
+  };
+
+  bool has_jobs() const {
+    const uint64_t ticket = ticket_.load(std::memory_order_seq_cst);  // against sleeping_, see run()
+    return next_of(ticket) < jobs_of(ticket);
   }
 
- private:
-  void take(const Job& job) {
-    for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < job.n;) job.fn(job.context, i);
-  }
-
-  void work(uint64_t seen) {
-    for (;;) {
-      if (!await(seen)) return;
-      seen++;
-      take(job_);
-      busy_.fetch_sub(1, std::memory_order_release);
+  void take_jobs() {
+    uint64_t ticket = ticket_.load(std::memory_order_acquire);
+    while (next_of(ticket) < jobs_of(ticket)) {
+      if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel, std::memory_order_acquire))
+        continue;
+      fn_(context_, static_cast<int64_t>(next_of(ticket)));
+      done_.fetch_add(1, std::memory_order_release);
+      ticket = ticket_.load(std::memory_order_acquire);
     }
   }
 
-  /// Returns once a generation after `seen` has begun; false when the pool stops.
-  bool await(uint64_t seen) {
+  void work() {
+    while (await_jobs()) take_jobs();
+  }
+
+  /// Returns once there are jobs to take; false when the pool stops.
+  bool await_jobs() {
     const auto start = std::chrono::steady_clock::now();
-    for (int spins = 0;; spins++) {
-      if (generation_.load(std::memory_order_acquire) != seen) return true;
+    Spin spin;
+    for (int i = 0;; i++) {
+      if (has_jobs()) return true;
       if (stop_) return false;
-      pause();
-      if ((spins & 63) == 63 && std::chrono::steady_clock::now() - start > std::chrono::microseconds(200)) break;
+      spin.once();
+      if ((i & 63) == 63 && std::chrono::steady_clock::now() - start > std::chrono::microseconds(200)) break;
     }
     std::unique_lock<std::mutex> lock(mutex_);
     sleeping_.fetch_add(1, std::memory_order_seq_cst);
-    wake_.wait(lock, [&] { return stop_ || generation_.load(std::memory_order_seq_cst) != seen; });
+    wake_.wait(lock, [&] { return stop_ || has_jobs(); });
     sleeping_.fetch_sub(1, std::memory_order_relaxed);
     return !stop_;
   }
@@ -108,11 +127,11 @@ class Pool {
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  Job job_;
-  alignas(64) std::atomic<int64_t> next_{0};
-  alignas(64) std::atomic<int> busy_{0};
-  alignas(64) std::atomic<uint64_t> generation_{0};
-  std::atomic<int> sleeping_{0};
+  void (*fn_)(void*, int64_t) = nullptr;
+  void* context_ = nullptr;
+  alignas(64) std::atomic<uint64_t> ticket_{0};
+  alignas(64) std::atomic<int64_t> done_{0};
+  alignas(64) std::atomic<int> sleeping_{0};
   std::atomic<bool> stop_{false};
 };
 
@@ -139,7 +158,24 @@ struct Scratch {
 
 void parallel_run(int64_t n, void (*fn)(void*, int64_t), void* context) {
   std::lock_guard<std::mutex> lock(turn());
-  pool().run(n, fn, context);
+  if (n <= max_jobs) {
+    pool().run(n, fn, context);
+    return;
+  }
+  // More jobs than a ticket counts: in pieces.
+  struct Piece {
+    void (*fn)(void*, int64_t);
+    void* context;
+    int64_t first;
+  } piece = {fn, context, 0};
+  for (; piece.first < n; piece.first += max_jobs)
+    pool().run(
+        n - piece.first < max_jobs ? n - piece.first : max_jobs,
+        [](void* p, int64_t i) {
+          const Piece& of = *static_cast<Piece*>(p);
+          of.fn(of.context, of.first + i);
+        },
+        &piece);
 }
 
 int thread_count() { return pool().size(); }
