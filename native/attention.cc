@@ -228,12 +228,13 @@ struct ForwardTile {
     }
     for (int64_t i = 0; i < rows; i++) {
       const float total = reduce_add(sum[i]);
+      const vf share = splat(1.f / total);
       const float* from = output + i * layout.padded;
       float* to = out + i * layout.q_row;
       const int64_t dim = layout.shape.head_dim;
       int64_t c = 0;
-      for (; c + lanes <= dim; c += lanes) store(to + c, load(from + c) / total);
-      if (c < dim) store_first(to + c, load(from + c) / total, dim - c);
+      for (; c + lanes <= dim; c += lanes) store(to + c, load(from + c) * share);
+      if (c < dim) store_first(to + c, load(from + c) * share, dim - c);
       lse[i * layout.shape.heads] = largest[i] * LN_2 + __builtin_logf(total);
     }
   }

@@ -41,6 +41,58 @@ FLICKER_INLINE vf widen_first(const uint16_t* p, int64_t n) {
   return widen(half);
 }
 
+#ifdef __clang__
+#define FLICKER_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define FLICKER_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, vi{__VA_ARGS__})
+#endif
+
+/// Two vectors of groups of WIDTH lanes: the lower half of each group plus its upper half, those of a before those of b.
+template <int WIDTH>
+FLICKER_INLINE vf fold(vf a, vf b) {
+#if FLICKER_LANES == 16
+  if constexpr (WIDTH == 16)
+    return FLICKER_SHUFFLE(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+           FLICKER_SHUFFLE(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+  else if constexpr (WIDTH == 8)
+    return FLICKER_SHUFFLE(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
+           FLICKER_SHUFFLE(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+  else if constexpr (WIDTH == 4)
+    return FLICKER_SHUFFLE(a, b, 0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29) +
+           FLICKER_SHUFFLE(a, b, 2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31);
+  else
+    return FLICKER_SHUFFLE(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30) +
+           FLICKER_SHUFFLE(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+#elif FLICKER_LANES == 8
+  if constexpr (WIDTH == 8)
+    return FLICKER_SHUFFLE(a, b, 0, 1, 2, 3, 8, 9, 10, 11) + FLICKER_SHUFFLE(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
+  else if constexpr (WIDTH == 4)
+    return FLICKER_SHUFFLE(a, b, 0, 1, 4, 5, 8, 9, 12, 13) + FLICKER_SHUFFLE(a, b, 2, 3, 6, 7, 10, 11, 14, 15);
+  else
+    return FLICKER_SHUFFLE(a, b, 0, 2, 4, 6, 8, 10, 12, 14) + FLICKER_SHUFFLE(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
+#else
+  if constexpr (WIDTH == 4)
+    return FLICKER_SHUFFLE(a, b, 0, 1, 4, 5) + FLICKER_SHUFFLE(a, b, 2, 3, 6, 7);
+  else
+    return FLICKER_SHUFFLE(a, b, 0, 2, 4, 6) + FLICKER_SHUFFLE(a, b, 1, 3, 5, 7);
+#endif
+}
+
+/// Sum i of the result = the lanes of v[i], i < N ≤ lanes, each added in pairs of halves: all sums in one tree.
+template <int N, int WIDTH = lanes>
+FLICKER_INLINE vf lane_sums(const vf* v) {
+  if constexpr (WIDTH == 1) {
+    static_assert(N == 1);
+    return v[0];
+  } else {
+    constexpr int half = (N + 1) / 2;
+    vf folded[half];
+#pragma GCC unroll 8
+    for (int i = 0; i < half; i++) folded[i] = fold<WIDTH>(v[2 * i], v[2 * i + 1 < N ? 2 * i + 1 : 2 * i]);
+    return lane_sums<half, WIDTH / 2>(folded);
+  }
+}
+
 /// Runs body(W pointer) for the weights' type.
 template <typename Body>
 void dispatch(Weights w, const Body& body) {
@@ -61,6 +113,7 @@ FLICKER_INLINE void prefetch(const W* row, int64_t k) {
 template <int ROWS, int COLUMNS, typename W>
 FLICKER_INLINE void dots(const W* const* rows, const W* const* next, const float* x, int64_t stride, int64_t n,
                          float (*out)[COLUMNS]) {
+  static_assert(ROWS * COLUMNS <= 2 * lanes);
   vf sums[ROWS][COLUMNS] = {};
   int64_t k = 0;
   for (; k + lanes <= n; k += lanes) {
@@ -83,10 +136,13 @@ FLICKER_INLINE void dots(const W* const* rows, const W* const* next, const float
       for (int c = 0; c < COLUMNS; c++) sums[r][c] += w * load_first(x + c * stride + k, n - k);
     }
   }
-#pragma GCC unroll 8
-  for (int r = 0; r < ROWS; r++)
-#pragma GCC unroll 8
-    for (int c = 0; c < COLUMNS; c++) out[r][c] = reduce_add(sums[r][c]);
+  constexpr int all = ROWS * COLUMNS, first = all < lanes ? all : lanes;
+  const vf low = lane_sums<first>(sums[0]);
+  memcpy(out[0], &low, first * 4);
+  if constexpr (all > lanes) {
+    const vf high = lane_sums<all - lanes>(sums[0] + lanes);
+    memcpy(out[0] + lanes, &high, (all - lanes) * 4);
+  }
 }
 
 /// put(row, position, dot product) for every one of `count` rows and `batch` positions; row_at(i) is row i. Rows up to
@@ -349,7 +405,9 @@ void ffn_neurons(Weights w, const float* activated, const float* x, float* y, in
 
 void cached_attention(float* qkv, const float* cos, const float* sin, float* keys, float* values, float* out,
                       CachedAttentionShape shape) {
-  const auto [batch, position, capacity, heads, kv_heads, head_dim] = shape;
+  // Not a structured binding: Clang before 16 cannot capture one in a lambda.
+  const int64_t batch = shape.batch, position = shape.position, capacity = shape.capacity;
+  const int64_t heads = shape.heads, kv_heads = shape.kv_heads, head_dim = shape.head_dim;
   if (batch == 0 || heads == 0 || head_dim == 0) return;
   const int64_t row = (heads + 2 * kv_heads) * head_dim, group = heads / kv_heads, half = head_dim / 2;
   for (int64_t b = 0; b < batch; b++) {
