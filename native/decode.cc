@@ -17,8 +17,10 @@ namespace {
 constexpr int tile_rows = 4;
 #if FLICKER_LANES == 16 || defined(__aarch64__)
 constexpr int tile_columns = 6;  // 24 accumulators of 32 registers
+#elif FLICKER_LANES == 8
+constexpr int tile_columns = 3;  // 12 of 16
 #else
-constexpr int tile_columns = 2;  // 8 of 16
+constexpr int tile_columns = 2;  // 8 of 16: more would need operands straight from memory, which this set lacks
 #endif
 
 constexpr int64_t max_block = 256;  // neurons in a block, at most
@@ -113,7 +115,6 @@ FLICKER_INLINE void prefetch(const W* row, int64_t k) {
 template <int ROWS, int COLUMNS, typename W>
 FLICKER_INLINE void dots(const W* const* rows, const W* const* next, const float* x, int64_t stride, int64_t n,
                          float (*out)[COLUMNS]) {
-  static_assert(ROWS * COLUMNS <= 2 * lanes);
   vf sums[ROWS][COLUMNS] = {};
   int64_t k = 0;
   for (; k + lanes <= n; k += lanes) {
@@ -136,12 +137,15 @@ FLICKER_INLINE void dots(const W* const* rows, const W* const* next, const float
       for (int c = 0; c < COLUMNS; c++) sums[r][c] += w * load_first(x + c * stride + k, n - k);
     }
   }
-  constexpr int all = ROWS * COLUMNS, first = all < lanes ? all : lanes;
-  const vf low = lane_sums<first>(sums[0]);
-  memcpy(out[0], &low, first * 4);
-  if constexpr (all > lanes) {
-    const vf high = lane_sums<all - lanes>(sums[0] + lanes);
-    memcpy(out[0] + lanes, &high, (all - lanes) * 4);
+  constexpr int all = ROWS * COLUMNS, wholes = all / lanes, rest = all % lanes;
+#pragma GCC unroll 4
+  for (int i = 0; i < wholes; i++) {
+    const vf totals = lane_sums<lanes>(sums[0] + i * lanes);
+    store(out[0] + i * lanes, totals);
+  }
+  if constexpr (rest > 0) {
+    const vf totals = lane_sums<rest>(sums[0] + wholes * lanes);
+    memcpy(out[0] + wholes * lanes, &totals, rest * 4);
   }
 }
 
