@@ -15,6 +15,9 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
 
 namespace flicker {
 namespace {
@@ -190,13 +193,19 @@ void* scratch(int slot, uint64_t bytes) {
   Scratch& s = slots[slot];
   if (s.bytes < bytes) {
     free(s.data);
-    s.bytes = 0;
-    s.data = aligned_alloc(64, (bytes + 63) / 64 * 64);
-    if (s.data != nullptr)
-      s.bytes = bytes;
-    else
+    s.bytes = (bytes + 63) / 64 * 64;
+    s.data = aligned_alloc(64, s.bytes);
+    if (s.data == nullptr) {
+      s.bytes = 0;
       out_of_memory = true;
+      return nullptr;
+    }
   }
+#if defined(__SANITIZE_ADDRESS__)
+  // What an earlier, larger call has left behind the end is as forbidden as other memory.
+  ASAN_UNPOISON_MEMORY_REGION(s.data, bytes);
+  ASAN_POISON_MEMORY_REGION(static_cast<char*>(s.data) + bytes, s.bytes - bytes);
+#endif
   return s.data;
 }
 
