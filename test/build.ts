@@ -4,7 +4,9 @@ import { spawnSync } from 'node:child_process'
 import { createRequire } from 'node:module'
 
 export default function setup(): void {
-  const tsc = createRequire(import.meta.url).resolve('typescript/package.json').replace('package.json', 'bin/tsc')
+  const tsc = createRequire(import.meta.url)
+    .resolve('typescript/package.json')
+    .replace('package.json', 'bin/tsc')
   // Its verdict on types belongs to the type check; here only the JavaScript counts.
   spawnSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'])
 }

@@ -78,7 +78,7 @@ export function benchTrain({
 }: BenchTrainOptions = {}): TrainResult {
   const { backend, isa } = kernels()
   const peak = backend === 'native' ? measureMachine(isa).flops : Number.NaN
-  const torch = peers ? torchVersion() : null
+  const torch = peers ? findTorch() : null
   const rows = TRAIN_SHAPES.map(shape => {
     const milliseconds = stepMilliseconds(shape, activation, steps)
     const flops = stepFlops(shape)
@@ -88,10 +88,10 @@ export function benchTrain({
       tokensPerSecond: (shape.batchSize * shape.context * 1000) / milliseconds,
       gigaflops: flops / 1e9,
       limitMilliseconds: (flops / peak) * 1000,
-      torchMilliseconds: torch === null ? null : torchMilliseconds(shape),
+      torchMilliseconds: torch === null ? null : torchMilliseconds(torch.python, shape),
     }
   })
-  return { machine: machineInfo(), peakGflops: peak / 1e9, torch, rows }
+  return { machine: machineInfo(), peakGflops: peak / 1e9, torch: torch?.version ?? null, rows }
 }
 
 /** A step of a new model on random tokens, ready to be run. */
@@ -149,16 +149,21 @@ const script = fileURLToPath(new URL('../../bench/peers/torch_step.py', import.m
 // Debian's OpenBLAS picks a slow core for some processors unless told.
 const environment = { ...process.env, OPENBLAS_CORETYPE: process.env.OPENBLAS_CORETYPE ?? 'SkylakeX' }
 
-function torchVersion(): string | null {
+/** The first Python that has PyTorch: FLICKER_PYTHON, python3, or the system's own behind a version manager. */
+function findTorch(): { python: string; version: string } | null {
   if (!existsSync(script)) return null
-  const { status, stdout } = spawnSync('python3', ['-c', 'import torch; print(torch.__version__)'], {
-    env: environment,
-  })
-  return status === 0 ? stdout.toString().trim() : null
+  for (const python of [process.env.FLICKER_PYTHON, 'python3', '/usr/bin/python3']) {
+    if (python === undefined) continue
+    const { status, stdout } = spawnSync(python, ['-c', 'import torch; print(torch.__version__)'], {
+      env: environment,
+    })
+    if (status === 0) return { python, version: stdout.toString().trim() }
+  }
+  return null
 }
 
-function torchMilliseconds(shape: TrainShape): number | null {
-  const { status, stdout, stderr } = spawnSync('python3', [script, JSON.stringify(shape)], {
+function torchMilliseconds(python: string, shape: TrainShape): number {
+  const { status, stdout, stderr } = spawnSync(python, [script, JSON.stringify(shape)], {
     env: environment,
   })
   if (status !== 0) throw new Error(`bench/peers/torch_step.py failed: ${stderr.toString().slice(-500)}`)

@@ -3,6 +3,7 @@
 
 import fs from 'node:fs'
 import path from 'node:path'
+import { stringify } from 'yaml'
 import { type PreparedData, prepareData } from '../data/prepare.js'
 import { FlickerError } from '../errors.js'
 import { writeFileAtomic } from '../formats/index.js'
@@ -155,6 +156,7 @@ function assemble(
       learningRate: training.learningRate,
     },
     runs,
+    recipe: stringify(recipe),
   }
 }
 

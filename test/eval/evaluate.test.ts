@@ -58,7 +58,11 @@ describe('an evaluation', () => {
     const model = Llama.initialise(config, 2)
     const byteLengths = new Int32Array(16).fill(1)
     const short = tokens.slice(0, 9)
-    const result = new Evaluator(kernels()).run(model, { tokens: short, byteLengths }, { ...options, batchSize: 3 })
+    const result = new Evaluator(kernels()).run(
+      model,
+      { tokens: short, byteLengths },
+      { ...options, batchSize: 3 },
+    )
     const zeros = [0, 0]
     const tape = new Tape(portableKernels(), { training: false })
     model.logits(tape, Int32Array.from(short.slice(0, 8)), 8, {

@@ -5,9 +5,9 @@ import path from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { CheckpointError, FlickerError, StorageError } from '../../src/errors.js'
 import { readCheckpoint, writeCheckpoint } from '../../src/formats/huggingface.js'
-import { parameterShapes } from '../../src/nn/parameters.js'
 import { openSafetensors, writeSafetensors } from '../../src/formats/safetensors.js'
 import type { ModelConfig } from '../../src/nn/config.js'
+import { parameterShapes } from '../../src/nn/parameters.js'
 import { contentOf, product, temporaryDirectory, tinyConfig, variedTensors } from './tiny-model.js'
 
 const root = temporaryDirectory()

@@ -6,8 +6,8 @@ import path from 'node:path'
 import { z } from 'zod'
 import type { CheckpointContent, NamedTensor, RunCheckpointContent } from '../../src/formats/index.js'
 import { readCheckpoint, readTrainingState } from '../../src/formats/index.js'
-import { parameterShapes } from '../../src/nn/parameters.js'
 import type { ModelConfig } from '../../src/nn/config.js'
+import { parameterShapes } from '../../src/nn/parameters.js'
 
 export const tinyConfig: ModelConfig = {
   vocabSize: 11,

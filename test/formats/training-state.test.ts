@@ -9,13 +9,13 @@ import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vites
 import { z } from 'zod'
 import { CheckpointError, StorageError } from '../../src/errors.js'
 import { readCheckpoint, writeCheckpoint } from '../../src/formats/huggingface.js'
-import { parameterShapes } from '../../src/nn/parameters.js'
 import {
   clearRunCheckpoints,
   latestRunCheckpoint,
   readTrainingState,
   saveRunCheckpoint,
 } from '../../src/formats/training-state.js'
+import { parameterShapes } from '../../src/nn/parameters.js'
 import { fillDiskAfter, runKilledAfter } from './disk-faults.js'
 import {
   contentOf,

@@ -52,7 +52,9 @@ describe('the whole model', () => {
           const below = loss(false).loss.data[0]
           data[i] = at
           const expected = (above - below) / (2 * h)
-          expect(Math.abs((grad?.[i] ?? Number.NaN) - expected), `${name}[${i}]`).toBeLessThan(1e-7 + 1e-5 * Math.abs(expected))
+          expect(Math.abs((grad?.[i] ?? Number.NaN) - expected), `${name}[${i}]`).toBeLessThan(
+            1e-7 + 1e-5 * Math.abs(expected),
+          )
         }
       }
     })
@@ -69,7 +71,9 @@ describe('the whole model', () => {
     const model = Llama.initialise(config, 5)
     const logits = (tokens: Int32Array) => {
       const tape = new Tape(portableKernels(), { training: false })
-      return model.logits(tape, tokens, 4, { activation: parseActivation('silu'), draw }).data.slice(0, 3 * 11)
+      return model
+        .logits(tape, tokens, 4, { activation: parseActivation('silu'), draw })
+        .data.slice(0, 3 * 11)
     }
     expect(logits(Int32Array.of(1, 2, 3, 4))).toEqual(logits(Int32Array.of(1, 2, 3, 9)))
     expect(logits(Int32Array.of(1, 2, 3, 4))).not.toEqual(logits(Int32Array.of(1, 5, 3, 4)))

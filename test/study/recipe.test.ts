@@ -40,8 +40,18 @@ describe('a recipe', () => {
 
   const wrong: [what: string, from: string, to: string, message: string][] = [
     ['an unknown key', 'title:', 'titel: x\ntitle:', 'titel: unknown key. Did you mean "title"?'],
-    ['an unknown key inside', '{steps: 10}', '{step: 10}', 'training.step: unknown key. Did you mean "steps"?'],
-    ['an unknown key of a run', 'alpha: 0.1', 'alfa: 0.1', 'runs[1].alfa: unknown key. Did you mean "alpha"?'],
+    [
+      'an unknown key inside',
+      '{steps: 10}',
+      '{step: 10}',
+      'training.step: unknown key. Did you mean "steps"?',
+    ],
+    [
+      'an unknown key of a run',
+      'alpha: 0.1',
+      'alfa: 0.1',
+      'runs[1].alfa: unknown key. Did you mean "alpha"?',
+    ],
     ['a wrong type', '{steps: 10}', '{steps: many}', 'training.steps: must be of type number, not "many"'],
     ['a fraction of a step', '{steps: 10}', '{steps: 1.5}', 'training.steps'],
     ['α above 1', 'alpha: 0.1', 'alpha: 1.5', 'runs[1].alpha: must lie in (0, 1]'],
@@ -56,7 +66,12 @@ describe('a recipe', () => {
     ['a missing title', 'title: A tiny study', '', 'title: is missing'],
     ['two runs of one name', 'name: b', 'name: a', 'two runs are called "a"'],
     ['a name that is a path', 'name: b', 'name: ../b', 'runs[1].name: must be letters'],
-    ['heads that do not fit', 'training:', 'model: {hiddenSize: 33}\ntraining:', 'model.hiddenSize: must be an even multiple'],
+    [
+      'heads that do not fit',
+      'training:',
+      'model: {hiddenSize: 33}\ntraining:',
+      'model.hiddenSize: must be an even multiple',
+    ],
     ['broken YAML', 'runs:', 'runs: [', 'tiny.yaml: '],
   ]
   for (const [what, from, to, message] of wrong) {

@@ -46,9 +46,10 @@ export function expectGradients(leaves: Tensor[], f: (tape: Tape) => Tensor): vo
       const below = value()
       tensor.data[i] = at
       const expected = (above - below) / (2 * step)
-      expect(Math.abs(grad[i] - expected), `leaf ${index}, element ${i}: ${grad[i]} against ${expected}`).toBeLessThan(
-        1e-6 * Math.max(1, Math.abs(expected)),
-      )
+      expect(
+        Math.abs(grad[i] - expected),
+        `leaf ${index}, element ${i}: ${grad[i]} against ${expected}`,
+      ).toBeLessThan(1e-6 * Math.max(1, Math.abs(expected)))
     }
   }
 }

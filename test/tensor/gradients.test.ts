@@ -118,7 +118,13 @@ describe('the tape', () => {
     expect(() => ops.add(tape, leaf([2, 3]), leaf([3, 2]))).toThrow('add: (2, 3) and (3, 2) differ')
     expect(() => ops.rmsNorm(tape, leaf([2, 3]), leaf([2]), 1e-5)).toThrow(ShapeError)
     expect(() =>
-      ops.attention(tape, leaf([2, 4]), leaf([2, 4]), leaf([2, 2]), { batch: 1, seq: 2, heads: 2, kvHeads: 2, headDim: 2 }),
+      ops.attention(tape, leaf([2, 4]), leaf([2, 4]), leaf([2, 2]), {
+        batch: 1,
+        seq: 2,
+        heads: 2,
+        kvHeads: 2,
+        headDim: 2,
+      }),
     ).toThrow('attention: v is (2, 2), expected (2, 4)')
   })
 })

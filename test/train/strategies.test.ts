@@ -21,19 +21,26 @@ describe('strategies', () => {
   })
 
   it('StochA draws, then finetunes with ReLU', () => {
-    const strategy = makeStrategy({ strategy: 'stocha', p: 0.7, positive: 'silu', to: 'relu', alpha: 0.05 }, 200)
+    const strategy = makeStrategy(
+      { strategy: 'stocha', p: 0.7, positive: 'silu', to: 'relu', alpha: 0.05 },
+      200,
+    )
     expect(strategy.activationAt(190).spec).toBe('stocha:p=0.7,positive=silu')
     expect(strategy.activationAt(191).name).toBe('relu')
   })
 
   it('always finetunes for one step at least, and α = 1 leaves no pre-training', () => {
     expect(makeStrategy({ strategy: 'swift', from: 'silu', to: 'relu', alpha: 0.001 }, 10).switchStep).toBe(9)
-    expect(makeStrategy({ strategy: 'swift', from: 'silu', to: 'relu', alpha: 1 }, 10).activationAt(1).name).toBe('relu')
+    expect(
+      makeStrategy({ strategy: 'swift', from: 'silu', to: 'relu', alpha: 1 }, 10).activationAt(1).name,
+    ).toBe('relu')
   })
 
   it('refuses α outside (0, 1] and unknown activations', () => {
     for (const alpha of [0, -0.1, 1.5, Number.NaN]) {
-      expect(() => makeStrategy({ strategy: 'swift', from: 'silu', to: 'relu', alpha }, 10)).toThrow(OptionError)
+      expect(() => makeStrategy({ strategy: 'swift', from: 'silu', to: 'relu', alpha }, 10)).toThrow(
+        OptionError,
+      )
     }
     expect(() => makeStrategy({ strategy: 'scratch', activation: 'sliu' }, 10)).toThrow(ActivationError)
   })

@@ -27,7 +27,12 @@ export function tinyData(): TrainingData {
 export function tinyRun(directory: string, extra: Partial<TrainRun> = {}): TrainRun {
   return {
     directory,
-    model: modelSchema.parse({ hiddenSize: 16, intermediateSize: 40, numHiddenLayers: 2, numAttentionHeads: 2 }),
+    model: modelSchema.parse({
+      hiddenSize: 16,
+      intermediateSize: 40,
+      numHiddenLayers: 2,
+      numAttentionHeads: 2,
+    }),
     strategy: { strategy: 'stocha', p: 0.7, positive: 'identity', to: 'relu', alpha: 0.25 },
     training: trainingSchema.parse({
       steps: 24,

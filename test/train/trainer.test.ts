@@ -115,7 +115,9 @@ describe('a training run', () => {
   it('when finished is not trained again, unless asked', async () => {
     const directory = temporaryDirectory()
     await train(tinyRun(directory))
-    const before = fs.statSync(path.join(latestRunCheckpoint(directory)?.dir ?? '', 'model.safetensors')).mtimeMs
+    const before = fs.statSync(
+      path.join(latestRunCheckpoint(directory)?.dir ?? '', 'model.safetensors'),
+    ).mtimeMs
     const onProgress = vi.fn()
     const again = await train(tinyRun(directory, { onProgress }))
     expect(onProgress).not.toHaveBeenCalled()
@@ -166,7 +168,8 @@ describe('a training run', () => {
     await interruptAfter(tinyRun(directory), 5)
     const write = fs.writeSync
     const full = vi.spyOn(fs, 'writeSync').mockImplementation(((fd: number, ...rest: [Uint8Array]) => {
-      if (rest[0].length > 1000) throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC', errno: -28, syscall: 'write' })
+      if (rest[0].length > 1000)
+        throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC', errno: -28, syscall: 'write' })
       return write(fd, ...rest)
     }) as typeof fs.writeSync)
     await expect(train(tinyRun(directory))).rejects.toMatchObject({ code: 'DISK_FULL', exitCode: 1 })
