@@ -1,0 +1,190 @@
+// Runs every kernel of one instruction set on fixed inputs, sizes odd and even. `kernels write FILE` keeps the results,
+// `kernels compare FILE` holds this build's to them (scripts/check-neon.sh).
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "../kernels.h"
+#include "../parallel.h"
+
+namespace flicker::FLICKER_ISA {
+extern const Kernels table;
+}
+
+namespace {
+
+using namespace flicker;
+using Floats = std::vector<float>;
+
+struct Result {
+  std::string name;
+  Floats values;
+};
+std::vector<Result> results;
+
+/// About normal numbers from a 64-bit congruential generator: the same on every machine.
+Floats normal(int64_t n) {
+  static uint64_t state = 1;
+  Floats v(static_cast<size_t>(n));
+  for (float& x : v) {
+    x = -2;
+    for (int i = 0; i < 4; i++) {
+      state = state * 6364136223846793005u + 1442695040888963407u;
+      x += static_cast<float>(state >> 40) / 16777216.f;
+    }
+    x *= 1.7f;
+  }
+  return v;
+}
+
+void keep(const char* name, std::initializer_list<Floats> buffers) {
+  for (const Floats& values : buffers) results.push_back({name, values});
+}
+
+void matrices(const Kernels& k) {
+  for (int64_t m : {1, 7, 70})
+    for (int64_t n : {1, 13, 96})
+      for (int64_t depth : {1, 30, 500})
+        for (int transposes = 0; transposes < 4; transposes++) {
+          Floats a = normal(m * depth), b = normal(depth * n), c = normal(m * n);
+          k.gemm(a.data(), b.data(), c.data(), m, n, depth, transposes & 1, transposes & 2, depth == 30);
+          keep("gemm", {c});
+        }
+  for (WeightType type : {kF32, kBf16})
+    for (int64_t batch : {1, 2, 7}) {
+      const int64_t rows = 130, columns = 45;
+      Floats w = normal(2 * rows * columns), x = normal(batch * columns), y = normal(batch * rows), z = x;
+      Floats activated = normal(batch * rows);
+      for (float& value : activated) value = value < 0 ? 0.f : value;
+      std::vector<uint16_t> half(w.size());
+      for (size_t i = 0; i < w.size(); i++) {
+        uint32_t bits;
+        memcpy(&bits, &w[i], 4);
+        half[i] = static_cast<uint16_t>(bits >> 16);
+      }
+      const Weights weights = {type == kF32 ? static_cast<const void*>(w.data()) : half.data(), type};
+      std::vector<int32_t> active(static_cast<size_t>(batch));
+      k.matvec(weights, x.data(), y.data(), rows, columns, batch, batch == 2);
+      k.ffn_neurons(weights, activated.data(), x.data(), z.data(), active.data(), {rows, columns, batch, false, true});
+      keep("matvec, ffn_neurons", {y, z, Floats(active.begin(), active.end())});
+    }
+}
+
+void norms(const Kernels& k) {
+  for (int64_t rows : {1, 37})
+    for (int64_t width : {1, 18, 64}) {
+      const int64_t n = rows * width;
+      Floats x = normal(n), weight = normal(width), out(n), rstd(rows), d_x = normal(n), d_weight = normal(width);
+      k.rms_norm(x.data(), weight.data(), out.data(), rstd.data(), rows, width, 1e-5f);
+      k.rms_norm_backward(normal(n).data(), x.data(), weight.data(), rstd.data(), d_x.data(), d_weight.data(), rows,
+                          width);
+      keep("rms_norm", {out, rstd, d_x, d_weight});
+      Floats biased = x, sums = normal(width), turned(2 * n), d = normal(2 * n);
+      k.add_bias(biased.data(), weight.data(), rows, width);
+      k.column_sums(x.data(), sums.data(), rows, width);
+      const Floats cos = normal(rows * width), sin = normal(rows * width);
+      k.rope(d.data(), cos.data(), sin.data(), turned.data(), rows, rows, 1, 2 * width, false);
+      k.rope(normal(2 * n).data(), cos.data(), sin.data(), d.data(), rows, rows, 1, 2 * width, true);
+      keep("add_bias, column_sums, rope", {biased, sums, turned, d});
+    }
+}
+
+void attentions(const Kernels& k) {
+  for (AttentionShape s : {AttentionShape{1, 1, 1, 1, 1}, {2, 33, 4, 2, 6}, {1, 130, 2, 1, 32}, {1, 150, 1, 1, 100}}) {
+    const int64_t n = s.batch * s.seq * s.heads * s.head_dim, kv = n / s.heads * s.kv_heads;
+    Floats q = normal(n), key = normal(kv), value = normal(kv), out(n), lse(s.batch * s.seq * s.heads);
+    Floats d_q = normal(n), d_k = normal(kv), d_v = normal(kv);
+    k.attention(q.data(), key.data(), value.data(), out.data(), lse.data(), s);
+    k.attention_backward(normal(n).data(), q.data(), key.data(), value.data(), out.data(), lse.data(), d_q.data(),
+                         d_k.data(), d_v.data(), s);
+    keep("attention", {out, lse, d_q, d_k, d_v});
+  }
+  const int64_t heads = 4, kv_heads = 2, dim = 10, capacity = 50, position = 40, batch = 3;
+  Floats qkv = normal(batch * (heads + 2 * kv_heads) * dim), out(batch * heads * dim);
+  Floats keys = normal(kv_heads * capacity * dim), values = normal(kv_heads * capacity * dim);
+  const Floats cos = normal(capacity * dim / 2), sin = normal(capacity * dim / 2);
+  k.cached_attention(qkv.data(), cos.data(), sin.data(), keys.data(), values.data(), out.data(),
+                     {batch, position, capacity, heads, kv_heads, dim});
+  keep("cached_attention", {out, keys, values});
+}
+
+void activations(const Kernels& k) {
+  const Draw draw = {123, 456, 7 << 16 | 3, 11, 5};
+  for (int32_t kernel = kRelu; kernel <= kStochaDrawn; kernel++) {
+    const int64_t rows = 19, width = 37, n = rows * width;
+    const Activation act = {kernel, 0.6};
+    Floats x = normal(n), up = normal(n), d = normal(n), out(n), gated(n), d_x = normal(n), d_gate = d_x, d_up = d_x;
+    x[3] = 0, x[4] = 90, x[5] = -90, x[6] = 1000, x[7] = -1000;
+    k.activation(act, x.data(), out.data(), rows, width, draw);
+    k.activation_backward(act, d.data(), x.data(), d_x.data(), rows, width, draw);
+    x[6] = 1, x[4] = 1;  // else they would hide the rest
+    k.gate(act, x.data(), up.data(), gated.data(), rows, width, draw);
+    k.gate_backward(act, d.data(), x.data(), up.data(), d_gate.data(), d_up.data(), rows, width, draw);
+    keep("activation, gate", {out, d_x, gated, d_gate, d_up});
+  }
+}
+
+void rest(const Kernels& k) {
+  const int64_t rows = 21, width = 35, n = rows * width;
+  std::vector<int32_t> tokens(rows);
+  for (int64_t i = 0; i < rows; i++) tokens[i] = static_cast<int32_t>(i * 5 % width) - (i == 3);
+  Floats logits = normal(n), losses(rows), d_logits(n);
+  k.cross_entropy(logits.data(), tokens.data(), losses.data(), d_logits.data(), rows, width, 0.1f);
+  keep("cross_entropy", {losses, d_logits});
+  for (int32_t& token : tokens) token = (token + 1) % 9;
+  Floats table = normal(9 * width), taken(n), d_table = normal(9 * width);
+  k.embedding(tokens.data(), table.data(), taken.data(), rows, width);
+  k.embedding_backward(tokens.data(), logits.data(), d_table.data(), rows, width);
+  keep("embedding", {taken, d_table});
+  Floats param = normal(n), m = normal(n), v = normal(n), sum(n), product(n), y = normal(n);
+  for (float& x : v) x = std::fabs(x);
+  k.adam_w(param.data(), logits.data(), m.data(), v.data(), n, {0.01, 0.9, 0.95, 1e-8, 0.1, 3, 0.5});
+  k.add(param.data(), m.data(), sum.data(), n);
+  k.multiply(param.data(), m.data(), product.data(), n);
+  k.axpy(-0.7f, m.data(), y.data(), n);
+  product[5] = 0, product[n - 1] = -0.f;
+  keep("adam_w, add, multiply, axpy", {param, m, v, sum, product, y});
+  keep("sums", {{static_cast<float>(k.sum(v.data(), n)), static_cast<float>(k.sum_of_squares(m.data(), n)),
+                 static_cast<float>(k.count_zeros(product.data(), n)), static_cast<float>(k.read_sum(v.data(), n))}});
+}
+
+int compare(FILE* file) {
+  int wrong = 0;
+  for (const Result& result : results) {
+    Floats expected(result.values.size());
+    if (fread(expected.data(), 4, expected.size(), file) != expected.size()) return 1;
+    float difference = 0, largest = 0;
+    for (size_t i = 0; i < expected.size(); i++) {
+      const float distance = std::fabs(expected[i] - result.values[i]);
+      difference = distance <= difference ? difference : distance;  // NaN passes on
+      largest = std::max(largest, std::fabs(expected[i]));
+    }
+    if (difference <= 1e-5f * largest) continue;
+    printf("%s: off by %g of %g\n", result.name.c_str(), static_cast<double>(difference), static_cast<double>(largest));
+    wrong++;
+  }
+  printf("%zu buffers compared, %d wrong\n", results.size(), wrong);
+  return wrong > 0;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  if (count != 3) return 2;
+  const bool write = strcmp(arguments[1], "write") == 0;
+  FILE* file = fopen(arguments[2], write ? "wb" : "rb");
+  if (file == nullptr) return 2;
+  set_thread_count(2);
+  for (auto run : {matrices, norms, attentions, activations, rest}) run(FLICKER_ISA::table);
+  int status = 0;
+  if (write)
+    for (const Result& result : results) fwrite(result.values.data(), 4, result.values.size(), file);
+  else
+    status = compare(file);
+  fclose(file);
+  return status;
+}

@@ -1,0 +1,45 @@
+#!/bin/sh
+# Checks the NEON kernels on an x86-64 machine: cross-compiles all native files for aarch64 without a warning, then
+# runs every kernel in QEMU and compares the results with those of the x86-64 baseline kernels, which the tests hold
+# to the portable ones. On an aarch64 machine the ordinary tests do all this.
+#
+# Needs aarch64-linux-gnu-g++ and qemu-aarch64 (Debian: g++-aarch64-linux-gnu, qemu-user); without them it says so and
+# exits 0.
+set -eu
+cd "$(dirname "$0")/.."
+
+if [ "$(uname -m)" != x86_64 ]; then
+  echo "check-neon: only for x86-64 machines; on aarch64, npm test runs the NEON kernels themselves."
+  exit 0
+fi
+for tool in g++ aarch64-linux-gnu-g++ qemu-aarch64; do
+  if ! command -v "$tool" >/dev/null; then
+    echo "check-neon: skipped, $tool is missing."
+    exit 0
+  fi
+done
+
+build=$(mktemp -d)
+trap 'rm -rf "$build"' EXIT
+flags="-std=c++20 -O2 -fno-math-errno -fno-trapping-math -ffp-contract=fast -Wall -Wextra"
+headers=$(node -p "require('node-api-headers').include_dir")
+
+# compile COMPILER ISA OUTPUT: the program of native/check/kernels.cc with one instruction set's kernels.
+compile() {
+  compiler=$1 isa=$2 output=$3
+  objects=
+  for file in native/*.cc native/check/kernels.cc; do
+    case $file in native/binding.cc | native/cpu.cc) continue ;; esac
+    object="$build/$isa-$(basename "$file" .cc).o"
+    "$compiler" $flags -Werror -DFLICKER_ISA="$isa" -c "$file" -o "$object"
+    objects="$objects $object"
+  done
+  "$compiler" -static -pthread $objects -o "$output"
+}
+
+aarch64-linux-gnu-g++ $flags -Werror -fPIC -DNAPI_VERSION=8 -I"$headers" -c native/binding.cc -o "$build/binding.o"
+aarch64-linux-gnu-g++ $flags -Werror -fPIC -c native/cpu.cc -o "$build/cpu.o"
+compile aarch64-linux-gnu-g++ neon "$build/neon"
+compile g++ x86_64 "$build/baseline"
+"$build/baseline" write "$build/results"
+qemu-aarch64 "$build/neon" compare "$build/results"
