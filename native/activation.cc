@@ -76,7 +76,7 @@ void activation_backward(Activation act, const float* d_out, const float* x, flo
     each_vector<KERNEL>(rows, width, act.p, draw, [=](int64_t at, int64_t n, vi takes_silu) {
       vf value, slope;
       activate<KERNEL, true>(load_n(x + at, n), takes_silu, value, slope);
-      store_n(d_x + at, load_n(d_x + at, n) + slope * load_n(d_out + at, n), n);
+      store_n(d_x + at, slope * load_n(d_out + at, n), n);
     });
   });
 }
@@ -98,8 +98,8 @@ void gate_backward(Activation act, const float* d_out, const float* gate, const 
       vf value, slope;
       activate<KERNEL, true>(load_n(gate + at, n), takes_silu, value, slope);
       const vf g = load_n(d_out + at, n);
-      store_n(d_gate + at, load_n(d_gate + at, n) + slope * load_n(up + at, n) * g, n);
-      store_n(d_up + at, load_n(d_up + at, n) + value * g, n);
+      store_n(d_gate + at, slope * load_n(up + at, n) * g, n);
+      store_n(d_up + at, value * g, n);
     });
   });
 }

@@ -6,7 +6,7 @@
 namespace flicker::FLICKER_ISA {
 namespace {
 
-/// Turns one head by the angles (cos, sin), or back; adds to `to` when backward.
+/// Turns one head by the angles (cos, sin), or back.
 template <bool BACKWARD>
 FLICKER_INLINE void turn(const float* from, const float* cos, const float* sin, float* to, int64_t half) {
   const auto pair = [&](auto a, auto b, auto c, auto s, auto& x, auto& y) {
@@ -17,14 +17,14 @@ FLICKER_INLINE void turn(const float* from, const float* cos, const float* sin, 
   for (; i + lanes <= half; i += lanes) {
     vf x, y;
     pair(load(from + i), load(from + half + i), load(cos + i), load(sin + i), x, y);
-    store(to + i, BACKWARD ? load(to + i) + x : x);
-    store(to + half + i, BACKWARD ? load(to + half + i) + y : y);
+    store(to + i, x);
+    store(to + half + i, y);
   }
   for (; i < half; i++) {
     float x, y;
     pair(from[i], from[half + i], cos[i], sin[i], x, y);
-    to[i] = BACKWARD ? to[i] + x : x;
-    to[half + i] = BACKWARD ? to[half + i] + y : y;
+    to[i] = x;
+    to[half + i] = y;
   }
 }
 

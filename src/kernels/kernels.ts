@@ -3,7 +3,8 @@
 //
 // Conventions of every kernel here:
 // - matrices are row-major and dense; sizes are element counts; buffers may be longer than needed, never shorter;
-// - backward kernels ADD into gradient buffers (`d…`), the caller zeroes them first;
+// - backward kernels of embedding, norms and column sums ADD into gradient buffers (`d…`), which the caller zeroes; those
+//   of activations, rope and attention, whose inputs rarely feed anything else, OVERWRITE them: no zeroing, no reading back;
 // - the result does not depend on the number of threads: work is cut into blocks by size alone, every output
 //   element is summed in one fixed order, and partial sums are combined in block order.
 
@@ -114,7 +115,7 @@ export interface Kernels {
     heads: number,
     headDim: number,
   ): void
-  /** dX += dOut turned back. */
+  /** dX = dOut turned back. */
   ropeBackward(
     dOut: Floats,
     cos: Floats,
@@ -131,6 +132,7 @@ export interface Kernels {
    * `lse` (batch·seq·heads, index (b·seq + t)·heads + head) receives log Σ exp of each row's scores.
    */
   attention(q: Floats, k: Floats, v: Floats, out: Floats, lse: Floats, shape: AttentionShape): void
+  /** dQ, dK and dV are overwritten. */
   attentionBackward(
     dOut: Floats,
     q: Floats,
@@ -146,7 +148,7 @@ export interface Kernels {
 
   /** out = f(x), elementwise over (rows×width). */
   activation(act: Activation, x: Floats, out: Floats, rows: number, width: number, draw: Draw): void
-  /** dX += f′(x) · dOut. */
+  /** dX = f′(x) · dOut. */
   activationBackward(
     act: Activation,
     dOut: Floats,
@@ -158,7 +160,7 @@ export interface Kernels {
   ): void
   /** out = f(gate) ⊙ up, the inner vector of a gated FFN (Shazeer 2020), over (rows×width). */
   gate(act: Activation, gate: Floats, up: Floats, out: Floats, rows: number, width: number, draw: Draw): void
-  /** dGate += f′(gate) · up · dOut; dUp += f(gate) · dOut. */
+  /** dGate = f′(gate) · up · dOut; dUp = f(gate) · dOut. */
   gateBackward(
     act: Activation,
     dOut: Floats,

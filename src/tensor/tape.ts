@@ -60,6 +60,28 @@ export class Tape {
     return { buffer: tensor.grad, accumulate }
   }
 
+  /**
+   * Calls `write` with a buffer per tensor to overwrite with its share of the gradient. Where something stands already
+   * the buffer is scratch, and is added afterwards.
+   */
+  writeGrads(tensors: readonly Tensor[], write: (...buffers: Floats[]) => void): void {
+    const targets = tensors.map(tensor => {
+      const { buffer, accumulate } = this.gradToWrite(tensor)
+      return { buffer, addTo: null as Floats | null, accumulate }
+    })
+    for (const target of targets) {
+      if (!target.accumulate) continue
+      target.addTo = target.buffer
+      target.buffer = this.take(target.buffer.length)
+    }
+    write(...targets.map(({ buffer }) => buffer))
+    for (const { buffer, addTo } of targets) {
+      if (addTo === null) continue
+      this.kernels.axpy(1, buffer, addTo, buffer.length)
+      this.give(buffer)
+    }
+  }
+
   /** Adds d`loss`/d`parameter` into the gradient of every parameter that the loss depends on. */
   backward(loss: Tensor): void {
     this.gradToAdd(loss).fill(1)

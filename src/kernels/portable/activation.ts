@@ -38,7 +38,7 @@ export function activation(
   })
 }
 
-/** dX += f′(x) · dOut over (rows, width). */
+/** dX = f′(x) · dOut over (rows, width). */
 export function activationBackward(
   act: Activation,
   dOut: Floats,
@@ -49,7 +49,7 @@ export function activationBackward(
   draw: Draw,
 ): void {
   forEachRow(act, rows, width, draw, (start, draws) => {
-    for (let i = 0; i < width; i++) dX[start + i] += act.derivative(x[start + i], draws[i]) * dOut[start + i]
+    for (let i = 0; i < width; i++) dX[start + i] = act.derivative(x[start + i], draws[i]) * dOut[start + i]
   })
 }
 
@@ -70,7 +70,7 @@ export function gate(
   })
 }
 
-/** dGate += f′(gate) · up · dOut; dUp += f(gate) · dOut, over (rows, width). */
+/** dGate = f′(gate) · up · dOut; dUp = f(gate) · dOut, over (rows, width). */
 export function gateBackward(
   act: Activation,
   dOut: Floats,
@@ -85,8 +85,8 @@ export function gateBackward(
   forEachRow(act, rows, width, draw, (start, draws) => {
     for (let i = 0; i < width; i++) {
       const at = start + i
-      dGate[at] += act.derivative(gateInput[at], draws[i]) * up[at] * dOut[at]
-      dUp[at] += act.forward(gateInput[at], draws[i]) * dOut[at]
+      dGate[at] = act.derivative(gateInput[at], draws[i]) * up[at] * dOut[at]
+      dUp[at] = act.forward(gateInput[at], draws[i]) * dOut[at]
     }
   })
 }

@@ -121,7 +121,7 @@ export function attention(
 
 /**
  * With P = exp(q kᵀ / √headDim − lse), recomputed block by block, and D = Σ dOut · out of each row:
- * dV += Pᵀ dOut; dS = P ⊙ (dOut vᵀ − D) / √headDim; dQ += dS k; dK += dSᵀ q.
+ * dV = Pᵀ dOut; dS = P ⊙ (dOut vᵀ − D) / √headDim; dQ = dS k; dK = dSᵀ q.
  */
 export function attentionBackward(
   dOut: Floats,
@@ -136,6 +136,9 @@ export function attentionBackward(
   shape: AttentionShape,
 ): void {
   const { heads, kvHeads, headDim } = shape
+  const rows = shape.batch * shape.seq
+  dQ.fill(0, 0, rows * heads * headDim)
+  for (const gradient of [dK, dV]) gradient.fill(0, 0, rows * kvHeads * headDim)
   const scale = 1 / Math.sqrt(headDim)
   const probabilities = matrix(scores, 0, BLOCK)
   const dScores = matrix(dProbabilities, 0, BLOCK)

@@ -55,8 +55,8 @@ export function ropeBackward(
         const s = sin[angles + i]
         const d1 = dOut[first + i]
         const d2 = dOut[first + half + i]
-        dX[first + i] += d1 * c + d2 * s
-        dX[first + half + i] += d2 * c - d1 * s
+        dX[first + i] = d1 * c + d2 * s
+        dX[first + half + i] = d2 * c - d1 * s
       }
     }
   }

@@ -80,7 +80,7 @@ export function rope(tape: Tape, x: Tensor, table: RopeTable): Tensor {
   const out = tape.output(x.shape, x)
   kernels.rope(x.data, cos, sin, out.data, x.rows, seq, heads, headDim)
   tape.record(out, dOut => {
-    kernels.ropeBackward(dOut, cos, sin, tape.gradToAdd(x), x.rows, seq, heads, headDim)
+    tape.writeGrads([x], dX => kernels.ropeBackward(dOut, cos, sin, dX, x.rows, seq, heads, headDim))
   })
   return out
 }
@@ -106,18 +106,9 @@ export function attention(tape: Tape, q: Tensor, k: Tensor, v: Tensor, shape: At
   const lse = take(rows * shape.heads)
   kernels.attention(q.data, k.data, v.data, out.data, lse, shape)
   tape.record(out, dOut => {
-    kernels.attentionBackward(
-      dOut,
-      q.data,
-      k.data,
-      v.data,
-      out.data,
-      lse,
-      tape.gradToAdd(q),
-      tape.gradToAdd(k),
-      tape.gradToAdd(v),
-      shape,
-    )
+    tape.writeGrads([q, k, v], (dQ, dK, dV) => {
+      kernels.attentionBackward(dOut, q.data, k.data, v.data, out.data, lse, dQ, dK, dV, shape)
+    })
   })
   return out
 }
@@ -128,7 +119,7 @@ export function activation(tape: Tape, act: Activation, x: Tensor, draw: Draw): 
   const out = tape.output(x.shape, x)
   kernels.activation(act, x.data, out.data, x.rows, x.width, draw)
   tape.record(out, dOut => {
-    kernels.activationBackward(act, dOut, x.data, tape.gradToAdd(x), x.rows, x.width, draw)
+    tape.writeGrads([x], dX => kernels.activationBackward(act, dOut, x.data, dX, x.rows, x.width, draw))
   })
   return out
 }
@@ -143,17 +134,9 @@ export function gate(tape: Tape, act: Activation, gate: Tensor, up: Tensor, draw
   const out = tape.output(gate.shape, gate, up)
   kernels.gate(act, gate.data, up.data, out.data, rows, width, draw)
   tape.record(out, dOut => {
-    kernels.gateBackward(
-      act,
-      dOut,
-      gate.data,
-      up.data,
-      tape.gradToAdd(gate),
-      tape.gradToAdd(up),
-      rows,
-      width,
-      draw,
-    )
+    tape.writeGrads([gate, up], (dGate, dUp) => {
+      kernels.gateBackward(act, dOut, gate.data, up.data, dGate, dUp, rows, width, draw)
+    })
   })
   return out
 }
