@@ -2,8 +2,8 @@
 // other in panels that stay near level 1, and a register tile of MR×(NV vectors) accumulates over one block of k.
 // The larger operand is the one packed panel by panel: each thread packs what it then uses, without waiting.
 //
-// Every element of c is the sum over k in one order (blocks of KC, within a block one by one), whatever tile or
-// thread it falls to: so the result does not depend on the number of threads.
+// Every element of c is the sum over k in one order that depends on the sizes alone (blocks of KC, within a block one by
+// one), whatever tile or thread it falls to: so the result does not depend on the number of threads.
 #include "kernels.h"
 
 #include "parallel.h"
@@ -25,6 +25,8 @@ constexpr int NR = NV * lanes;
 constexpr int64_t KC = 384;  // depth of a block
 constexpr int64_t NC = 512;  // columns of a block: KC·NC floats are 3/4 of a usual level-2 cache
 constexpr int64_t MC = 512;  // rows of a block, likewise
+// A result of at most so many elements with at least four segments of k is summed by segments.
+constexpr int64_t SMALL_RESULT = 1 << 16, SEGMENT = 256;
 // Rows of a packed panel of a lie this far apart: off the powers of two, so that they do not fall into one cache set.
 constexpr int64_t ROW = KC + 16;
 
@@ -203,6 +205,48 @@ void share_a(const Operands& o) {
   }
 }
 
+/// A small result of a long sum (the gradient of a weight): k is cut into at most 16 segments, by size alone, each summed
+/// by one thread into a partial result of its own; the partials add up in order. No thread waits for another's packing.
+template <bool TRANS_A>
+void split_k(const Operands& o) {
+  const int64_t segment = ceil_div(o.k, 16) > SEGMENT ? ceil_div(o.k, 16) : SEGMENT;
+  const int64_t segments = ceil_div(o.k, segment), size = o.m * o.n;
+  float* partial = static_cast<float*>(scratch(0, static_cast<uint64_t>(segments * size) * 4));
+  if (partial == nullptr) return;
+  const int64_t panels = ceil_div(o.m, MR), column_panels = ceil_div(o.n, NR);
+  parallel_for(segments, [&](int64_t s) {
+    const int64_t packed_b = column_panels * NR * KC;
+    float* memory = static_cast<float*>(scratch(1, static_cast<uint64_t>(packed_b + MR * ROW) * 4));
+    if (memory == nullptr) return;
+    const int64_t first = s * segment, last = min(o.k, first + segment);
+    for (int64_t k0 = first; k0 < last; k0 += KC) {
+      const int64_t depth = min(KC, last - k0);
+      for (int64_t p = 0; p < column_panels; p++) o.pack_b_panel(p * NR, k0, depth, memory + p * NR * KC);
+      for (int64_t q = 0; q < panels; q++) {
+        o.pack_a_panel(q * MR, k0, depth, memory + packed_b);
+        for (int64_t p = 0; p < column_panels; p++)
+          tile<TRANS_A>(memory + packed_b, memory + p * NR * KC, partial + s * size, q * MR, p * NR, o.m, o.n, depth,
+                        k0 > first);
+      }
+    }
+  });
+  constexpr int64_t block = 1 << 12;
+  parallel_for(ceil_div(size, block), [&](int64_t b) {
+    const int64_t end = min(size, (b + 1) * block);
+    int64_t i = b * block;
+    for (; i + lanes <= end; i += lanes) {
+      vf sum = o.accumulate ? load(o.c + i) : vf{};
+      for (int64_t s = 0; s < segments; s++) sum += load(partial + s * size + i);
+      store(o.c + i, sum);
+    }
+    for (; i < end; i++) {
+      float sum = o.accumulate ? o.c[i] : 0.f;
+      for (int64_t s = 0; s < segments; s++) sum += partial[s * size + i];
+      o.c[i] = sum;
+    }
+  });
+}
+
 }  // namespace
 
 void gemm(const float* a, const float* b, float* c, int64_t m, int64_t n, int64_t k, bool trans_a, bool trans_b,
@@ -213,7 +257,9 @@ void gemm(const float* a, const float* b, float* c, int64_t m, int64_t n, int64_
     return;
   }
   const Operands o = {a, b, c, m, n, k, trans_a ? m : k, trans_b ? k : n, trans_a, trans_b, accumulate};
-  if (n > m)
+  if (m * n <= SMALL_RESULT && k >= 4 * SEGMENT)
+    trans_a ? split_k<true>(o) : split_k<false>(o);
+  else if (n > m)
     trans_a ? share_a<true>(o) : share_a<false>(o);
   else
     trans_a ? share_b<true>(o) : share_b<false>(o);

@@ -51,6 +51,9 @@ function matmulCases(): KernelCase[] {
     [130, 1, 270],
     [96, 48, 513],
     [14, 260, 300],
+    // Small results of long sums.
+    [20, 33, 1100],
+    [3, 2, 7000],
     [0, 5, 3],
     [5, 0, 3],
     [4, 6, 0],
