@@ -10,7 +10,9 @@ for (const kernels of availableKernels().filter(({ backend }) => backend === 'na
       it(`${name}: the same bits with 1, 2 and 3 threads`, () => {
         const results = [1, 2, 3].map(threads => {
           setThreads(threads)
-          return run(kernels, Float32Array).map(floats => Buffer.from(floats.buffer, floats.byteOffset, floats.byteLength))
+          return run(kernels, Float32Array).map(floats =>
+            Buffer.from(floats.buffer, floats.byteOffset, floats.byteLength),
+          )
         })
         setThreads(defaultThreads())
         for (const other of results.slice(1)) {
