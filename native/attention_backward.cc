@@ -1,0 +1,198 @@
+// The backward pass of attention after FlashAttention (Dao et al. 2022, arXiv 2205.14135): the probabilities are
+// computed again from `lse`, block by block, so that memory grows with seq and not with its square.
+#include "attention.h"
+
+#include "parallel.h"
+
+namespace flicker::FLICKER_ISA {
+namespace {
+
+constexpr int64_t BLOCK = 64;     // keys and queries of a block
+constexpr int64_t MIN_JOBS = 16;  // where the shape has that many blocks of keys
+
+/// One block of queries of one head against one block of keys, in scratch. Rows behind the last query are ignored.
+struct BackwardBlock {
+  const Layout& layout;
+  float *k_columns, *v_columns;  // kᵀ and vᵀ: head_dim × BLOCK
+  float *k, *q, *d_out;          // BLOCK × padded; q times 1 / √head_dim
+  float *d_k, *d_v;              // BLOCK × padded, sums over all queries
+  float *weights, *d_scores;     // BLOCK × BLOCK: P and P ⊙ (dP − D)
+  float lse[BLOCK], dot[BLOCK];  // of the queries; lse in units of ln 2, dot = D = Σ d_out · out
+  int64_t queries;
+  bool diagonal;  // queries and keys start at the same position
+  bool fresh;     // the first keys for these queries: d_q is set, not added to
+
+  static int64_t floats(const Layout& l) {
+    return 2 * l.shape.head_dim * BLOCK + 5 * BLOCK * l.padded + 2 * BLOCK * BLOCK;
+  }
+  BackwardBlock(const Layout& l, float* memory) : layout(l) {
+    k_columns = memory;
+    v_columns = k_columns + l.shape.head_dim * BLOCK;
+    k = v_columns + l.shape.head_dim * BLOCK;
+    q = k + BLOCK * l.padded;
+    d_out = q + BLOCK * l.padded;
+    d_k = d_out + BLOCK * l.padded;
+    d_v = d_k + BLOCK * l.padded;
+    weights = d_v + BLOCK * l.padded;
+    d_scores = weights + BLOCK * BLOCK;
+  }
+
+  /// weights and d_scores of R queries from row `row` on.
+  void scores(int64_t row) {
+    const vi lane = lane_numbers();
+    const int64_t depth = layout.shape.head_dim, ld = layout.padded;
+    each_group(ceil_div(diagonal ? row + R : BLOCK, lanes), [&](int64_t j, auto count) {
+      constexpr int N = decltype(count)::value;
+      float *to = weights + row * BLOCK + j * lanes, *d_to = d_scores + row * BLOCK + j * lanes;
+      Tile acc = {};
+      product<N, false>(q + row * ld, ld, k_columns + j * lanes, BLOCK, depth, acc);
+      const bool masked = diagonal && (j + N) * lanes > row + 1;
+#pragma GCC unroll 16
+      for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+        for (int n = 0; n < N; n++) {
+          vf w = exp2_weight(acc[i][n] * splat(LOG2_E) - splat(lse[row + i]));
+          const vi last = vi{} + static_cast<int32_t>(row + i - (j + n) * lanes);
+          if (masked) w = lane > last ? vf{} : w;
+          store(to + i * BLOCK + n * lanes, w);
+        }
+      Tile d_acc = {};
+      product<N, false>(d_out + row * ld, ld, v_columns + j * lanes, BLOCK, depth, d_acc);
+#pragma GCC unroll 16
+      for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+        for (int n = 0; n < N; n++)
+          store(d_to + i * BLOCK + n * lanes,
+                load(to + i * BLOCK + n * lanes) * (d_acc[i][n] - splat(dot[row + i])));
+    });
+  }
+
+  /// d_q (rows at distance q_row) += or = d_scores k / √head_dim for R queries from row `row` on.
+  void add_d_q(int64_t row, float* d_q) {
+    const int64_t ld = layout.padded, dim = layout.shape.head_dim, rows = min(R, queries - row);
+    each_group(ld / lanes, [&](int64_t j, auto count) {
+      constexpr int N = decltype(count)::value;
+      Tile acc = {};
+      product<N, false>(d_scores + row * BLOCK, BLOCK, k + j * lanes, ld, diagonal ? row + R : BLOCK, acc);
+      for (int64_t i = 0; i < rows; i++)
+        for (int n = 0; n < N; n++) {
+          float* to = d_q + (row + i) * layout.q_row + (j + n) * lanes;
+          const int64_t columns = min(lanes, dim - (j + n) * lanes);
+          const vf sum = acc[i][n] * layout.scale;
+          if (columns == lanes) {
+            store(to, fresh ? sum : load(to) + sum);
+          } else {
+            store_first(to, fresh ? sum : load_first(to, columns) + sum, columns);
+          }
+        }
+    });
+  }
+
+  /// sums (BLOCK × padded) += aᵀ b for R keys from `key` on; a is one of the squares.
+  void add_transposed(int64_t key, const float* a, const float* b, float* sums) {
+    const int64_t ld = layout.padded, first = diagonal ? key : 0;
+    each_group(ld / lanes, [&](int64_t j, auto count) {
+      constexpr int N = decltype(count)::value;
+      float* to = sums + key * ld + j * lanes;
+      Tile acc = {};
+      product<N, true>(a + first * BLOCK + key, BLOCK, b + first * ld + j * lanes, ld, queries - first, acc);
+#pragma GCC unroll 16
+      for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+        for (int n = 0; n < N; n++) store(to + i * ld + n * lanes, load(to + i * ld + n * lanes) + acc[i][n]);
+    });
+  }
+
+  void run(float* d_q) {
+    for (int64_t row = 0; row < queries; row += R) {
+      scores(row);
+      add_d_q(row, d_q);
+    }
+    for (int64_t key = 0; key < (diagonal ? queries : BLOCK); key += R) {
+      add_transposed(key, weights, d_out, d_v);
+      add_transposed(key, d_scores, q, d_k);
+    }
+  }
+};
+
+float dot_product(const float* a, const float* b, int64_t n) {
+  vf sum = {};
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) sum += load(a + i) * load(b + i);
+  if (i < n) sum += load_first(a + i, n - i) * load_first(b + i, n - i);
+  return reduce_add(sum);
+}
+
+/// to += from, n floats.
+void add_to(float* to, const float* from, int64_t n) {
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) store(to + i, load(to + i) + load(from + i));
+  for (; i < n; i++) to[i] += from[i];
+}
+
+}  // namespace
+
+// With P = exp(q kᵀ / √head_dim − lse) and D = Σ d_out · out of each query:
+// dV = Pᵀ d_out;  dS = P ⊙ (d_out vᵀ − D) / √head_dim;  dQ = dS k;  dK = dSᵀ q.
+//
+// One job per key/value head goes through its blocks of keys and, for each, through the queries that see it. With
+// few such heads, every parts-th block of keys makes a job of its own, with its own d_q, added up in order at the end.
+void attention_backward(const float* d_out, const float* q, const float* k, const float* v, const float* out,
+                        const float* lse, float* d_q, float* d_k, float* d_v, AttentionShape shape) {
+  if (shape.batch == 0 || shape.seq == 0 || shape.heads == 0 || shape.head_dim == 0) return;
+  const Layout l(shape);
+  const int64_t pairs = shape.batch * shape.kv_heads, blocks = ceil_div(shape.seq, BLOCK), dim = shape.head_dim;
+  const int64_t parts = min(blocks, ceil_div(MIN_JOBS, pairs)), q_floats = shape.batch * shape.seq * l.q_row;
+  float* partial = d_q;
+  if (parts > 1) {
+    partial = static_cast<float*>(scratch(2, static_cast<uint64_t>(parts * q_floats) * 4));
+    if (partial == nullptr) return;
+  }
+  parallel_for(pairs * parts, [&](int64_t job) {
+    const int64_t part = job / pairs, batch = job % pairs / shape.kv_heads, kv_head = job % shape.kv_heads;
+    const int64_t first_head = kv_head * l.group;
+    const int64_t floats = BackwardBlock::floats(l) + l.group * shape.seq;
+    float* memory = static_cast<float*>(scratch(0, static_cast<uint64_t>(floats) * 4));
+    if (memory == nullptr) return;
+    BackwardBlock block(l, memory);
+    float* dots = memory + BackwardBlock::floats(l);
+    for (int64_t g = 0; g < l.group; g++)
+      for (int64_t t = part * BLOCK; t < shape.seq; t++) {
+        const int64_t at = l.q_at(batch, t, first_head + g);
+        dots[g * shape.seq + t] = dot_product(d_out + at, out + at, dim);
+      }
+    for (int64_t key = part * BLOCK; key < shape.seq; key += parts * BLOCK) {
+      const int64_t keys = min(BLOCK, shape.seq - key), at = l.kv_at(batch, key, kv_head);
+      pack_columns(k + at, l.kv_row, keys, dim, block.k_columns, BLOCK);
+      pack_columns(v + at, l.kv_row, keys, dim, block.v_columns, BLOCK);
+      pack_rows(k + at, l.kv_row, keys, dim, 1.f, block.k, l.padded, BLOCK);
+      memset(block.d_k, 0, static_cast<size_t>(2 * BLOCK * l.padded) * 4);
+      for (int64_t g = 0; g < l.group; g++)
+        for (int64_t first = key; first < shape.seq; first += BLOCK) {
+          block.queries = min(BLOCK, shape.seq - first);
+          block.diagonal = first == key;
+          block.fresh = key == part * BLOCK;
+          const int64_t rows = block.queries, q_at = l.q_at(batch, first, first_head + g);
+          pack_rows(q + q_at, l.q_row, rows, dim, l.scale, block.q, l.padded, BLOCK);
+          pack_rows(d_out + q_at, l.q_row, rows, dim, 1.f, block.d_out, l.padded, BLOCK);
+          for (int64_t i = 0; i < BLOCK; i++) {
+            block.lse[i] = i < rows ? lse[l.lse_at(batch, first + i, first_head + g)] * LOG2_E : 0.f;
+            block.dot[i] = i < rows ? dots[g * shape.seq + first + i] : 0.f;
+          }
+          block.run(partial + part * q_floats + q_at);
+        }
+      for (int64_t i = 0; i < keys; i++) {
+        memcpy(d_k + at + i * l.kv_row, block.d_k + i * l.padded, static_cast<size_t>(dim) * 4);
+        memcpy(d_v + at + i * l.kv_row, block.d_v + i * l.padded, static_cast<size_t>(dim) * 4);
+      }
+    }
+  });
+  if (parts == 1) return;
+  parallel_for(shape.batch * shape.seq, [&](int64_t row) {
+    const int64_t at = row * l.q_row, seen = min(parts, row % shape.seq / BLOCK + 1);
+    memcpy(d_q + at, partial + at, static_cast<size_t>(l.q_row) * 4);
+    for (int64_t part = 1; part < seen; part++) add_to(d_q + at, partial + part * q_floats + at, l.q_row);
+  });
+}
+
+}  // namespace flicker::FLICKER_ISA
