@@ -32,8 +32,8 @@ const measureSchema = z.strictObject({
   /** Weight types of the decoding speed. */
   dtypes: z.array(z.enum(['f32', 'bf16'])).default(['f32', 'bf16']),
   /** Tokens per timed pass, and passes: dense and sparse in turn. */
-  decodeTokens: count.default(64),
-  decodePasses: count.default(5),
+  decodeTokens: count.default(100),
+  decodePasses: count.default(15),
   prompt: z.string().min(1).default('The '),
   sampleTokens: count.default(96),
   /** StochA samples: decoded greedily, drawn with probability p, one per seed. */
