@@ -1,7 +1,7 @@
 """The training step of `flicker bench train`, in PyTorch: the same Llama block, batch, AdamW and clipping.
 
 usage: python3 torch_step.py '{"hiddenSize": 128, "numHiddenLayers": 4, …}'
-Prints {"milliseconds": median, "threads": n} of 15 steps; tries a few numbers of threads and keeps the best.
+Prints {"milliseconds": median, "threads": n} of 5 steps; tries a few numbers of threads and keeps the best.
 """
 
 import json
@@ -75,13 +75,13 @@ class Llama(nn.Module):
         return F.linear(self.norm(x), self.embed.weight)
 
 
-def milliseconds(shape, steps=15):
+def milliseconds(shape, steps=5):
     torch.manual_seed(1)
     model = Llama(shape)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1)
     tokens = torch.randint(0, shape["vocabSize"], (shape["batchSize"], shape["context"] + 1))
     times = []
-    for step in range(steps + 3):
+    for step in range(steps + 1):
         start = time.perf_counter()
         logits = model(tokens[:, :-1])
         loss = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), tokens[:, 1:].reshape(-1))
@@ -89,7 +89,7 @@ def milliseconds(shape, steps=15):
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        if step >= 3:
+        if step >= 1:
             times.append((time.perf_counter() - start) * 1000)
     return statistics.median(times)
 

@@ -4,7 +4,7 @@ import { machineInfo } from '../machine.js'
 import { TRAIN_SHAPES, trainingStepFor } from './train.js'
 
 export function benchMemory() {
-  const shape = { ...TRAIN_SHAPES[0], batchSize: 4 }
+  const shape = TRAIN_SHAPES[0]
   const run = trainingStepFor(shape, 'stocha:p=0.7')
   const rss: Record<number, number> = {}
   for (let step = 1; step <= 1000; step++) {

@@ -21,6 +21,7 @@ export interface Sample {
   temperature: number
   seed: number
   prompt: string
+  /** What the model wrote after the prompt. */
   text: string
 }
 
@@ -66,4 +67,6 @@ export interface StudyResults {
   model: ModelConfig & { parameters: number }
   training: { steps: number; batchSize: number; context: number; tokensPerRun: number; learningRate: number }
   runs: RunResult[]
+  /** The recipe as it ran, YAML: with it the report alone is enough to run the study again. */
+  recipe?: string
 }
