@@ -98,17 +98,12 @@ void pack_b(const float* b, int64_t ldb, bool trans, int64_t depth, int64_t colu
     }
     return;
   }
-  // b is columns × depth: transpose in squares that fit the level-1 cache.
-  constexpr int64_t square = 16;
-  for (int64_t k0 = 0; k0 < depth; k0 += square) {
-    const int64_t k1 = k0 + square < depth ? k0 + square : depth;
-    for (int64_t j = 0; j < NR; j++) {
-      if (j < columns)
-        for (int64_t k = k0; k < k1; k++) out[k * NR + j] = b[j * ldb + k];
-      else
-        for (int64_t k = k0; k < k1; k++) out[k * NR + j] = 0.f;
-    }
-  }
+  // b is columns × depth.
+  const int64_t whole_k = depth / 4 * 4, whole_j = columns / 4 * 4;
+  for (int64_t k = 0; k < whole_k; k += 4)
+    for (int64_t j = 0; j < whole_j; j += 4) transpose_4x4(b + j * ldb + k, ldb, out + k * NR + j, NR);
+  for (int64_t k = 0; k < depth; k++)
+    for (int64_t j = k < whole_k ? whole_j : 0; j < NR; j++) out[k * NR + j] = j < columns ? b[j * ldb + k] : 0.f;
 }
 
 /// One panel of a: up to MR rows, rows contiguous at distance ROW (or, transposed, MR values per k).
