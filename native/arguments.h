@@ -1,0 +1,128 @@
+// The arguments of one call from JavaScript, checked as they are read.
+#pragma once
+
+#include <node_api.h>
+
+#include <cmath>
+#include <cstdio>
+
+#include "kernels.h"
+
+namespace flicker {
+
+/// Reads the arguments of one call. The first wrong one throws a RangeError that names the kernel, and `ok` is false.
+class Arguments {
+ public:
+  Arguments(napi_env env, napi_callback_info info, const char* kernel) : env_(env), kernel_(kernel) {
+    napi_get_cb_info(env, info, &count_, values_, nullptr, nullptr);
+  }
+
+  bool ok() const { return ok_; }
+
+  double number(size_t i) {
+    double value = 0;
+    if (i >= count_ || napi_get_value_double(env_, values_[i], &value) != napi_ok) fail(i, "must be a number");
+    return value;
+  }
+
+  /// A size: an integer in [0, 2³¹).
+  int64_t size(size_t i) {
+    const double value = number(i);
+    if (!(value >= 0 && value < 2147483648.0 && value == std::floor(value))) {
+      fail(i, "must be an integer in [0, 2^31)");
+      return 0;
+    }
+    return static_cast<int64_t>(value);
+  }
+
+  uint32_t word(size_t i) {
+    const double value = number(i);
+    if (!(value >= 0 && value < 4294967296.0)) {
+      fail(i, "must be an unsigned 32-bit integer");
+      return 0;
+    }
+    return static_cast<uint32_t>(value);
+  }
+
+  bool flag(size_t i) {
+    bool value = false;
+    if (i >= count_ || napi_get_value_bool(env_, values_[i], &value) != napi_ok) fail(i, "must be a boolean");
+    return value;
+  }
+
+  /// A Float32Array of at least rows·columns elements.
+  float* floats(size_t i, int64_t rows, int64_t columns = 1) {
+    return static_cast<float*>(array(i, napi_float32_array, "Float32Array", rows, columns));
+  }
+  float* floats_or_null(size_t i, int64_t rows, int64_t columns) {
+    napi_valuetype type = napi_undefined;
+    if (i < count_) napi_typeof(env_, values_[i], &type);
+    return type == napi_null ? nullptr : floats(i, rows, columns);
+  }
+  int32_t* ints(size_t i, int64_t n) {
+    return static_cast<int32_t*>(array(i, napi_int32_array, "Int32Array", n, 1));
+  }
+
+  /// A Float32Array (f32) or a Uint16Array (bf16) of at least rows·columns elements.
+  Weights weights(size_t i, int64_t rows, int64_t columns) {
+    napi_typedarray_type type = napi_float32_array;
+    if (i < count_) napi_get_typedarray_info(env_, values_[i], &type, nullptr, nullptr, nullptr, nullptr);
+    if (type == napi_uint16_array) return {array(i, type, "Uint16Array", rows, columns), kBf16};
+    return {array(i, napi_float32_array, "Float32Array or Uint16Array", rows, columns), kF32};
+  }
+
+  Draw draw(size_t i) {
+    return {word(i), word(i + 1), word(i + 2), word(i + 3), word(i + 4)};
+  }
+  Activation activation(size_t i) {
+    const int64_t kernel = size(i);
+    const double p = number(i + 1);
+    if (kernel > kStochaDrawn) fail(i, "is not a fused activation");
+    if (!(p >= 0 && p <= 1)) fail(i + 1, "must be a probability");
+    return {static_cast<int32_t>(kernel), p};
+  }
+  AttentionShape attention_shape(size_t i) {
+    const AttentionShape s = {size(i), size(i + 1), size(i + 2), size(i + 3), size(i + 4)};
+    if (ok_ && (s.kv_heads == 0 || s.heads % s.kv_heads != 0)) fail(i + 3, "must divide the number of heads");
+    return s;
+  }
+
+  void fail(size_t i, const char* what) {
+    if (!ok_) return;
+    ok_ = false;
+    char message[200];
+    snprintf(message, sizeof message, "native %s: argument %zu %s", kernel_, i, what);
+    napi_throw_range_error(env_, "NATIVE_ARGUMENT", message);
+  }
+
+ private:
+  void* array(size_t i, napi_typedarray_type wanted, const char* name, int64_t rows, int64_t columns) {
+    napi_typedarray_type type;
+    size_t length = 0;
+    void* data = nullptr;
+    if (i >= count_ || napi_get_typedarray_info(env_, values_[i], &type, &length, &data, nullptr, nullptr) != napi_ok ||
+        type != wanted) {
+      char what[60];
+      snprintf(what, sizeof what, "must be a %s", name);
+      fail(i, what);
+      return nullptr;
+    }
+    int64_t needed = 0;
+    if (__builtin_mul_overflow(rows, columns, &needed) || needed < 0 || static_cast<size_t>(needed) > length) {
+      char what[120];
+      snprintf(what, sizeof what, "has %zu elements, needs %lld x %lld", length, static_cast<long long>(rows),
+               static_cast<long long>(columns));
+      fail(i, what);
+    }
+    return data;
+  }
+
+  static constexpr size_t max_arguments = 20;
+  napi_env env_;
+  const char* kernel_;
+  size_t count_ = max_arguments;
+  napi_value values_[max_arguments] = {};
+  bool ok_ = true;
+};
+
+}  // namespace flicker
