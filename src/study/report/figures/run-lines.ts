@@ -1,0 +1,184 @@
+// Lines over training steps, one per run: measured values marked, the switch of activation ruled, names at the ends.
+
+import * as Plot from '@observablehq/plot'
+import type { Markup } from '../markup.js'
+import { fixed } from '../numbers.js'
+import type { RunStyle } from '../palette.js'
+import { visibleLine } from '../visible-text.js'
+import {
+  axisX,
+  axisY,
+  cut,
+  draw,
+  type FigureOptions,
+  isWide,
+  markers,
+  type Plane,
+  type Point,
+  plane,
+  type Range,
+  spread,
+  TEXT_SIZE,
+  textWidth,
+} from './figure.js'
+
+export interface RunLine {
+  readonly label: string
+  readonly style: RunStyle
+  /** Held-out measurements: the line with markers. */
+  readonly measured: readonly Point[]
+  /** A noisy curve behind it, drawn thin. */
+  readonly background: readonly Point[]
+  readonly switchStep: number | null
+}
+
+export interface RunLinesOptions extends FigureOptions {
+  readonly ariaLabel: string
+  readonly steps: Range
+  readonly range: Range
+  readonly yLabel: string
+  readonly yFormat?: (value: number) => string
+  readonly yTicks?: readonly number[]
+}
+
+const LONGEST_LABEL = 190
+/** More markers than this on one line hide it. */
+const MOST_MARKERS = 20
+
+export function runLines(lines: readonly RunLine[], options: RunLinesOptions): Markup {
+  const wide = isWide(options)
+  const room = wide
+    ? Math.min(LONGEST_LABEL, Math.max(60, ...lines.map(line => textWidth(visibleLine(line.label))))) + 28
+    : 12
+  const switches = switchGroups(lines)
+  const area = plane(
+    { width: options.width, height: wide ? 400 : 300 },
+    { top: 40, right: room, bottom: 42, left: 50 },
+    options.steps,
+    options.range,
+  )
+  return draw(options.id, options.ariaLabel, {
+    ...area.options,
+    marks: [
+      axisY(area, { label: options.yLabel, format: options.yFormat, ticks: options.yTicks }, true),
+      axisX(area, { label: 'training step' }),
+      switches.flatMap((group, row) => switchMarks(group, row, switches.length, area, options)),
+      lines.map(({ background, style }) =>
+        Plot.line(background, {
+          x: 'x',
+          y: 'y',
+          stroke: style.color,
+          strokeWidth: 1,
+          strokeOpacity: 0.4,
+          clip: true,
+        }),
+      ),
+      lines.flatMap(({ measured, style }) => [
+        Plot.line(measured, {
+          x: 'x',
+          y: 'y',
+          stroke: style.color,
+          strokeWidth: 2,
+          strokeDasharray: style.dash,
+          clip: true,
+        }),
+        markers(thinned(measured, MOST_MARKERS), style, 4, true),
+      ]),
+      wide ? endLabels(lines, area, options.width) : [],
+    ],
+  })
+}
+
+interface SwitchGroup {
+  readonly step: number
+  readonly lines: RunLine[]
+}
+
+/** Runs by the step of their switch, first switch first. */
+function switchGroups(lines: readonly RunLine[]): SwitchGroup[] {
+  const groups = new Map<number, RunLine[]>()
+  for (const line of lines) {
+    if (line.switchStep === null) continue
+    groups.set(line.switchStep, [...(groups.get(line.switchStep) ?? []), line])
+  }
+  return [...groups].map(([step, lines]) => ({ step, lines })).sort((a, b) => a.step - b.step)
+}
+
+/** Which run switches where, for captions: `Swi+FT and StochA at step 720`; empty when none does. */
+export function describeSwitches(runs: readonly { label: string; switchStep: number | null }[]): string {
+  const groups = switchGroups(runs as readonly RunLine[])
+  return groups
+    .map(
+      ({ step, lines }) =>
+        `${lines.map(line => visibleLine(line.label)).join(' and ')} at step ${fixed(step, 0)}`,
+    )
+    .join('; ')
+}
+
+function switchMarks(
+  { step, lines }: SwitchGroup,
+  row: number,
+  groups: number,
+  area: Plane,
+  options: FigureOptions,
+): Plot.Markish[] {
+  const at = area.px(step)
+  if (at < area.left - 1 || at > area.right + 1) return []
+  const color = lines.length === 1 && groups > 1 ? lines[0].style.color : 'var(--ink-soft)'
+  const leftwards = at - area.left > (area.right - area.left) * 0.45
+  const room = leftwards ? at - area.left : area.right - at
+  const names = lines.map(line => visibleLine(line.label)).join(', ')
+  const text =
+    groups > 3 ? fixed(step, 0) : `switch at ${fixed(step, 0)}${isWide(options) ? `: ${names}` : ''}`
+  return [
+    Plot.ruleX([step], {
+      stroke: color,
+      strokeWidth: 1.25,
+      strokeDasharray: '5 4',
+      ariaLabel: 'switch of activation',
+    }),
+    Plot.text([cut(text, room - 8)], {
+      x: step,
+      y: area.atY(area.top + 8 + row * (TEXT_SIZE + 4)),
+      text: d => d,
+      textAnchor: leftwards ? 'end' : 'start',
+      dx: leftwards ? -6 : 6,
+      fill: color,
+      stroke: 'var(--page)',
+      strokeWidth: 4,
+    }),
+  ]
+}
+
+/** The run's name where its line ends, moved apart from its neighbours, with a leader to the line. */
+function endLabels(lines: readonly RunLine[], area: Plane, width: number): Plot.Markish[] {
+  const ends = lines.flatMap(line => {
+    const end = line.measured.at(-1) ?? line.background.at(-1)
+    return end === undefined ? [] : [{ ...line, end }]
+  })
+  const heights = ends.map(({ end }) => Math.min(area.bottom, Math.max(area.top, area.py(end.y))))
+  const placed = spread(heights, TEXT_SIZE + 4, area.top, area.bottom)
+  return ends.flatMap(({ label, style, end }, i) => [
+    Plot.link([0], {
+      x1: end.x,
+      y1: area.atY(heights[i]),
+      x2: area.atX(area.right + 18),
+      y2: area.atY(placed[i]),
+      stroke: style.color,
+      strokeOpacity: 0.6,
+    }),
+    Plot.text([cut(label, width - area.right - 22)], {
+      x: area.atX(area.right + 22),
+      y: area.atY(placed[i]),
+      text: d => d,
+      textAnchor: 'start',
+      fill: style.color,
+      fontWeight: 600,
+    }),
+  ])
+}
+
+function thinned(points: readonly Point[], most: number): Point[] {
+  const stride = Math.max(1, Math.ceil(points.length / most))
+  return points.filter((_, i) => (points.length - 1 - i) % stride === 0)
+}

@@ -1,0 +1,41 @@
+// How to get these numbers again: the command, the recipe, the version and the machine.
+
+import type { StudyResults } from '../results.js'
+import { html, type Markup } from './markup.js'
+import { duration } from './numbers.js'
+import { date } from './summary.js'
+import { visibleLine } from './visible-text.js'
+
+/** The command that repeats the study, for a shell. */
+export function rerunCommand({ name, recipe }: StudyResults): string {
+  const file = `${recipe === undefined ? 'recipes/' : ''}${visibleLine(name)}.yaml`
+  return `flicker study ${/^[\w./-]+$/.test(file) ? file : `'${file.replaceAll("'", "'\\''")}'`} --fresh`
+}
+
+/** Versions and machine, as pairs of name and value. */
+export function rerunFacts(results: StudyResults): [string, string][] {
+  const { machine, runs, training } = results
+  const seconds = runs.reduce((sum, run) => sum + run.trainSeconds, 0)
+  return [
+    ['Flicker', results.version],
+    ['Node', machine.node],
+    ['Kernels', `${machine.backend}, ${machine.isa}`],
+    ['Processor', `${machine.cpu}, ${machine.threads} of ${machine.cores} cores`],
+    ['Seeds', [...new Set(runs.map(run => run.seed))].join(', ')],
+    ['Peak learning rate', String(training.learningRate)],
+    ['Training, all runs', duration(seconds)],
+    ['Finished', date(results.finishedAt)],
+  ]
+}
+
+export function rerun(results: StudyResults): Markup {
+  const { name, recipe } = results
+  return html`${
+    recipe !== undefined &&
+    html`<p>Save the recipe below as <code>${visibleLine(name)}.yaml</code>, then:</p>`
+  }
+<pre>${rerunCommand(results)}</pre>
+<dl class="facts">${rerunFacts(results).map(([key, value]) => html`<dt>${key}</dt><dd>${visibleLine(value)}</dd>`)}</dl>
+<p class="note">With the same kernels, instruction set and seeds, losses and texts are the same to the bit; speeds are medians of several passes and belong to this machine. All numbers behind the figures: results.json, beside this file.</p>
+${recipe !== undefined && html`<details><summary>The recipe</summary><pre>${recipe}</pre></details>`}`
+}
