@@ -2,6 +2,7 @@
 
 export { type Activation, listActivations, parseActivation } from './activations/index.js'
 export { benchGemm } from './bench/gemm.js'
+export { benchMachine } from './bench/machine.js'
 export { benchMemory } from './bench/memory.js'
 export { benchTrain } from './bench/train.js'
 export { loadTokenizer } from './data/load-tokenizer.js'

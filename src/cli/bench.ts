@@ -2,6 +2,7 @@
 
 import { Command } from 'commander'
 import { benchGemm } from '../bench/gemm.js'
+import { benchMachine } from '../bench/machine.js'
 import { benchMemory } from '../bench/memory.js'
 import { benchTrain } from '../bench/train.js'
 import type { MachineInfo } from '../machine.js'
@@ -15,10 +16,25 @@ export function benchCommand(): Command {
       'after',
       `
 Examples:
+  flicker bench machine
   flicker bench gemm
   flicker bench train --json
   flicker bench train --activation stocha:p=0.7 --no-peers`,
     )
+  bench
+    .command('machine')
+    .description("this machine's limits: multiply-adds and streaming reads")
+    .option('--json', 'print one JSON object')
+    .action((flags: { json?: boolean }) => {
+      const result = benchMachine()
+      if (flags.json === true) return printJson(result)
+      printMachine(result.machine)
+      for (const { threads, gflops, gigabytesPerSecond } of result.limits) {
+        print(
+          `${threads} thread(s): ${gflops.toFixed(1)} GFLOP/s (f32), reads ${gigabytesPerSecond.toFixed(1)} GB/s`,
+        )
+      }
+    })
   bench
     .command('gemm')
     .description("matrix product against the machine's multiply-add peak")

@@ -9,6 +9,9 @@ import type { TrainedRun, TrainingOptions } from '../train/index.js'
 import type { Recipe } from './recipe.js'
 import type { DecodeSpeed, RunResult, Sample } from './results.js'
 
+/** Passes that are not counted: until caches are warm and the code that JavaScript's compiler watches is compiled. */
+const WARM_UP_PASSES = 4
+
 type MeasureOptions = Recipe['measure'] & {
   readonly training: TrainingOptions
   readonly signal?: AbortSignal
@@ -52,11 +55,11 @@ async function decodeSpeed(
     1,
     Math.min(decodeTokens, training.context - dense.tokenizer.encode(prompt).length),
   )
-  for (let pass = 0; pass <= decodePasses; pass++) {
+  for (let pass = 0; pass < WARM_UP_PASSES + decodePasses; pass++) {
     const denseRate = await decodeRate(dense, prompt, { maxTokens, temperature: 0, signal })
     const sparseRate =
       sparse === null ? 0 : await decodeRate(sparse, prompt, { maxTokens, temperature: 0, signal })
-    if (pass === 0) continue // warms caches and code
+    if (pass < WARM_UP_PASSES) continue
     rates.dense.push(denseRate)
     rates.sparse.push(sparseRate)
   }

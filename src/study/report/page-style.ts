@@ -13,7 +13,7 @@ export const PAGE_STYLE = `
 html{-webkit-text-size-adjust:100%;scroll-behavior:smooth}
 @media (prefers-reduced-motion:reduce){html{scroll-behavior:auto}}
 body{margin:0;background:var(--page);color:var(--ink);font:16px/1.55 system-ui,sans-serif}
-main{max-width:1040px;margin:0 auto;padding:2.5rem 1.25rem 4rem}
+main{max-width:1180px;margin:0 auto;padding:2.5rem 1.25rem 4rem}
 header p,.findings,figcaption,.note,.runs{max-width:46rem}
 .kicker{margin:0;color:var(--ink-soft);font-size:.875rem}
 h1{font-size:clamp(1.6rem,4.5vw,2.3rem);line-height:1.2;letter-spacing:-.015em;margin:.25rem 0 1rem;text-wrap:balance;overflow-wrap:anywhere}
