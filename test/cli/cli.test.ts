@@ -88,8 +88,9 @@ describe('the command line', () => {
 
   it('stopped by Ctrl-C saves and exits 130; given again it goes on with the same bits', async () => {
     const { cwd, train } = workplace()
-    await flicker(train('whole'), { cwd })
-    const { child, finished } = start(train('parts'), { cwd })
+    const long = ['--steps', '800'] // so that it is still at work when the signal comes
+    await flicker(train('whole', ...long), { cwd })
+    const { child, finished } = start(train('parts', ...long), { cwd })
     await until(
       () => fs.existsSync(path.join(cwd, 'parts/metrics.jsonl')) && steps(path.join(cwd, 'parts')).length > 3,
     )
@@ -97,7 +98,7 @@ describe('the command line', () => {
     const { code, stderr } = await finished
     expect(code).toBe(130)
     expect(stderr).toContain('Run the same command again to go on')
-    expect(await flicker(train('parts'), { cwd })).toMatchObject({ code: 0 })
+    expect(await flicker(train('parts', ...long), { cwd })).toMatchObject({ code: 0 })
     expect(steps(path.join(cwd, 'parts'))).toEqual(steps(path.join(cwd, 'whole')))
     expect(weights(path.join(cwd, 'parts'))).toBe(weights(path.join(cwd, 'whole')))
   })
