@@ -5,13 +5,14 @@ import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseActivation } from '../activations/index.js'
-import { kernels } from '../kernels/index.js'
+import { type Kernels, kernels } from '../kernels/index.js'
 import { measureMachine } from '../kernels/native.js'
 import { type MachineInfo, machineInfo } from '../machine.js'
 import type { ModelConfig } from '../nn/config.js'
 import { Llama } from '../nn/llama.js'
 import { type Batch, TrainingStep } from '../train/step.js'
 import { median } from './measure.js'
+import { type KernelTime, WatchedKernels } from './profile.js'
 
 export interface TrainShape {
   hiddenSize: number
@@ -95,7 +96,11 @@ export function benchTrain({
 }
 
 /** A step of a new model on random tokens, ready to be run. */
-export function trainingStepFor(shape: TrainShape, activation: string): (step: number) => number {
+export function trainingStepFor(
+  shape: TrainShape,
+  activation: string,
+  using: Kernels = kernels(),
+): (step: number) => number {
   const { batchSize, context, vocabSize } = shape
   const config: ModelConfig = {
     ...shape,
@@ -107,7 +112,7 @@ export function trainingStepFor(shape: TrainShape, activation: string): (step: n
     ffn: 'gated',
     activation,
   }
-  const stepper = new TrainingStep(kernels(), Llama.initialise(config, 1), {
+  const stepper = new TrainingStep(using, Llama.initialise(config, 1), {
     beta1: 0.9,
     beta2: 0.95,
     eps: 1e-8,
@@ -122,6 +127,27 @@ export function trainingStepFor(shape: TrainShape, activation: string): (step: n
   )
   const batch: Batch = { inputs: tokens.slice(0, -1), targets: tokens.slice(1), seq: context }
   return step => stepper.run(step, 1e-3, act, [batch]).loss
+}
+
+/** Time per kernel of one step of every shape, the mean of `steps`. */
+export function profileTrain({ steps = 20, activation = 'silu' }: BenchTrainOptions = {}): {
+  machine: MachineInfo
+  rows: { shape: TrainShape; millisecondsPerStep: number; kernels: KernelTime[] }[]
+} {
+  const rows = TRAIN_SHAPES.map(shape => {
+    const watched = new WatchedKernels(kernels())
+    const run = trainingStepFor(shape, activation, watched.kernels)
+    for (let step = 1; step <= 5; step++) run(step)
+    watched.reset()
+    const started = performance.now()
+    for (let i = 0; i < steps; i++) run(6 + i)
+    return {
+      shape,
+      millisecondsPerStep: (performance.now() - started) / steps,
+      kernels: watched.times(steps),
+    }
+  })
+  return { machine: machineInfo(), rows }
 }
 
 function stepMilliseconds(shape: TrainShape, activation: string, steps: number): number {

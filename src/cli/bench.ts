@@ -4,7 +4,7 @@ import { Command } from 'commander'
 import { benchGemm } from '../bench/gemm.js'
 import { benchMachine } from '../bench/machine.js'
 import { benchMemory } from '../bench/memory.js'
-import { benchTrain } from '../bench/train.js'
+import { benchTrain, profileTrain, type TrainShape } from '../bench/train.js'
 import type { MachineInfo } from '../machine.js'
 import { integer } from './options.js'
 import { print, printJson } from './terminal.js'
@@ -60,29 +60,32 @@ Examples:
     .option('--steps <n>', 'timed steps', integer(1), 30)
     .option('--activation <name>', 'activation of the FFN', 'silu')
     .option('--no-peers', 'leave PyTorch out')
+    .option('--profile', 'time per kernel instead')
     .option('--json', 'print one JSON object')
-    .action((flags: { steps: number; activation: string; peers: boolean; json?: boolean }) => {
-      const result = benchTrain(flags)
-      if (flags.json === true) return printJson(result)
-      printMachine(result.machine)
-      print(`peak: ${result.peakGflops.toFixed(1)} GFLOP/s; PyTorch: ${result.torch ?? 'not installed'}\n`)
-      print('step                              ms  GFLOP  limit ms  of limit  PyTorch ms  ratio')
-      for (const row of result.rows) {
-        const { hiddenSize: d, numHiddenLayers: l, batchSize: b, context: t } = row.shape
-        const torch = row.torchMilliseconds
-        print(
-          [
-            `d=${d} L=${l} B=${b} T=${t}`.padEnd(26),
-            row.milliseconds.toFixed(1).padStart(9),
-            row.gigaflops.toFixed(1).padStart(6),
-            row.limitMilliseconds.toFixed(1).padStart(9),
-            `${((100 * row.limitMilliseconds) / row.milliseconds).toFixed(0)} %`.padStart(9),
-            (torch?.toFixed(0) ?? 'n/a').padStart(11),
-            (torch === null ? '' : (torch / row.milliseconds).toFixed(2)).padStart(6),
-          ].join(' '),
-        )
-      }
-    })
+    .action(
+      (flags: { steps: number; activation: string; peers: boolean; profile?: boolean; json?: boolean }) => {
+        if (flags.profile === true) return printProfile(flags)
+        const result = benchTrain(flags)
+        if (flags.json === true) return printJson(result)
+        printMachine(result.machine)
+        print(`peak: ${result.peakGflops.toFixed(1)} GFLOP/s; PyTorch: ${result.torch ?? 'not installed'}\n`)
+        print('step                              ms  GFLOP  limit ms  of limit  PyTorch ms  ratio')
+        for (const row of result.rows) {
+          const torch = row.torchMilliseconds
+          print(
+            [
+              shapeText(row.shape).padEnd(26),
+              row.milliseconds.toFixed(1).padStart(9),
+              row.gigaflops.toFixed(1).padStart(6),
+              row.limitMilliseconds.toFixed(1).padStart(9),
+              `${((100 * row.limitMilliseconds) / row.milliseconds).toFixed(0)} %`.padStart(9),
+              (torch?.toFixed(0) ?? 'n/a').padStart(11),
+              (torch === null ? '' : (torch / row.milliseconds).toFixed(2)).padStart(6),
+            ].join(' '),
+          )
+        }
+      },
+    )
   bench
     .command('memory')
     .description('resident memory after 100 and after 1,000 training steps')
@@ -98,6 +101,25 @@ Examples:
       print(`ratio ${result.ratio.toFixed(4)}`)
     })
   return bench
+}
+
+function printProfile(flags: { steps: number; activation: string; json?: boolean }): void {
+  const result = profileTrain(flags)
+  if (flags.json === true) return printJson(result)
+  printMachine(result.machine)
+  for (const { shape, millisecondsPerStep, kernels } of result.rows) {
+    print(
+      `\n${shapeText(shape)}: ${millisecondsPerStep.toFixed(1)} ms per step\n      ms  calls  GFLOP/s  kernel`,
+    )
+    for (const { kernel, millisecondsPerStep: ms, callsPerStep, gflops } of kernels) {
+      const rate = gflops === null ? '' : gflops.toFixed(0)
+      print(`${ms.toFixed(2).padStart(8)} ${String(callsPerStep).padStart(6)} ${rate.padStart(8)}  ${kernel}`)
+    }
+  }
+}
+
+function shapeText({ hiddenSize: d, numHiddenLayers: l, batchSize: b, context: t }: TrainShape): string {
+  return `d=${d} L=${l} B=${b} T=${t}`
 }
 
 function printMachine({ cpu, cores, threads, isa, version }: MachineInfo): void {
