@@ -105,7 +105,10 @@ Examples:
 
 function printProfile(flags: { steps: number; activation: string; json?: boolean }): void {
   const result = profileTrain(flags)
-  if (flags.json === true) return printJson(result)
+  if (flags.json === true) {
+    printJson(result)
+    return
+  }
   printMachine(result.machine)
   for (const { shape, millisecondsPerStep, kernels } of result.rows) {
     print(

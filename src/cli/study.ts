@@ -19,7 +19,7 @@ interface StudyFlags {
 export function studyCommand(): Command {
   return new Command('study')
     .description('train every run of a recipe, measure, and write results and a report')
-    .argument('<recipe>', 'YAML file, e.g. recipes/quick.yaml')
+    .argument('<recipe>', 'YAML file, or the name of one that comes with the package: quick')
     .option('--out <directory>', 'where runs and results go (default: runs/<name of the recipe>)')
     .option('--corpus <path>', "file or directory instead of the recipe's corpus")
     .option('--tokenizer <name>', "bytes, chars, bpe:<size> or a path instead of the recipe's tokenizer")

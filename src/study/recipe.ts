@@ -2,6 +2,7 @@
 
 import fs from 'node:fs'
 import path from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { parseDocument } from 'yaml'
 import { z } from 'zod'
 import { RecipeError } from '../errors.js'
@@ -72,20 +73,34 @@ const recipeSchema = z.strictObject({
 export type Recipe = Omit<z.infer<typeof recipeSchema>, 'portable'>
 export type RunOptions = Recipe['runs'][number]
 
+const packaged = fileURLToPath(new URL('../../recipes/', import.meta.url))
+
+/** The file of a recipe: a path, or the name of one that comes with the package (`quick`). */
+function findRecipe(file: string): string {
+  const own = path.join(packaged, `${path.basename(file, '.yaml')}.yaml`)
+  return fs.existsSync(file) || !fs.existsSync(own) ? file : own
+}
+
 /**
- * Reads and checks a recipe. With `portable`, its `portable` section is laid over it. Throws RecipeError that names
+ * Reads and checks a recipe: a file, or one of the package's own by its name. With `portable`, its `portable` section is laid over it. Throws RecipeError that names
  * the file and every wrong field.
  */
 export function readRecipe(file: string, options: { portable?: boolean } = {}): Recipe {
   let text: string
   try {
-    text = fs.readFileSync(file, 'utf8')
+    text = fs.readFileSync(findRecipe(file), 'utf8')
   } catch (cause) {
-    throw new RecipeError('RECIPE_MISSING', `cannot read the recipe ${file}: ${(cause as Error).message}`, {
-      cause,
-    })
+    throw new RecipeError(
+      'RECIPE_MISSING',
+      `cannot read the recipe ${file} (${(cause as NodeJS.ErrnoException).code}); give a YAML file, or one of the package's own: ${packagedRecipes().join(', ')}`,
+      { cause },
+    )
   }
   return parseRecipe(text, path.basename(file), options)
+}
+
+function packagedRecipes(): string[] {
+  return fs.readdirSync(packaged).map(name => path.basename(name, '.yaml'))
 }
 
 /** Like readRecipe, from the recipe's text. `name` is for messages. */

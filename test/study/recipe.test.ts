@@ -82,6 +82,10 @@ describe('a recipe', () => {
     })
   }
 
+  it('of the package is found by its name from anywhere', () => {
+    expect(readRecipe('quick')).toEqual(readRecipe(path.join('recipes', 'quick.yaml')))
+  })
+
   it('that does not exist, is empty or a list is refused', () => {
     expect(() => readRecipe('no/such.yaml')).toThrow(expect.objectContaining({ code: 'RECIPE_MISSING' }))
     for (const text of ['', '[1, 2]', 'just words', '42']) {
