@@ -1,5 +1,5 @@
 // The Llama-style decoder as a graph on the tape: RMSNorm before each part, rotary positions, grouped-query
-// attention, gated or plain FFN. Parameters carry Hugging Face's names.
+// attention, gated, plain or dReLU FFN. Parameters carry Hugging Face's names.
 
 import type { Activation } from '../activations/activation.js'
 import { CheckpointError } from '../errors.js'
@@ -9,6 +9,7 @@ import { type DType, ops, parameter, sizeOf, type Tape, type Tensor } from '../t
 import type { RopeTable } from '../tensor/ops/index.js'
 import type { ModelConfig } from './config.js'
 import { parameterShapes } from './parameters.js'
+import { ropeFrequencies } from './rope.js'
 
 /** Standard deviation of the initial weights; the two projections back into the residual stream get 1/√(2L) of it. */
 const INITIAL_STD = 0.02
@@ -35,13 +36,13 @@ export class Llama {
     this.parameters = parameters
   }
 
-  /** A new model: weights ~ N(0, 0.02²) drawn from `seed` (projections into the residual stream smaller), norms 1. */
+  /** A new model: weights ~ N(0, 0.02²) drawn from `seed`, smaller into the residual stream; norms 1, biases 0. */
   static initialise(config: ModelConfig, seed: number, dtype: DType = 'f32'): Llama {
     const residualStd = INITIAL_STD / Math.sqrt(2 * config.numHiddenLayers)
     const parameters = new Map<string, Tensor>()
     for (const [index, { name, shape }] of parameterShapes(config).entries()) {
       const data = dtype === 'f32' ? new Float32Array(sizeOf(shape)) : new Float64Array(sizeOf(shape))
-      if (shape.length === 1) data.fill(1)
+      if (shape.length === 1) data.fill(name.endsWith('.bias') ? 0 : 1)
       else {
         const intoResidual = name.endsWith('o_proj.weight') || name.endsWith('down_proj.weight')
         fillNormal(
@@ -117,36 +118,44 @@ export class Llama {
   #attention(tape: Tape, x: Tensor, prefix: string, table: RopeTable): Tensor {
     const { numAttentionHeads: heads, numKeyValueHeads: kvHeads, rmsNormEps } = this.config
     const normed = ops.rmsNorm(tape, x, this.#get(`${prefix}.input_layernorm.weight`), rmsNormEps)
+    const bias = (name: string) => this.parameters.get(`${prefix}.self_attn.${name}.bias`) ?? null
     const project = (name: string) =>
-      ops.linear(tape, normed, this.#get(`${prefix}.self_attn.${name}.weight`))
+      ops.linear(tape, normed, this.#get(`${prefix}.self_attn.${name}.weight`), { bias: bias(name) })
     const q = ops.rope(tape, project('q_proj'), table)
     const k = ops.rope(tape, project('k_proj'), table)
     const v = project('v_proj')
     const { seq, headDim } = table
     const mixed = ops.attention(tape, q, k, v, { batch: x.rows / seq, seq, heads, kvHeads, headDim })
-    return ops.linear(tape, mixed, this.#get(`${prefix}.self_attn.o_proj.weight`), { residual: x })
+    const output = this.#get(`${prefix}.self_attn.o_proj.weight`)
+    return ops.linear(tape, mixed, output, { bias: bias('o_proj'), residual: x })
   }
 
-  /** x + down(f(gate(norm(x))) ⊙ up(norm(x))), or x + down(f(up(norm(x)))) for a plain FFN. */
+  /** x + down(hidden), hidden as the form of the FFN in the config says, of norm(x). */
   #feedForward(tape: Tape, x: Tensor, prefix: string, layer: number, options: ForwardOptions): Tensor {
     const { ffn, rmsNormEps } = this.config
     const normed = ops.rmsNorm(tape, x, this.#get(`${prefix}.post_attention_layernorm.weight`), rmsNormEps)
     const project = (name: string) => ops.linear(tape, normed, this.#get(`${prefix}.mlp.${name}.weight`))
     const draw = { ...options.draw, layer }
+    const { activation } = options
     const hidden =
-      ffn === 'gated'
-        ? ops.gate(tape, options.activation, project('gate_proj'), project('up_proj'), draw)
-        : ops.activation(tape, options.activation, project('up_proj'), draw)
+      ffn === 'plain'
+        ? ops.activation(tape, activation, project('up_proj'), draw)
+        : ops.gate(
+            tape,
+            activation,
+            project('gate_proj'),
+            ffn === 'gated' ? project('up_proj') : ops.activation(tape, activation, project('up_proj'), draw),
+            draw,
+          )
     options.onHidden?.(layer, hidden)
     return ops.linear(tape, hidden, this.#get(`${prefix}.mlp.down_proj.weight`), { residual: x })
   }
 
   /** The rotation angles, computed once per context length and number type. */
   #rope(tape: Tape, seq: number): RopeTable {
-    const headDim = this.config.hiddenSize / this.config.numAttentionHeads
     const fits =
       this.#ropeTable?.seq === seq && this.#ropeTable.cos instanceof Float32Array === (tape.dtype === 'f32')
-    if (!fits) this.#ropeTable = ops.ropeTable(tape, seq, headDim, this.config.ropeTheta)
+    if (!fits) this.#ropeTable = ops.ropeTable(tape, seq, ropeFrequencies(this.config))
     return this.#ropeTable as RopeTable
   }
 }

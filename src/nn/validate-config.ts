@@ -1,7 +1,7 @@
 // Whether the numbers of a ModelConfig fit each other. Who asks (a checkpoint, a recipe, an option) throws its own
 // class of error.
 
-import type { ModelConfig } from './config.js'
+import { headDimOf, type ModelConfig, type RopeScaling } from './config.js'
 
 /** Far beyond any model, near enough that lists per layer and sizes of tensors stay countable. */
 const MOST_LAYERS = 10_000
@@ -25,11 +25,16 @@ export function modelConfigProblem(config: ModelConfig): string | null {
     }
   }
   const { hiddenSize, numAttentionHeads, numKeyValueHeads } = config
-  if (hiddenSize % numAttentionHeads !== 0) {
+  if (config.headDim === undefined && hiddenSize % numAttentionHeads !== 0) {
     return `hiddenSize (${hiddenSize}) is not a multiple of numAttentionHeads (${numAttentionHeads})`
   }
-  if ((hiddenSize / numAttentionHeads) % 2 !== 0) {
-    return `hiddenSize / numAttentionHeads (${hiddenSize / numAttentionHeads}) is odd; rotary embeddings turn pairs`
+  const headDim = headDimOf(config)
+  if (!Number.isInteger(headDim) || headDim < 1 || headDim * numAttentionHeads > LARGEST_SIZE) {
+    return `headDim (${headDim}) must be a whole number above 0, and times numAttentionHeads at most ${LARGEST_SIZE}`
+  }
+  if (headDim % 2 !== 0) {
+    const source = config.headDim === undefined ? 'hiddenSize / numAttentionHeads' : 'headDim'
+    return `${source} (${headDim}) is odd; rotary embeddings turn pairs`
   }
   if (numAttentionHeads % numKeyValueHeads !== 0) {
     return `numAttentionHeads (${numAttentionHeads}) is not a multiple of numKeyValueHeads (${numKeyValueHeads})`
@@ -40,5 +45,22 @@ export function modelConfigProblem(config: ModelConfig): string | null {
   if (!(config.ropeTheta > 0 && config.ropeTheta < Number.POSITIVE_INFINITY)) {
     return `ropeTheta must be above 0, not ${config.ropeTheta}`
   }
-  return null
+  return config.ropeScaling === undefined ? null : ropeScalingProblem(config.ropeScaling, headDim)
+}
+
+function ropeScalingProblem(scaling: RopeScaling, headDim: number): string | null {
+  const positive = (value: number) => value > 0 && value < Number.POSITIVE_INFINITY
+  if (scaling.type === 'factors') {
+    const { factors } = scaling
+    if (factors.length === headDim / 2 && factors.every(positive)) return null
+    return `ropeScaling.factors must be ${headDim / 2} numbers above 0, one per rotated pair`
+  }
+  if (!positive(scaling.factor)) return `ropeScaling.factor must be above 0, not ${scaling.factor}`
+  if (scaling.type === 'linear') return null
+  const { lowFreqFactor: low, highFreqFactor: high, originalMaxPositionEmbeddings: original } = scaling
+  if (!(positive(low) && positive(high) && low < high)) {
+    return `ropeScaling needs 0 < lowFreqFactor < highFreqFactor, not ${low} and ${high}`
+  }
+  if (positive(original)) return null
+  return `ropeScaling.originalMaxPositionEmbeddings must be above 0, not ${original}`
 }

@@ -30,6 +30,7 @@ describe('the whole model', () => {
     { ...config, activation: 'silu' },
     { ...config, activation: 'stocha:p=0.5', tieWordEmbeddings: true },
     { ...config, activation: 'silu', ffn: 'plain' as const, numKeyValueHeads: 3 },
+    { ...config, ffn: 'drelu' as const, attentionBias: 'qkvo' as const, headDim: 6 },
   ]) {
     it(`has the gradients of finite differences (${variant.ffn}, ${variant.activation}, tied ${variant.tieWordEmbeddings})`, () => {
       const model = Llama.initialise(variant, 5, 'f64')

@@ -46,7 +46,7 @@ export function rmsNorm(tape: Tape, x: Tensor, weight: Tensor, eps: number): Ten
   return out
 }
 
-/** cos and sin of position · theta^(−2i/headDim), each (seq, headDim/2). Su et al. 2021. */
+/** cos and sin of position · frequency i, each (seq, headDim/2). Su et al. 2021. */
 export interface RopeTable {
   readonly cos: Floats
   readonly sin: Floats
@@ -54,19 +54,20 @@ export interface RopeTable {
   readonly headDim: number
 }
 
-export function ropeTable(tape: Tape, seq: number, headDim: number, theta: number): RopeTable {
-  const half = headDim / 2
+/** The table for `seq` positions; frequencies: (headDim/2), radians per position. */
+export function ropeTable(tape: Tape, seq: number, frequencies: Float64Array): RopeTable {
+  const half = frequencies.length
   const Buffer = tape.dtype === 'f32' ? Float32Array : Float64Array
   const cos = new Buffer(seq * half)
   const sin = new Buffer(seq * half)
   for (let position = 0; position < seq; position++) {
     for (let i = 0; i < half; i++) {
-      const angle = position * theta ** ((-2 * i) / headDim)
+      const angle = position * frequencies[i]
       cos[position * half + i] = Math.cos(angle)
       sin[position * half + i] = Math.sin(angle)
     }
   }
-  return { cos, sin, seq, headDim }
+  return { cos, sin, seq, headDim: 2 * half }
 }
 
 /** Turns every head of x (batch·seq, heads·headDim) by its position. */

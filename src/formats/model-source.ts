@@ -1,0 +1,41 @@
+// What every kind of model file is to the rest of Flicker: a config, a tokenizer and tensors under Hugging Face's
+// names, read from the disk one at a time.
+
+import type { Tokenizer } from '../data/tokenizer.js'
+import type { ModelConfig } from '../nn/config.js'
+
+/**
+ * How a tensor's numbers are stored. The block types are ggml's: 32 numbers of a row after each other, q8_0 as a
+ * float16 scale and 32 int8 (34 bytes), q4_0 as a float16 scale and 32 nibbles (18 bytes: byte i has number i low,
+ * number i + 16 high; number = scale · (nibble − 8)).
+ */
+export type StoredDtype = 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_0'
+
+export interface StoredTensor {
+  readonly dtype: StoredDtype
+  /** Row-major, slowest first: (out, in) for matrices. */
+  readonly shape: readonly number[]
+  /** The numbers as `dtype` says, little-endian; a buffer of its own, starting at a multiple of 8. */
+  readonly bytes: Uint8Array
+}
+
+/** An open model. Tensors are those of `parameterShapes(config)`, rotary halves split as in Hugging Face's layout. */
+export interface ModelSource {
+  /** What was opened, for messages: the path. */
+  readonly path: string
+  readonly format: 'hf' | 'gguf' | 'llama2c'
+  readonly config: ModelConfig
+  /** What a user should know about how the file was understood (a context cut to a sliding window); often empty. */
+  readonly notes: readonly string[]
+  /** Names of the tensors, as in `parameterShapes(config)`. */
+  readonly names: readonly string[]
+  /** The tokenizer of the model, checked against its vocabulary. Throws TokenizerError. */
+  tokenizer(): Tokenizer
+  /** How a tensor is stored, without reading it. Throws CheckpointError TENSOR_MISSING. */
+  info(name: string): { readonly dtype: StoredDtype; readonly shape: readonly number[] }
+  /** A tensor as float32. Throws CheckpointError. */
+  tensor(name: string): Float32Array
+  /** A tensor as it is stored, without widening. Throws CheckpointError. */
+  stored(name: string): StoredTensor
+  close(): void
+}
