@@ -1,37 +1,40 @@
 // config.json of a Hugging Face directory to and from ModelConfig.
 //
 // Who reads it with `transformers` must never get another model than was trained. So:
-// - a gated FFN with silu or relu is an ordinary LlamaForCausalLM;
+// - a gated FFN whose activation transformers knows is an ordinary LlamaForCausalLM, with biases on q, k and v an
+//   ordinary Qwen2ForCausalLM;
 // - a stochastic activation becomes `hidden_act: "relu"`: `transformers` cannot draw, and ReLU is what the paper
 //   runs at inference after StochA (and equals StochA on x >= 0). The exact activation, which Flicker runs, stands
 //   under `flicker.activation`;
-// - what `transformers` has no name for (a plain FFN, any other activation) says `FlickerForCausalLM`, which it
-//   refuses to load.
+// - what `transformers` has no name for (another form of FFN, any other activation) says `FlickerForCausalLM`, which
+//   it refuses to load.
 
 import path from 'node:path'
 import { z } from 'zod'
-import { parseActivation } from '../activations/catalogue.js'
 import { CheckpointError, FlickerError } from '../errors.js'
-import type { ModelConfig } from '../nn/config.js'
+import { headDimOf, type ModelConfig } from '../nn/config.js'
 import { modelConfigProblem } from '../nn/validate-config.js'
+import {
+  type Architecture,
+  FLICKER,
+  findArchitecture,
+  LLAMA,
+  QWEN2,
+  supportedArchitectures,
+} from './architectures.js'
+import { activationOfHiddenAct, hiddenActOf, supportedHiddenActs } from './hidden-act.js'
 import { readJsonFile } from './json.js'
+import { ropeScalingJson, ropeScalingOf, ropeSchema } from './rope-json.js'
 import { quoted, type WeightDtype } from './safetensors.js'
 
 /** Version of what stands under `flicker`; raised when an older reader would misunderstand it. */
 const FLICKER_VERSION = 1
 
-const ARCHITECTURES = { llama: 'LlamaForCausalLM', flicker: 'FlickerForCausalLM' } as const
 const TORCH_DTYPES = { f32: 'float32', bf16: 'bfloat16', f16: 'float16' } as const
 
 const architectureSchema = z.object({
   architectures: z.array(z.string()).nullish(),
   model_type: z.string().optional(),
-})
-
-const ropeSchema = z.object({
-  rope_type: z.string().optional(),
-  type: z.string().optional(),
-  rope_theta: z.number().optional(),
 })
 
 const size = z.int().positive()
@@ -46,22 +49,32 @@ const configSchema = z.object({
   num_key_value_heads: size.nullish(),
   head_dim: size.nullish(),
   max_position_embeddings: size.default(2048),
+  sliding_window: size.nullish(),
+  use_sliding_window: z.boolean().default(false),
   hidden_act: z.string().default('silu'),
+  hidden_act_param: z.number().nullish(),
   rms_norm_eps: z.number().default(1e-6),
   rope_theta: z.number().nullish(),
   rope_scaling: ropeSchema.nullish(),
   rope_parameters: ropeSchema.nullish(),
+  rope_interleaved: z.boolean().default(false),
   tie_word_embeddings: z.boolean().default(false),
   attention_bias: z.boolean().default(false),
   mlp_bias: z.boolean().default(false),
+  quantization_config: z.looseObject({ quant_method: z.string().optional() }).nullish(),
+  // SparseLM.
+  sparsity_gated_mlp: z.boolean().default(true),
+  sparsity_new_intermediate_size: size.nullish(),
   flicker: z
     .looseObject({
       version: z.int(),
       activation: z.string(),
-      ffn: z.enum(['gated', 'plain']),
+      ffn: z.enum(['gated', 'plain', 'drelu']),
+      attention_bias: z.enum(['qkv', 'qkvo']).optional(),
     })
     .optional(),
 })
+type ConfigJson = z.infer<typeof configSchema>
 
 /** The object that config.json holds. `flicker` is added to our own fields under that key. */
 export function configToJson(
@@ -70,24 +83,26 @@ export function configToJson(
 ): Record<string, unknown> {
   const problem = modelConfigProblem(config)
   if (problem !== null) throw new CheckpointError('CONFIG_INVALID', `this model cannot be saved: ${problem}`)
-  const { hiddenAct, knownToTransformers } = hiddenActOf(config.activation)
-  const modelType = knownToTransformers && config.ffn === 'gated' ? 'llama' : 'flicker'
+  const { hiddenAct, parameter, knownToTransformers } = hiddenActOf(config.activation)
+  const ordinary = knownToTransformers && config.ffn === 'gated' && config.ropeScaling?.type !== 'factors'
+  const architecture = !ordinary ? FLICKER : config.attentionBias === 'qkv' ? QWEN2 : LLAMA
   return {
-    architectures: [ARCHITECTURES[modelType]],
-    model_type: modelType,
+    architectures: [architecture.name],
+    model_type: architecture.modelType,
     vocab_size: config.vocabSize,
     hidden_size: config.hiddenSize,
     intermediate_size: config.intermediateSize,
     num_hidden_layers: config.numHiddenLayers,
     num_attention_heads: config.numAttentionHeads,
     num_key_value_heads: config.numKeyValueHeads,
-    head_dim: config.hiddenSize / config.numAttentionHeads,
+    head_dim: headDimOf(config),
     hidden_act: hiddenAct,
+    ...(parameter === undefined ? {} : { hidden_act_param: parameter }),
     max_position_embeddings: config.maxPositionEmbeddings,
     rms_norm_eps: config.rmsNormEps,
     rope_theta: config.ropeTheta,
-    rope_scaling: null,
-    attention_bias: false,
+    rope_scaling: ropeScalingJson(config),
+    attention_bias: config.attentionBias === 'qkvo',
     attention_dropout: 0,
     mlp_bias: false,
     tie_word_embeddings: config.tieWordEmbeddings,
@@ -102,27 +117,38 @@ export function configToJson(
       version: FLICKER_VERSION,
       activation: config.activation,
       ffn: config.ffn,
+      ...(config.attentionBias === undefined ? {} : { attention_bias: config.attentionBias }),
     },
   }
 }
 
+/** What config.json says. */
+export interface DescribedModel {
+  readonly config: ModelConfig
+  /** What stands under `flicker`; empty for a checkpoint that Flicker did not write. */
+  readonly flicker: Record<string, unknown>
+  /** What a user should know about how it was understood. */
+  readonly notes: readonly string[]
+  /** Whether a tensor may stand beside the model's own. */
+  readonly ignored: (tensor: string) => boolean
+}
+
 /**
- * The model that `directory`/config.json describes, and what stands under `flicker` there. Throws CheckpointError:
- * CHECKPOINT_FILE_MISSING, ARCHITECTURE_UNSUPPORTED, ACTIVATION_UNSUPPORTED, CHECKPOINT_VERSION, CONFIG_INVALID.
+ * The model that `directory`/config.json describes. Throws CheckpointError: CHECKPOINT_FILE_MISSING,
+ * ARCHITECTURE_UNSUPPORTED, ACTIVATION_UNSUPPORTED, CHECKPOINT_VERSION, CONFIG_INVALID.
  */
-export function readConfig(directory: string): { config: ModelConfig; flicker: Record<string, unknown> } {
+export function readConfig(directory: string): DescribedModel {
   const file = path.join(directory, 'config.json')
   const invalid = (message: string) => new CheckpointError('CONFIG_INVALID', `${file}: ${message}`)
 
   // The architecture first: another model's config would fail on its fields, and hide the reason.
   const { architectures, model_type } = readJsonFile(file, architectureSchema, 'CONFIG_INVALID')
-  const architecture = architectures?.[0] ?? (model_type === 'llama' ? ARCHITECTURES.llama : undefined)
-  const modelType = architecture === ARCHITECTURES.flicker ? 'flicker' : 'llama'
-  if (architecture !== ARCHITECTURES[modelType] || (model_type ?? modelType) !== modelType) {
+  const architecture = findArchitecture(architectures?.[0], model_type)
+  if (architecture === undefined) {
     throw new CheckpointError(
       'ARCHITECTURE_UNSUPPORTED',
-      `${file}: architecture ${quoted(architecture ?? 'none')} with model_type ${quoted(model_type ?? 'none')} ` +
-        `is not supported; supported: ${Object.values(ARCHITECTURES).join(', ')}`,
+      `${file}: architecture ${quoted(architectures?.[0] ?? 'none')} with model_type ${quoted(model_type ?? 'none')} ` +
+        `is not supported; supported: ${supportedArchitectures()}`,
     )
   }
 
@@ -133,45 +159,89 @@ export function readConfig(directory: string): { config: ModelConfig; flicker: R
       `${file}: flicker.version is ${json.flicker.version}, this Flicker reads ${FLICKER_VERSION}; update Flicker`,
     )
   }
-  if (modelType === 'flicker' && json.flicker === undefined) {
+  if (architecture === FLICKER && json.flicker === undefined) {
     throw invalid('flicker: missing, and FlickerForCausalLM needs its activation and ffn')
   }
-  for (const field of ['attention_bias', 'mlp_bias'] as const) {
-    if (json[field]) throw invalid(`${field}: true is not supported; Flicker's projections have no biases`)
-  }
-  const ropeType = [json.rope_scaling, json.rope_parameters]
-    .map(rope => rope?.rope_type ?? rope?.type ?? 'default')
-    .find(type => type !== 'default')
-  if (ropeType !== undefined) {
-    throw invalid(`rope_scaling: rope_type ${quoted(ropeType)} is not supported; supported: default`)
-  }
-  const headDim = json.hidden_size / json.num_attention_heads
-  if (json.head_dim !== null && json.head_dim !== undefined && json.head_dim !== headDim) {
+  if (json.mlp_bias)
+    throw invalid('mlp_bias: true is not supported; the projections of the FFN have no biases')
+  if (json.rope_interleaved) throw invalid('rope_interleaved: true is not supported; supported: false')
+  if (json.quantization_config) {
+    const method = json.quantization_config.quant_method ?? 'unknown'
     throw invalid(
-      `head_dim: ${json.head_dim} is not supported; it must be hidden_size / num_attention_heads = ${headDim}`,
+      `quantization_config: weights quantised by ${quoted(method)} are not supported; use the original checkpoint or a GGUF file`,
     )
   }
+  const rope = ropeScalingOf(json.rope_scaling, json.rope_parameters)
+  if ('problem' in rope) throw invalid(`rope_scaling: ${rope.problem}`)
+  const ffn = ffnOf(architecture, json)
+  if (json.flicker !== undefined && architecture !== FLICKER && json.flicker.ffn !== ffn) {
+    throw invalid(
+      `flicker.ffn: ${quoted(json.flicker.ffn)} contradicts ${architecture.name}, whose FFN is ${ffn}`,
+    )
+  }
+  const { maxPositionEmbeddings, notes } = contextOf(architecture, json)
+  const attentionBias = attentionBiasOf(architecture, json)
+  const ownHeadDim = json.head_dim ?? json.hidden_size / json.num_attention_heads
 
   const config: ModelConfig = {
     vocabSize: json.vocab_size,
     hiddenSize: json.hidden_size,
-    intermediateSize: json.intermediate_size,
+    intermediateSize: json.sparsity_new_intermediate_size ?? json.intermediate_size,
     numHiddenLayers: json.num_hidden_layers,
     numAttentionHeads: json.num_attention_heads,
     numKeyValueHeads: json.num_key_value_heads ?? json.num_attention_heads,
-    maxPositionEmbeddings: json.max_position_embeddings,
+    ...(ownHeadDim === json.hidden_size / json.num_attention_heads ? {} : { headDim: ownHeadDim }),
+    ...(attentionBias === undefined ? {} : { attentionBias }),
+    maxPositionEmbeddings,
     rmsNormEps: json.rms_norm_eps,
     ropeTheta: json.rope_theta ?? json.rope_parameters?.rope_theta ?? 10_000,
+    ...(rope.scaling === undefined ? {} : { ropeScaling: rope.scaling }),
     tieWordEmbeddings: json.tie_word_embeddings,
-    ffn: json.flicker?.ffn ?? 'gated',
-    activation: activationOf(json.hidden_act, json.flicker?.activation, file),
-  }
-  if (modelType === 'llama' && config.ffn === 'plain') {
-    throw invalid('flicker.ffn: "plain" contradicts LlamaForCausalLM, whose FFN is gated')
+    ffn,
+    activation: architecture.ffn === 'sparselm' ? 'relu' : activationOf(json, file),
   }
   const problem = modelConfigProblem(config)
   if (problem !== null) throw invalid(snakeCase(problem))
-  return { config, flicker: json.flicker ?? {} }
+  return {
+    config,
+    flicker: json.flicker ?? {},
+    notes,
+    ignored: tensor =>
+      tensor.endsWith('rotary_emb.inv_freq') ||
+      (config.tieWordEmbeddings && tensor === 'lm_head.weight') ||
+      architecture.ignored?.test(tensor) === true,
+  }
+}
+
+function ffnOf(architecture: Architecture, json: ConfigJson): ModelConfig['ffn'] {
+  if (architecture === FLICKER) return json.flicker?.ffn ?? 'gated'
+  if (architecture.ffn === 'sparselm') return json.sparsity_gated_mlp ? 'gated' : 'plain'
+  return architecture.ffn
+}
+
+function attentionBiasOf(architecture: Architecture, json: ConfigJson): ModelConfig['attentionBias'] {
+  if (architecture === FLICKER) return json.flicker?.attention_bias
+  if (architecture.attentionBias === 'qkv') return 'qkv'
+  return architecture.attentionBias === 'config' && json.attention_bias ? 'qkvo' : undefined
+}
+
+/** Within its window, attention to a sliding window is ordinary attention: so far the model is exact. */
+function contextOf(
+  architecture: Architecture,
+  json: ConfigJson,
+): { maxPositionEmbeddings: number; notes: string[] } {
+  const context = json.max_position_embeddings
+  const applies =
+    architecture.slidingWindow === 'given' ||
+    (architecture.slidingWindow === 'switched' && json.use_sliding_window)
+  const window = applies ? (json.sliding_window ?? context) : context
+  if (window >= context) return { maxPositionEmbeddings: context, notes: [] }
+  return {
+    maxPositionEmbeddings: window,
+    notes: [
+      `the model's attention sees a sliding window of ${window} tokens: its context is ${window} here, not ${context}`,
+    ],
+  }
 }
 
 /** Field names as config.json has them: `hiddenSize` to `hidden_size`. */
@@ -182,36 +252,38 @@ function snakeCase(message: string): string {
   )
 }
 
-/** What `hidden_act` says for an activation, and whether `transformers` then runs a model it should run. */
-function hiddenActOf(spec: string): { hiddenAct: string; knownToTransformers: boolean } {
-  const { name, draws } = parseActivation(spec)
-  if (draws) return { hiddenAct: 'relu', knownToTransformers: true }
-  return { hiddenAct: name, knownToTransformers: name === 'silu' || name === 'relu' }
-}
-
 /** The activation to run: ours when config.json has it, which must not contradict `hidden_act`. */
-function activationOf(hiddenAct: string, ours: string | undefined, file: string): string {
-  const theirs = hiddenAct === 'swish' ? 'silu' : hiddenAct
+function activationOf(json: ConfigJson, file: string): string {
+  const { hidden_act: hiddenAct, hidden_act_param: parameter } = json
+  const ours = json.flicker?.activation
   if (ours === undefined) {
-    if (theirs === 'silu' || theirs === 'relu') return theirs
+    const found = activationOfHiddenAct(hiddenAct, parameter)
+    if ('spec' in found) return found.spec
     throw new CheckpointError(
       'ACTIVATION_UNSUPPORTED',
-      `${file}: hidden_act ${quoted(hiddenAct)} is not supported; supported: silu, relu`,
+      found.problem === 'unknown'
+        ? `${file}: hidden_act ${quoted(hiddenAct)} is not supported; supported: ${supportedHiddenActs().join(', ')}`
+        : `${file}: hidden_act ${quoted(hiddenAct)} needs its threshold in hidden_act_param`,
     )
   }
-  let expected: string
+  let expected: ReturnType<typeof hiddenActOf>
   try {
-    expected = hiddenActOf(ours).hiddenAct
+    expected = hiddenActOf(ours)
   } catch (cause) {
     if (!(cause instanceof FlickerError)) throw cause
     const message = `${file}: flicker.activation: ${cause.message}`
     throw new CheckpointError('ACTIVATION_UNSUPPORTED', message, { cause })
   }
-  if (theirs !== expected) {
+  const same =
+    (hiddenAct === 'swish' ? 'silu' : hiddenAct) === expected.hiddenAct &&
+    (expected.parameter === undefined || parameter === expected.parameter)
+  if (!same) {
+    const theirs = parameter === null || parameter === undefined ? '' : ` with hidden_act_param ${parameter}`
+    const wanted = expected.parameter === undefined ? '' : ` and hidden_act_param to ${expected.parameter}`
     throw new CheckpointError(
       'CONFIG_INVALID',
-      `${file}: hidden_act ${quoted(hiddenAct)} contradicts flicker.activation ${quoted(ours)}; ` +
-        `set it to "${expected}", or change flicker.activation`,
+      `${file}: hidden_act ${quoted(hiddenAct)}${theirs} contradicts flicker.activation ${quoted(ours)}; ` +
+        `set it to "${expected.hiddenAct}"${wanted}, or change flicker.activation`,
     )
   }
   return ours

@@ -4,15 +4,19 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { z } from 'zod'
+import { loadTokenizer } from '../data/load-tokenizer.js'
+import { requireVocabularyFits } from '../data/tokenizer.js'
 import { CheckpointError, StorageError } from '../errors.js'
 import type { ModelConfig } from '../nn/config.js'
 import { parameterShapes } from '../nn/parameters.js'
 import { resolveDirectory, writeDirectoryAtomic, writeNewFile } from './atomic.js'
 import { configToJson, readConfig } from './config-json.js'
+import type { ModelSource } from './model-source.js'
 import {
   checkShape,
   type NamedTensor,
   quoted,
+  type SafetensorsDtype,
   safetensorsSize,
   type WeightDtype,
   writeSafetensors,
@@ -35,13 +39,10 @@ export interface CheckpointContent {
   files?: Record<string, string | Uint8Array | NamedTensor[]>
 }
 
-export interface Checkpoint {
-  readonly config: ModelConfig
+export interface Checkpoint extends ModelSource {
+  readonly format: 'hf'
   /** What stands under `flicker` in config.json; empty for a checkpoint that Flicker did not write. */
   readonly flicker: Record<string, unknown>
-  /** Reads one of `parameterShapes(config)`. Throws CheckpointError. */
-  tensor(name: string): Float32Array
-  close(): void
 }
 
 /**
@@ -104,10 +105,10 @@ export function readCheckpoint(directory: string): Checkpoint {
       `there is no checkpoint directory ${directory}; give one with config.json and ${WEIGHTS_FILE} in it`,
     )
   }
-  const { config, flicker } = readConfig(resolved)
+  const { config, flicker, notes, ignored } = readConfig(resolved)
   const weights = openWeights(resolved)
+  const expected = parameterShapes(config)
   try {
-    const expected = parameterShapes(config)
     const present = new Set(weights.names)
     for (const { name, shape } of expected) {
       if (!present.has(name)) {
@@ -119,7 +120,7 @@ export function readCheckpoint(directory: string): Checkpoint {
       checkShape(name, shape, weights.info(name).shape, `in ${resolved} it`)
       present.delete(name)
     }
-    const unknown = [...present].filter(name => !canBeIgnored(name, config))
+    const unknown = [...present].filter(name => !ignored(name))
     if (unknown.length > 0) {
       const more = unknown.length > 3 ? ` and ${unknown.length - 3} more` : ''
       throw new CheckpointError(
@@ -133,10 +134,29 @@ export function readCheckpoint(directory: string): Checkpoint {
     throw error
   }
   return {
+    path: directory,
+    format: 'hf',
     config,
     flicker,
+    notes,
+    names: expected.map(({ name }) => name),
+    tokenizer() {
+      const tokenizer = loadTokenizer(resolved)
+      requireVocabularyFits(tokenizer, config.vocabSize)
+      return tokenizer
+    },
+    info(name) {
+      const { dtype, shape } = weights.info(name)
+      return { dtype: STORED_DTYPES[dtype] ?? 'f32', shape }
+    },
     tensor(name) {
       return weights.readFloat32(name)
+    },
+    stored(name) {
+      const { dtype, shape } = weights.info(name)
+      const stored = STORED_DTYPES[dtype]
+      if (stored !== undefined) return { dtype: stored, shape, bytes: weights.readBytes(name) }
+      return { dtype: 'f32', shape, bytes: new Uint8Array(weights.readFloat32(name).buffer) }
     },
     close() {
       weights.close()
@@ -144,9 +164,11 @@ export function readCheckpoint(directory: string): Checkpoint {
   }
 }
 
-/** Tensors that other programs save although config.json already fixes them. */
-function canBeIgnored(name: string, config: ModelConfig): boolean {
-  return name.endsWith('rotary_emb.inv_freq') || (config.tieWordEmbeddings && name === 'lm_head.weight')
+/** Others (F64, integers) are read as f32. */
+const STORED_DTYPES: Partial<Record<SafetensorsDtype, 'f32' | 'f16' | 'bf16'>> = {
+  F32: 'f32',
+  F16: 'f16',
+  BF16: 'bf16',
 }
 
 /** JSON as it stands in a file. Throws TypeError for a number that JSON would silently turn into null. */

@@ -7,6 +7,7 @@ export {
   readCheckpoint,
   writeCheckpoint,
 } from './huggingface.js'
+export type { ModelSource, StoredDtype, StoredTensor } from './model-source.js'
 export {
   type NamedTensor,
   openSafetensors,

@@ -62,6 +62,8 @@ export interface TensorSource {
   info(name: string): TensorInfo
   /** A tensor as float32 (exact from F16 and BF16, rounded from F64 and wide integers). Throws CheckpointError. */
   readFloat32(name: string): Float32Array
+  /** The bytes of a tensor as they stand in the file. Throws CheckpointError. */
+  readBytes(name: string): Uint8Array
   close(): void
 }
 
@@ -99,6 +101,14 @@ export function openSafetensors(file: string): TensorSource {
     info,
     readFloat32(name) {
       return readTensor(fd, file, name, info(name))
+    },
+    readBytes(name) {
+      const { offset, bytes } = info(name)
+      return withMemory(file, name, () => {
+        const out = new Uint8Array(new ArrayBuffer(bytes))
+        readFully(fd, file, out, offset)
+        return out
+      })
     },
     close() {
       if (isOpen) fs.closeSync(fd)
@@ -225,8 +235,7 @@ function readTensor(fd: number, file: string, name: string, tensor: TensorInfo):
     )
   }
   const count = elementCount(tensor.shape)
-  try {
-    // The file is at least this long, but a sparse file can still be longer than memory.
+  return withMemory(file, name, () => {
     const out = new Float32Array(count)
     if (widen === undefined) {
       readFully(fd, file, new Uint8Array(out.buffer), tensor.offset)
@@ -241,6 +250,13 @@ function readTensor(fd: number, file: string, name: string, tensor: TensorInfo):
       widen(bytes, part)
     }
     return out
+  })
+}
+
+/** Runs `read`, whose tensor fits its file: but a sparse file can still be longer than memory. */
+function withMemory<T>(file: string, name: string, read: () => T): T {
+  try {
+    return read()
   } catch (cause) {
     if (!(cause instanceof RangeError)) throw readingError(cause, file)
     throw new CheckpointError('TENSOR_TOO_LARGE', `${file}: tensor ${quoted(name)} does not fit in memory`, {

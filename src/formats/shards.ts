@@ -81,6 +81,9 @@ function openShards(directory: string, indexFile: string): TensorSource {
     readFloat32(name) {
       return shardWith(name).readFloat32(name)
     },
+    readBytes(name) {
+      return shardWith(name).readBytes(name)
+    },
     close,
   }
 }

@@ -88,6 +88,24 @@ describe('a checkpoint', () => {
     ['plain, untied, relu', { ffn: 'plain', tieWordEmbeddings: false, activation: 'relu' }],
     ['two layers, stocha', { numHiddenLayers: 2, numKeyValueHeads: 2, activation: 'stocha:p=0.7' }],
     ['another θ and ε', { ropeTheta: 500_000, rmsNormEps: 1e-6 }],
+    ['a head dimension of its own', { headDim: 6 }],
+    ['biases on q, k and v', { attentionBias: 'qkv' }],
+    ['biases on all of attention', { attentionBias: 'qkvo' }],
+    ['biases on q, k and v, with dReLU', { attentionBias: 'qkv', ffn: 'drelu', activation: 'relu' }],
+    ['linear rope scaling', { ropeScaling: { type: 'linear', factor: 2 } }],
+    ['rope factors', { ropeScaling: { type: 'factors', factors: [1, 2.5] } }],
+    [
+      'Llama 3 rope scaling',
+      {
+        ropeScaling: {
+          type: 'llama3',
+          factor: 8,
+          lowFreqFactor: 1,
+          highFreqFactor: 4,
+          originalMaxPositionEmbeddings: 8192,
+        },
+      },
+    ],
   ] as [string, Partial<ModelConfig>][])('comes back equal: %s', (_, changes) => {
     const config = { ...tinyConfig, ...changes }
     const checkpoint = readCheckpoint(written(config))
@@ -223,22 +241,52 @@ describe('a config.json that does not fit is refused by its field', () => {
       'CONFIG_INVALID',
       /num_key_value_heads \(3\)/,
     ],
-    [{ head_dim: 16 }, 'CONFIG_INVALID', /head_dim: 16 is not supported; it must be .* = 4/],
-    [{ attention_bias: true }, 'CONFIG_INVALID', /attention_bias: true is not supported/],
-    [{ rope_scaling: { rope_type: 'llama3' } }, 'CONFIG_INVALID', /rope_type "llama3" is not supported/],
+    [{ head_dim: 3 }, 'CONFIG_INVALID', /head_dim \(3\) is odd/],
+    [{ mlp_bias: true }, 'CONFIG_INVALID', /mlp_bias: true is not supported/],
+    [
+      { rope_scaling: { rope_type: 'yarn' } },
+      'CONFIG_INVALID',
+      /rope_type "yarn" is not supported; supported: /,
+    ],
+    [
+      { rope_scaling: { rope_type: 'llama3', factor: 8 } },
+      'CONFIG_INVALID',
+      /rope_scaling: low_freq_factor of rope_type llama3: expected number/,
+    ],
+    [
+      { rope_scaling: { type: 'linear', factor: -2 } },
+      'CONFIG_INVALID',
+      /rope_scaling\.factor must be above 0, not -2/,
+    ],
+    [
+      { rope_parameters: { rope_type: 'default', partial_rotary_factor: 0.5 } },
+      'CONFIG_INVALID',
+      /partial_rotary_factor 0\.5 is not supported/,
+    ],
+    [{ rope_interleaved: true }, 'CONFIG_INVALID', /rope_interleaved/],
+    [
+      { quantization_config: { quant_method: 'awq' } },
+      'CONFIG_INVALID',
+      /quantised by "awq" are not supported/,
+    ],
     [{ rope_theta: 0 }, 'CONFIG_INVALID', /rope_theta must be above 0/],
     [
       { architectures: ['GPT2LMHeadModel'], model_type: 'gpt2' },
       'ARCHITECTURE_UNSUPPORTED',
-      /"GPT2LMHeadModel".*supported: LlamaForCausalLM, FlickerForCausalLM/,
+      /"GPT2LMHeadModel".*supported: LlamaForCausalLM \(llama\), MistralForCausalLM \(mistral\), /,
     ],
     [{ architectures: undefined, model_type: 'mamba' }, 'ARCHITECTURE_UNSUPPORTED', /model_type "mamba"/],
     [{ architectures: undefined, model_type: undefined }, 'ARCHITECTURE_UNSUPPORTED', /"none"/],
     [{ model_type: 'mistral' }, 'ARCHITECTURE_UNSUPPORTED', /model_type "mistral"/],
     [
-      { hidden_act: 'gelu', flicker: undefined },
+      { hidden_act: 'quick_gelu', flicker: undefined },
       'ACTIVATION_UNSUPPORTED',
-      /hidden_act "gelu".*supported: silu, relu/,
+      /hidden_act "quick_gelu" is not supported; supported: silu, swish, relu/,
+    ],
+    [
+      { hidden_act: 'fatrelu', flicker: undefined },
+      'ACTIVATION_UNSUPPORTED',
+      /hidden_act "fatrelu" needs its threshold in hidden_act_param/,
     ],
     [{ hidden_act: 'relu' }, 'CONFIG_INVALID', /hidden_act "relu" contradicts flicker\.activation "silu"/],
     [
