@@ -1,0 +1,73 @@
+// What a narrow index is (docs/narrow-gate.md): one byte per weight, a scale and a bound per block of a row.
+
+import { OptionError } from '../errors.js'
+import type { Weights } from './decode.js'
+
+/** Columns that share a scale and a bound; shared with native/narrow_gate.cc. */
+export const NARROW_BLOCK = 256
+
+/** The index of one gate matrix (rows, columns); `blocks` = ⌈columns / NARROW_BLOCK⌉. */
+export interface NarrowIndex {
+  readonly rows: number
+  readonly columns: number
+  /** (rows, columns): a weight is about scale · code, |code| ≤ 127. */
+  readonly codes: Int8Array
+  /** (rows, blocks). */
+  readonly scales: Float32Array
+  /**
+   * (rows, blocks): bound · ‖x in the block‖₂, summed over the blocks, is at least how far the narrow dot product can be
+   * from the full one, rounding of both included. +∞ where nothing can be proven (a weight that is not finite).
+   */
+  readonly bounds: Float32Array
+}
+
+/** Whether weights of this type can have a narrow index: only those that are wider than it. */
+export function narrowable(w: Weights): boolean {
+  return w instanceof Float32Array || w instanceof Uint16Array
+}
+
+/** Memory of an index, in bytes. */
+export function narrowIndexBytes(rows: number, columns: number): number {
+  return rows * (columns + 8 * Math.ceil(columns / NARROW_BLOCK))
+}
+
+/** An index of zeros, to be filled. */
+export function emptyNarrowIndex(
+  w: Weights,
+  rows: number,
+  columns: number,
+  buffer: (bytes: number) => ArrayBuffer,
+): NarrowIndex {
+  if (!narrowable(w)) {
+    throw new OptionError(
+      'NARROW_GATE_DTYPE',
+      'the narrow gate stands beside f32 or bf16 weights; quantised ones are narrow already. Leave it off',
+    )
+  }
+  const blocks = Math.ceil(columns / NARROW_BLOCK)
+  return {
+    rows,
+    columns,
+    codes: new Int8Array(buffer(rows * columns)),
+    scales: new Float32Array(buffer(rows * blocks * 4)),
+    bounds: new Float32Array(buffer(rows * blocks * 4)),
+  }
+}
+
+/** The largest f32 that is not above `x`: what is below it is below x. */
+export function roundedDown(x: number): number {
+  float[0] = x
+  if (float[0] <= x || Number.isNaN(x)) return float[0]
+  // The next float towards −∞.
+  if (float[0] === 0) return -(2 ** -149)
+  bits[0] += float[0] > 0 ? -1 : 1
+  return float[0]
+}
+
+/** The smallest f32 that is not below `x`. */
+export function roundedUp(x: number): number {
+  return -roundedDown(-x)
+}
+
+const float = new Float32Array(1)
+const bits = new Int32Array(float.buffer)

@@ -1,0 +1,129 @@
+// The narrow gate in plain TypeScript: the bounds written out as docs/narrow-gate.md derives them.
+
+import type { Weights } from '../decode.js'
+import type { NarrowGateKernels, NarrowGateOptions } from '../narrow-gate.js'
+import { emptyNarrowIndex, NARROW_BLOCK, type NarrowIndex, roundedDown, roundedUp } from '../narrow-index.js'
+import { portableDecodeKernels } from './decode.js'
+import { drawRow } from './draws.js'
+
+/** The portable narrow gate. It runs on the calling thread. */
+export function portableNarrowGateKernels(): NarrowGateKernels {
+  return { backend: 'portable', isa: 'typescript', buildNarrowIndex, narrowGate }
+}
+
+/** Beyond this norm nothing is proven: what stays below it cannot overflow on the way. */
+const LARGEST_NORM = 2 ** 60
+/** Unit roundoff of f32. */
+const UNIT = 2 ** -24
+
+function buildNarrowIndex(w: Weights, rows: number, columns: number): NarrowIndex {
+  const index = emptyNarrowIndex(w, rows, columns, bytes => new ArrayBuffer(bytes))
+  const { codes, scales, bounds } = index
+  const blocks = Math.ceil(columns / NARROW_BLOCK)
+  const roundings = (columns + 16) * UNIT
+  const gamma = roundings / (1 - roundings)
+  // For the rounding of the bounds' own sum at run time.
+  const slack = 1 + 2 * (blocks + 8) * UNIT
+  const values = new Float32Array(columns)
+  for (let row = 0; row < rows; row++) {
+    widen(w, row * columns, values)
+    let [full, narrow] = [0, 0]
+    for (let block = 0; block < blocks; block++) {
+      const first = block * NARROW_BLOCK
+      const end = Math.min(columns, first + NARROW_BLOCK)
+      let largest = 0
+      for (let k = first; k < end; k++) largest = Math.max(largest, Math.abs(values[k]))
+      const scale = Math.fround(largest / 127)
+      const usable = scale > 0 && scale < Number.POSITIVE_INFINITY
+      let [w2, n2, e2] = [0, 0, 0]
+      for (let k = first; k < end; k++) {
+        const code = usable ? Math.max(-127, Math.min(127, Math.round(values[k] / scale))) : 0
+        const near = usable ? scale * code : 0
+        codes[row * columns + k] = code
+        w2 += values[k] ** 2
+        n2 += near ** 2
+        e2 += (values[k] - near) ** 2
+      }
+      full += w2
+      narrow += n2
+      scales[row * blocks + block] = usable ? scale : 0
+      const error = Math.sqrt(e2) + gamma * (Math.sqrt(w2) + Math.sqrt(n2))
+      bounds[row * blocks + block] = roundedUp(error * slack)
+    }
+    const provable = Math.sqrt(Math.max(full, narrow)) <= LARGEST_NORM && columns < 2 ** 20
+    if (!provable) bounds.fill(Number.POSITIVE_INFINITY, row * blocks, (row + 1) * blocks)
+  }
+  return index
+}
+
+function narrowGate(
+  w: Weights,
+  index: NarrowIndex,
+  x: Float32Array,
+  y: Float32Array,
+  { batch, threshold, drawn }: NarrowGateOptions,
+): number {
+  const { rows, columns } = index
+  const below = roundedDown(threshold)
+  const filler = Math.fround(below > 0 ? -1 : 2 * below - 1)
+  const draws = new Float64Array(rows)
+  const unproven = new Uint8Array(rows)
+  const { matvec } = portableDecodeKernels()
+  for (let b = 0; b < batch; b++) {
+    const position = x.subarray(b * columns, (b + 1) * columns)
+    const norms = blockNorms(position)
+    if (drawn !== undefined) drawRow(drawn.draws[b], 0, rows, draws)
+    for (let row = 0; row < rows; row++) {
+      const at = b * rows + row
+      const needed = drawn !== undefined && draws[row] < drawn.p
+      if (!needed && norms !== null && upperBound(index, row, position, norms) < below) {
+        y[at] = filler
+      } else {
+        unproven[row] = 1
+        const weights = w.subarray(row * columns, (row + 1) * columns)
+        matvec(weights, position, y.subarray(at, at + 1), 1, columns, 1, false)
+      }
+    }
+  }
+  return unproven.reduce((sum, one) => sum + one, 0)
+}
+
+/** At least the norm of x in each block, as f32; null where nothing can be proven. */
+function blockNorms(x: Float32Array): Float32Array | null {
+  const norms = new Float32Array(Math.ceil(x.length / NARROW_BLOCK))
+  let all = 0
+  for (let block = 0; block < norms.length; block++) {
+    let sum = 0
+    for (const value of x.subarray(block * NARROW_BLOCK, (block + 1) * NARROW_BLOCK)) sum += value ** 2
+    all += sum
+    // More than 0, for what subnormal products lose.
+    norms[block] = roundedUp(Math.sqrt(sum) * (1 + 2 ** -30) + 2 ** -120)
+  }
+  return Math.sqrt(all) <= LARGEST_NORM ? norms : null
+}
+
+/** At least the full dot product of `row` and x, however it is rounded; NaN or +∞ when nothing is known. */
+function upperBound(index: NarrowIndex, row: number, x: Float32Array, norms: Float32Array): number {
+  const { columns, codes, scales, bounds } = index
+  const blocks = norms.length
+  let dot = 0
+  let bound = columns * 2 ** -140
+  for (let block = 0; block < blocks; block++) {
+    const end = Math.min(columns, (block + 1) * NARROW_BLOCK)
+    let sum = 0
+    for (let k = block * NARROW_BLOCK; k < end; k++) sum += codes[row * columns + k] * x[k]
+    dot += scales[row * blocks + block] * sum
+    bound += bounds[row * blocks + block] * norms[block]
+  }
+  return dot + bound
+}
+
+/** Weights [start, start + into.length) as f32. */
+function widen(w: Weights, start: number, into: Float32Array): void {
+  if (w instanceof Float32Array) {
+    into.set(w.subarray(start, start + into.length))
+    return
+  }
+  const words = new Uint32Array(into.buffer)
+  for (let k = 0; k < into.length; k++) words[k] = w[start + k] << 16
+}
