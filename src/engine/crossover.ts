@@ -1,0 +1,224 @@
+// From which share of active neurons on skipping stops paying: measured on this machine once per shape and weight type
+// with the model's own weights, and kept in the user's cache directory. It decides how fast a result comes, never which.
+
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { cpus, homedir } from 'node:os'
+import { join } from 'node:path'
+import { OptionError } from '../errors.js'
+import { writeFileAtomic } from '../formats/atomic.js'
+import type { DecodeKernels, Weights } from '../kernels/index.js'
+import { type NarrowIndex, narrowable, narrowGateKernelsOf } from '../kernels/narrow-gate.js'
+import { Purpose, RandomStream } from '../kernels/philox.js'
+import { version } from '../version.js'
+
+/** What one layer's FFN is, and the layers to measure it with. */
+export interface FfnWork {
+  /** hidden_size d and intermediate_size h. */
+  readonly hiddenSize: number
+  readonly intermediateSize: number
+  /** Positions computed together. */
+  readonly batch: number
+  readonly gated: boolean
+  /** Name of the weights' type: part of the key under which the answer is kept. */
+  readonly dtype: string
+  /** Of each layer, as in `LayerWeights`. */
+  readonly gates: readonly Weights[]
+  readonly neurons: readonly Weights[]
+  readonly threads: number
+}
+
+export interface CrossoverOptions {
+  /** Where answers are kept; null: nowhere. Default: `cacheDirectory()`. */
+  readonly directory?: string | null
+}
+
+/**
+ * Skipping inactive neurons is faster as long as at most this share of them is active: a number from 0 (never) to 1
+ * (always). `FLICKER_CROSSOVER` forces it. Throws OptionError CROSSOVER_RANGE.
+ */
+export function neuronCrossover(
+  work: FfnWork,
+  decode: DecodeKernels,
+  options: CrossoverOptions = {},
+): number {
+  const forced = forcedCrossover()
+  if (forced !== null) return forced
+  // In TypeScript arithmetic is what takes the time, and skipping saves it.
+  if (decode.backend === 'portable') return 1
+  return remembered(work, 'neurons', decode, options, () => measureNeurons(work, decode))
+}
+
+/**
+ * The narrow gate is faster as long as at most this share of the rows must be read in full: a number from 0 (never) to 1.
+ * 0 for weights that cannot have a narrow index. `FLICKER_CROSSOVER` forces it. Throws OptionError CROSSOVER_RANGE.
+ */
+export function gateCrossover(work: FfnWork, decode: DecodeKernels, options: CrossoverOptions = {}): number {
+  if (!work.gates.every(narrowable)) return 0
+  const forced = forcedCrossover()
+  if (forced !== null) return forced
+  if (decode.backend === 'portable') return 0
+  return remembered(work, 'gate', decode, options, () => measureGate(work, decode))
+}
+
+/** FLICKER_CROSSOVER as a share, or null when it is not set. */
+function forcedCrossover(): number | null {
+  const text = process.env.FLICKER_CROSSOVER
+  if (text === undefined || text === '') return null
+  const share = Number(text)
+  if (share >= 0 && share <= 1) return share
+  throw new OptionError(
+    'CROSSOVER_RANGE',
+    `FLICKER_CROSSOVER is "${text}"; give the share of active neurons from which the FFN runs dense, from 0 (always ` +
+      'dense) to 1 (never), or leave it out to have it measured',
+  )
+}
+
+/** FLICKER_CACHE, else $XDG_CACHE_HOME/flicker, else ~/.cache/flicker. */
+export function cacheDirectory(): string {
+  const { FLICKER_CACHE: own, XDG_CACHE_HOME: shared } = process.env
+  if (own !== undefined && own !== '') return own
+  return join(shared !== undefined && shared !== '' ? shared : join(homedir(), '.cache'), 'flicker')
+}
+
+/** The share kept for this machine and work, or the one that `measure` finds, which is then kept. */
+function remembered(
+  work: FfnWork,
+  what: 'neurons' | 'gate',
+  decode: DecodeKernels,
+  { directory = cacheDirectory() }: CrossoverOptions,
+  measure: () => number,
+): number {
+  const { hiddenSize, intermediateSize, batch, gated, dtype, threads } = work
+  const shape = { what, hiddenSize, intermediateSize, batch, gated, dtype }
+  const key = JSON.stringify({ version, cpu: cpus()[0]?.model ?? '', isa: decode.isa, threads, ...shape })
+  if (directory === null) return measure()
+  const name = createHash('sha256').update(key).digest('hex').slice(0, 16)
+  const file = join(directory, 'crossover', `${name}.json`)
+  const kept = readShare(file, key)
+  if (kept !== null) return kept
+  const share = measure()
+  try {
+    writeFileAtomic(file, `${JSON.stringify({ key: JSON.parse(key), share }, null, 2)}\n`)
+  } catch {
+    // A cache that cannot be written costs the next run a measurement, nothing else.
+  }
+  return share
+}
+
+/** null when the file is missing, unreadable or of something else. */
+function readShare(file: string, key: string): number | null {
+  try {
+    const kept = JSON.parse(readFileSync(file, 'utf8')) as { key?: unknown; share?: unknown } | null
+    const { share } = kept ?? {}
+    if (JSON.stringify(kept?.key) !== key) return null
+    return typeof share === 'number' && share >= 0 && share <= 1 ? share : null
+  } catch {
+    return null
+  }
+}
+
+/** Weights that one measurement goes through: more than the caches hold, where the model has that many. */
+const WORKING_SET = 96 * 2 ** 20
+/** Runs of each path at each share; the fastest counts, as what disturbs a run only ever makes it slower. */
+const RUNS = 5
+const SHARES = [0.1, 0.3, 0.5, 0.7, 0.85, 1]
+
+/** So many of the weights that together they exceed the working set. */
+function enough(weights: readonly Weights[]): readonly Weights[] {
+  let bytes = 0
+  const count = weights.findIndex(w => {
+    bytes += w.byteLength
+    return bytes > WORKING_SET
+  })
+  return count < 0 ? weights : weights.slice(0, count + 1)
+}
+
+/** Fastest of several passes over all layers with either path, one after the other: milliseconds. */
+function race(first: () => void, second: () => void): [first: number, second: number] {
+  const best: [number, number] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]
+  for (let run = 0; run < RUNS; run++) {
+    for (const [i, pass] of [first, second].entries()) {
+      const start = performance.now()
+      pass()
+      best[i] = Math.min(best[i], performance.now() - start)
+    }
+  }
+  return best
+}
+
+/** Where the ratio sparse / dense crosses 1, linear between the shares; measured at falling or rising shares. */
+export function crossing(points: readonly { readonly share: number; readonly ratio: number }[]): number {
+  let before = { share: 0, ratio: 0 }
+  for (const point of points) {
+    if (point.ratio > 1) {
+      const part = (1 - before.ratio) / (point.ratio - before.ratio)
+      return before.share + part * (point.share - before.share)
+    }
+    before = point
+  }
+  return 1
+}
+
+function measureNeurons(work: FfnWork, decode: DecodeKernels): number {
+  const { hiddenSize: d, intermediateSize: h, batch, gated } = work
+  const layers = enough(work.neurons)
+  const x = new Float32Array(batch * d).fill(1)
+  const y = new Float32Array(batch * d)
+  const active = new Int32Array(batch)
+  const activated = new Float32Array(batch * h)
+  const order = shuffled(h)
+  const pass = (sparse: boolean) => () => {
+    for (const weights of layers) {
+      y.fill(0)
+      decode.ffnNeurons(weights, activated, x, y, active, { neurons: h, width: d, batch, gated, sparse })
+    }
+  }
+  pass(false)()
+  const points = SHARES.map(share => {
+    activated.fill(0)
+    // Each active neuron at one position alone: the union of the batch is what is read.
+    for (let i = 0; i < share * h; i++) activated[(i % batch) * h + order[i]] = 1
+    const [sparse, dense] = race(pass(true), pass(false))
+    return { share, ratio: sparse / dense }
+  })
+  return crossing(points)
+}
+
+function measureGate(work: FfnWork, decode: DecodeKernels): number {
+  const { hiddenSize: d, intermediateSize: h, batch } = work
+  const narrow = narrowGateKernelsOf(decode)
+  const gates = enough(work.gates)
+  const indices: NarrowIndex[] = gates.map(gate => narrow.buildNarrowIndex(gate, h, d))
+  const random = new RandomStream({ seed: 1, purpose: Purpose.data, stream: 0 })
+  const x = Float32Array.from({ length: batch * d }, () => random.uniform() - 0.5)
+  const y = new Float32Array(batch * h)
+  const dense = () => {
+    for (const gate of gates) decode.matvec(gate, x, y, h, d, batch, false)
+  }
+  dense()
+  const sorted = y.slice(0, h).sort()
+  const points = SHARES.map(share => {
+    // About this share of the rows is not below the threshold; the count says how many more were read.
+    const threshold = sorted[Math.min(h - 1, Math.floor((1 - share) * h))]
+    let read = 0
+    const [narrowTime, denseTime] = race(() => {
+      read = 0
+      for (const [i, gate] of gates.entries())
+        read += narrow.narrowGate(gate, indices[i], x, y, { batch, threshold })
+    }, dense)
+    return { share: read / (h * gates.length), ratio: narrowTime / denseTime }
+  })
+  return crossing(points)
+}
+
+/** 0 … n − 1 in a random order that is always the same. */
+function shuffled(n: number): Int32Array {
+  const random = new RandomStream({ seed: 1, purpose: Purpose.data, stream: 1 })
+  const order = Int32Array.from({ length: n }, (_, i) => i)
+  for (let i = n - 1; i > 0; i--) {
+    const j = random.below(i + 1)
+    ;[order[i], order[j]] = [order[j], order[i]]
+  }
+  return order
+}
