@@ -2,7 +2,8 @@
 // by doubling up to the model's context, so that a short text does not pay for the longest.
 
 import { alignedBuffer } from '../kernels/index.js'
-import type { ModelConfig } from '../nn/config.js'
+import { headDimOf, type ModelConfig } from '../nn/config.js'
+import { ropeFrequencies } from '../nn/rope.js'
 
 const FIRST_CAPACITY = 128
 
@@ -20,7 +21,7 @@ export class KvCache {
 
   constructor(config: ModelConfig) {
     this.#config = config
-    this.#headDim = config.hiddenSize / config.numAttentionHeads
+    this.#headDim = headDimOf(config)
     this.layers = Array.from({ length: config.numHiddenLayers }, () => ({
       keys: new Float32Array(0),
       values: new Float32Array(0),
@@ -44,39 +45,53 @@ export class KvCache {
     this.#capacity = capacity
   }
 
-  #grown(old: Float32Array, capacity: number): Float32Array {
-    const heads = this.#config.numKeyValueHeads
-    const [before, after] = [this.#capacity * this.#headDim, capacity * this.#headDim]
-    const grown = new Float32Array(alignedBuffer(heads * after * 4))
-    for (let head = 0; head < heads; head++) {
-      grown.set(old.subarray(head * before, (head + 1) * before), head * after)
+  /** A cache with the same first `length` positions, to go on from. */
+  fork(length: number): KvCache {
+    const copy = new KvCache(this.#config)
+    copy.reserve(length)
+    for (const [index, { keys, values }] of this.layers.entries()) {
+      this.#copyHeads(keys, this.#capacity, copy.layers[index].keys, copy.#capacity, length)
+      this.#copyHeads(values, this.#capacity, copy.layers[index].values, copy.#capacity, length)
     }
+    return copy
+  }
+
+  #grown(old: Float32Array, capacity: number): Float32Array {
+    const grown = new Float32Array(
+      alignedBuffer(this.#config.numKeyValueHeads * capacity * this.#headDim * 4),
+    )
+    this.#copyHeads(old, this.#capacity, grown, capacity, this.#capacity)
     return grown
+  }
+
+  #copyHeads(from: Float32Array, stride: number, to: Float32Array, toStride: number, length: number): void {
+    for (let head = 0; head < this.#config.numKeyValueHeads; head++) {
+      const start = head * stride * this.#headDim
+      to.set(from.subarray(start, start + length * this.#headDim), head * toStride * this.#headDim)
+    }
   }
 }
 
-/** cos and sin of position · theta^(−2i/headDim), (capacity, headDim/2) each; the same numbers as in training. */
+/** cos and sin of position · frequency, (capacity, headDim/2) each; the same numbers as in training. */
 export class RotationTable {
   cos = new Float32Array(0)
   sin = new Float32Array(0)
-  readonly #headDim: number
-  readonly #theta: number
+  readonly #frequencies: Float64Array
 
   constructor(config: ModelConfig) {
-    this.#headDim = config.hiddenSize / config.numAttentionHeads
-    this.#theta = config.ropeTheta
+    this.#frequencies = ropeFrequencies(config)
   }
 
   /** Makes the tables reach at least `length` positions. */
   reserve(length: number): void {
-    const half = this.#headDim / 2
+    const half = this.#frequencies.length
     const known = this.cos.length
     if (known >= length * half) return
     const [cos, sin] = [new Float32Array(length * half), new Float32Array(length * half)]
     cos.set(this.cos)
     sin.set(this.sin)
     for (let at = known; at < cos.length; at++) {
-      const angle = Math.floor(at / half) * this.#theta ** ((-2 * (at % half)) / this.#headDim)
+      const angle = Math.floor(at / half) * this.#frequencies[at % half]
       cos[at] = Math.cos(angle)
       sin[at] = Math.sin(angle)
     }

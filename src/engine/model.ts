@@ -9,7 +9,7 @@ import { modelConfigProblem } from '../nn/validate-config.js'
 import { RotationTable } from './kv-cache.js'
 import { Session, type SessionOptions } from './session.js'
 import { type EngineDtype, type EngineWeights, layOutWeights } from './weights.js'
-import { makeWorkspace, type Workspace } from './workspace.js'
+import { Workspace } from './workspace.js'
 
 export interface EngineOptions {
   /** How matrices are stored in memory. Default f32. */
@@ -53,7 +53,7 @@ export class EngineModel {
     this.kernels = options.kernels ?? kernels()
     this.decode = decodeKernelsOf(this.kernels)
     this.rotation = new RotationTable(config)
-    this.workspace = makeWorkspace(config)
+    this.workspace = new Workspace(config)
     this.#weights = layOutWeights(config, tensor, dtype)
   }
 

@@ -1,11 +1,10 @@
 // One text being decoded: its KV cache, its position and its random draws. The prompt goes through in blocks, then
-// one token at a time; both give the same bits.
+// one token at a time; several texts can take their next tokens together. All ways give the same bits.
 
 import type { Activation } from '../activations/index.js'
-import { OptionError, TokenizerError } from '../errors.js'
-import { widenBfloat16 } from '../formats/half-precision.js'
-import type { Draw } from '../kernels/index.js'
+import { FlickerError, OptionError, TokenizerError } from '../errors.js'
 import { Purpose, seedWords } from '../kernels/philox.js'
+import { forward, head, type Sequence } from './forward.js'
 import { KvCache } from './kv-cache.js'
 import type { EngineModel } from './model.js'
 import { PREFILL_BLOCK } from './workspace.js'
@@ -19,19 +18,33 @@ export interface SessionOptions {
   readonly activation?: Activation
 }
 
+/**
+ * Several texts from one prompt:
+ *
+ *     const prompt = model.session({ seed })
+ *     prompt.prefill(tokens)                                     // computed and stored once
+ *     let running = prompt.fork([0, 1, 2].map(sequence => ({ sequence })))
+ *     while (running.length > 0) {
+ *       const tokens = new Map(running.map(text => [text, choose(text.logits)]))
+ *       running = running.filter(text => !ended(tokens.get(text)))   // a finished text leaves the batch
+ *       Session.stepTogether(running, running.map(text => tokens.get(text)))
+ *     }
+ *
+ * Each text has the same bits as the one of a fork that is stepped alone. A position keeps the draws it was read with:
+ * those of a prompt belong to the session that read it (usually sequence 0), those after it to the fork. So the texts
+ * of one seed share their prompt's pass whatever the activation, and text number `sequence` alone is
+ * `prompt.fork([{ sequence }])`.
+ */
 export class Session {
-  readonly activation: Activation
+  readonly seed: number
   readonly sequence: number
-  /** Active neurons per layer at the last position computed. */
-  readonly activeNeurons: Int32Array
+  readonly activation: Activation
   readonly #model: EngineModel
-  readonly #cache: KvCache
-  readonly #draw: Omit<Draw, 'layer' | 'firstRow'>
+  readonly #text: Sequence
   readonly #logits: Float32Array
-  #position = 0
 
   /** Throws OptionError SEED_RANGE, SEQUENCE_RANGE. */
-  constructor(model: EngineModel, options: SessionOptions) {
+  constructor(model: EngineModel, options: SessionOptions = {}, prefix?: Sequence) {
     const { seed = 0, sequence = 0, activation = model.activation } = options
     if (!(Number.isSafeInteger(seed) && seed >= 0)) {
       throw new OptionError('SEED_RANGE', `seed must be a whole number of at least 0, not ${seed}`)
@@ -39,36 +52,50 @@ export class Session {
     if (!(Number.isInteger(sequence) && sequence >= 0 && sequence < 2 ** 32)) {
       throw new OptionError('SEQUENCE_RANGE', `sequence must be a whole number below 2^32, not ${sequence}`)
     }
-    this.#model = model
-    this.activation = activation
-    this.sequence = sequence
-    this.activeNeurons = new Int32Array(model.config.numHiddenLayers)
-    this.#cache = new KvCache(model.config)
     const [seedLow, seedHigh] = seedWords(seed)
-    this.#draw = { seedLow, seedHigh, purpose: Purpose.decode, step: sequence }
+    this.seed = seed
+    this.sequence = sequence
+    this.activation = activation
+    this.#model = model
+    this.#text = {
+      activation,
+      cache: prefix?.cache.fork(prefix.position) ?? new KvCache(model.config),
+      draw: { seedLow, seedHigh, purpose: Purpose.decode, step: sequence },
+      activeNeurons: new Int32Array(model.config.numHiddenLayers),
+      position: prefix?.position ?? 0,
+    }
     this.#logits = new Float32Array(model.config.vocabSize)
   }
 
   /** How many tokens have been read. */
   get position(): number {
-    return this.#position
+    return this.#text.position
+  }
+
+  /** Logits after the last token read, (vocab): overwritten by the next. Throws FlickerError NOTHING_READ. */
+  get logits(): Float32Array {
+    if (this.position > 0) return this.#logits
+    throw new FlickerError('NOTHING_READ', 'this session has read no token yet, so it has no logits')
+  }
+
+  /** Active neurons per layer at the last position read: overwritten by the next. */
+  get activeNeurons(): Int32Array {
+    return this.#text.activeNeurons
   }
 
   /**
-   * Reads `tokens` (at least one) and returns the logits after the last, (vocab), valid until the next call. With
-   * `all`, (tokens.length, vocab), also those after every token. Throws OptionError CONTEXT_OVERFLOW or PROMPT_EMPTY,
+   * Reads `tokens` (at least one) and returns the logits after the last, as `logits`. With `all`,
+   * (tokens.length, vocab), also those after every token. Throws OptionError CONTEXT_OVERFLOW or PROMPT_EMPTY,
    * TokenizerError TOKEN_OUT_OF_VOCABULARY; then nothing has been read.
    */
   prefill(tokens: ArrayLike<number>, all?: Float32Array): Float32Array {
     this.#check(tokens)
     const { vocabSize } = this.#model.config
-    this.#cache.reserve(this.#position + tokens.length)
-    this.#model.rotation.reserve(this.#cache.capacity)
     for (let start = 0; start < tokens.length; start += PREFILL_BLOCK) {
-      const rows = Math.min(PREFILL_BLOCK, tokens.length - start)
-      this.#layers(tokens, start, rows)
-      if (all !== undefined) this.#head(0, rows, all.subarray(start * vocabSize))
-      if (start + rows === tokens.length) this.#head(rows - 1, 1, this.#logits)
+      const count = Math.min(PREFILL_BLOCK, tokens.length - start)
+      forward(this.#model, [{ sequence: this.#text, tokens, start, count }])
+      if (all !== undefined) head(this.#model, 0, count, all.subarray(start * vocabSize))
+      if (start + count === tokens.length) head(this.#model, count - 1, 1, this.#logits)
     }
     return this.#logits
   }
@@ -78,15 +105,59 @@ export class Session {
     return this.prefill([token])
   }
 
+  /**
+   * Sessions that go on from here, each on its own: what has been read is shared, neither read nor stored again. Those
+   * of one call are stored together, which makes them faster together. Options left out are this session's. This
+   * session may go on as well. Throws as the constructor does.
+   */
+  fork(each: readonly SessionOptions[]): Session[] {
+    const { seed, sequence, activation } = this
+    return each.map(options => {
+      const fork = new Session(this.#model, { seed, sequence, activation, ...options }, this.#text)
+      fork.#logits.set(this.#logits)
+      fork.activeNeurons.set(this.activeNeurons)
+      return fork
+    })
+  }
+
+  /**
+   * Each session reads its token, all in one pass: sessions[i] reads tokens[i]. Their logits are then in `logits` of
+   * each. The sessions are of one model, and each stands here once. Throws as `prefill` does; then none has read.
+   */
+  static stepTogether(sessions: readonly Session[], tokens: ArrayLike<number>): void {
+    if (tokens.length !== sessions.length || new Set(sessions).size !== sessions.length) {
+      throw new OptionError(
+        'BATCH_MISMATCH',
+        `${sessions.length} sessions, each once, need one token each, not ${tokens.length} tokens`,
+      )
+    }
+    if (sessions.length === 0) return
+    const model = sessions[0].#model
+    if (sessions.some(session => session.#model !== model)) {
+      throw new OptionError('BATCH_MISMATCH', 'sessions that step together must be of one model')
+    }
+    for (const [i, session] of sessions.entries()) session.#check([tokens[i]])
+    forward(
+      model,
+      sessions.map((session, start) => ({ sequence: session.#text, tokens, start, count: 1 })),
+    )
+    const { vocabSize } = model.config
+    const logits = model.workspace.logitsFor(sessions.length)
+    head(model, 0, sessions.length, logits)
+    for (const [i, session] of sessions.entries()) {
+      session.#logits.set(logits.subarray(i * vocabSize, (i + 1) * vocabSize))
+    }
+  }
+
   #check(tokens: ArrayLike<number>): void {
     const { vocabSize, maxPositionEmbeddings } = this.#model.config
     if (tokens.length === 0) {
       throw new OptionError('PROMPT_EMPTY', 'there are no tokens to read; give at least one')
     }
-    if (this.#position + tokens.length > maxPositionEmbeddings) {
+    if (this.position + tokens.length > maxPositionEmbeddings) {
       throw new OptionError(
         'CONTEXT_OVERFLOW',
-        `the text would be ${this.#position + tokens.length} tokens long, but the model's context is ` +
+        `the text would be ${this.position + tokens.length} tokens long, but the model's context is ` +
           `${maxPositionEmbeddings}; shorten the prompt`,
       )
     }
@@ -95,62 +166,8 @@ export class Session {
       if (Number.isInteger(token) && token >= 0 && token < vocabSize) continue
       throw new TokenizerError(
         'TOKEN_OUT_OF_VOCABULARY',
-        `token ${token} at position ${this.#position + i} is outside the model's vocabulary of ${vocabSize}`,
+        `token ${token} at position ${this.position + i} is outside the model's vocabulary of ${vocabSize}`,
       )
     }
-  }
-
-  /** Runs tokens [start, start + rows) through all layers; the residual stream is left in the workspace. */
-  #layers(tokens: ArrayLike<number>, start: number, rows: number): void {
-    const { config, weights, workspace, kernels, decode, rotation } = this.#model
-    const { hiddenSize: d, intermediateSize: h, numAttentionHeads: heads, numKeyValueHeads: kvHeads } = config
-    const { x, normed, rstd, qkv, mixed, activated, active } = workspace
-    const headDim = d / heads
-    const { capacity } = this.#cache
-    const attentionShape = { batch: rows, position: this.#position, capacity, heads, kvHeads, headDim }
-    // Without exact zeros there is nothing to skip, and looking for them would only cost.
-    const sparse = this.#model.sparse && this.activation.exactZeros
-    const ffnShape = { neurons: h, width: d, batch: rows, gated: config.ffn === 'gated', sparse }
-
-    for (let row = 0; row < rows; row++) this.#embed(tokens[start + row], x.subarray(row * d, (row + 1) * d))
-    for (const [index, layer] of weights.layers.entries()) {
-      const { keys, values } = this.#cache.layers[index]
-      kernels.rmsNorm(x, layer.inputNorm, normed, rstd, rows, d, config.rmsNormEps)
-      decode.matvec(layer.qkv, normed, qkv, d + 2 * kvHeads * headDim, d, rows, false)
-      decode.cachedAttention(qkv, rotation.cos, rotation.sin, keys, values, mixed, attentionShape)
-      decode.matvec(layer.output, mixed, x, d, d, rows, true)
-
-      kernels.rmsNorm(x, layer.ffnNorm, normed, rstd, rows, d, config.rmsNormEps)
-      decode.matvec(layer.gate, normed, activated, h, d, rows, false)
-      const draw = { ...this.#draw, layer: index, firstRow: this.#position }
-      kernels.activation(this.activation, activated, activated, rows, h, draw)
-      decode.ffnNeurons(layer.neurons, activated, normed, x, active, ffnShape)
-      this.activeNeurons[index] = active[rows - 1]
-    }
-    this.#position += rows
-  }
-
-  #embed(token: number, out: Float32Array): void {
-    const { embedding } = this.#model.weights
-    const row = embedding.subarray(token * out.length, (token + 1) * out.length)
-    if (row instanceof Uint16Array) widenBfloat16(row, out)
-    else out.set(row)
-  }
-
-  /** out (rows, vocab) = logits of rows [first, first + rows) of the workspace. */
-  #head(first: number, rows: number, out: Float32Array): void {
-    const { config, weights, workspace, kernels, decode } = this.#model
-    const { hiddenSize: d, vocabSize, rmsNormEps } = config
-    const { x, normed, rstd } = workspace
-    kernels.rmsNorm(
-      x.subarray(first * d, (first + rows) * d),
-      weights.norm,
-      normed,
-      rstd,
-      rows,
-      d,
-      rmsNormEps,
-    )
-    decode.matvec(weights.head, normed, out, vocabSize, d, rows, false)
   }
 }

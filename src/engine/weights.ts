@@ -4,7 +4,7 @@
 import { CheckpointError } from '../errors.js'
 import { narrowBfloat16 } from '../formats/half-precision.js'
 import { alignedBuffer, type Weights } from '../kernels/index.js'
-import type { ModelConfig } from '../nn/config.js'
+import { headDimOf, type ModelConfig } from '../nn/config.js'
 
 /** How matrices are stored. Norms are f32 in any case. */
 export type EngineDtype = 'f32' | 'bf16'
@@ -12,10 +12,14 @@ export type EngineDtype = 'f32' | 'bf16'
 export interface LayerWeights {
   /** (d). */
   readonly inputNorm: Float32Array
-  /** Rows of q, then k, then v: (d + 2·kv, d). */
+  /** Rows of q, then k, then v: (q + 2·kv, d). */
   readonly qkv: Weights
-  /** o_proj, (d, d). */
+  /** Of those rows, (q + 2·kv); null without. */
+  readonly qkvBias: Float32Array | null
+  /** o_proj, (d, q). */
   readonly output: Weights
+  /** (d); null without. */
+  readonly outputBias: Float32Array | null
   /** (d). */
   readonly ffnNorm: Float32Array
   /** What the activation is applied to: gate_proj, or up_proj of a plain FFN; (h, d). */
@@ -44,7 +48,8 @@ export function layOutWeights(
   dtype: EngineDtype,
 ): EngineWeights {
   const { hiddenSize: d, intermediateSize: h, vocabSize, numAttentionHeads, numKeyValueHeads } = config
-  const kv = (d / numAttentionHeads) * numKeyValueHeads
+  const q = headDimOf(config) * numAttentionHeads
+  const kv = headDimOf(config) * numKeyValueHeads
 
   const take = (name: string, ...shape: number[]): Float32Array => {
     const data = tensor(name)
@@ -61,45 +66,55 @@ export function layOutWeights(
       ? new Float32Array(alignedBuffer(size * 4))
       : new Uint16Array(alignedBuffer(size * 2))
   }
-  /** One matrix after the other, all with d columns. */
-  const stacked = (...parts: [name: string, rows: number][]): Weights => {
+  /** One matrix after the other, all with the same number of columns. */
+  const stacked = (columns: number, ...parts: [name: string, rows: number][]): Weights => {
     const out = matrix(
       parts.reduce((sum, [, rows]) => sum + rows, 0),
-      d,
+      columns,
     )
     let at = 0
     for (const [name, rows] of parts) {
-      out.set(stored(take(name, rows, d), dtype), at)
-      at += rows * d
+      out.set(stored(take(name, rows, columns), dtype), at)
+      at += rows * columns
     }
     return out
   }
+  /** One vector after the other. */
+  const joined = (...parts: [name: string, length: number][]): Float32Array =>
+    Float32Array.from(parts.flatMap(([name, length]) => [...take(name, length)]))
 
   const layers = Array.from({ length: config.numHiddenLayers }, (_, layer): LayerWeights => {
     const name = (part: string) => `model.layers.${layer}.${part}.weight`
-    const gated = config.ffn === 'gated'
+    const bias = (part: string) => `model.layers.${layer}.self_attn.${part}.bias`
+    const gated = config.ffn !== 'plain'
     const neurons = matrix(h, gated ? 2 * d : d)
     if (gated) placeRows(stored(take(name('mlp.up_proj'), h, d), dtype), neurons, h, d)
     placeColumns(stored(take(name('mlp.down_proj'), d, h), dtype), neurons, h, d, gated ? d : 0)
     return {
       inputNorm: norm(name('input_layernorm')),
       qkv: stacked(
-        [name('self_attn.q_proj'), d],
+        d,
+        [name('self_attn.q_proj'), q],
         [name('self_attn.k_proj'), kv],
         [name('self_attn.v_proj'), kv],
       ),
-      output: stacked([name('self_attn.o_proj'), d]),
+      qkvBias:
+        config.attentionBias === undefined
+          ? null
+          : joined([bias('q_proj'), q], [bias('k_proj'), kv], [bias('v_proj'), kv]),
+      output: stacked(q, [name('self_attn.o_proj'), d]),
+      outputBias: config.attentionBias === 'qkvo' ? joined([bias('o_proj'), d]) : null,
       ffnNorm: norm(name('post_attention_layernorm')),
-      gate: stacked([name(gated ? 'mlp.gate_proj' : 'mlp.up_proj'), h]),
+      gate: stacked(d, [name(gated ? 'mlp.gate_proj' : 'mlp.up_proj'), h]),
       neurons,
     }
   })
-  const embedding = stacked(['model.embed_tokens.weight', vocabSize])
+  const embedding = stacked(d, ['model.embed_tokens.weight', vocabSize])
   return {
     embedding,
     layers,
     norm: norm('model.norm.weight'),
-    head: config.tieWordEmbeddings ? embedding : stacked(['lm_head.weight', vocabSize]),
+    head: config.tieWordEmbeddings ? embedding : stacked(d, ['lm_head.weight', vocabSize]),
   }
 }
 

@@ -1,39 +1,53 @@
-// The working buffers of a forward pass. A model has one set: its sessions run one after the other.
+// The working buffers of a forward pass. A model has one set, as large as the largest pass so far: its sessions run
+// one after the other.
 
-import type { ModelConfig } from '../nn/config.js'
+import { headDimOf, type ModelConfig } from '../nn/config.js'
 
 /** Positions of a prompt that are computed together: each weight is read once for all of them. */
-export const PREFILL_BLOCK = 32
+export const PREFILL_BLOCK = 512
 
-/** Buffers of one forward pass over up to PREFILL_BLOCK positions. */
-export interface Workspace {
-  /** The residual stream, (positions, d). */
-  readonly x: Float32Array
-  /** (positions, d). */
-  readonly normed: Float32Array
-  readonly rstd: Float32Array
-  /** (positions, d + 2·kv). */
-  readonly qkv: Float32Array
-  /** (positions, d). */
-  readonly mixed: Float32Array
-  /** Pre-activations, then activations, (positions, h). */
-  readonly activated: Float32Array
-  /** Active neurons of one layer, (positions). */
-  readonly active: Int32Array
-}
+export class Workspace {
+  /** The residual stream, (rows, d). */
+  x = new Float32Array(0)
+  /** (rows, d). */
+  normed = new Float32Array(0)
+  /** (rows). */
+  rstd = new Float32Array(0)
+  /** (rows, q + 2·kv). */
+  qkv = new Float32Array(0)
+  /** (rows, q). */
+  mixed = new Float32Array(0)
+  /** Pre-activations, then activations, (rows, h). */
+  activated = new Float32Array(0)
+  /** Active neurons of one layer, (rows). */
+  active = new Int32Array(0)
+  #logits = new Float32Array(0)
+  readonly #config: ModelConfig
 
-/** Buffers for any forward pass of `config`. */
-export function makeWorkspace(config: ModelConfig): Workspace {
-  const { hiddenSize: d, intermediateSize: h, numAttentionHeads, numKeyValueHeads } = config
-  const kv = (d / numAttentionHeads) * numKeyValueHeads
-  const rows = (width: number) => new Float32Array(PREFILL_BLOCK * width)
-  return {
-    x: rows(d),
-    normed: rows(d),
-    rstd: rows(1),
-    qkv: rows(d + 2 * kv),
-    mixed: rows(d),
-    activated: rows(h),
-    active: new Int32Array(PREFILL_BLOCK),
+  constructor(config: ModelConfig) {
+    this.#config = config
+  }
+
+  /** This workspace with room for `rows` rows; what stood in it is gone when it had to grow. */
+  forRows(rows: number): this {
+    if (rows <= this.rstd.length) return this
+    const { hiddenSize, intermediateSize, numAttentionHeads, numKeyValueHeads } = this.#config
+    const headDim = headDimOf(this.#config)
+    const buffer = (width: number) => new Float32Array(rows * width)
+    this.x = buffer(hiddenSize)
+    this.normed = buffer(hiddenSize)
+    this.rstd = buffer(1)
+    this.qkv = buffer((numAttentionHeads + 2 * numKeyValueHeads) * headDim)
+    this.mixed = buffer(numAttentionHeads * headDim)
+    this.activated = buffer(intermediateSize)
+    this.active = new Int32Array(rows)
+    return this
+  }
+
+  /** (rows, vocab), with unspecified content. */
+  logitsFor(rows: number): Float32Array {
+    const size = rows * this.#config.vocabSize
+    if (this.#logits.length < size) this.#logits = new Float32Array(size)
+    return this.#logits.subarray(0, size)
   }
 }
