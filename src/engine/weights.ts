@@ -3,7 +3,7 @@
 
 import { CheckpointError } from '../errors.js'
 import { narrowBfloat16 } from '../formats/half-precision.js'
-import { alignedBuffer, type Weights } from '../kernels/index.js'
+import { alignedBuffer, type PlainWeights as Weights } from '../kernels/index.js'
 import { headDimOf, type ModelConfig } from '../nn/config.js'
 
 /** How matrices are stored. Norms are f32 in any case. */

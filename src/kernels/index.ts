@@ -6,11 +6,32 @@ import type { Kernels } from './kernels.js'
 import { nativeInstructionSets, nativeKernels } from './native.js'
 import { portableKernels } from './portable/index.js'
 
-export type { CachedAttentionShape, DecodeKernels, FfnShape, Weights } from './decode.js'
-export { decodeKernelsOf } from './decode.js'
+export type {
+  AttentionHeads,
+  CachedAttentionShape,
+  CachedSequence,
+  CacheSegment,
+  CacheType,
+  DecodeKernels,
+  FfnShape,
+  PlainWeights,
+  Weights,
+} from './decode.js'
+export { cacheRowBytes, decodeKernelsOf } from './decode.js'
 export type { AdamWStep, AttentionShape, Draw, Floats, Kernels } from './kernels.js'
 export { alignedBuffer, defaultThreads, measureMachine, setThreads } from './native.js'
 export { portableKernels } from './portable/index.js'
+export {
+  allocateWeights,
+  type QuantisedWeights,
+  readBlocks,
+  readRow,
+  storeBlocks,
+  storeRow,
+  type WeightType,
+  weightBytes,
+  weightTypeOf,
+} from './quantised.js'
 
 let chosen: Kernels | undefined
 

@@ -4,7 +4,7 @@ import type { CachedAttentionShape, DecodeKernels, FfnShape, Weights } from '../
 import { rope } from './rope.js'
 
 /** The portable decoding kernels. They run on the calling thread. */
-export function portableDecodeKernels(): DecodeKernels {
+export function portableDecodeKernels(): Omit<DecodeKernels, 'attention'> {
   return { backend: 'portable', isa: 'typescript', matvec, ffnNeurons, cachedAttention }
 }
 
@@ -13,6 +13,7 @@ let widenedBits = new Uint32Array(widened.buffer)
 
 /** Weights [start, start + n) as f32: a view, or a copy that lasts until the next call. */
 function floats(w: Weights, start: number, n: number): Float32Array {
+  if ('type' in w) throw new Error('products with quantised weights are being built')
   if (w instanceof Float32Array) return w.subarray(start, start + n)
   if (widened.length < n) {
     widened = new Float32Array(n)
@@ -37,11 +38,12 @@ function matvec(
   columns: number,
   batch: number,
   accumulate: boolean,
+  bias: Float32Array | null = null,
 ): void {
   for (let row = 0; row < rows; row++) {
     const weights = floats(w, row * columns, columns)
     for (let b = 0; b < batch; b++) {
-      const value = dot(weights, x, b * columns, columns)
+      const value = dot(weights, x, b * columns, columns) + (bias === null ? 0 : bias[row])
       const at = b * rows + row
       y[at] = accumulate ? y[at] + value : value
     }

@@ -1,8 +1,9 @@
 // The narrow gate in plain TypeScript: the bounds written out as docs/narrow-gate.md derives them.
 
-import type { Weights } from '../decode.js'
+import type { PlainWeights, Weights } from '../decode.js'
 import type { NarrowGateKernels, NarrowGateOptions } from '../narrow-gate.js'
 import { emptyNarrowIndex, NARROW_BLOCK, type NarrowIndex, roundedDown, roundedUp } from '../narrow-index.js'
+import { readRow } from '../quantised.js'
 import { portableDecodeKernels } from './decode.js'
 import { drawRow } from './draws.js'
 
@@ -26,7 +27,7 @@ function buildNarrowIndex(w: Weights, rows: number, columns: number): NarrowInde
   const slack = 1 + 2 * (blocks + 8) * UNIT
   const values = new Float32Array(columns)
   for (let row = 0; row < rows; row++) {
-    widen(w, row * columns, values)
+    readRow(w, row, values)
     let [full, narrow] = [0, 0]
     for (let block = 0; block < blocks; block++) {
       const first = block * NARROW_BLOCK
@@ -80,7 +81,7 @@ function narrowGate(
         y[at] = filler
       } else {
         unproven[row] = 1
-        const weights = w.subarray(row * columns, (row + 1) * columns)
+        const weights = (w as PlainWeights).subarray(row * columns, (row + 1) * columns)
         matvec(weights, position, y.subarray(at, at + 1), 1, columns, 1, false)
       }
     }
@@ -116,14 +117,4 @@ function upperBound(index: NarrowIndex, row: number, x: Float32Array, norms: Flo
     bound += bounds[row * blocks + block] * norms[block]
   }
   return dot + bound
-}
-
-/** Weights [start, start + into.length) as f32. */
-function widen(w: Weights, start: number, into: Float32Array): void {
-  if (w instanceof Float32Array) {
-    into.set(w.subarray(start, start + into.length))
-    return
-  }
-  const words = new Uint32Array(into.buffer)
-  for (let k = 0; k < into.length; k++) words[k] = w[start + k] << 16
 }
