@@ -1,30 +1,125 @@
-// What an activation is. The catalogue, the kernels, the trainer and the engine all read the same entry.
+// What an activation is. The catalogue, the kernels, the trainer, the engine, the lab, the help texts and the plots all
+// read the same entry.
 
-/** How the hot path names an activation that has a fused kernel; the numbers are shared with native/activation.h. */
+import type { ActivationPrograms } from './programs.js'
+
+/** How the hot path names an activation that has a fused kernel; the numbers are shared with native/kernels.h. */
 export const FusedKernel = { relu: 0, silu: 1, stochaIdentity: 2, stochaSilu: 3, stochaDrawn: 4 } as const
 export type FusedKernel = (typeof FusedKernel)[keyof typeof FusedKernel]
 
 /**
- * One elementwise activation with its parameters bound: `parseActivation('stocha:p=0.7')` gives one.
+ * What shares one draw: every element its own; a neuron (column) for the whole batch; a token (row); the rows of one
+ * sample (`Draw.rowsPerSample`); the whole batch (one draw per step).
+ */
+export const drawUnits = ['element', 'neuron', 'token', 'sample', 'batch'] as const
+export type DrawPer = (typeof drawUnits)[number]
+
+/** A parameter that training changes; each layer has its own. */
+export interface LearnedParameter {
+  /** As in the model's tensor names: `model.layers.0.mlp.act.<name>`. */
+  readonly name: string
+  readonly about: string
+  /** One for the layer, or one for each of its neurons. */
+  readonly per: 'layer' | 'neuron'
+  /** Values at the start: one number, or several where the parameter is a small vector (per neuron: each neuron's). */
+  readonly start: readonly number[]
+}
+
+/** A number that the user gives and a schedule may change while training goes on: see `Activation.with`. */
+export type Settings = Readonly<Record<string, number | string>>
+
+/**
+ * One activation with its settings bound: `parseActivation('stocha:p=0.7')` gives one.
  *
- * `draw` is a uniform number in [0, 1), one per element; entries with `draws === false` ignore it. The
- * backward pass is given the same draw as the forward pass, so a derivative is that of the branch taken.
+ * Learned parameters travel beside it as one flat buffer per layer, laid out by `parameterLayout(act, width)`: first
+ * the numbers that the layer shares, then for each number of a neuron a row of `width`.
+ * Functions here that take no width take the parameters of one neuron (width 1), by default the start values.
  */
 export interface Activation {
-  /** Canonical spelling with all parameters, e.g. `stocha:p=0.7,positive=identity`; parses back to an equal entry. */
+  /** Canonical spelling with all settings (but for per=element), `stocha:p=0.7,positive=identity`; parses back to an equal entry. */
   readonly spec: string
   /** The name alone, e.g. `stocha`. */
   readonly name: string
-  forward(x: number, draw: number): number
-  derivative(x: number, draw: number): number
-  /** Whether the value depends on `draw`. */
+  readonly settings: Settings
+  /** The same activation with other settings, cheaply: what a schedule calls at every step. Throws ActivationError. */
+  with(settings: Settings): Activation
+
+  /**
+   * f(x). `draw` is a uniform number in [0, 1); entries with `draws === false` ignore it; one that needs several
+   * independent draws (`drawChannels`) takes an array. Row-wise entries treat x as a row of one neuron.
+   */
+  forward(x: number, draw: number | ArrayLike<number>, parameters?: ArrayLike<number>): number
+  /** What the backward pass uses for df/dx, given the forward pass's draw: the derivative of the branch taken. */
+  derivative(x: number, draw: number | ArrayLike<number>, parameters?: ArrayLike<number>): number
+  /** ∂f/∂θ for every number of the flat parameter buffer of one neuron. */
+  parameterDerivatives(x: number, draw: number | ArrayLike<number>, parameters?: ArrayLike<number>): number[]
+
+  /** `x·σ(x)`; draws are written u, learned parameters and settings by their names. */
+  readonly formula: string
+  readonly derivativeFormula: string
+  /** Why the derivative is deliberately not that of the value (straight-through entries); absent when it is. */
+  readonly surrogate?: string
+
+  /** Parameters that training changes; most entries have none. */
+  readonly learned: readonly LearnedParameter[]
+
+  /** Whether the value depends on draws. */
   readonly draws: boolean
+  /** Independent draws per element; 0 without draws. */
+  readonly drawChannels: number
+  readonly drawPer: DrawPer
+  /** The mean over draws as an entry of its own, in closed form; absent without draws. */
+  readonly expectation?: Activation
+
   /** Whether some inputs give exactly 0, which the engine then skips. */
   readonly exactZeros: boolean
-  /** The fused kernel and its parameter, when the hot path has one; otherwise kernels call `forward` in a loop. */
+  /**
+   * f(x) is exactly 0 for every x < zeroBelow (drawn entries: when the draw takes the zero branch; at x = zeroBelow
+   * itself nothing is said). Absent where there is no such bound that holds whatever was learned.
+   */
+  readonly zeroBelow?: number
+  /** Whether a value depends on other neurons of the same row (top-k, norms, neighbours). */
+  readonly rowwise: boolean
+
+  /** What the kernels run; absent for a user's plain functions, which run through `forward` and `derivative`. */
+  readonly programs?: ActivationPrograms
+  /** The fused kernel and its parameter, when the hot path has one. */
   readonly fused?: { readonly kernel: FusedKernel; readonly p: number }
   /** Authors, year, arXiv id. */
   readonly source: string
   /** One line on its character: "smooth, non-monotonic, bounded below". */
   readonly character: string
+}
+
+/** Where a learned parameter stands in the flat buffer of a layer. */
+export interface ParameterPlace extends LearnedParameter {
+  readonly offset: number
+  /** start.length for the layer's, start.length × width for the neurons'. */
+  readonly length: number
+}
+
+/** Where each learned parameter stands in the flat buffer of a layer of `width` neurons, in order of offset. */
+export function parameterLayout(act: Pick<Activation, 'learned'>, width: number): ParameterPlace[] {
+  let offset = 0
+  const ofLayer = act.learned.filter(({ per }) => per === 'layer')
+  const ofNeurons = act.learned.filter(({ per }) => per === 'neuron')
+  return [...ofLayer, ...ofNeurons].map(parameter => {
+    const length = parameter.start.length * (parameter.per === 'layer' ? 1 : width)
+    offset += length
+    return { ...parameter, offset: offset - length, length }
+  })
+}
+
+/** Length of the flat parameter buffer of a layer of `width` neurons; 0 for most entries. */
+export function parameterCount(act: Pick<Activation, 'learned'>, width: number): number {
+  return parameterLayout(act, width).reduce((total, { length }) => total + length, 0)
+}
+
+/** The flat parameter buffer at the start of training. */
+export function startParameters(act: Pick<Activation, 'learned'>, width: number): Float64Array {
+  const values = new Float64Array(parameterCount(act, width))
+  for (const { start, offset, length } of parameterLayout(act, width)) {
+    for (let i = 0; i < length; i++) values[offset + i] = start[Math.floor((i * start.length) / length)]
+  }
+  return values
 }

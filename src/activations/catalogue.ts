@@ -4,8 +4,9 @@
 import { didYouMean } from '../did-you-mean.js'
 import { ActivationError } from '../errors.js'
 import type { Activation } from './activation.js'
-import type { ActivationFamily, Parameter } from './family.js'
+import type { ActivationFamily } from './family.js'
 import { reluFamily } from './rectifiers.js'
+import { allowedValues, parseValue } from './settings.js'
 import { siluFamily } from './smooth.js'
 import { stochaFamily, stochFamily } from './stochastic.js'
 
@@ -25,12 +26,12 @@ export interface ActivationListing {
 
 /** All activations, in the catalogue's order. */
 export function listActivations(): ActivationListing[] {
-  return [...families.values()].map(({ name, parameters, character, source }) => ({
+  return [...families.values()].map(({ name, settings, character, source }) => ({
     name,
     spec: parseActivation(name).spec,
     character,
     source,
-    parameters: Object.entries(parameters).map(([parameterName, parameter]) => ({
+    parameters: Object.entries(settings).map(([parameterName, parameter]) => ({
       name: parameterName,
       allowed: allowedValues(parameter),
       about: parameter.about,
@@ -45,6 +46,7 @@ export function listActivations(): ActivationListing[] {
  */
 export function parseActivation(spec: string): Activation {
   const [name, settings] = splitOnce(spec.trim(), ':')
+  if (name === 'expected' && settings !== undefined) return expectationOf(parseActivation(settings))
   const family = families.get(name)
   if (family === undefined) {
     const names = [...families.keys()]
@@ -56,19 +58,19 @@ export function parseActivation(spec: string): Activation {
 
   const given = settings === undefined ? new Map<string, string>() : parseSettings(family, settings)
   const values: Record<string, string | number> = {}
-  for (const [key, parameter] of Object.entries(family.parameters)) {
+  for (const [key, parameter] of Object.entries(family.settings)) {
     const text = given.get(key)
     values[key] = text === undefined ? parameter.default : parseValue(`${name}: ${key}`, parameter, text)
   }
 
-  const canonical = Object.entries(values).map(([key, value]) => `${key}=${value}`)
-  return {
-    ...family.bind(values),
-    spec: canonical.length === 0 ? name : `${name}:${canonical.join(',')}`,
-    name,
-    source: family.source,
-    character: family.character,
-  }
+  return family.bind(values)
+}
+
+/** The mean over draws of an activation that draws; one that does not is its own mean. */
+export function expectationOf(act: Activation): Activation {
+  if (!act.draws) return act
+  if (act.expectation !== undefined) return act.expectation
+  throw new ActivationError('ACTIVATION_NO_EXPECTATION', `${act.name} has no mean in closed form.`)
 }
 
 function splitOnce(text: string, separator: string): [before: string, after: string | undefined] {
@@ -78,7 +80,7 @@ function splitOnce(text: string, separator: string): [before: string, after: str
 
 /** `p=0.7,positive=silu` as a map; every key exists in the family and stands once. */
 function parseSettings(family: ActivationFamily, settings: string): Map<string, string> {
-  const known = Object.keys(family.parameters)
+  const known = Object.keys(family.settings)
   const given = new Map<string, string>()
   for (const setting of settings.split(',')) {
     const [key, value] = splitOnce(setting.trim(), '=')
@@ -102,27 +104,4 @@ function parseSettings(family: ActivationFamily, settings: string): Map<string, 
     given.set(key, value)
   }
   return given
-}
-
-/** Checks one value against its parameter; `where` names both for the message. */
-function parseValue(where: string, parameter: Parameter, text: string): string | number {
-  if (parameter.kind === 'choice') {
-    if (parameter.choices.includes(text)) return text
-    throw new ActivationError(
-      'ACTIVATION_PARAMETER_INVALID',
-      `${where} must be ${allowedValues(parameter)}, not "${text}".${didYouMean(text, parameter.choices)}`,
-    )
-  }
-  const value = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : Number.NaN
-  if (value >= parameter.min && value <= parameter.max) return value
-  throw new ActivationError(
-    'ACTIVATION_PARAMETER_INVALID',
-    `${where} must be ${allowedValues(parameter)}, not "${text}".`,
-  )
-}
-
-function allowedValues(parameter: Parameter): string {
-  return parameter.kind === 'choice'
-    ? `one of ${parameter.choices.join(', ')}`
-    : `a number from ${parameter.min} to ${parameter.max}`
 }

@@ -1,71 +1,260 @@
-// How an activation is declared: a family has a name, parameters with defaults and ranges, and a function that
-// binds values to formulas. The catalogue turns what a user types into a bound `Activation`.
+// How an activation is declared: a family has a name, settings with defaults and ranges, and a function that writes the
+// expression. Here a declaration and a user's settings become a bound `Activation`.
 
-import type { Activation } from './activation.js'
+import { ActivationError } from '../errors.js'
+import {
+  type Activation,
+  type DrawPer,
+  drawUnits,
+  type LearnedParameter,
+  parameterCount,
+  type Settings,
+  startParameters,
+} from './activation.js'
+import { differentiate } from './differentiate.js'
+import { type Expression, setting, x } from './expression.js'
+import { formula } from './formula.js'
+import { type ActivationPrograms, compileActivation } from './programs.js'
+import { RowRunner } from './row-runner.js'
+import { allowedValues, type Parameter, type ParameterSet, parseValue } from './settings.js'
 
-/** A real parameter, with the closed range it must lie in. */
-export interface NumberParameter {
-  readonly kind: 'number'
-  readonly default: number
-  readonly min: number
-  readonly max: number
-  /** One line for help texts. */
-  readonly about: string
-}
-
-/** A parameter that is one of a few words. */
-export interface ChoiceParameter<Choice extends string = string> {
-  readonly kind: 'choice'
-  readonly default: Choice
-  readonly choices: readonly Choice[]
-  readonly about: string
-}
-
-export type Parameter = NumberParameter | ChoiceParameter
-export type ParameterSet = Readonly<Record<string, Parameter>>
-
-/** The values that a declaration's `bind` receives: a number or one of the words, as declared. */
+/** What a declaration's functions receive: a number or one of the words, as declared. */
 export type ValuesOf<P extends ParameterSet> = {
-  readonly [Name in keyof P]: P[Name] extends ChoiceParameter<infer Choice> ? Choice : number
+  readonly [Name in keyof P]: P[Name] extends { kind: 'choice'; choices: readonly (infer Choice)[] }
+    ? Choice
+    : number
 }
 
-/** What the parameters decide; name, spelling and source come from the family. */
-export type BoundActivation = Omit<Activation, 'spec' | 'name' | 'source' | 'character'>
+/** The same with numbers as expressions, so that one expression serves all of them. */
+export type ExpressionsOf<P extends ParameterSet> = {
+  readonly [Name in keyof P]: P[Name] extends { kind: 'choice'; choices: readonly (infer Choice)[] }
+    ? Choice
+    : Expression
+}
 
-/** All activations of one name, parameters still open. */
+/** An activation written down. */
+export interface Definition {
+  readonly value: Expression
+  /** Instead of the derivative of `value` (where straightThrough does not say it), with the reason in `surrogate`. */
+  readonly slope?: Expression
+  /** Why the backward pass is deliberately not the derivative of the value. */
+  readonly surrogate?: string
+  readonly learned?: readonly LearnedParameter[]
+  /** The mean over draws, for entries that draw. */
+  readonly expectation?: Expression
+}
+
+/** What follows from the numbers. */
+export interface Traits extends Pick<Activation, 'exactZeros' | 'zeroBelow' | 'fused'> {
+  /** Default: whether the expression has draws. */
+  readonly draws?: boolean
+}
+
+/** All activations of one name, settings still open. */
 export interface FamilyDeclaration<P extends ParameterSet> {
   readonly name: string
-  readonly parameters: P
+  readonly settings: P
   /** Authors, year, arXiv id. */
   readonly source: string
   /** One line on its character: "smooth, non-monotonic, bounded below". */
   readonly character: string
-  bind(values: ValuesOf<P>): BoundActivation
+  /** Called once per combination of words; numbers arrive as expressions. */
+  define(values: ExpressionsOf<P>): Definition
+  traits(values: ValuesOf<P>): Traits
 }
 
-/** A declaration as the catalogue holds it, whatever its parameters. */
-export interface ActivationFamily extends Omit<FamilyDeclaration<ParameterSet>, 'bind'> {
-  bind(values: Readonly<Record<string, number | string>>): BoundActivation
+/** A declaration as the catalogue holds it, whatever its settings. */
+export interface ActivationFamily {
+  readonly name: string
+  readonly settings: ParameterSet
+  readonly source: string
+  readonly character: string
+  /** The activation with these settings, all of them given and valid. */
+  bind(values: Settings): Activation
 }
 
-/** A probability, the commonest parameter here. */
-export function probability(defaultValue: number, about: string): NumberParameter {
-  return { kind: 'number', default: defaultValue, min: 0, max: 1, about }
-}
-
-/** One of the given words, the first being the default. */
-export function oneOf<const Choice extends string>(
-  choices: readonly [Choice, ...Choice[]],
-  about: string,
-): ChoiceParameter<Choice> {
-  return { kind: 'choice', default: choices[0], choices, about }
-}
-
-/** Declares a family: its own `bind` is typed by its parameters, the catalogue sees the general type. */
+/** Declares a family: its own functions are typed by its settings, the catalogue sees the general type. */
 export function family<P extends ParameterSet>(declaration: FamilyDeclaration<P>): ActivationFamily {
+  const { name, settings, source, character } = declaration
+  const definitions = new Map<string, Compiled>()
+
+  const definitionFor = (values: Settings): Compiled => {
+    const choices = Object.entries(settings).filter(([, { kind }]) => kind === 'choice')
+    const key = choices.map(([each]) => values[each]).join()
+    let compiled = definitions.get(key)
+    if (compiled === undefined) {
+      const operands = Object.entries(settings).map(([each, { kind }]) => [
+        each,
+        kind === 'choice' ? values[each] : setting(each),
+      ])
+      // Numbers became expressions and words stayed, which is what ExpressionsOf<P> says.
+      compiled = compileDefinition(declaration.define(Object.fromEntries(operands) as ExpressionsOf<P>))
+      definitions.set(key, compiled)
+    }
+    return compiled
+  }
+
+  const bind = (values: Settings): Activation => {
+    // A draw per element is what goes without saying.
+    const said = Object.entries(values).filter(
+      ([key, value]) => key !== 'per' || value !== settings.per?.default,
+    )
+    const spelled = said.map(([key, value]) => `${key}=${value}`)
+    return bindActivation(definitionFor(values), {
+      name,
+      spec: spelled.length === 0 ? name : `${name}:${spelled.join(',')}`,
+      source,
+      character,
+      settings: values,
+      // Every value has been checked against `settings`, which is what ValuesOf<P> says.
+      ...declaration.traits(values as ValuesOf<P>),
+      rebind: changed => bind(checkedSettings(name, settings, { ...values, ...changed })),
+    })
+  }
+  return { name, settings, source, character, bind }
+}
+
+/** A definition with everything that is derived from it, lazily where it may not be needed. */
+export interface Compiled {
+  readonly definition: Definition
+  readonly programs: ActivationPrograms
+  readonly formula: string
+  readonly derivativeFormula: string
+  readonly runner: RowRunner
+  readonly expectation: Compiled | undefined
+}
+
+export function compileDefinition(definition: Definition): Compiled {
+  const { value, learned = [] } = definition
+  const slope = definition.slope ?? differentiate(value, x)
+  const programs = compileActivation(value, learned, slope)
+  let [runner, expectation]: [RowRunner?, Compiled?] = []
   return {
-    ...declaration,
-    // The catalogue has checked every value against `parameters`, which is what ValuesOf<P> says.
-    bind: values => declaration.bind(values as ValuesOf<P>),
+    definition,
+    programs,
+    get formula() {
+      return formula(value)
+    },
+    get derivativeFormula() {
+      return formula(slope)
+    },
+    get runner() {
+      runner ??= new RowRunner(programs)
+      return runner
+    },
+    get expectation() {
+      const mean = definition.expectation
+      if (mean !== undefined) expectation ??= compileDefinition({ value: mean, learned })
+      return expectation
+    },
   }
 }
+
+/** Who an entry is, and how it comes by other settings. */
+interface Identity extends Traits {
+  readonly name: string
+  readonly spec: string
+  readonly source: string
+  readonly character: string
+  readonly settings: Settings
+  rebind(changed: Settings): Activation
+}
+
+export function bindActivation(compiled: Compiled, identity: Identity): Activation {
+  const { definition, programs } = compiled
+  const { rebind, settings, ...rest } = identity
+  const learned = definition.learned ?? []
+  const draws = programs.drawChannels > 0 && identity.draws !== false
+  const neuron = { learned }
+  const start = startParameters(neuron, 1)
+
+  const [out, dOut, dX] = [new Float64Array(1), Float64Array.of(1), new Float64Array(1)]
+  const run = (x: number, draw: number | ArrayLike<number>, parameters: ArrayLike<number>): Float64Array => {
+    const gradients = new Float64Array(parameterCount(neuron, 1))
+    compiled.runner.begin(settings, parameters, 1)
+    compiled.runner.backward([x], 0, drawRows(draw), dOut, out, dX, gradients)
+    return gradients
+  }
+
+  return {
+    ...rest,
+    settings,
+    with: rebind,
+    forward: (x, draw, parameters = start) => {
+      compiled.runner.begin(settings, parameters, 1)
+      compiled.runner.forward([x], 0, drawRows(draw), out)
+      return out[0]
+    },
+    derivative: (x, draw, parameters = start) => {
+      run(x, draw, parameters)
+      return dX[0]
+    },
+    parameterDerivatives: (x, draw, parameters = start) => [...run(x, draw, parameters)],
+    get formula() {
+      return compiled.formula
+    },
+    get derivativeFormula() {
+      return compiled.derivativeFormula
+    },
+    ...(definition.surrogate !== undefined && { surrogate: definition.surrogate }),
+    learned,
+    draws,
+    drawChannels: draws ? programs.drawChannels : 0,
+    drawPer: drawUnits.find(unit => unit === settings.per) ?? 'element',
+    get expectation() {
+      return draws && compiled.expectation ? expected(compiled.expectation, identity) : undefined
+    },
+    rowwise: programs.neighbours || programs.statistics.length > 0,
+    programs,
+  }
+}
+
+/** The entry `expected:<spec>`: the mean over draws. */
+function expected(compiled: Compiled, identity: Identity): Activation {
+  const { fused: _, zeroBelow: __, ...rest } = identity
+  return bindActivation(compiled, {
+    ...rest,
+    spec: `expected:${identity.spec}`,
+    exactZeros: false,
+    character: `the mean over draws of ${identity.name}`,
+    rebind: changed => {
+      const other = identity.rebind(changed)
+      return other.expectation ?? other
+    },
+  })
+}
+
+function drawRows(draw: number | ArrayLike<number>): ArrayLike<number>[] {
+  return typeof draw === 'number' ? [[draw]] : Array.from(draw, one => [one])
+}
+
+/** Settings given as values rather than as text, checked. Throws ActivationError. */
+function checkedSettings(name: string, declared: ParameterSet, values: Settings): Settings {
+  const unknown = Object.keys(values).find(key => !Object.hasOwn(declared, key))
+  if (unknown !== undefined) {
+    throw new ActivationError(
+      'ACTIVATION_PARAMETER_UNKNOWN',
+      `${name} has no parameter "${unknown}". Its parameters: ${Object.keys(declared).join(', ') || 'none'}.`,
+    )
+  }
+  const checked = Object.entries(declared).map(([key, parameter]: [string, Parameter]) => {
+    const value = values[key]
+    if (typeof value === 'number' && parameter.kind === 'number') {
+      if (value >= parameter.min && value <= parameter.max) return [key, value]
+      throw new ActivationError(
+        'ACTIVATION_PARAMETER_INVALID',
+        `${name}: ${key} must be ${allowedValues(parameter)}, not ${value}.`,
+      )
+    }
+    return [key, parseValue(`${name}: ${key}`, parameter, String(value))]
+  })
+  return Object.fromEntries(checked)
+}
+
+/** Whose draw it is; every stochastic entry has this setting as `per`. */
+export const per = {
+  kind: 'choice',
+  default: 'element' as DrawPer,
+  choices: drawUnits,
+  about: 'what shares one draw: each element, a neuron for the batch, a token, a sample, or the whole batch',
+} as const

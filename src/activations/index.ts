@@ -1,4 +1,13 @@
 // Activations: what one is, and all that there are by name.
 
-export type { Activation } from './activation.js'
-export { type ActivationListing, listActivations, parseActivation } from './catalogue.js'
+export {
+  type Activation,
+  type DrawPer,
+  type LearnedParameter,
+  type ParameterPlace,
+  parameterCount,
+  parameterLayout,
+  type Settings,
+  startParameters,
+} from './activation.js'
+export { type ActivationListing, expectationOf, listActivations, parseActivation } from './catalogue.js'

@@ -2,74 +2,60 @@
 // `stocha` is the paper's, where the draw matters for x < 0; `stoch` is the blog's, drawn whatever the sign.
 
 import { FusedKernel } from './activation.js'
-import { type BoundActivation, family, oneOf, probability } from './family.js'
-import { relu, reluDerivative } from './rectifiers.js'
-import { silu, siluDerivative } from './smooth.js'
+import { add, draw, type Expression, greater, mul, select, sub, x } from './expression.js'
+import { family, per, type Traits } from './family.js'
+import { relu } from './rectifiers.js'
+import { oneOf, probability } from './settings.js'
+import { silu } from './smooth.js'
 
-type PositiveSide = 'identity' | 'silu' | 'drawn'
-
-/** Value and derivative of a stochastic activation for x > 0; elsewhere all of them agree. */
-const positiveSides: Record<
-  PositiveSide,
-  {
-    kernel: FusedKernel
-    forward(x: number, chosen: boolean): number
-    derivative(x: number, chosen: boolean): number
-  }
-> = {
-  identity: {
-    kernel: FusedKernel.stochaIdentity,
-    forward: x => x,
-    derivative: () => 1,
-  },
-  silu: {
-    kernel: FusedKernel.stochaSilu,
-    forward: silu,
-    derivative: siluDerivative,
-  },
-  drawn: {
-    kernel: FusedKernel.stochaDrawn,
-    forward: (x, chosen) => (chosen ? silu(x) : x),
-    derivative: (x, chosen) => (chosen ? siluDerivative(x) : 1),
-  },
+/** `chosen` with probability p, else `otherwise`. */
+export function bernoulli(p: Expression, chosen: Expression, otherwise: Expression): Expression {
+  return select(greater(p, draw()), chosen, otherwise)
 }
 
-/** SiLU with probability p, else ReLU, with the given rule for x > 0. */
-function stochastic(p: number, positive: PositiveSide): BoundActivation {
-  const side = positiveSides[positive]
+/** p·chosen + (1 − p)·otherwise: the mean of `bernoulli`. */
+export function blend(p: Expression, chosen: Expression, otherwise: Expression): Expression {
+  return add(mul(p, chosen), mul(sub(1, p), otherwise))
+}
+
+/** What the draw between SiLU and ReLU makes of p = 0 and p = 1: a draw lies in [0, 1). */
+function siluOrRelu(p: number, kernel: FusedKernel, drawPer: string): Traits {
   return {
-    forward(x, draw) {
-      const chosen = draw < p
-      if (x > 0) return side.forward(x, chosen)
-      return chosen ? silu(x) : relu(x)
-    },
-    derivative(x, draw) {
-      const chosen = draw < p
-      if (x > 0) return side.derivative(x, chosen)
-      return chosen ? siluDerivative(x) : reluDerivative(x)
-    },
-    // A draw lies in [0, 1): never below 0, always below 1.
     draws: p > 0 && p < 1,
     exactZeros: p < 1,
-    fused: { kernel: side.kernel, p },
+    ...(p < 1 && { zeroBelow: 0 }),
+    ...(drawPer === 'element' && { fused: { kernel, p } }),
   }
 }
 
 export const stochaFamily = family({
   name: 'stocha',
-  parameters: {
+  settings: {
     p: probability(0.7, 'probability of SiLU for x < 0'),
     positive: oneOf(['identity', 'silu', 'drawn'], 'what x > 0 gives: x, SiLU(x), or drawn as for x < 0'),
+    per,
   },
   source: 'Lomeli et al. 2025, arXiv 2509.22358',
-  character: 'for x < 0 SiLU with probability p, else exactly 0; drawn anew for every element',
-  bind: ({ p, positive }) => stochastic(p, positive),
+  character: 'for x < 0 SiLU with probability p, else exactly 0',
+  define: ({ p, positive }) => {
+    if (positive === 'drawn') {
+      return { value: bernoulli(p, silu, relu), expectation: blend(p, silu, relu) }
+    }
+    const above = positive === 'identity' ? x : silu
+    const join = (below: Expression) => select(greater(x, 0), above, below)
+    return { value: join(bernoulli(p, silu, relu)), expectation: join(mul(p, silu)) }
+  },
+  traits: ({ p, positive, per }) => {
+    const kernels = { identity: 'stochaIdentity', silu: 'stochaSilu', drawn: 'stochaDrawn' } as const
+    return siluOrRelu(p, FusedKernel[kernels[positive]], per)
+  },
 })
 
 export const stochFamily = family({
   name: 'stoch',
-  parameters: { p: probability(0.5, 'probability of SiLU, whatever the sign') },
+  settings: { p: probability(0.5, 'probability of SiLU, whatever the sign'), per },
   source: 'Blog "Fun with stochastic activations" (follow-up to Lomeli et al. 2025)',
   character: 'SiLU with probability p, else ReLU; the same as stocha with positive=drawn',
-  bind: ({ p }) => stochastic(p, 'drawn'),
+  define: ({ p }) => ({ value: bernoulli(p, silu, relu), expectation: blend(p, silu, relu) }),
+  traits: ({ p, per }) => siluOrRelu(p, FusedKernel.stochaDrawn, per),
 })

@@ -13,9 +13,11 @@ import type { Activation } from '../activations/activation.js'
 export type Floats = Float32Array | Float64Array
 
 /**
- * Which random numbers a stochastic activation draws. Element (row, neuron) uses word `neuron & 3` of
+ * Which random numbers a stochastic activation draws. For a draw per element, element (row, neuron) uses word `neuron & 3` of
  * Philox4x32-10 with key (seedLow, seedHigh) and counter (neuron >> 2, firstRow + row, step, (purpose << 16) | layer);
- * its top 24 bits are the uniform draw. So a draw depends on nothing but these numbers.
+ * its top 24 bits are the uniform draw. So a draw depends on nothing but these numbers. Where more share one draw
+ * (`Activation.drawPer`), it is that of neuron 0 (token, sample, batch), of row 0 of the step (neuron, batch), or of
+ * row floor((firstRow + row) / rowsPerSample) (sample). Channel c of an entry with several draws adds 256·c to the purpose.
  * In training `step` is the optimiser step and rows count over the whole batch (micro-batches included); in
  * decoding `step` is the sequence number and the row is the position.
  */
@@ -26,6 +28,8 @@ export interface Draw {
   readonly step: number
   readonly layer: number
   readonly firstRow: number
+  /** Consecutive rows that belong to one sample (a text: its tokens). Default 1: every row is a sample. */
+  readonly rowsPerSample?: number
 }
 
 /** Shape of one attention call. q and out: (batch·seq, heads·headDim); k and v: (batch·seq, kvHeads·headDim). */
@@ -146,9 +150,20 @@ export interface Kernels {
     shape: AttentionShape,
   ): void
 
-  /** out = f(x), elementwise over (rows×width). */
-  activation(act: Activation, x: Floats, out: Floats, rows: number, width: number, draw: Draw): void
-  /** dX = f′(x) · dOut. */
+  /**
+   * out = f(x) over (rows×width); out may be x. `parameters`: the flat buffer of learned parameters of
+   * `parameterLayout(act, width)`, default the start values; entries without any ignore it.
+   */
+  activation(
+    act: Activation,
+    x: Floats,
+    out: Floats,
+    rows: number,
+    width: number,
+    draw: Draw,
+    parameters?: Floats,
+  ): void
+  /** dX = f′(x) · dOut; `dParameters` (flat, as the parameters) += what dOut gives them. */
   activationBackward(
     act: Activation,
     dOut: Floats,
@@ -157,10 +172,21 @@ export interface Kernels {
     rows: number,
     width: number,
     draw: Draw,
+    parameters?: Floats,
+    dParameters?: Floats,
   ): void
   /** out = f(gate) ⊙ up, the inner vector of a gated FFN (Shazeer 2020), over (rows×width). */
-  gate(act: Activation, gate: Floats, up: Floats, out: Floats, rows: number, width: number, draw: Draw): void
-  /** dGate = f′(gate) · up · dOut; dUp = f(gate) · dOut. */
+  gate(
+    act: Activation,
+    gate: Floats,
+    up: Floats,
+    out: Floats,
+    rows: number,
+    width: number,
+    draw: Draw,
+    parameters?: Floats,
+  ): void
+  /** dGate = f′(gate) · up · dOut; dUp = f(gate) · dOut; `dParameters` as for activationBackward. */
   gateBackward(
     act: Activation,
     dOut: Floats,
@@ -171,6 +197,8 @@ export interface Kernels {
     rows: number,
     width: number,
     draw: Draw,
+    parameters?: Floats,
+    dParameters?: Floats,
   ): void
 
   /**

@@ -144,20 +144,22 @@ export function nativeKernels(isa: string): Kernels {
     attentionBackward: (dOut, q, k, v, out, lse, dQ, dK, dV, s) => {
       attentionBackward(dOut, q, k, v, out, lse, dQ, dK, dV, s.batch, s.seq, s.heads, s.kvHeads, s.headDim)
     },
-    activation: (act, x, out, rows, width, draw) => {
-      if (act.fused === undefined) portable.activation(act, x, out, rows, width, draw)
+    activation: (act, x, out, rows, width, draw, parameters) => {
+      if (act.fused === undefined) portable.activation(act, x, out, rows, width, draw, parameters)
       else activation(...fused(act), x, out, rows, width, ...words(draw))
     },
-    activationBackward: (act, dOut, x, dX, rows, width, draw) => {
-      if (act.fused === undefined) portable.activationBackward(act, dOut, x, dX, rows, width, draw)
+    activationBackward: (act, dOut, x, dX, rows, width, draw, ...learned) => {
+      if (act.fused === undefined)
+        portable.activationBackward(act, dOut, x, dX, rows, width, draw, ...learned)
       else activationBackward(...fused(act), dOut, x, dX, rows, width, ...words(draw))
     },
-    gate: (act, g, up, out, rows, width, draw) => {
-      if (act.fused === undefined) portable.gate(act, g, up, out, rows, width, draw)
+    gate: (act, g, up, out, rows, width, draw, parameters) => {
+      if (act.fused === undefined) portable.gate(act, g, up, out, rows, width, draw, parameters)
       else gate(...fused(act), g, up, out, rows, width, ...words(draw))
     },
-    gateBackward: (act, dOut, g, up, dGate, dUp, rows, width, draw) => {
-      if (act.fused === undefined) portable.gateBackward(act, dOut, g, up, dGate, dUp, rows, width, draw)
+    gateBackward: (act, dOut, g, up, dGate, dUp, rows, width, draw, ...learned) => {
+      if (act.fused === undefined)
+        portable.gateBackward(act, dOut, g, up, dGate, dUp, rows, width, draw, ...learned)
       else gateBackward(...fused(act), dOut, g, up, dGate, dUp, rows, width, ...words(draw))
     },
     crossEntropy: (logits, targets, losses, dLogits, rows, vocab, scale) => {

@@ -56,6 +56,7 @@ describe('what can be typed', () => {
     expect(stocha?.parameters).toMatchObject([
       { name: 'p', allowed: 'a number from 0 to 1' },
       { name: 'positive', allowed: 'one of identity, silu, drawn' },
+      { name: 'per', allowed: 'one of element, neuron, token, sample, batch' },
     ])
   })
 })

@@ -1,0 +1,152 @@
+// Expressions as text for help, terminal and docs: `x·σ(x)`, `α·(eˣ − 1)` and so on, with as few brackets as read well.
+
+import { type Expression, isConstant, type Operation } from './expression.js'
+
+const functionNames: Partial<Record<Operation, string>> = {
+  sign: 'sign',
+  expm1: 'expm1',
+  log: 'ln',
+  log1p: 'log1p',
+  softplus: 'softplus',
+  sigmoid: 'σ',
+  tanh: 'tanh',
+  normalCdf: 'Φ',
+  normalPdf: 'φ',
+  atan: 'atan',
+  sin: 'sin',
+  cos: 'cos',
+  min: 'min',
+  max: 'max',
+}
+
+const greek: Record<string, string> = {
+  alpha: 'α',
+  beta: 'β',
+  gamma: 'γ',
+  theta: 'θ',
+  epsilon: 'ε',
+  sigma: 's',
+  tau: 'τ',
+}
+
+/** How tightly a text holds together: sum, product, sign, power or a single thing. */
+const SUM = 0
+const PRODUCT = 1
+const NEGATED = 2
+const ATOM = 3
+
+interface Piece {
+  readonly text: string
+  readonly binds: number
+}
+
+/** The formula of `e`. */
+export function formula(e: Expression): string {
+  return show(e).text
+}
+
+function wrap(e: Expression, atLeast: number): string {
+  const { text, binds } = show(e)
+  return binds >= atLeast ? text : `(${text})`
+}
+
+function show(e: Expression): Piece {
+  const atom = (text: string): Piece => ({ text, binds: ATOM })
+  const call = (name: string, ...args: readonly Expression[]): Piece =>
+    atom(`${name}(${args.map(formula).join(', ')})`)
+  switch (e.op) {
+    case 'constant':
+      return e.value < 0 ? { text: `−${showNumber(-e.value)}`, binds: NEGATED } : atom(showNumber(e.value))
+    case 'x':
+      return atom('x')
+    case 'previous':
+      return atom('x₋₁')
+    case 'next':
+      return atom('x₊₁')
+    case 'width':
+      return atom('h')
+    case 'draw':
+      return atom(e.channel === 0 ? 'u' : `u${subscript(e.channel + 1)}`)
+    case 'setting':
+      return atom(symbol(e.name))
+    case 'learned':
+      return atom(symbol(e.name) + (e.index === 0 ? '' : subscript(e.index + 1)))
+    case 'rowMean':
+      return call('mean', ...e.args)
+    case 'rowKthLargest':
+      return call('kth-largest', ...e.args)
+    case 'straightThrough':
+    case 'drawThreshold':
+      return show(e.args[0])
+    case 'normalQuantile':
+      return call('Φ⁻¹', ...e.args)
+    case 'neg':
+      return { text: `−${wrap(e.args[0], PRODUCT)}`, binds: NEGATED - 1 }
+    case 'add':
+      return { text: `${wrap(e.args[0], SUM)} + ${wrap(e.args[1], SUM)}`, binds: SUM }
+    case 'sub':
+      return { text: `${wrap(e.args[0], SUM)} − ${wrap(e.args[1], PRODUCT)}`, binds: SUM }
+    case 'mul':
+      return { text: `${wrap(e.args[0], PRODUCT)}·${wrap(e.args[1], PRODUCT)}`, binds: PRODUCT }
+    case 'div':
+      return { text: `${wrap(e.args[0], PRODUCT)}/${wrap(e.args[1], NEGATED)}`, binds: PRODUCT }
+    case 'square':
+      return atom(`${wrap(e.args[0], ATOM)}²`)
+    case 'sqrt':
+      return atom(`√${wrap(e.args[0], ATOM)}`)
+    case 'exp':
+      return call('exp', ...e.args)
+    case 'abs':
+      return atom(`|${formula(e.args[0])}|`)
+    case 'greater':
+    case 'greaterEqual':
+      return atom(`1[${condition(e)}]`)
+    case 'select':
+      return atom(cases(e))
+    default:
+      return call(functionNames[e.op] ?? e.op, ...e.args)
+  }
+}
+
+/** `x > 0`, with what is drawn on the left: `u < p`. */
+function condition(e: Expression): string {
+  if (e.op !== 'greater' && e.op !== 'greaterEqual') return `${formula(e)} ≠ 0`
+  const [a, b] = e.args
+  const strict = e.op === 'greater'
+  // A constant or a draw reads better on its usual side: `x < 0` rather than `0 > x`.
+  if (b.op === 'draw' || (a.op === 'constant' && b.op !== 'constant')) {
+    return `${formula(b)} ${strict ? '<' : '≤'} ${formula(a)}`
+  }
+  return `${formula(a)} ${strict ? '>' : '≥'} ${formula(b)}`
+}
+
+/** `{a if x > 0; b if …; else c}`; `1[…]·a` where the other branch is 0. */
+function cases(e: Expression): string {
+  const branches: string[] = []
+  let rest = e
+  while (rest.op === 'select') {
+    branches.push(`${formula(rest.args[1])} if ${condition(rest.args[0])}`)
+    rest = rest.args[2]
+  }
+  return `{${branches.join('; ')}; else ${isConstant(rest, 0) ? '0' : formula(rest)}}`
+}
+
+function showNumber(value: number): string {
+  for (const [known, text] of [
+    [Math.PI, 'π'],
+    [Math.PI / 2, 'π/2'],
+    [Math.SQRT2, '√2'],
+    [Math.SQRT1_2, '1/√2'],
+  ] as const) {
+    if (value === known) return text
+  }
+  return String(Number(value.toPrecision(6)))
+}
+
+function symbol(name: string): string {
+  return greek[name] ?? name
+}
+
+function subscript(n: number): string {
+  return String(n).replace(/\d/g, digit => '₀₁₂₃₄₅₆₇₈₉'[Number(digit)])
+}
