@@ -22,6 +22,8 @@ export class ShapeError extends FlickerError {}
 export class ActivationError extends FlickerError {}
 /** A corpus that is missing, empty, binary or too short. */
 export class CorpusError extends FlickerError {}
+/** A data set of the lab that is missing, broken or no classification problem. */
+export class DatasetError extends FlickerError {}
 /** A tokenizer file that cannot be read or does not fit the model. */
 export class TokenizerError extends FlickerError {}
 /** A checkpoint or weight file that is missing something, truncated or wrongly shaped. */
