@@ -83,6 +83,7 @@ async function decodeRate(model: LanguageModel, prompt: string, options: Generat
 /** One greedy text, and one text per seed with the activation drawn while decoding. */
 async function samples(trained: TrainedRun, options: MeasureOptions): Promise<Sample[]> {
   const { prompt, sampleTokens: maxTokens, sampleP, sampleSeeds, signal } = options
+  if (maxTokens === 0) return []
   const model = await load(trained.checkpoint, { dtype: 'f32' })
   const text = async (extra: GenerateOptions) => {
     let text = ''

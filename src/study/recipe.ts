@@ -5,8 +5,9 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseDocument } from 'yaml'
 import { z } from 'zod'
+import { listActivations } from '../activations/index.js'
 import { RecipeError } from '../errors.js'
-import { modelSchema, strategySchemas, trainingSchema } from '../train/index.js'
+import { activationName, ffnForm, modelSchema, strategySchemas, trainingSchema } from '../train/index.js'
 import { describeIssues } from './recipe-issues.js'
 
 const count = z.int().min(1)
@@ -19,6 +20,8 @@ const runFields = {
   label: z.string().optional(),
   /** Overrides training.seed. */
   seed: z.int().min(0).optional(),
+  /** Overrides model.ffn. */
+  ffn: ffnForm.optional(),
 }
 const [scratch, swift, stocha] = strategySchemas
 const runSchema = z.discriminatedUnion('strategy', [
@@ -36,7 +39,8 @@ const measureSchema = z.strictObject({
   decodeTokens: count.default(100),
   decodePasses: count.default(15),
   prompt: z.string().min(1).default('The '),
-  sampleTokens: count.default(96),
+  /** 0 takes no samples. */
+  sampleTokens: z.int().min(0).default(96),
   /** StochA samples: decoded greedily, drawn with probability p, one per seed. */
   sampleP: z.number().min(0).max(1).default(0.3),
   sampleSeeds: z.array(z.int().min(0)).default([1, 2, 3]),
@@ -54,11 +58,15 @@ const recipeFields = {
   model: modelSchema.prefault({}),
   training: trainingSchema.prefault({}),
   measure: measureSchema.prefault({}),
-  runs: z.array(runSchema).min(1),
+  /** Every run is trained once with each of these, and reported as mean and deviation. */
+  seeds: z.array(z.int().min(0)).min(1).optional(),
+  runs: z.array(runSchema).default([]),
 }
 
 const recipeSchema = z.strictObject({
   ...recipeFields,
+  /** Besides `runs`, one run from scratch with each of these activations; `all` is the whole catalogue. */
+  activations: z.union([z.literal('all'), z.array(activationName).min(1)]).optional(),
   /** Laid over the recipe where there are no native kernels: a smaller model, fewer steps. */
   portable: z
     .strictObject({
@@ -70,7 +78,7 @@ const recipeSchema = z.strictObject({
     .optional(),
 })
 
-export type Recipe = Omit<z.infer<typeof recipeSchema>, 'portable'>
+export type Recipe = Omit<z.infer<typeof recipeSchema>, 'portable' | 'activations'>
 export type RunOptions = Recipe['runs'][number]
 
 const packaged = fileURLToPath(new URL('../../recipes/', import.meta.url))
@@ -128,13 +136,32 @@ export function parseRecipe(text: string, name: string, options: { portable?: bo
   return smaller
 }
 
-function check(content: unknown, name: string): z.infer<typeof recipeSchema> {
+function check(content: unknown, name: string): Recipe & Pick<z.infer<typeof recipeSchema>, 'portable'> {
   const result = recipeSchema.safeParse(content)
   if (!result.success) {
     throw new RecipeError('RECIPE_INVALID', `${name}: ${describeIssues(result.error, recipeSchema, content)}`)
   }
-  const names = result.data.runs.map(run => run.name)
+  const invalid = (message: string) => new RecipeError('RECIPE_INVALID', `${name}: ${message}`)
+  const { activations = [], ...recipe } = result.data
+  const runs = [...recipe.runs, ...runsOf(activations)]
+  if (runs.length === 0) throw invalid('there is nothing to train; give runs, or activations')
+  const names = runs.map(run => run.name)
   const twice = names.find((run, i) => names.indexOf(run) !== i)
-  if (twice !== undefined) throw new RecipeError('RECIPE_INVALID', `${name}: two runs are called "${twice}"`)
-  return result.data
+  if (twice !== undefined) throw invalid(`two runs are called "${twice}"`)
+  const seeded = runs.findIndex(run => run.seed !== undefined)
+  if (recipe.seeds !== undefined && seeded >= 0) {
+    throw invalid(`runs[${seeded}].seed contradicts seeds: every run is trained once with each of them`)
+  }
+  return { ...recipe, runs }
+}
+
+/** A run from scratch for each activation, called as it is typed. */
+function runsOf(activations: 'all' | readonly string[]): RunOptions[] {
+  const specs = activations === 'all' ? listActivations().map(({ name }) => name) : activations
+  return specs.map(activation => ({
+    name: activation.replace(/[^a-z0-9._-]+/gi, '-'),
+    label: activation,
+    strategy: 'scratch',
+    activation,
+  }))
 }

@@ -45,6 +45,8 @@ export interface RunResult {
   samples: Sample[]
   trainSeconds: number
   trainTokensPerSecond: number
+  /** Of a run that was repeated over seeds: each one's final measurement; what stands above are then means over them. */
+  perSeed?: { seed: number; final: Evaluation }[]
 }
 
 export interface StudyResults {

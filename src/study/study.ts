@@ -14,6 +14,7 @@ import { measureRun } from './measure.js'
 import type { Recipe, RunOptions } from './recipe.js'
 import { renderMarkdown, renderReport } from './report/index.js'
 import type { RunResult, StudyResults } from './results.js'
+import { mergeSeeds } from './seeds.js'
 
 export interface StudyOptions {
   /** Where results and runs go; `runs/<name>` by default. */
@@ -40,15 +41,19 @@ export async function study(recipe: Recipe, options: StudyOptions = {}): Promise
   const data = prepareData(recipe)
   options.onEvent?.({ kind: 'data', data })
   const runs: RunResult[] = []
-  let parameters = 0
   let model: StudyResults['model'] | undefined
-  for (const [index, run] of recipe.runs.entries()) {
-    options.onEvent?.({ kind: 'run', run, index, runs: recipe.runs.length })
-    const { result, again, config } = await oneRun(recipe, run, data, path.join(directory, run.name), options)
-    ;({ parameters } = config)
-    model ??= { ...config, parameters }
-    runs.push(result)
-    options.onEvent?.({ kind: 'finished', result, again })
+  const total = recipe.runs.length * (recipe.seeds?.length ?? 1)
+  let index = 0
+  for (const run of recipe.runs) {
+    const ofSeeds: RunResult[] = []
+    for (const { run: seeded, directory: place } of repeated(run, recipe.seeds, directory)) {
+      options.onEvent?.({ kind: 'run', run: seeded, index: index++, runs: total })
+      const { result, again, config } = await oneRun(recipe, seeded, data, place, options)
+      model ??= config
+      ofSeeds.push(result)
+      options.onEvent?.({ kind: 'finished', result, again })
+    }
+    runs.push(mergeSeeds(ofSeeds))
   }
   if (model === undefined) throw new FlickerError('RECIPE_INVALID', 'the recipe has no runs')
   const results = assemble(recipe, data, model, runs)
@@ -56,6 +61,13 @@ export async function study(recipe: Recipe, options: StudyOptions = {}): Promise
   writeFileAtomic(path.join(directory, 'results.md'), renderMarkdown(results))
   writeFileAtomic(path.join(directory, 'report.html'), renderReport(results))
   return results
+}
+
+/** A run and its directory: itself, or one for each seed. */
+function repeated(run: RunOptions, seeds: readonly number[] | undefined, directory: string) {
+  const place = path.join(directory, run.name)
+  if (seeds === undefined) return [{ run, directory: place }]
+  return seeds.map(seed => ({ run: { ...run, seed }, directory: path.join(place, `seed-${seed}`) }))
 }
 
 interface FinishedRun {
@@ -72,11 +84,11 @@ async function oneRun(
   directory: string,
   options: StudyOptions,
 ): Promise<FinishedRun> {
-  const { name, label, seed, ...strategyOptions } = run
+  const { name, label, seed, ffn, ...strategyOptions } = run
   const training = { ...recipe.training, seed: seed ?? recipe.training.seed }
   const trained = await train({
     directory,
-    model: recipe.model,
+    model: { ...recipe.model, ffn: ffn ?? recipe.model.ffn },
     strategy: strategyOptions,
     training,
     data,
@@ -88,7 +100,7 @@ async function oneRun(
   const config = { ...model.config, parameters: model.parameterCount }
 
   const file = path.join(directory, 'result.json')
-  const key = JSON.stringify([recipe.measure, training, strategyOptions])
+  const key = JSON.stringify([recipe.measure, training, strategyOptions, ffn])
   const stored = options.fresh === true ? null : readStored(file, key)
   if (stored !== null) return { result: { ...stored, name, label: label ?? name }, config, again: true }
 

@@ -2,6 +2,7 @@
 
 export {
   activationName,
+  ffnForm,
   type ModelOptions,
   modelSchema,
   strategySchema,

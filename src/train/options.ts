@@ -19,6 +19,9 @@ export const activationName = z.string().superRefine((spec, context) => {
   }
 })
 
+/** `W_down(f(gate) ⊙ up)`, `W_down f(up)`, or `W_down(ReLU(gate) ⊙ ReLU(up))`. */
+export const ffnForm = z.enum(['gated', 'plain', 'drelu'])
+
 /** Shape of the model; the vocabulary comes from the tokenizer. Names as in Hugging Face configs, in camel case. */
 export const modelSchema = z
   .strictObject({
@@ -28,7 +31,7 @@ export const modelSchema = z
     numAttentionHeads: count.default(4),
     /** Defaults to numAttentionHeads. */
     numKeyValueHeads: count.optional(),
-    ffn: z.enum(['gated', 'plain']).default('gated'),
+    ffn: ffnForm.default('gated'),
     tieWordEmbeddings: z.boolean().default(true),
     rmsNormEps: z.number().positive().default(1e-5),
     ropeTheta: z.number().positive().default(10_000),

@@ -3,6 +3,7 @@
 import { readdirSync } from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { listActivations } from '../../src/activations/index.js'
 import { RecipeError } from '../../src/errors.js'
 import { parseRecipe, readRecipe } from '../../src/study/recipe.js'
 
@@ -36,6 +37,24 @@ describe('a recipe', () => {
       readRecipe(path.join('recipes', file))
       readRecipe(path.join('recipes', file), { portable: true })
     }
+  })
+
+  it('makes a run from scratch of every activation named', () => {
+    const listed = parseRecipe(`${good}activations: [relu, "stocha:p=0.3"]\n`, 'tiny.yaml')
+    expect(listed.runs.slice(2).map(run => [run.name, run.label, run.strategy])).toEqual([
+      ['relu', 'relu', 'scratch'],
+      ['stocha-p-0.3', 'stocha:p=0.3', 'scratch'],
+    ])
+    const all = parseRecipe(`${good}activations: all\n`, 'tiny.yaml')
+    expect(all.runs.slice(2).map(run => run.label)).toEqual(listActivations().map(({ name }) => name))
+  })
+
+  it('needs something to train, and one place for seeds', () => {
+    expect(() => parseRecipe('name: a\ntitle: b\n', 'tiny.yaml')).toThrow('nothing to train')
+    const seeded = good.replace('name: a,', 'name: a, seed: 3,')
+    expect(() => parseRecipe(`${seeded}seeds: [1, 2]\n`, 'tiny.yaml')).toThrow(
+      'runs[0].seed contradicts seeds',
+    )
   })
 
   const wrong: [what: string, from: string, to: string, message: string][] = [

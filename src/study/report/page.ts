@@ -11,6 +11,8 @@ import {
   legend,
   lossCaption,
   lossCurves,
+  lossRanking,
+  lossRankingCaption,
   qualityAgainstSparsity,
   qualityCaption,
   sparsityCaption,
@@ -23,9 +25,11 @@ import { duration } from './numbers.js'
 import { PAGE_STYLE } from './page-style.js'
 import { rerun } from './rerun.js'
 import { samplesOf } from './samples.js'
-import { type Column, describeStudy, findings, type Summary, summarize } from './summary.js'
+import { type Column, describeStudy, findings, type Summary, seedsOf, summarize } from './summary.js'
 import { visibleLine } from './visible-text.js'
 
+/** With more runs than this, lines on top of each other and a panel for each tell nothing: they are ranked instead. */
+const MOST_LINES = 12
 /** Widths that figures are drawn for, px. */
 const WIDE = 1000
 const NARROW = 358
@@ -35,6 +39,21 @@ export function renderReport(results: StudyResults): string {
   const { runs } = results
   const summary = summarize(results)
   const [what, where] = describeStudy(results)
+  const many = runs.length > MOST_LINES
+  const sampled = runs.some(run => run.samples.length > 0)
+  const parts = [
+    ['numbers', 'Numbers'],
+    ['loss', 'Loss'],
+    ...(many
+      ? []
+      : [
+          ['sparsity', 'Sparsity'],
+          ['quality', 'Quality against sparsity'],
+          ['speed', 'Speed'],
+        ]),
+    ...(sampled ? [['samples', 'Samples']] : []),
+    ['again', 'Run it again'],
+  ]
   const hash = createHash('sha256').update(PAGE_STYLE).digest('base64')
   // The policy allows this page's own style sheet and nothing else: no script, no request.
   const page = html`<!doctype html>
@@ -56,10 +75,34 @@ export function renderReport(results: StudyResults): string {
 <p>${what}</p>
 <p>${where}</p>
 <ul class="findings">${findings(results).map(sentence => html`<li>${sentence}</li>`)}</ul>
-<nav aria-label="Parts of this report"><a href="#numbers">Numbers</a> <a href="#loss">Loss</a> <a href="#sparsity">Sparsity</a> <a href="#quality">Quality against sparsity</a> <a href="#speed">Speed</a> <a href="#samples">Samples</a> <a href="#again">Run it again</a></nav>
+<nav aria-label="Parts of this report">${parts.map(([id, title]) => html`<a href="#${id}">${title}</a> `)}</nav>
 </header>
 <section id="numbers"><h2>Numbers</h2>${numbers(results, summary)}</section>
-<section id="loss"><h2>Loss</h2>
+${many ? ranking(runs) : figures(runs, summary)}
+${
+  sampled &&
+  html`<section id="samples"><h2>Samples</h2>
+<p class="note">Bold: the prompt. Grey: what a seed’s text has in common with the greedy one before they part. With the activation drawn while decoding, seeds differ even at temperature 0.</p>
+${runs.map(samplesOf)}
+</section>`
+}
+<section id="again"><h2>Run it again</h2>${rerun(results)}</section>
+</main>
+</body>
+</html>
+`
+  return page.toString()
+}
+
+function ranking(runs: readonly RunResult[]): Markup {
+  const several = runs.some(run => run.perSeed !== undefined)
+  return html`<section id="loss"><h2>Loss</h2>
+${figure('loss-ranking', [], options => lossRanking(runs, options), lossRankingCaption(several))}
+</section>`
+}
+
+function figures(runs: readonly RunResult[], summary: Summary): Markup {
+  return html`<section id="loss"><h2>Loss</h2>
 ${figure('loss-whole', runs, options => lossCurves(runs, 'whole', options), lossCaption(runs, 'whole'))}
 ${figure('loss-end', runs, options => lossCurves(runs, 'end', options), lossCaption(runs, 'end'))}
 </section>
@@ -78,16 +121,7 @@ ${figure(
 <section id="speed"><h2>Decoding speed</h2>
 ${figure('decode-speed', [], options => decodeSpeed(runs, options), speedCaption())}
 </section>
-<section id="samples"><h2>Samples</h2>
-<p class="note">Bold: the prompt. Grey: what a seed’s text has in common with the greedy one before they part. With the activation drawn while decoding, seeds differ even at temperature 0.</p>
-${runs.map(samplesOf)}
-</section>
-<section id="again"><h2>Run it again</h2>${rerun(results)}</section>
-</main>
-</body>
-</html>
 `
-  return page.toString()
 }
 
 /**
@@ -123,7 +157,7 @@ function numbers({ runs }: StudyResults, { baselineLabel, quality, speed }: Summ
 <thead>${tableHead(columns)}</thead>
 <tbody>${runs.map(
     (run, i) =>
-      html`<tr><th scope="row">${swatch(i, `table-key-${i}`)}${visibleLine(run.label)}</th>${columns.map(
+      html`<tr><th scope="row">${runs.length <= MOST_LINES && swatch(i, `table-key-${i}`)}${visibleLine(run.label)}</th>${columns.map(
         (column, c) => cell(column, i, startsGroup(columns, c)),
       )}</tr>\n`,
   )}</tbody></table></div>
@@ -133,12 +167,15 @@ function numbers({ runs }: StudyResults, { baselineLabel, quality, speed }: Summ
   } Sparsity: share of exact zeros in the FFN’s hidden vector, mean of the layers. Dense and sparse: every neuron computed, or inactive ones skipped.</p>
 <ul class="runs">${runs.map(
     (run, i) =>
-      html`<li>${swatch(i, `run-key-${i}`)} <b>${visibleLine(run.label)}</b>: ${visibleLine(run.description)} (${duration(run.trainSeconds)} of training)</li>`,
+      html`<li>${runs.length <= MOST_LINES && swatch(i, `run-key-${i}`)} <b>${visibleLine(run.label)}</b>: ${visibleLine(run.description)} (${duration(run.trainSeconds)} of training)</li>`,
   )}</ul>`
 }
 
 function oneSeedEach(runs: readonly RunResult[]): string {
   const several = new Set(runs.map(run => run.label)).size < runs.length
+  if (runs.some(run => run.perSeed !== undefined)) {
+    return `Means over the seeds ${seedsOf(runs).join(', ')}; ±: standard deviation between them.`
+  }
   return several
     ? ''
     : 'Every run has one seed, so how far a loss moves from seed to seed is not known from here.'

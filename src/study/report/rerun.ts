@@ -3,7 +3,7 @@
 import type { StudyResults } from '../results.js'
 import { html, type Markup } from './markup.js'
 import { duration } from './numbers.js'
-import { date } from './summary.js'
+import { date, seedsOf } from './summary.js'
 import { visibleLine } from './visible-text.js'
 
 /** The command that repeats the study, for a shell. */
@@ -15,13 +15,13 @@ export function rerunCommand({ name, recipe }: StudyResults): string {
 /** Versions and machine, as pairs of name and value. */
 export function rerunFacts(results: StudyResults): [string, string][] {
   const { machine, runs, training } = results
-  const seconds = runs.reduce((sum, run) => sum + run.trainSeconds, 0)
+  const seconds = runs.reduce((sum, run) => sum + run.trainSeconds * (run.perSeed?.length ?? 1), 0)
   return [
     ['Flicker', results.version],
     ['Node', machine.node],
     ['Kernels', `${machine.backend}, ${machine.isa}`],
     ['Processor', `${machine.cpu}, ${machine.threads} of ${machine.cores} cores`],
-    ['Seeds', [...new Set(runs.map(run => run.seed))].join(', ')],
+    ['Seeds', seedsOf(runs).join(', ')],
     ['Peak learning rate', String(training.learningRate)],
     ['Training, all runs', duration(seconds)],
     ['Finished', date(results.finishedAt)],

@@ -2,6 +2,7 @@
 // Page, Markdown and console all print these, so they cannot disagree.
 
 import type { RunResult, StudyResults } from '../results.js'
+import { deviation } from '../seeds.js'
 import {
   amount,
   bytes,
@@ -73,7 +74,7 @@ export function summarize(results: StudyResults): Summary {
           ),
         ]
   const quality = [
-    column(runs, '', 'validation loss', 'low', run => [run.final.loss, loss]),
+    column(runs, '', 'validation loss', 'low', run => [run.final.loss, value => loss(value) + spreadOf(run)]),
     ...against('loss', false, (run, to) => [run.final.loss - to.final.loss, value => signed(value, 3)]),
     column(runs, '', 'perplexity', 'low', run => [run.final.perplexity, perplexity]),
     ...against('perplexity', true, (run, to) => [
@@ -140,7 +141,7 @@ function column(
 /** What was done, in two sentences. */
 export function describeStudy(results: StudyResults): [string, string] {
   const { model, training, corpus, machine, runs } = results
-  const seeds = [...new Set(runs.map(run => run.seed))]
+  const seeds = seedsOf(runs)
   const shape = [
     `${model.numHiddenLayers} layers`,
     `width ${model.hiddenSize}`,
@@ -166,6 +167,16 @@ export function describeStudy(results: StudyResults): [string, string] {
       `${machine.threads} of ${machine.cores} cores, ${visibleLine(machine.backend)} kernels ` +
       `(${visibleLine(machine.isa)}), Node ${visibleLine(machine.node)}; finished ${date(results.finishedAt)}.`,
   ]
+}
+
+/** Every seed that a run was trained with. */
+export function seedsOf(runs: readonly RunResult[]): number[] {
+  return [...new Set(runs.flatMap(run => run.perSeed?.map(({ seed }) => seed) ?? [run.seed]))]
+}
+
+/** ` ± 0.012`: the deviation of the loss between seeds, where there are several. */
+export function spreadOf({ perSeed }: Pick<RunResult, 'perSeed'>): string {
+  return perSeed === undefined ? '' : ` ± ${loss(deviation(perSeed.map(({ final }) => final.loss)))}`
 }
 
 /** What stands out, each a sentence of measured facts. */

@@ -110,6 +110,36 @@ describe('the page', () => {
   })
 })
 
+describe('a study of many runs over seeds', () => {
+  const runs = Array.from({ length: 40 }, (_, i) => {
+    const run = results.runs[i % 4]
+    const finals = [0.02, -0.01, -0.01].map(shift => ({ ...run.final, loss: run.final.loss + shift }))
+    const perSeed = finals.map((final, seed) => ({ seed: seed + 1, final }))
+    return { ...run, name: `r${i}`, label: `act ${i}`, samples: [], perSeed }
+  })
+  const many = { ...results, runs }
+
+  it('ranks them instead of drawing forty lines', () => {
+    const document = page(many)
+    expect(document.querySelector('#loss-ranking')).not.toBeNull()
+    expect(document.querySelector('#loss-whole')).toBeNull()
+    expect(document.querySelector('#samples')).toBeNull()
+    for (const link of document.querySelectorAll('nav a')) {
+      expect(document.querySelector(link.getAttribute('href') ?? '')).not.toBeNull()
+    }
+    for (const { label } of runs)
+      expect(document.querySelector('#loss-ranking')?.textContent).toContain(label)
+  })
+
+  it('says how far the loss moves between seeds', () => {
+    // 0.02, −0.01, −0.01 around their mean: √((4 + 1 + 1)·1e-4 / 2) = 0.0173.
+    for (const text of [renderReport(many), renderMarkdown(many), renderTable(many)]) {
+      expect(text).toContain('± 0.017')
+    }
+    expect(renderMarkdown(many)).toContain('seeds 1, 2, 3')
+  })
+})
+
 describe('Markdown and the console table', () => {
   it('hold the same numbers', () => {
     for (const text of [renderMarkdown(results), renderTable(results)]) {

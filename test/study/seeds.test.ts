@@ -1,0 +1,29 @@
+// Several seeds as one result.
+
+import { expect, it } from 'vitest'
+import { deviation, mergeSeeds } from '../../src/study/seeds.js'
+import { madeResults } from './report/fixture.js'
+
+const [silu] = madeResults().runs
+
+it('takes means over the seeds and keeps each final measurement', () => {
+  const shifted = (shift: number, seed: number) => ({
+    ...silu,
+    seed,
+    curve: silu.curve.map(({ step, loss }) => ({ step, loss: loss + shift })),
+    final: { ...silu.final, loss: silu.final.loss + shift, sparsity: [shift, 0] },
+  })
+  const merged = mergeSeeds([shifted(0.3, 4), shifted(-0.1, 5), shifted(0.1, 6)])
+  expect(merged.final.loss).toBeCloseTo(silu.final.loss + 0.1, 12)
+  expect(merged.final.perplexity).toBeCloseTo(Math.exp(silu.final.loss + 0.1), 9)
+  expect(merged.final.sparsity[0]).toBeCloseTo(0.1, 12)
+  expect(merged.curve[7].loss).toBeCloseTo(silu.curve[7].loss + 0.1, 12)
+  expect(merged.perSeed?.map(({ seed }) => seed)).toEqual([4, 5, 6])
+  expect(mergeSeeds([silu])).toBe(silu)
+})
+
+it("the deviation is a sample's", () => {
+  // Textbook example: mean 5, squares 32, n − 1 = 7.
+  expect(deviation([2, 4, 4, 4, 5, 5, 7, 9])).toBeCloseTo(Math.sqrt(32 / 7), 12)
+  expect(deviation([3])).toBe(0)
+})
