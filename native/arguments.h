@@ -71,6 +71,17 @@ class Arguments {
     return {array(i, napi_float32_array, "Float32Array or Uint16Array", rows, columns), kF32};
   }
 
+  /// Weights that are not quantised.
+  Weights wide_weights(size_t i, int64_t rows, int64_t columns) {
+    const Weights w = weights(i, rows, columns);
+    if (ok_ && w.type != kF32 && w.type != kBf16) fail(i, "must be f32 or bf16");
+    return w;
+  }
+  /// An Int8Array of at least rows·columns elements.
+  int8_t* codes(size_t i, int64_t rows, int64_t columns) {
+    return static_cast<int8_t*>(array(i, napi_int8_array, "Int8Array", rows, columns));
+  }
+
   Draw draw(size_t i) {
     return {word(i), word(i + 1), word(i + 2), word(i + 3), word(i + 4)};
   }

@@ -282,6 +282,30 @@ const Entry entries[] = {
        return 0.0;
      },
      false},
+    {"narrowIndex",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t rows = in.size(4), columns = in.size(5), blocks = (columns + 255) / 256;
+       const Weights w = in.wide_weights(0, rows, columns);
+       int8_t* codes = in.codes(1, rows, columns);
+       float *scales = in.floats(2, rows, blocks), *bounds = in.floats(3, rows, blocks);
+       if (in.ok()) kernels.narrow_index(w, codes, scales, bounds, rows, columns);
+       return 0.0;
+     },
+     false},
+    {"narrowGate",
+     [](Arguments& in, const Kernels& kernels) {
+       NarrowGateShape s = {in.size(6), in.size(7), in.size(8), static_cast<float>(in.number(9)), in.number(10), nullptr};
+       const int64_t blocks = (s.columns + 255) / 256;
+       const Weights w = in.wide_weights(0, s.rows, s.columns);
+       const NarrowIndex index = {in.codes(1, s.rows, s.columns), in.floats(2, s.rows, blocks),
+                                  in.floats(3, s.rows, blocks)};
+       const float* x = in.floats(4, s.batch, s.columns);
+       float* y = in.floats(5, s.batch, s.rows);
+       static_assert(sizeof(Draw) == 5 * sizeof(int32_t), "draws come as five words each");
+       if (s.p > 0) s.draws = reinterpret_cast<const Draw*>(in.ints(11, 5 * s.batch));
+       return in.ok() ? static_cast<double>(kernels.narrow_gate(w, index, x, y, s)) : 0.0;
+     },
+     true},
     {"cachedAttention",
      [](Arguments& in, const Kernels& kernels) {
        const CachedAttentionShape s = {in.size(6), in.size(7), in.size(8), in.size(9), in.size(10), in.size(11)};

@@ -45,6 +45,18 @@ struct CachedAttentionShape {
   int64_t batch, position, capacity, heads, kv_heads, head_dim;
 };
 
+/// See `NarrowIndex` and `NarrowGateOptions` in src/kernels/narrow-index.ts and narrow-gate.ts.
+struct NarrowIndex {
+  const int8_t* codes;
+  const float *scales, *bounds;
+};
+struct NarrowGateShape {
+  int64_t rows, columns, batch;
+  float threshold;
+  double p;           // of the draws
+  const Draw* draws;  // one per position; null without
+};
+
 #define FLICKER_KERNELS(K)                                                                                           \
   K(void, gemm, (const float* a, const float* b, float* c, int64_t m, int64_t n, int64_t k, bool trans_a,            \
                  bool trans_b, bool accumulate))                                                                     \
@@ -84,6 +96,9 @@ struct CachedAttentionShape {
     (Weights w, const float* x, float* y, int64_t rows, int64_t columns, int64_t batch, bool accumulate))            \
   K(void, ffn_neurons,                                                                                               \
     (Weights w, const float* activated, const float* x, float* y, int32_t* active, FfnShape shape))                  \
+  K(void, narrow_index,                                                                                              \
+    (Weights w, int8_t* codes, float* scales, float* bounds, int64_t rows, int64_t columns))                         \
+  K(int64_t, narrow_gate, (Weights w, NarrowIndex index, const float* x, float* y, NarrowGateShape shape))           \
   K(void, cached_attention, (float* qkv, const float* cos, const float* sin, float* keys, float* values, float* out, \
                              CachedAttentionShape shape))                                                            \
   K(double, fma_peak, (double seconds))                                                                              \
