@@ -25,6 +25,7 @@ export interface BytePairVocabulary {
   /** A word that is a token by itself is that token, whatever the merges say (tiktoken's rule). */
   readonly wholeWords: boolean
   readonly addedTokens: readonly AddedToken[]
+  readonly startOfText?: number | null
   readonly endOfText: number | null
   /** What `toJSON` returns. */
   readonly json: () => object
@@ -41,6 +42,7 @@ const textEncoder = new TextEncoder()
 export class BytePairTokenizer implements Tokenizer {
   readonly name: string
   readonly vocabSize: number
+  readonly startOfText: number | null
   readonly endOfText: number | null
   readonly #vocabulary: BytePairVocabulary
   /** (left, right) → rank. */
@@ -58,6 +60,7 @@ export class BytePairTokenizer implements Tokenizer {
     this.#vocabulary = vocabulary
     this.name = vocabulary.name
     this.vocabSize = vocabulary.tokens.length
+    this.startOfText = vocabulary.startOfText ?? null
     this.endOfText = vocabulary.endOfText
     const { merges } = vocabulary
     this.#ranks = new PairTable(merges.length / 3)

@@ -14,6 +14,7 @@ const FALLBACK_BYTE = /^<0x([0-9A-Fa-f]{2})>$/
 export class LibraryTokenizer implements Tokenizer {
   readonly name: string
   readonly vocabSize: number
+  readonly startOfText: number | null
   readonly endOfText: number | null
   readonly #checked: CheckedJson
   readonly #library: HuggingFaceTokenizer
@@ -24,6 +25,7 @@ export class LibraryTokenizer implements Tokenizer {
     this.#checked = checked
     this.name = checked.name
     this.vocabSize = checked.tokens.length
+    this.startOfText = checked.startOfText
     this.endOfText = checked.endOfText
     this.#byteLevel = JSON.stringify(checked.json.decoder ?? null).includes('"ByteLevel"')
     try {

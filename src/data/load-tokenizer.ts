@@ -10,10 +10,11 @@ import { type BpeTrainingOptions, MAX_BPE_VOCABULARY, MIN_BPE_VOCABULARY, trainB
 import { charTokenizer } from './chars.js'
 import type { Document } from './corpus.js'
 import { tokenizerFromGpt2 } from './gpt2-files.js'
+import { tokenizerFromLlama2c } from './llama2c-tokenizer.js'
 import { decodeText, FileProblem, kindOf, readBytes, readDirectory } from './text-file.js'
 import { tokenizerFromTiktoken } from './tiktoken.js'
 import type { Tokenizer } from './tokenizer.js'
-import { invalid, tokenizerFromJson } from './tokenizer-json.js'
+import { invalid, type TokenizerConfig, tokenizerFromJson } from './tokenizer-json.js'
 
 export type TokenizerSpec =
   | { readonly kind: 'bytes' }
@@ -22,7 +23,7 @@ export type TokenizerSpec =
   | { readonly kind: 'file'; readonly path: string }
 
 const FORMS =
-  '"bytes", "chars", "bpe:4096", or the path of a tokenizer.json, encoder.json, .tiktoken file or directory'
+  '"bytes", "chars", "bpe:4096", or the path of a tokenizer.json, encoder.json, .tiktoken, llama2.c .bin file or directory'
 
 /** What a tokenizer's name asks for; a path must exist. Throws OptionError or TokenizerError. */
 export function parseTokenizerSpec(spec: string): TokenizerSpec {
@@ -66,7 +67,7 @@ export function makeTokenizer(
 
 /**
  * The tokenizer in a file, plain or .gz, or in a directory that holds one: tokenizer.json; encoder.json + vocab.bpe
- * (or vocab.json + merges.txt), either of which names the other; .tiktoken. Throws TokenizerError.
+ * (or vocab.json + merges.txt), either of which names the other; .tiktoken; a .bin of llama2.c. Throws TokenizerError.
  */
 export function loadTokenizer(path: string): Tokenizer {
   try {
@@ -80,6 +81,7 @@ export function loadTokenizer(path: string): Tokenizer {
 function loadFile(file: string): Tokenizer {
   const name = basename(file).replace(/\.gz$/, '')
   if (name.endsWith('.tiktoken')) return tokenizerFromTiktoken(readText(file), name)
+  if (name.endsWith('.bin')) return tokenizerFromLlama2c(readBytes(file), name)
   if (MERGES_NAME.test(name)) {
     const encoder = partner(file)
     return tokenizerFromGpt2(readJson(encoder), readText(file), basename(encoder).replace(/\.gz$/, ''))
@@ -91,7 +93,7 @@ function loadFile(file: string): Tokenizer {
   if (!isTokenizerJson && VOCAB_NAME.test(name)) {
     return tokenizerFromGpt2(content, readText(partner(file)), name)
   }
-  return tokenizerFromJson(content, name, { endOfText: configuredEndOfText(dirname(file)) })
+  return tokenizerFromJson(content, name, tokenizerConfig(dirname(file)))
 }
 
 /** Names of the two GPT-2 files, with the part that tells them apart. */
@@ -135,15 +137,21 @@ function partner(file: string): string {
   throw invalid(file, 'not one of encoder.json, vocab.bpe, vocab.json, merges.txt')
 }
 
-/** `eos_token` of the tokenizer_config.json beside a tokenizer.json, if there is one that says. */
-function configuredEndOfText(directory: string): string | undefined {
+/** What the tokenizer_config.json beside a tokenizer.json says of its special tokens, if there is one. */
+function tokenizerConfig(directory: string): TokenizerConfig {
   const path = join(directory, 'tokenizer_config.json')
-  if (!existsSync(path)) return undefined
-  const config = readJson(path)
-  const token: unknown = Object(config).eos_token
-  if (typeof token === 'string') return token
-  const content: unknown = Object(token).content
-  return typeof content === 'string' ? content : undefined
+  if (!existsSync(path)) return {}
+  const config = Object(readJson(path))
+  const textOf = (token: unknown): string | undefined => {
+    const text: unknown = typeof token === 'string' ? token : Object(token).content
+    return typeof text === 'string' ? text : undefined
+  }
+  const { add_bos_token: addStart } = config
+  return {
+    endOfText: textOf(config.eos_token),
+    startOfText:
+      typeof addStart !== 'boolean' ? undefined : addStart ? (textOf(config.bos_token) ?? null) : null,
+  }
 }
 
 const CODES = {

@@ -53,16 +53,16 @@ export class PairTable {
   }
 }
 
-/** A binary heap of numbers; `pop` gives the one that comes `before` all others. */
-export class Heap {
-  readonly #before: (a: number, b: number) => boolean
-  readonly #items: number[] = []
+/** A binary heap; `pop` gives the one that comes `before` all others. */
+export class Heap<Item = number> {
+  readonly #before: (a: Item, b: Item) => boolean
+  readonly #items: Item[] = []
 
-  constructor(before: (a: number, b: number) => boolean) {
+  constructor(before: (a: Item, b: Item) => boolean) {
     this.#before = before
   }
 
-  push(item: number): void {
+  push(item: Item): void {
     const items = this.#items
     let at = items.length
     items.push(item)
@@ -75,7 +75,7 @@ export class Heap {
     items[at] = item
   }
 
-  pop(): number | undefined {
+  pop(): Item | undefined {
     const items = this.#items
     const top = items[0]
     const last = items.pop()

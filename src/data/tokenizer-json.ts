@@ -54,19 +54,23 @@ export interface CheckedJson {
   readonly tokens: readonly (string | undefined)[]
   /** Ids of added tokens. */
   readonly added: ReadonlyMap<number, string>
+  readonly startOfText: number | null
   readonly endOfText: number | null
 }
 
+/** What a tokenizer_config.json says of a tokenizer.json: the texts of its special tokens. */
+export interface TokenizerConfig {
+  readonly endOfText?: string
+  /** null: texts begin without one, whatever the tokenizer.json says. */
+  readonly startOfText?: string | null
+}
+
 /**
- * A tokenizer from the content of a tokenizer.json. source: where it comes from, for messages; endOfText: the text
- * of the end-of-text token where a tokenizer_config.json names one. Throws TokenizerError.
+ * A tokenizer from the content of a tokenizer.json. source: where it comes from, for messages; config: what stands in
+ * the tokenizer_config.json beside it. Throws TokenizerError.
  */
-export function tokenizerFromJson(
-  content: unknown,
-  source: string,
-  options: { endOfText?: string } = {},
-): Tokenizer {
-  const checked = check(content, source, options.endOfText)
+export function tokenizerFromJson(content: unknown, source: string, config: TokenizerConfig = {}): Tokenizer {
+  const checked = check(content, source, config)
   return charTokenizer(checked) ?? bytePairTokenizer(checked, source) ?? new LibraryTokenizer(checked, source)
 }
 
@@ -74,7 +78,7 @@ export function invalid(source: string, what: string): TokenizerError {
   return new TokenizerError('TOKENIZER_INVALID', `tokenizer ${source}: ${what}`)
 }
 
-function check(content: unknown, source: string, endOfTextName: string | undefined): CheckedJson {
+function check(content: unknown, source: string, config: TokenizerConfig): CheckedJson {
   const parsed = frame.safeParse(content)
   if (!parsed.success) {
     const issue = parsed.error.issues[0]
@@ -101,10 +105,28 @@ function check(content: unknown, source: string, endOfTextName: string | undefin
     tokens[token.id] = token.content
     added.set(token.id, token.content)
   }
-  const names = endOfTextName === undefined ? END_OF_TEXT_NAMES : [endOfTextName]
+  const names = config.endOfText === undefined ? END_OF_TEXT_NAMES : [config.endOfText]
   const endOfText = names.map(name => tokens.indexOf(name)).find(at => at >= 0) ?? null
   const kind = json.model.type ?? 'BPE'
-  return { name: `${source} (${kind}, ${tokens.length})`, json, tokens, added, endOfText }
+  const start = config.startOfText === undefined ? startOfTemplate(json.post_processor) : config.startOfText
+  const startAt = start === null ? -1 : tokens.indexOf(start)
+  const startOfText = startAt < 0 ? null : startAt
+  return { name: `${source} (${kind}, ${tokens.length})`, json, tokens, added, startOfText, endOfText }
+}
+
+const specialToken = z.looseObject({ SpecialToken: z.looseObject({ id: z.string() }) })
+const template = z.looseObject({ type: z.literal('TemplateProcessing'), single: z.array(z.unknown()).min(1) })
+const sequence = z.looseObject({ type: z.literal('Sequence'), processors: z.array(z.unknown()) })
+
+/** The token that a post-processor puts before every text, or null. */
+function startOfTemplate(postProcessor: unknown): string | null {
+  const processors = sequence.safeParse(postProcessor)
+  for (const processor of processors.success ? processors.data.processors : [postProcessor]) {
+    const parsed = template.safeParse(processor)
+    const first = specialToken.safeParse(parsed.success ? parsed.data.single[0] : undefined)
+    if (first.success) return first.data.SpecialToken.id
+  }
+  return null
 }
 
 /** Token text by id. Throws TokenizerError for a vocabulary that is not one. */
@@ -168,7 +190,7 @@ function charTokenizer({ json, tokens, added, endOfText }: CheckedJson): Tokeniz
 
 /** Our own encoder for a plain byte-level BPE; null for what only the library knows. */
 function bytePairTokenizer(checked: CheckedJson, source: string): Tokenizer | null {
-  const { json, tokens, added, endOfText, name } = checked
+  const { json, tokens, added, startOfText, endOfText, name } = checked
   const split = splitOf(json.pre_tokenizer)
   if (!isPlainBpe(json) || split === undefined || json.decoder?.type !== 'ByteLevel') return null
   if (json.added_tokens!.some(token => token.lstrip || token.rstrip || token.single_word)) return null
@@ -199,6 +221,7 @@ function bytePairTokenizer(checked: CheckedJson, source: string): Tokenizer | nu
     split,
     wholeWords: json.model.ignore_merges === true,
     addedTokens: [...added].map(([at, text]) => ({ id: at, content: text })),
+    startOfText,
     endOfText,
     json: () => json,
   })

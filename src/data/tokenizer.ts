@@ -12,6 +12,8 @@ export interface Tokenizer {
   readonly vocabSize: number
   /** Id of the token that separates documents, or null when the vocabulary has none. */
   readonly endOfText: number | null
+  /** Id of the token that every text the model was trained on begins with; absent or null when there is none. */
+  readonly startOfText?: number | null
   /** Ids of `text`; where it holds the text of a special token, that token's id, as in Hugging Face's tokenizers. */
   encode(text: string): Int32Array
   decode(ids: ArrayLike<number>): string

@@ -10,6 +10,7 @@ import { CheckpointError, StorageError } from '../errors.js'
 import type { ModelConfig } from '../nn/config.js'
 import { parameterShapes } from '../nn/parameters.js'
 import { resolveDirectory, writeDirectoryAtomic, writeNewFile } from './atomic.js'
+import { readChatTemplate } from './chat-template.js'
 import { configToJson, readConfig } from './config-json.js'
 import type { ModelSource } from './model-source.js'
 import {
@@ -139,6 +140,7 @@ export function readCheckpoint(directory: string): Checkpoint {
     config,
     flicker,
     notes,
+    chatTemplate: readChatTemplate(resolved),
     names: expected.map(({ name }) => name),
     tokenizer() {
       const tokenizer = loadTokenizer(resolved)

@@ -8,6 +8,7 @@ export {
   writeCheckpoint,
 } from './huggingface.js'
 export type { ModelSource, StoredDtype, StoredTensor } from './model-source.js'
+export { type OpenModelOptions, openModel, resolveModelDirectory } from './open-model.js'
 export {
   type NamedTensor,
   openSafetensors,

@@ -2,7 +2,10 @@
 // names, read from the disk one at a time.
 
 import type { Tokenizer } from '../data/tokenizer.js'
+import { didYouMean } from '../did-you-mean.js'
+import { CheckpointError } from '../errors.js'
 import type { ModelConfig } from '../nn/config.js'
+import { quoted } from './safetensors.js'
 
 /**
  * How a tensor's numbers are stored. The block types are ggml's: 32 numbers of a row after each other, q8_0 as a
@@ -27,6 +30,8 @@ export interface ModelSource {
   readonly config: ModelConfig
   /** What a user should know about how the file was understood (a context cut to a sliding window); often empty. */
   readonly notes: readonly string[]
+  /** The Jinja template of a chat, or null when the model brings none. */
+  readonly chatTemplate: string | null
   /** Names of the tensors, as in `parameterShapes(config)`. */
   readonly names: readonly string[]
   /** The tokenizer of the model, checked against its vocabulary. Throws TokenizerError. */
@@ -38,4 +43,12 @@ export interface ModelSource {
   /** A tensor as it is stored, without widening. Throws CheckpointError. */
   stored(name: string): StoredTensor
   close(): void
+}
+
+/** The error for a name that is none of `names`. */
+export function missingTensor(path: string, name: string, names: readonly string[]): CheckpointError {
+  return new CheckpointError(
+    'TENSOR_MISSING',
+    `${path} has no tensor ${quoted(name)}.${didYouMean(name, names)}`,
+  )
 }

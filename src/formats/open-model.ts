@@ -1,0 +1,59 @@
+// One door to every kind of model file. What a file is, its content says, not its name.
+
+import fs from 'node:fs'
+import path from 'node:path'
+import { loadTokenizer } from '../data/load-tokenizer.js'
+import { requireVocabularyFits } from '../data/tokenizer.js'
+import { CheckpointError } from '../errors.js'
+import { openFileBytes } from './file-bytes.js'
+import { readCheckpoint } from './huggingface.js'
+import { isLlama2c, openLlama2c } from './llama2c.js'
+import type { ModelSource } from './model-source.js'
+import { latestRunCheckpoint } from './training-state.js'
+
+export interface OpenModelOptions {
+  /** A tokenizer instead of the model's own: any file or directory that loadTokenizer reads. */
+  readonly tokenizer?: string
+}
+
+/**
+ * Opens a Hugging Face directory (or the newest checkpoint in the directory of a run), a GGUF file or a model.bin of
+ * llama2.c; close it when done. Tensors are read one at a time. Throws CheckpointError: CHECKPOINT_MISSING,
+ * MODEL_FORMAT_UNKNOWN, and what the readers throw.
+ */
+export function openModel(model: string, options: OpenModelOptions = {}): ModelSource {
+  const source = fs.statSync(model, { throwIfNoEntry: false })?.isFile()
+    ? openFile(model, options)
+    : readCheckpoint(resolveModelDirectory(model))
+  const { tokenizer } = options
+  if (tokenizer === undefined) return source
+  return {
+    ...source,
+    tokenizer() {
+      const given = loadTokenizer(tokenizer)
+      requireVocabularyFits(given, source.config.vocabSize)
+      return given
+    },
+  }
+}
+
+/** `directory` itself when it is a checkpoint, or the newest checkpoint in it when it is the directory of a run. */
+export function resolveModelDirectory(directory: string): string {
+  if (fs.existsSync(path.join(directory, 'config.json'))) return directory
+  return latestRunCheckpoint(directory)?.dir ?? directory
+}
+
+function openFile(file: string, { tokenizer }: OpenModelOptions): ModelSource {
+  const bytes = openFileBytes(file, 'MODEL_FORMAT_UNKNOWN')
+  try {
+    // A cut-off legacy file has no magic and the wrong size; its reader says what is missing.
+    if (isLlama2c(bytes) || file.endsWith('.bin')) return openLlama2c(file, tokenizer)
+  } finally {
+    bytes.close()
+  }
+  const hint = /\.(safetensors|json)$/.test(file) ? `; give its directory, ${path.dirname(file)}` : ''
+  throw new CheckpointError(
+    'MODEL_FORMAT_UNKNOWN',
+    `${file} is no model that Flicker reads: neither GGUF nor llama2.c's model.bin${hint}`,
+  )
+}
