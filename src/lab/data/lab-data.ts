@@ -1,8 +1,18 @@
 // The lab's one door to data: a made-up classification problem, a CSV file, or a known set, split and standardised,
 // as arrays ready for training.
 
+import { existsSync } from 'node:fs'
 import { z } from 'zod'
-import { OptionError } from '../../errors.js'
+import { didYouMean } from '../../did-you-mean.js'
+import { DatasetError, OptionError } from '../../errors.js'
+import { readCsv } from './csv.js'
+import { checkSeveralClasses, type Dataset } from './dataset.js'
+import { KNOWN_SETS, loadDigits, loadMnist } from './known-sets.js'
+import { makeClassification } from './make-classification.js'
+import { fitScaling, takeRows } from './standardise.js'
+import { trainTestSplit } from './train-test-split.js'
+
+const MADE_UP = 'make-classification'
 
 const count = z.int().min(1)
 const amount = z.int().min(0)
@@ -11,7 +21,7 @@ const perFeature = z.union([z.number(), z.array(z.number()), z.null()])
 /** Options of `loadLabData`: names, defaults and ranges stand here and nowhere else. */
 export const labDataSchema = z.strictObject({
   /** `make-classification`, `digits`, `mnist-idx`, `mnist-idx:IMAGES,LABELS`, or the path of a CSV file. */
-  data: z.string().min(1).default('make-classification'),
+  data: z.string().min(1).default(MADE_UP),
   /** Column of a CSV file that holds the class: its name, its number from 1, or from -1 backwards. Default: the last. */
   target: z.string().min(1).optional(),
   /** Whether the first row of a CSV file names the columns; found out when left out. */
@@ -66,8 +76,82 @@ export interface LabData {
   readonly description: string
 }
 
-/** Data by the options above. Throws OptionError and LabDataError's kin, all FlickerErrors. */
+/**
+ * Data by the options above, split and standardised. The same options give the same numbers, everywhere. Throws
+ * OptionError for options that do not fit each other, DatasetError for files that do not fit.
+ */
 export function loadLabData(options: LabDataOptions = {}): LabData {
-  labDataSchema.parse(options)
-  throw new OptionError('LAB_DATA_UNFINISHED', 'the lab has no data yet')
+  const config = checked(options)
+  const dataset = loadDataset(config)
+  const { testSize, randomState, stratify } = config
+  const { train, test } = trainTestSplit(dataset.samples, {
+    testSize,
+    randomState,
+    stratify: stratify ? dataset.y : null,
+  })
+  checkSeveralClasses(namesIn(dataset, train), `${dataset.title}, its training part`)
+  const scaling = config.standardise ? fitScaling(dataset, train) : null
+  const part = (rows: Int32Array): LabSplit => ({
+    x: takeRows(dataset, rows, scaling),
+    y: rows.map(row => dataset.y[row]),
+    samples: rows.length,
+  })
+  const n = (value: number): string => value.toLocaleString('en')
+  return {
+    train: part(train),
+    validation: part(test),
+    features: dataset.features,
+    classes: dataset.classNames.length,
+    classNames: dataset.classNames,
+    featureNames: dataset.featureNames,
+    description:
+      `${dataset.title}: ${n(dataset.samples)} samples, ${n(dataset.features)} features, ` +
+      `${dataset.classNames.length} classes; ${n(train.length)} for training, ${n(test.length)} for validation`,
+  }
+}
+
+type Config = z.output<typeof labDataSchema>
+
+function checked(options: LabDataOptions): Config {
+  const result = labDataSchema.safeParse(options)
+  if (result.success) return result.data
+  const issues = result.error.issues.map(issue => `${issue.path.join('.')}: ${issue.message}`)
+  throw new OptionError('OPTION_INVALID', `data of the lab: ${issues.join('; ')}`)
+}
+
+function loadDataset(config: Config): Dataset {
+  const { data, target, header } = config
+  const directory = config.dataDir ?? process.env.FLICKER_DATA
+  const [name, spec] = /^(mnist-idx)(?::(.*))?$/s.exec(data)?.slice(1) ?? [data]
+  const isFile = name !== MADE_UP && !(KNOWN_SETS as readonly string[]).includes(name)
+  if (!isFile && (target !== undefined || header !== undefined)) {
+    throw new OptionError(
+      'OPTION_INVALID',
+      `target and header speak of the columns of a CSV file; the data is ${name}, which has its classes anyway`,
+    )
+  }
+  if (name === MADE_UP) return madeUp(config)
+  if (name === 'digits') return loadDigits(directory)
+  if (name === 'mnist-idx') return loadMnist(spec ?? '', directory)
+  if (!existsSync(data)) {
+    const known = [MADE_UP, ...KNOWN_SETS]
+    throw new DatasetError(
+      'DATASET_NOT_FOUND',
+      `data: ${data} does not exist; give the path of a CSV file, or one of ${known.join(', ')}.${didYouMean(data, known)}`,
+    )
+  }
+  return readCsv(data, { target, header })
+}
+
+function madeUp(config: Config): Dataset {
+  const { x, y, samples, features } = makeClassification(config)
+  const classNames = Array.from({ length: config.nClasses }, (_, i) => String(i))
+  checkSeveralClasses(classNames, MADE_UP)
+  const featureNames = Array.from({ length: features }, (_, i) => `feature ${i + 1}`)
+  return { title: MADE_UP, x, y, samples, features, classNames, featureNames, alike: false }
+}
+
+/** The classes that occur among `rows`. */
+function namesIn({ y, classNames }: Dataset, rows: Int32Array): string[] {
+  return [...new Set(rows.map(row => y[row]))].map(label => classNames[label])
 }
