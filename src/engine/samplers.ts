@@ -1,7 +1,10 @@
-// Choosing the next token from its logits. The random choice is a pure function of (seed, sequence, position).
+// Choosing the next token from its logits, in this order: logit bias, repetition, presence and frequency penalties
+// (penalties.ts), temperature, top-k, top-p, min-p, and a random choice among what is left, which is a pure function
+// of (seed, sequence, position).
 
 import { FlickerError, OptionError } from '../errors.js'
 import { Purpose, philox4x32, seedWords } from '../kernels/philox.js'
+import { largest, massThreshold } from './selection.js'
 
 export interface SamplingOptions {
   /** Logits are divided by it; 0 always takes the likeliest token. Default 0. */
@@ -14,7 +17,10 @@ export interface SamplingOptions {
   readonly minP?: number
 }
 
-/** The options with their defaults. Throws OptionError: TEMPERATURE_RANGE, TOP_K_RANGE, TOP_P_RANGE, MIN_P_RANGE. */
+/**
+ * The options with their defaults. Throws OptionError: TEMPERATURE_RANGE, TOP_K_RANGE, TOP_P_RANGE, MIN_P_RANGE, and
+ * SAMPLING_CONTRADICTION where temperature 0 leaves nothing for topK, topP or minP to choose among.
+ */
 export function checkSampling(options: SamplingOptions): Required<SamplingOptions> {
   const { temperature = 0, topK = 0, topP = 1, minP = 0 } = options
   if (!(temperature >= 0 && temperature < Number.POSITIVE_INFINITY)) {
@@ -31,6 +37,18 @@ export function checkSampling(options: SamplingOptions): Required<SamplingOption
   }
   if (!(minP >= 0 && minP <= 1)) {
     throw new OptionError('MIN_P_RANGE', `minP must be from 0 to 1, not ${minP}`)
+  }
+  if (temperature === 0) {
+    // topK 1 says the same as temperature 0; anything else would silently do nothing.
+    const idle = topK > 1 ? `topK ${topK}` : topP < 1 ? `topP ${topP}` : minP > 0 ? `minP ${minP}` : null
+    if (idle !== null) {
+      const given = options.temperature === undefined ? 'temperature 0, the default,' : 'temperature 0'
+      throw new OptionError(
+        'SAMPLING_CONTRADICTION',
+        `${idle} has nothing to choose among: ${given} always takes the likeliest token; ` +
+          'set a temperature above 0 (1 is the model as it is) or leave the other out',
+      )
+    }
   }
   return { temperature, topK, topP, minP }
 }
@@ -50,27 +68,39 @@ export function chooseToken(
   place: ChoicePlace,
 ): number {
   if (options.temperature === 0 || options.topK === 1) return likeliestToken(logits)
-  const { ids, probabilities } = tokenDistribution(logits, options)
-  const target = uniform(place)
-  let sum = 0
-  for (const [i, id] of ids.entries()) {
-    sum += probabilities[i]
-    if (target < sum) return id
+  const { ids, shares, total } = candidates(logits, options)
+  const target = uniform(place) * total
+  let [sum, last] = [0, 0]
+  for (let i = 0; i < shares.length; i++) {
+    if (shares[i] === 0) continue
+    sum += shares[i]
+    last = i
+    if (target < sum) break
   }
-  // The probabilities may add up to a rounding less than 1.
-  return ids[ids.length - 1]
+  return ids === null ? last : ids[last]
 }
 
 /** The token with the largest logit, the first of equals. */
 export function likeliestToken(logits: Float32Array): number {
-  let best = 0
-  for (let id = 1; id < logits.length; id++) if (logits[id] > logits[best]) best = id
-  if (Number.isFinite(logits[best])) return best
-  throw invalidLogits(logits[best])
+  let best = -1
+  let most = Number.NEGATIVE_INFINITY
+  for (let id = 0; id < logits.length; id++) {
+    const logit = logits[id]
+    // True for a larger one and for NaN, which no comparison lets through.
+    if (logit <= most) continue
+    if (Number.isNaN(logit)) throw invalidLogits(logit)
+    most = logit
+    best = id
+  }
+  if (Number.isFinite(most)) return best
+  throw invalidLogits(most)
 }
 
 function invalidLogits(value: number): FlickerError {
-  const message = `the model gives ${value} as a logit: its weights are not numbers, or too large`
+  const message =
+    value === Number.NEGATIVE_INFINITY
+      ? 'no token is left to choose: every logit is -Infinity (a logit bias that forbids all, or broken weights)'
+      : `the model gives ${value} as a logit: its weights are not numbers, or too large`
   return new FlickerError('LOGITS_INVALID', message, { exitCode: 1 })
 }
 
@@ -83,77 +113,60 @@ export interface TokenDistribution {
 
 /**
  * softmax(logits / temperature) after top-k, then top-p of what is left, then min-p; equally likely tokens are kept in
- * the order of their ids. temperature > 0.
+ * the order of their ids. temperature > 0. A token whose probability is 0 in double precision is left out.
  */
 export function tokenDistribution(
   logits: Float32Array,
   options: Required<SamplingOptions>,
 ): TokenDistribution {
-  const { temperature, topK, topP, minP } = options
-  const largest = logits[likeliestToken(logits)]
-  // Shares of the likeliest token, which has 1.
-  const shares = Float64Array.from(logits, logit => Math.exp((logit - largest) / temperature))
-  if (Number.isNaN(sum(shares))) throw invalidLogits(Number.NaN)
-  let ids = kthAndAbove(shares, topK)
-  if (topP < 1) ids = nucleus(shares, ids, topP)
-  if (minP > 0) ids = ids.filter(id => shares[id] >= minP)
-  ids.sort()
-  const kept = Float64Array.from(ids, id => shares[id])
-  const total = sum(kept)
-  return { ids, probabilities: kept.map(share => share / total) }
-}
-
-/** The ids of the k largest shares, in no order; all ids for k = 0. */
-function kthAndAbove(shares: Float64Array, k: number): Int32Array {
-  const all = Int32Array.from(shares.keys())
-  if (k === 0 || k >= shares.length) return all
-  const threshold = kthLargest(shares.slice(), k)
-  const above = all.filter(id => shares[id] > threshold)
-  const ties = all.filter(id => shares[id] === threshold)
-  const kept = new Int32Array(k)
-  kept.set(above)
-  kept.set(ties.subarray(0, k - above.length), above.length)
-  return kept
-}
-
-/** The k-th largest value (k from 1), in linear time on average (Hoare 1961, quickselect); reorders `values`. */
-function kthLargest(values: Float64Array, k: number): number {
-  let [low, high] = [0, values.length - 1]
-  while (low < high) {
-    const pivot = values[(low + high) >> 1]
-    let [i, j] = [low, high]
-    while (i <= j) {
-      while (values[i] > pivot) i++
-      while (values[j] < pivot) j--
-      if (i > j) break
-      const swapped = values[i]
-      values[i++] = values[j]
-      values[j--] = swapped
-    }
-    if (k - 1 <= j) high = j
-    else if (k - 1 >= i) low = i
-    else break
+  const { ids, shares, total } = candidates(logits, options)
+  const kept: number[] = []
+  for (let i = 0; i < shares.length; i++) if (shares[i] > 0) kept.push(i)
+  return {
+    ids: Int32Array.from(kept, i => ids?.[i] ?? i),
+    probabilities: Float64Array.from(kept, i => shares[i] / total),
   }
-  return values[k - 1]
 }
 
-/** The likeliest of `ids` until their shares reach `topP` of all. */
-function nucleus(shares: Float64Array, ids: Int32Array, topP: number): Int32Array {
-  const total = sum(ids, id => shares[id])
-  // All shares below this together are less than 1 − topP, so none of them is in the nucleus: only the rest is sorted.
-  const least = ((1 - topP) * total) / ids.length
-  const candidates = ids.filter(id => shares[id] >= least)
-  candidates.sort((a, b) => shares[b] - shares[a] || a - b)
-  let reached = 0
-  let count = 0
-  while (count < candidates.length && reached < topP * total) reached += shares[candidates[count++]]
-  return candidates.subarray(0, count)
+interface Candidates {
+  /** Ascending; null for the whole vocabulary. */
+  readonly ids: Int32Array | null
+  /** How likely each is as a share of the likeliest; 0 for what the options have cut off. */
+  readonly shares: Float64Array
+  /** Of the shares. */
+  readonly total: number
 }
 
-function sum(values: Float64Array | Int32Array, of: (value: number) => number = value => value): number {
+function candidates(logits: Float32Array, options: Required<SamplingOptions>): Candidates {
+  const { temperature, topK, topP, minP } = options
+  const peak = logits[likeliestToken(logits)]
+  const ids = topK > 0 && topK < logits.length ? largest(logits, topK).sort() : null
+  const shares = new Float64Array(ids?.length ?? logits.length)
   let total = 0
-  for (const value of values) total += of(value)
-  return total
+  for (let i = 0; i < shares.length; i++) {
+    const share = Math.exp((logits[ids === null ? i : ids[i]] - peak) / temperature)
+    shares[i] = share
+    total += share
+  }
+  if (topP === 1 && minP === 0) return { ids, shares, total }
+
+  if (topP < 1) keepNucleus(shares, topP * total)
+  total = 0
+  for (let i = 0; i < shares.length; i++) {
+    if (shares[i] < minP) shares[i] = 0
+    total += shares[i]
+  }
+  return { ids, shares, total }
+}
+
+/** Sets to 0 all but the largest shares that together reach `wanted`; of equals the first are kept. */
+function keepNucleus(shares: Float64Array, wanted: number): void {
+  const { threshold, equals } = massThreshold(shares.slice(), wanted)
+  let left = equals
+  for (let i = 0; i < shares.length; i++) {
+    if (shares[i] > threshold || (shares[i] === threshold && left-- > 0)) continue
+    shares[i] = 0
+  }
 }
 
 /** The uniform number in [0, 1), with 53 bits, that belongs to a place. */
