@@ -27,9 +27,9 @@ FLICKER_INLINE void multiply_wide(vu a, uint32_t m, vu& high, vu& low) {
 #endif
 }
 
-/// The four words for counters (c0 lane by lane, c1, c2, c3).
-FLICKER_INLINE void philox(vu c0, uint32_t c1, uint32_t c2, uint32_t c3, uint32_t k0, uint32_t k1, vu words[4]) {
-  vu x0 = c0, x1 = splat_u32(c1), x2 = splat_u32(c2), x3 = splat_u32(c3);
+/// The four words for counters (c0 and c1 lane by lane, c2, c3).
+FLICKER_INLINE void philox(vu c0, vu c1, uint32_t c2, uint32_t c3, uint32_t k0, uint32_t k1, vu words[4]) {
+  vu x0 = c0, x1 = c1, x2 = splat_u32(c2), x3 = splat_u32(c3);
   for (int round = 0; round < 10; round++) {
     vu high0, low0, high2, low2;
     multiply_wide(x0, 0xD2511F53u, high0, low0);
@@ -49,7 +49,7 @@ FLICKER_INLINE void draw_block(const Draw& draw, uint32_t row, uint32_t first, u
   vu counter;
   for (int i = 0; i < lanes; i++) counter[i] = first / 4 + static_cast<uint32_t>(i);
   vu words[4];
-  philox(counter, draw.first_row + row, draw.step, draw.tag, draw.seed_low, draw.seed_high, words);
+  philox(counter, splat_u32(draw.first_row + row), draw.step, draw.tag, draw.seed_low, draw.seed_high, words);
   // Word w of counter i belongs to neuron 4i + w.
   uint32_t w[4][lanes];
   for (int j = 0; j < 4; j++) {
