@@ -6,6 +6,7 @@ import { loadTokenizer } from '../data/load-tokenizer.js'
 import { latestRunCheckpoint, readCheckpoint } from '../formats/index.js'
 import { LanguageModel } from './generate.js'
 import { EngineModel, type EngineOptions } from './model.js'
+import { readGenerationFiles } from './model-files.js'
 
 /** `path` itself when it is a checkpoint, or the newest checkpoint in it when it is the directory of a run. */
 export function resolveModelDirectory(path: string): string {
@@ -23,7 +24,7 @@ export async function load(path: string, options: EngineOptions = {}): Promise<L
   try {
     const tokenizer = loadTokenizer(directory)
     const engine = new EngineModel(checkpoint.config, name => checkpoint.tensor(name), options)
-    return new LanguageModel(engine, tokenizer)
+    return new LanguageModel(engine, tokenizer, readGenerationFiles(directory))
   } finally {
     checkpoint.close()
   }
