@@ -5,6 +5,7 @@ import { realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Command, CommanderError } from 'commander'
 import { version } from '../version.js'
+import { activationsCommand } from './activations.js'
 import { benchCommand } from './bench.js'
 import { evalCommand } from './eval.js'
 import { generateCommand } from './generate.js'
@@ -26,6 +27,7 @@ export function createProgram(): Command {
     trainCommand,
     generateCommand,
     evalCommand,
+    activationsCommand,
     benchCommand,
     infoCommand,
   ]) {

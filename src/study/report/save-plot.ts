@@ -45,9 +45,10 @@ export function savePlot(svg: Markup | string, file: string): void {
 /** A drawing that needs no page around it: namespace, background, font, and colours instead of the page's variables. */
 export function standaloneSvg(svg: Markup | string): string {
   const text = String(svg)
-  const start = /^\s*<svg\b([^>]*)>/.exec(text)
+  const start = /^\s*<svg\b((?:[^>"]|"[^"]*")*)>/.exec(text)
   if (start === null) throw new TypeError('a drawing must start with <svg>')
-  let attributes = start[1]
+  // The description holds names and formulas, and XML is stricter than HTML about what stands in an attribute.
+  let attributes = start[1].replaceAll('<', '&lt;')
   if (!/\bxmlns=/.test(attributes)) attributes += ' xmlns="http://www.w3.org/2000/svg"'
   if (!/\bfont-family=/.test(attributes)) attributes += ` font-family="${FONT_FAMILY}, system-ui, sans-serif"`
   const background = `<rect width="100%" height="100%" fill="${PAGE_COLORS.light.page}"/>`

@@ -1,0 +1,115 @@
+// `flicker activations [NAME]`: the catalogue as a table, one entry in full, its plot.
+
+import path from 'node:path'
+import { Command } from 'commander'
+import { parseActivation } from '../activations/index.js'
+import { OptionError } from '../errors.js'
+import { writeFileAtomic } from '../formats/index.js'
+import { curvesOf } from '../gallery/curves.js'
+import { activationFigure } from '../gallery/figure.js'
+import {
+  type CatalogueEntry,
+  catalogueEntries,
+  catalogueEntry,
+  cataloguePage,
+  pictureFile,
+} from '../gallery/page.js'
+import { terminalPlot } from '../gallery/terminal-plot.js'
+import { savePlot } from '../study/report/save-plot.js'
+import { log, print, printJson } from './terminal.js'
+
+interface ActivationsFlags {
+  plot?: string
+  docs?: string
+  json?: boolean
+}
+
+export function activationsCommand(): Command {
+  return new Command('activations')
+    .description('the catalogue of activations: a table, or one entry with formula, source and plot')
+    .argument('[name]', 'an activation as it is typed elsewhere, e.g. relu or stocha:p=0.3')
+    .option('--plot <file>', 'write the picture of the entry as .svg or .png')
+    .option('--docs <directory>', 'write the catalogue as a page, activations.md, with a picture of each')
+    .option('--json', 'print one JSON object')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  flicker activations
+  flicker activations silu
+  flicker activations stocha:p=0.3 --plot stocha.png
+  flicker activations --json`,
+    )
+    .action((name: string | undefined, flags: ActivationsFlags) => {
+      if (flags.docs !== undefined) return writeDocs(flags.docs)
+      if (name === undefined) {
+        if (flags.plot !== undefined) {
+          throw new OptionError(
+            'OPTION_INVALID',
+            '--plot draws one activation; say which: flicker activations silu --plot silu.svg',
+          )
+        }
+        const entries = catalogueEntries()
+        return flags.json === true ? printJson({ activations: entries }) : printTable(entries)
+      }
+      const entry = catalogueEntry(name)
+      if (flags.plot !== undefined) {
+        savePlot(activationFigure(parseActivation(name), 560), flags.plot)
+        log(`plot: ${flags.plot}`)
+      }
+      return flags.json === true ? printJson(entry) : printEntry(entry)
+    })
+}
+
+function printTable(entries: readonly CatalogueEntry[]): void {
+  const width = Math.max(...entries.map(entry => entry.name.length))
+  const room = Math.max(40, Math.min(process.stdout.columns ?? 110, 140)) - width - 26
+  print(`${'name'.padEnd(width)}  zeros  draws  learned  character`)
+  print('─'.repeat(width + 26 + Math.min(room, 60)))
+  for (const { name, exactZeros, draws, learned, character } of entries) {
+    const mark = (value: boolean) => (value ? 'yes' : '')
+    const text = character.length <= room ? character : `${character.slice(0, room - 1)}…`
+    print(
+      `${name.padEnd(width)}  ${mark(exactZeros).padEnd(5)}  ${mark(draws).padEnd(5)}  ${mark(learned.length > 0).padEnd(7)}  ${text}`,
+    )
+  }
+  print(`\n${entries.length} activations; flicker activations NAME shows one: formula, source and plot.`)
+}
+
+function printEntry(entry: CatalogueEntry): void {
+  const rows: [string, string][] = [
+    ['f(x)', entry.formula],
+    ["f'(x)", entry.derivativeFormula],
+    ...(entry.surrogate === undefined
+      ? []
+      : ([['', `not the derivative of f: ${entry.surrogate}`]] as [string, string][])),
+    ['character', entry.character],
+    [
+      'exact zeros',
+      entry.exactZeros ? 'yes: the engine skips them' : 'no: sparse decoding has nothing to skip',
+    ],
+    ['draws', entry.draws ? 'yes' : 'no'],
+    ['kernel', entry.fused ? 'fused' : 'generic (vectorised program)'],
+    ...entry.parameters.map(({ name, about, allowed }): [string, string] => [
+      `:${name}=`,
+      `${about}; ${allowed}`,
+    ]),
+    ...entry.learned.map(({ name, about, per }): [string, string] => [
+      `learned ${name}`,
+      `${about}; one per ${per}`,
+    ]),
+    ['source', entry.source],
+  ]
+  print(`${entry.spec}\n`)
+  print(terminalPlot(curvesOf(parseActivation(entry.spec)), process.stdout.columns ?? 80))
+  const width = Math.max(...rows.map(([key]) => key.length))
+  print(`\n${rows.map(([key, text]) => `${key.padEnd(width)}  ${text}`).join('\n')}`)
+}
+
+function writeDocs(directory: string): void {
+  for (const { name, spec } of catalogueEntries()) {
+    savePlot(activationFigure(parseActivation(spec)), path.join(directory, pictureFile(name)))
+  }
+  writeFileAtomic(path.join(directory, 'activations.md'), cataloguePage())
+  log(`written: ${path.join(directory, 'activations.md')}`)
+}
