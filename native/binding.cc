@@ -10,6 +10,7 @@
 #include "arguments.h"
 #include "cpu.h"
 #include "kernels.h"
+#include "mlp_arguments.h"
 #include "parallel.h"
 
 namespace flicker {
@@ -320,6 +321,35 @@ const Entry entries[] = {
              *values = in.floats(4, s.kv_heads * s.capacity, s.head_dim),
              *out = in.floats(5, s.batch, s.heads * s.head_dim);
        if (in.ok()) kernels.cached_attention(qkv, cos, sin, keys, values, out, s);
+       return 0.0;
+     },
+     false},
+    {"mlpGradients",
+     [](Arguments& in, const Kernels& kernels) {
+       const MlpCall call = mlp_call(in, 0, in.size(10));
+       const int64_t first = in.size(16), samples = in.size(17), total = in.size(18);
+       if (!in.ok()) return 0.0;
+       const int64_t length = mlp_parameters(call);
+       const float* params = in.floats(11, length);
+       float* grads = in.floats(12, length);
+       const float* x = in.floats(13, total, call.widths[0]);
+       const int32_t *y = in.ints(14, total), *order = in.ints(15, first + samples) + first;
+       if (tokens_in_range(in, 15, order, samples, 0, total))
+         for (int64_t s = 0; s < samples; s++)
+           if (y[order[s]] < 0 || y[order[s]] >= call.widths[call.layers]) in.fail(14, "holds a class outside the last layer");
+       return in.ok() ? kernels.mlp_gradients(call, params, grads, x, y, order, samples) : 0.0;
+     },
+     true},
+    {"mlpForward",
+     [](Arguments& in, const Kernels& kernels) {
+       const MlpCall call = mlp_call(in, 0, in.size(10));
+       const int64_t samples = in.size(13);
+       if (!in.ok()) return 0.0;
+       const float *params = in.floats(11, mlp_parameters(call)), *x = in.floats(12, samples, call.widths[0]);
+       float *pre = in.floats_or_null(14, samples, mlp_hidden(call)),
+             *hidden = in.floats_or_null(15, samples, mlp_hidden(call)),
+             *logits = in.floats(16, samples, call.widths[call.layers]);
+       if (in.ok()) kernels.mlp_forward(call, params, x, samples, pre, hidden, logits);
        return 0.0;
      },
      false},

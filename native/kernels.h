@@ -57,6 +57,21 @@ struct NarrowGateShape {
   const Draw* draws;  // one per position; null without
 };
 
+/// What shares one draw: `drawUnits` in src/activations/activation.ts.
+enum DrawUnit : int32_t { kDrawElement = 0, kDrawNeuron = 1, kDrawToken = 2, kDrawSample = 3, kDrawBatch = 4 };
+
+/// A stack of linear layers with an activation between them: `MlpCall` in src/kernels/mlp.ts.
+struct MlpCall {
+  /// The inputs' width, then that of each of `layers` layers.
+  const int32_t* widths;
+  int64_t layers;
+  Activation activation;
+  /// Its tag is that of the first hidden layer; the next one's is one more.
+  Draw draw;
+  uint32_t dropout_tag;
+  double dropout;
+};
+
 #define FLICKER_KERNELS(K)                                                                                           \
   K(void, gemm, (const float* a, const float* b, float* c, int64_t m, int64_t n, int64_t k, bool trans_a,            \
                  bool trans_b, bool accumulate))                                                                     \
@@ -101,6 +116,10 @@ struct NarrowGateShape {
   K(int64_t, narrow_gate, (Weights w, NarrowIndex index, const float* x, float* y, NarrowGateShape shape))           \
   K(void, cached_attention, (float* qkv, const float* cos, const float* sin, float* keys, float* values, float* out, \
                              CachedAttentionShape shape))                                                            \
+  K(double, mlp_gradients, (MlpCall call, const float* params, float* grads, const float* x, const int32_t* y,          \
+                            const int32_t* order, int64_t samples))                                                  \
+  K(void, mlp_forward, (MlpCall call, const float* params, const float* x, int64_t samples, float* pre,              \
+                        float* hidden, float* logits))                                                               \
   K(double, fma_peak, (double seconds))                                                                              \
   K(double, read_sum, (const float* x, int64_t n))
 
