@@ -20,6 +20,9 @@ export interface Dataset {
 /** Fewer rows cannot make a training and a validation part that show two classes. */
 const LEAST_ROWS = 4
 
+/** Measured values that were taken for classes have fractions, and more different ones than this. */
+const MOST_FRACTIONS = 10
+
 /**
  * Class numbers of labels, and the labels of the numbers: sorted as numbers when all are numbers (so that 2 and 2.0
  * are one class), else as text. `where` names the column in messages. Throws DatasetError: DATASET_TOO_FEW_ROWS,
@@ -29,7 +32,8 @@ export function numberClasses(
   labels: readonly string[],
   where: string,
 ): { y: Int32Array; classNames: string[] } {
-  const numeric = labels.every(isNumber)
+  // Beyond 2⁵³ different whole numbers would become one.
+  const numeric = labels.every(label => isNumber(label) && Math.abs(Number(label)) <= Number.MAX_SAFE_INTEGER)
   const names = numeric ? labels.map(label => String(Number(label))) : labels
   const classNames = [...new Set(names)]
   if (numeric) classNames.sort((a, b) => Number(a) - Number(b))
@@ -48,7 +52,8 @@ export function checkClasses(rows: number, classNames: readonly string[], where:
     )
   }
   checkSeveralClasses(classNames, where)
-  if (classNames.length > rows / 2) {
+  const fractions = classNames.some(name => isNumber(name) && !Number.isInteger(Number(name)))
+  if (classNames.length > rows / 2 || (fractions && classNames.length > MOST_FRACTIONS)) {
     throw new DatasetError(
       'DATASET_TARGET_NOT_CLASSES',
       `${where} has ${classNames.length} different values in ${rows} rows, which are hardly classes; ` +

@@ -115,7 +115,7 @@ type Config = z.output<typeof labDataSchema>
 function checked(options: LabDataOptions): Config {
   const result = labDataSchema.safeParse(options)
   if (result.success) return result.data
-  const issues = result.error.issues.map(issue => `${issue.path.join('.')}: ${issue.message}`)
+  const issues = result.error.issues.map(issue => [...issue.path.map(String), issue.message].join(': '))
   throw new OptionError('OPTION_INVALID', `data of the lab: ${issues.join('; ')}`)
 }
 
