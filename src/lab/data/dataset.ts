@@ -38,28 +38,27 @@ export function numberClasses(
   const classNames = [...new Set(names)]
   if (numeric) classNames.sort((a, b) => Number(a) - Number(b))
   else classNames.sort()
-  checkClasses(labels.length, classNames, where)
+  checkRows(labels.length, where)
+  checkSeveralClasses(classNames, where)
+  const fractions = numeric && classNames.some(name => !Number.isInteger(Number(name)))
+  if (classNames.length > labels.length / 2 || (fractions && classNames.length > MOST_FRACTIONS)) {
+    throw new DatasetError(
+      'DATASET_TARGET_NOT_CLASSES',
+      `${where} has ${classNames.length} different values in ${labels.length} rows, which are hardly classes; ` +
+        'name the column that holds the class with --target',
+    )
+  }
   const numbers = new Map(classNames.map((name, id) => [name, id]))
   return { y: Int32Array.from(names, name => numbers.get(name)!), classNames }
 }
 
-/** The same checks for classes that were counted elsewhere. */
-export function checkClasses(rows: number, classNames: readonly string[], where: string): void {
-  if (rows < LEAST_ROWS) {
-    throw new DatasetError(
-      'DATASET_TOO_FEW_ROWS',
-      `${where} has ${rows} ${rows === 1 ? 'row' : 'rows'}; at least ${LEAST_ROWS} are needed for training and validation`,
-    )
-  }
-  checkSeveralClasses(classNames, where)
-  const fractions = classNames.some(name => isNumber(name) && !Number.isInteger(Number(name)))
-  if (classNames.length > rows / 2 || (fractions && classNames.length > MOST_FRACTIONS)) {
-    throw new DatasetError(
-      'DATASET_TARGET_NOT_CLASSES',
-      `${where} has ${classNames.length} different values in ${rows} rows, which are hardly classes; ` +
-        'name the column that holds the class with --target',
-    )
-  }
+/** Throws DatasetError (DATASET_TOO_FEW_ROWS) when two parts cannot be made. */
+export function checkRows(rows: number, where: string): void {
+  if (rows >= LEAST_ROWS) return
+  throw new DatasetError(
+    'DATASET_TOO_FEW_ROWS',
+    `${where} has ${rows} ${rows === 1 ? 'row' : 'rows'}; at least ${LEAST_ROWS} are needed for training and validation`,
+  )
 }
 
 /** Throws DatasetError (DATASET_ONE_CLASS) when there is nothing to tell apart. */

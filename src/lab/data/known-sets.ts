@@ -6,7 +6,7 @@ import { basename, join } from 'node:path'
 import { readBytes } from '../../data/text-file.js'
 import { DatasetError } from '../../errors.js'
 import { readCsv, reading } from './csv.js'
-import { checkClasses, type Dataset } from './dataset.js'
+import { checkRows, checkSeveralClasses, type Dataset } from './dataset.js'
 
 /** Names for `--data`, beside paths of CSV files. */
 export const KNOWN_SETS = ['digits', 'mnist-idx'] as const
@@ -72,7 +72,8 @@ export function parseIdx(
     throw new DatasetError('DATASET_IDX_INVALID', `${imagesName}: its images have no pixels`)
   const given = labels.subarray(labels.length - count)
   const known = [...new Set(given)].sort((a, b) => a - b)
-  checkClasses(samples, known.map(String), labelsName)
+  checkRows(samples, labelsName)
+  checkSeveralClasses(known.map(String), labelsName)
   return {
     title: imagesName,
     x: images.subarray(images.length - samples * rows * columns),
