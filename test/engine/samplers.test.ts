@@ -1,5 +1,6 @@
-// The samplers against closed forms: probabilities computed by hand, and many choices counted.
+// The samplers against closed forms, against sorting everything, and by counting many choices.
 
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
   checkSampling,
@@ -29,6 +30,24 @@ function expectDistribution(
 }
 
 const five = logitsOf([0.1, 0.4, 0.05, 0.25, 0.2])
+
+/** The same by definition: sort, cut, normalise. */
+function bySorting(logits: Float32Array, options: Required<SamplingOptions>): Map<number, number> {
+  const { temperature, topK, topP, minP } = options
+  const weights = [...logits].map(logit => Math.exp(logit / temperature))
+  let order = [...logits.keys()].sort((a, b) => logits[b] - logits[a] || a - b)
+  if (topK > 0) order = order.slice(0, topK)
+  const total = order.reduce((sum, id) => sum + weights[id], 0)
+  let reached = 0
+  order = order.filter((_, i) => {
+    const inside = topP === 1 || reached < topP
+    reached += weights[order[i]] / total
+    return inside
+  })
+  order = order.filter(id => weights[id] / weights[order[0]] >= minP)
+  const kept = order.reduce((sum, id) => sum + weights[id], 0)
+  return new Map(order.map(id => [id, weights[id] / kept]))
+}
 
 describe('the distribution', () => {
   it('at temperature 1 is the softmax; at T it is p^(1/T), normalised', () => {
@@ -97,6 +116,45 @@ describe('the distribution', () => {
   })
 })
 
+describe('the distribution by any options', () => {
+  // Whole ones are often equal; others differ by enough that their probabilities do.
+  const fine = fc.integer({ min: -6 * 2 ** 12, max: 6 * 2 ** 12 }).map(i => i * 2 ** -12)
+  const logit = fc.oneof(fc.integer({ min: -6, max: 6 }), fine)
+  const options = fc.record({
+    temperature: fc.constantFrom(0.3, 0.7, 1, 2),
+    topK: fc.constantFrom(0, 2, 5, 40),
+    topP: fc.constantFrom(1, 0.97, 0.61, 0.203),
+    minP: fc.constantFrom(0, 0.0101, 0.307),
+  })
+
+  it('is what sorting all tokens gives', () => {
+    fc.assert(
+      fc.property(fc.array(logit, { minLength: 1, maxLength: 150 }), options, (values, given) => {
+        const logits = Float32Array.from(values)
+        const { ids, probabilities } = tokenDistribution(logits, given)
+        const expected = bySorting(logits, given)
+        expect([...ids]).toEqual([...expected.keys()].sort((a, b) => a - b))
+        for (const [i, id] of ids.entries()) expect(probabilities[i]).toBeCloseTo(expected.get(id) ?? -1, 9)
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  it('is what sorting gives for a vocabulary of 49,152', () => {
+    const logits = Float32Array.from({ length: 49_152 }, (_, i) => 5 * Math.sin(i * 1.7) * Math.cos(i * 0.31))
+    for (const given of [
+      { topP: 0.9 },
+      { topP: 0.37, temperature: 0.5 },
+      { topK: 300, topP: 0.81 },
+      { minP: 0.2 },
+    ]) {
+      const full = { temperature: 1, topK: 0, topP: 1, minP: 0, ...given }
+      const expected = [...bySorting(logits, full).keys()].sort((a, b) => a - b)
+      expect([...tokenDistribution(logits, full).ids]).toEqual(expected)
+    }
+  })
+})
+
 describe('choosing', () => {
   const place = { seed: 5, sequence: 0, position: 0 }
 
@@ -124,6 +182,29 @@ describe('choosing', () => {
     expect(chiSquare).toBeLessThan(23.51)
   })
 
+  it('follows the distribution that top-k, top-p and temperature leave: χ² of 20,000 choices', () => {
+    const logits = Float32Array.from({ length: 250 }, (_, i) => 3 * Math.sin(i * 12.9898))
+    const options = checkSampling({ temperature: 0.9, topK: 120, topP: 0.8, minP: 0.02 })
+    const { ids, probabilities } = tokenDistribution(logits, options)
+    const counts = new Map<number, number>()
+    const n = 20_000
+    for (let position = 0; position < n; position++) {
+      const id = chooseToken(logits, options, { seed: 3, sequence: position % 7, position })
+      counts.set(id, (counts.get(id) ?? 0) + 1)
+    }
+    expect([...counts.keys()].every(id => ids.includes(id))).toBe(true)
+    let chiSquare = 0
+    for (const [i, id] of ids.entries()) {
+      const expected = n * probabilities[i]
+      chiSquare += ((counts.get(id) ?? 0) - expected) ** 2 / expected
+    }
+    // Wilson and Hilferty's approximation of the 99.99 % point of χ².
+    const freedom = ids.length - 1
+    const limit = freedom * (1 - 2 / (9 * freedom) + 3.719 * Math.sqrt(2 / (9 * freedom))) ** 3
+    expect(freedom).toBeGreaterThan(20)
+    expect(chiSquare).toBeLessThan(limit)
+  })
+
   it('is a function of seed, sequence and position, and of each of them', () => {
     const options = checkSampling({ temperature: 1 })
     const flat = new Float32Array(1000)
@@ -148,7 +229,56 @@ describe('choosing', () => {
       expect(() => chooseToken(logits, checkSampling({}), place)).toThrow(invalid)
       expect(() => chooseToken(logits, sampled, place)).toThrow(invalid)
     }
-    expect(() => chooseToken(Float32Array.of(1, Number.NaN), sampled, place)).toThrow(invalid)
+    for (const options of [checkSampling({}), sampled]) {
+      expect(() => chooseToken(Float32Array.of(1, Number.NaN), options, place)).toThrow(invalid)
+    }
+  })
+})
+
+describe('a token that a bias forbids', () => {
+  const forbidden = Float32Array.of(1, Number.NEGATIVE_INFINITY, 0, Number.NEGATIVE_INFINITY)
+
+  it('is never chosen', () => {
+    expect(distribution(forbidden, { temperature: 3 }).ids).toEqual([0, 2])
+    expect(distribution(forbidden, { topK: 3, minP: 0.001 }).ids).toEqual([0, 2])
+    expect(distribution(forbidden, { topP: 0.999999 }).ids).toEqual([0, 2])
+  })
+
+  it('and every other one too, leaves none to choose', () => {
+    for (const temperature of [0, 1]) {
+      const none = new Float32Array(3).fill(Number.NEGATIVE_INFINITY)
+      const choose = () =>
+        chooseToken(none, checkSampling({ temperature }), { seed: 0, sequence: 0, position: 0 })
+      expect(choose).toThrow(
+        expect.objectContaining({
+          code: 'LOGITS_INVALID',
+          message: expect.stringContaining('no token is left'),
+        }),
+      )
+    }
+  })
+})
+
+describe('options that contradict each other', () => {
+  it.each([
+    [{ topP: 0.9 }, 'topP 0.9', 'temperature 0, the default,'],
+    [{ temperature: 0, topK: 40 }, 'topK 40', 'temperature 0 always'],
+    [{ temperature: 0, minP: 0.1 }, 'minP 0.1', 'temperature 0 always'],
+  ])('%o: something to choose among and nothing to choose by, are refused', (options, idle, why) => {
+    const message = expect.stringMatching(new RegExp(`${idle}.*${why}`))
+    expect(() => checkSampling(options)).toThrow(
+      expect.objectContaining({ code: 'SAMPLING_CONTRADICTION', message }),
+    )
+  })
+
+  it('are not those that say the same twice, or say nothing', () => {
+    for (const options of [
+      { temperature: 0, topK: 1 },
+      { topK: 0, topP: 1, minP: 0 },
+      { temperature: 1, topK: 1 },
+    ]) {
+      expect(() => checkSampling(options)).not.toThrow()
+    }
   })
 })
 
