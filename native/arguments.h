@@ -92,6 +92,22 @@ class Arguments {
     if (!(p >= 0 && p <= 1)) fail(i + 1, "must be a probability");
     return {static_cast<int32_t>(kernel), p};
   }
+  /// Seven arguments from i on: code, uniforms, parameters (or null), how many of them the layer shares, what shares a
+  /// draw, rows per sample, learned rows of neurons.
+  ActivationProgram program(size_t i, int64_t width) {
+    const int64_t length = length_of(i);
+    const int32_t* code = ints(i, length);
+    if (!ok_) return {};
+    const int64_t shared = size(i + 3), neurons = size(i + 6);
+    if (!program_is_sound(code, length, neurons)) fail(i, "is not a program");
+    if (!ok_) return {};
+    const float* uniforms = floats(i + 1, code[0]);
+    const float* parameters = shared + neurons == 0 ? nullptr : floats(i + 2, shared + neurons * width);
+    const int64_t draw_per = size(i + 4), rows_per_sample = size(i + 5);
+    if (draw_per > kNoDraws) fail(i + 4, "is not a unit of draws");
+    if (rows_per_sample == 0) fail(i + 5, "must be positive");
+    return {code, uniforms, parameters, shared, static_cast<int32_t>(draw_per), static_cast<uint32_t>(rows_per_sample)};
+  }
   AttentionShape attention_shape(size_t i) {
     const AttentionShape s = {size(i), size(i + 1), size(i + 2), size(i + 3), size(i + 4)};
     if (ok_ && (s.kv_heads == 0 || s.heads % s.kv_heads != 0)) fail(i + 3, "must divide the number of heads");
@@ -106,7 +122,41 @@ class Arguments {
     napi_throw_range_error(env_, "NATIVE_ARGUMENT", message);
   }
 
+  /// Elements of the typed array that is argument i.
+  int64_t length_of(size_t i) {
+    size_t length = 0;
+    if (i >= count_ || napi_get_typedarray_info(env_, values_[i], nullptr, &length, nullptr, nullptr, nullptr) != napi_ok)
+      fail(i, "must be a typed array");
+    return static_cast<int64_t>(length);
+  }
+
  private:
+  /// Whether the machine of activation_program.h may run this code: every slot, operation and input exists, and only
+  /// temporaries are written to. Statistics and neighbours have kernels of their own.
+  static bool program_is_sound(const int32_t* code, int64_t length, int64_t neurons) {
+    constexpr int64_t most = 512;  // max_program_slots
+    if (length < 5) return false;
+    for (int i = 0; i < 5; i++)
+      if (code[i] < 0 || code[i] > 10000) return false;
+    const int64_t uniforms = code[0], inputs = code[1], temporaries = code[2], steps = code[3], outputs = code[4];
+    const int64_t slots = uniforms + inputs + temporaries;
+    if (slots > most || outputs == 0 || length < 5 + 2 * inputs + outputs + 5 * steps) return false;
+    const int32_t* at = code + 5;
+    for (int64_t i = 0; i < inputs; i++, at += 2) {
+      const bool x = at[0] == 0 && at[1] == 0, draw = at[0] == 3 && at[1] >= 0 && at[1] < 200;
+      const bool neuron = at[0] == 4 && at[1] >= 0 && at[1] < neurons;
+      if (!x && !draw && !neuron) return false;
+    }
+    for (int64_t i = 0; i < outputs; i++, at++)
+      if (*at < 0 || *at >= slots) return false;
+    for (int64_t i = 0; i < steps; i++, at += 5) {
+      if (at[0] < 0 || at[0] > 26 || at[1] < uniforms + inputs || at[1] >= slots) return false;
+      for (int operand = 2; operand < 5; operand++)
+        if (at[operand] < 0 || at[operand] >= slots) return false;
+    }
+    return true;
+  }
+
   void* array(size_t i, napi_typedarray_type wanted, const char* name, int64_t rows, int64_t columns) {
     napi_typedarray_type type;
     size_t length = 0;
@@ -128,7 +178,7 @@ class Arguments {
     return data;
   }
 
-  static constexpr size_t max_arguments = 20;
+  static constexpr size_t max_arguments = 24;
   napi_env env_;
   const char* kernel_;
   size_t count_ = max_arguments;

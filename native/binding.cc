@@ -189,6 +189,33 @@ const Entry entries[] = {
        return 0.0;
      },
      false},
+    {"programForward",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t rows = in.size(10), width = in.size(11);
+       const ActivationProgram program = in.program(0, width);
+       const float *x = in.floats(7, rows, width), *up = in.floats_or_null(8, rows, width);
+       float* out = in.floats(9, rows, width);
+       const Draw draw = in.draw(12);
+       if (in.ok()) kernels.program_forward(program, x, up, out, rows, width, draw);
+       return 0.0;
+     },
+     false},
+    {"programBackward",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t rows = in.size(13), width = in.size(14), neurons = in.size(6);
+       const ActivationProgram program = in.program(0, width);
+       if (in.ok() && program.code[4] != 2 + program.shared + neurons) in.fail(0, "is not a backward program");
+       const float *d_out = in.floats(7, rows, width), *x = in.floats(8, rows, width),
+                   *up = in.floats_or_null(9, rows, width);
+       float *d_x = in.floats(10, rows, width), *d_up = in.floats_or_null(11, rows, width),
+             *d_parameters = in.floats_or_null(12, program.shared + neurons * width, 1);
+       if (in.ok() && up != nullptr && d_up == nullptr) in.fail(11, "must be given with up");
+       const Draw draw = in.draw(15);
+       if (in.ok())
+         kernels.program_backward(program, d_out, x, up, d_x, d_up, d_parameters, rows, width, draw);
+       return 0.0;
+     },
+     false},
     {"crossEntropy",
      [](Arguments& in, const Kernels& kernels) {
        const int64_t rows = in.size(4), vocab = in.size(5);

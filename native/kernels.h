@@ -21,6 +21,18 @@ struct Activation {
 };
 enum FusedKernel : int32_t { kRelu = 0, kSilu = 1, kStochaIdentity = 2, kStochaSilu = 3, kStochaDrawn = 4 };
 
+/// A program for the machine of activation_program.h and what it is run with: `Program` in src/activations/programs.ts.
+struct ActivationProgram {
+  const int32_t* code;
+  const float* uniforms;
+  const float* parameters;  // flat: `shared` numbers of the layer, then rows of the neurons'
+  int64_t shared;
+  int32_t draw_per;
+  uint32_t rows_per_sample;
+};
+/// `drawUnits` in src/activations/activation.ts; kNoDraws takes 0 for every draw.
+enum DrawPer : int32_t { kPerElement, kPerNeuron, kPerToken, kPerSample, kPerBatch, kNoDraws };
+
 struct AttentionShape {
   int64_t batch, seq, heads, kv_heads, head_dim;
 };
@@ -98,6 +110,11 @@ struct MlpCall {
     (Activation act, const float* gate, const float* up, float* out, int64_t rows, int64_t width, Draw draw))        \
   K(void, gate_backward, (Activation act, const float* d_out, const float* gate, const float* up, float* d_gate,     \
                           float* d_up, int64_t rows, int64_t width, Draw draw))                                      \
+  K(void, program_forward, (ActivationProgram program, const float* x, const float* up, float* out, int64_t rows,    \
+                            int64_t width, Draw draw))                                                               \
+  K(void, program_backward,                                                                                          \
+    (ActivationProgram program, const float* d_out, const float* x, const float* up, float* d_x, float* d_up,        \
+     float* d_parameters, int64_t rows, int64_t width, Draw draw))                                                   \
   K(void, cross_entropy, (const float* logits, const int32_t* targets, float* losses, float* d_logits,               \
                           int64_t rows, int64_t vocab, float scale))                                                 \
   K(void, adam_w, (float* param, const float* grad, float* m, float* v, int64_t n, AdamWStep options))               \

@@ -70,6 +70,11 @@ export interface Activation {
   readonly drawPer: DrawPer
   /** The mean over draws as an entry of its own, in closed form; absent without draws. */
   readonly expectation?: Activation
+  /**
+   * Of entries with a learned gate: the gate as an entry of the same parameters, ReLU's weight or probability α(x) in
+   * [0, 1], without draws. For plots of what was learned.
+   */
+  readonly gate?: Activation
 
   /** Whether some inputs give exactly 0, which the engine then skips. */
   readonly exactZeros: boolean

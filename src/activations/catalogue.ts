@@ -5,13 +5,17 @@ import { didYouMean } from '../did-you-mean.js'
 import { ActivationError } from '../errors.js'
 import type { Activation } from './activation.js'
 import type { ActivationFamily } from './family.js'
+import { gumbelStochFamily, learnableStochFamily } from './gates.js'
 import { reluFamily } from './rectifiers.js'
 import { allowedValues, parseValue } from './settings.js'
 import { siluFamily } from './smooth.js'
 import { stochaFamily, stochFamily } from './stochastic.js'
 
 const families: ReadonlyMap<string, ActivationFamily> = new Map(
-  [reluFamily, siluFamily, stochaFamily, stochFamily].map(family => [family.name, family]),
+  [reluFamily, siluFamily, stochaFamily, stochFamily, learnableStochFamily, gumbelStochFamily].map(family => [
+    family.name,
+    family,
+  ]),
 )
 
 /** What a help text says about one activation. */

@@ -9,6 +9,7 @@ import {
   greater,
   isConstant,
   mul,
+  named,
   neg,
   normalPdf,
   type Operand,
@@ -48,6 +49,10 @@ function chain(e: Expression, d: (argument: Expression) => Expression): Expressi
   const zero = add(0)
   if (e.args.length === 0 || e.op === 'rowMean' || e.op === 'rowKthLargest') return zero
   if (e.op === 'straightThrough') return d(e.args[1])
+  if (e.op === 'named') {
+    const inner = d(e.args[0])
+    return inner.args.length === 0 ? inner : named(`${e.name}′`, inner)
+  }
   const [a, b, c] = e.args
   if (e.op === 'select') return select(a, d(b), d(c))
   const da = d(a)
@@ -77,6 +82,8 @@ function chain(e: Expression, d: (argument: Expression) => Expression): Expressi
       return outer(mul(e, sub(1, e)))
     case 'tanh':
       return outer(sub(1, square(e)))
+    case 'erf':
+      return outer(mul(2 / Math.sqrt(Math.PI), exp(neg(square(a)))))
     case 'normalCdf':
       return outer(normalPdf(a))
     case 'normalPdf':

@@ -16,6 +16,7 @@ export const operations = {
   softplus: 1,
   sigmoid: 1,
   tanh: 1,
+  erf: 1,
   normalCdf: 1,
   normalPdf: 1,
   atan: 1,
@@ -59,6 +60,8 @@ export type Expression =
   | { readonly op: 'rowKthLargest'; readonly args: readonly [of: Expression, k: Expression] }
   /** The value of the first argument with the derivative of the second. */
   | { readonly op: 'straightThrough'; readonly args: readonly [value: Expression, surrogate: Expression] }
+  /** A part with a name of its own in formulas: its value is the argument's. */
+  | { readonly op: 'named'; readonly args: readonly [Expression]; readonly name: string }
   | { readonly op: Operation | UniformOperation; readonly args: readonly Expression[] }
 
 /** Wherever an expression is expected a number will do. */
@@ -91,6 +94,11 @@ export function rowMean(of: Expression): Expression {
 
 export function rowKthLargest(of: Expression, k: Operand): Expression {
   return { op: 'rowKthLargest', args: [of, expression(k)] }
+}
+
+/** `e`, which formulas call `name`: `α·x, where α = …`. */
+export function named(name: string, e: Expression): Expression {
+  return { op: 'named', args: [e], name }
 }
 
 /** Takes the value of `value` forward and the derivative of `surrogate` backward. */
@@ -134,6 +142,7 @@ export const softplus = unary('softplus')
 /** 1/(1 + e⁻ˣ). */
 export const sigmoid = unary('sigmoid')
 export const tanh = unary('tanh')
+export const erf = unary('erf')
 /** Φ, the cumulative distribution of the standard normal. */
 export const normalCdf = unary('normalCdf')
 /** φ, its density. */
@@ -141,11 +150,6 @@ export const normalPdf = unary('normalPdf')
 export const atan = unary('atan')
 export const sin = unary('sin')
 export const cos = unary('cos')
-
-/** erf(x) = 2·Φ(√2·x) − 1. */
-export function erf(a: Operand): Expression {
-  return sub(mul(2, normalCdf(mul(Math.SQRT2, a))), 1)
-}
 
 /** Of a value that is the same for a whole call. */
 export function normalQuantile(a: Operand): Expression {
@@ -174,6 +178,9 @@ function addTwo(a: Expression, b: Expression): Expression {
   if (isConstant(a, 0)) return b
   if (isConstant(b, 0)) return a
   if (b.op === 'neg') return sub(a, b.args[0])
+  // Sums lean to the left, so that what is subtracted shows as such.
+  if (b.op === 'add') return addTwo(addTwo(a, b.args[0]), b.args[1])
+  if (b.op === 'sub') return sub(addTwo(a, b.args[0]), b.args[1])
   if (b.op === 'constant' && b.value < 0) return apply('sub', a, constant(-b.value))
   return apply('add', a, b)
 }

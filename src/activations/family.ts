@@ -42,6 +42,8 @@ export interface Definition {
   readonly learned?: readonly LearnedParameter[]
   /** The mean over draws, for entries that draw. */
   readonly expectation?: Expression
+  /** Weight or probability of the first of the two functions that the entry mixes. */
+  readonly gate?: Expression
 }
 
 /** What follows from the numbers. */
@@ -122,13 +124,21 @@ export interface Compiled {
   readonly derivativeFormula: string
   readonly runner: RowRunner
   readonly expectation: Compiled | undefined
+  readonly gate: Compiled | undefined
 }
 
 export function compileDefinition(definition: Definition): Compiled {
   const { value, learned = [] } = definition
   const slope = definition.slope ?? differentiate(value, x)
   const programs = compileActivation(value, learned, slope)
-  let [runner, expectation]: [RowRunner?, Compiled?] = []
+  const { expectation, gate } = definition
+  const derived = new Map<Expression, Compiled>()
+  const derive = (from: Expression | undefined): Compiled | undefined => {
+    if (from !== undefined && !derived.has(from))
+      derived.set(from, compileDefinition({ value: from, learned }))
+    return from && derived.get(from)
+  }
+  let runner: RowRunner | undefined
   return {
     definition,
     programs,
@@ -143,9 +153,10 @@ export function compileDefinition(definition: Definition): Compiled {
       return runner
     },
     get expectation() {
-      const mean = definition.expectation
-      if (mean !== undefined) expectation ??= compileDefinition({ value: mean, learned })
-      return expectation
+      return derive(expectation)
+    },
+    get gate() {
+      return derive(gate)
     },
   }
 }
@@ -202,24 +213,30 @@ export function bindActivation(compiled: Compiled, identity: Identity): Activati
     drawChannels: draws ? programs.drawChannels : 0,
     drawPer: drawUnits.find(unit => unit === settings.per) ?? 'element',
     get expectation() {
-      return draws && compiled.expectation ? expected(compiled.expectation, identity) : undefined
+      if (!draws || compiled.expectation === undefined) return undefined
+      return derivedEntry('expected', compiled.expectation, identity)
+    },
+    get gate() {
+      return compiled.gate && derivedEntry('gate', compiled.gate, identity)
     },
     rowwise: programs.neighbours || programs.statistics.length > 0,
     programs,
   }
 }
 
-/** The entry `expected:<spec>`: the mean over draws. */
-function expected(compiled: Compiled, identity: Identity): Activation {
-  const { fused: _, zeroBelow: __, ...rest } = identity
+/** The entries `expected:<spec>` (the mean over draws) and `gate:<spec>`: deterministic, of the same parameters. */
+function derivedEntry(kind: 'expected' | 'gate', compiled: Compiled, identity: Identity): Activation {
+  const { name, spec, source, settings, rebind } = identity
   return bindActivation(compiled, {
-    ...rest,
-    spec: `expected:${identity.spec}`,
+    name,
+    spec: `${kind}:${spec}`,
+    source,
+    settings,
     exactZeros: false,
-    character: `the mean over draws of ${identity.name}`,
+    character: kind === 'gate' ? `the gate of ${name}` : `the mean over draws of ${name}`,
     rebind: changed => {
-      const other = identity.rebind(changed)
-      return other.expectation ?? other
+      const other = rebind(changed)
+      return (kind === 'gate' ? other.gate : other.expectation) ?? other
     },
   })
 }

@@ -10,6 +10,7 @@ const functionNames: Partial<Record<Operation, string>> = {
   softplus: 'softplus',
   sigmoid: 'σ',
   tanh: 'tanh',
+  erf: 'erf',
   normalCdf: 'Φ',
   normalPdf: 'φ',
   atan: 'atan',
@@ -40,20 +41,39 @@ interface Piece {
   readonly binds: number
 }
 
-/** The formula of `e`. */
+/** The formula of `e`, its named parts after it: `α·x, where α = σ(θ)`. Derivatives of named parts are just primed. */
 export function formula(e: Expression): string {
+  const names = new Map<string, Expression>()
+  const seen = new Set<Expression>()
+  const collect = (node: Expression): void => {
+    if (seen.has(node)) return
+    seen.add(node)
+    if (node.op === 'named' && !names.has(node.name)) {
+      names.set(node.name, node.args[0])
+      if (node.name.endsWith('′')) return
+    }
+    node.args.forEach(collect)
+  }
+  collect(e)
+  const definitions = [...names].map(([name, of]) =>
+    name.endsWith('′') ? `${name} = d${name.slice(0, -1)}/dx` : `${name} = ${show(of).text}`,
+  )
+  return definitions.length === 0 ? show(e).text : `${show(e).text}, where ${definitions.join(', ')}`
+}
+
+function text(e: Expression): string {
   return show(e).text
 }
 
 function wrap(e: Expression, atLeast: number): string {
-  const { text, binds } = show(e)
-  return binds >= atLeast ? text : `(${text})`
+  const piece = show(e)
+  return piece.binds >= atLeast ? piece.text : `(${piece.text})`
 }
 
 function show(e: Expression): Piece {
   const atom = (text: string): Piece => ({ text, binds: ATOM })
   const call = (name: string, ...args: readonly Expression[]): Piece =>
-    atom(`${name}(${args.map(formula).join(', ')})`)
+    atom(`${name}(${args.map(text).join(', ')})`)
   switch (e.op) {
     case 'constant':
       return e.value < 0 ? { text: `−${showNumber(-e.value)}`, binds: NEGATED } : atom(showNumber(e.value))
@@ -75,6 +95,8 @@ function show(e: Expression): Piece {
       return call('mean', ...e.args)
     case 'rowKthLargest':
       return call('kth-largest', ...e.args)
+    case 'named':
+      return atom(e.name)
     case 'straightThrough':
     case 'drawThreshold':
       return show(e.args[0])
@@ -97,7 +119,7 @@ function show(e: Expression): Piece {
     case 'exp':
       return call('exp', ...e.args)
     case 'abs':
-      return atom(`|${formula(e.args[0])}|`)
+      return atom(`|${text(e.args[0])}|`)
     case 'greater':
     case 'greaterEqual':
       return atom(`1[${condition(e)}]`)
@@ -110,14 +132,14 @@ function show(e: Expression): Piece {
 
 /** `x > 0`, with what is drawn on the left: `u < p`. */
 function condition(e: Expression): string {
-  if (e.op !== 'greater' && e.op !== 'greaterEqual') return `${formula(e)} ≠ 0`
+  if (e.op !== 'greater' && e.op !== 'greaterEqual') return `${text(e)} ≠ 0`
   const [a, b] = e.args
   const strict = e.op === 'greater'
   // A constant or a draw reads better on its usual side: `x < 0` rather than `0 > x`.
   if (b.op === 'draw' || (a.op === 'constant' && b.op !== 'constant')) {
-    return `${formula(b)} ${strict ? '<' : '≤'} ${formula(a)}`
+    return `${text(b)} ${strict ? '<' : '≤'} ${text(a)}`
   }
-  return `${formula(a)} ${strict ? '>' : '≥'} ${formula(b)}`
+  return `${text(a)} ${strict ? '>' : '≥'} ${text(b)}`
 }
 
 /** `{a if x > 0; b if …; else c}`; `1[…]·a` where the other branch is 0. */
@@ -125,10 +147,10 @@ function cases(e: Expression): string {
   const branches: string[] = []
   let rest = e
   while (rest.op === 'select') {
-    branches.push(`${formula(rest.args[1])} if ${condition(rest.args[0])}`)
+    branches.push(`${text(rest.args[1])} if ${condition(rest.args[0])}`)
     rest = rest.args[2]
   }
-  return `{${branches.join('; ')}; else ${isConstant(rest, 0) ? '0' : formula(rest)}}`
+  return `{${branches.join('; ')}; else ${isConstant(rest, 0) ? '0' : text(rest)}}`
 }
 
 function showNumber(value: number): string {

@@ -212,7 +212,7 @@ function compile(
   const number = (e: Expression): number => {
     const known = byNode.get(e)
     if (known !== undefined) return known
-    const at = e.op === 'straightThrough' ? number(e.args[0]) : (leaf(e) ?? applied(e))
+    const at = e.op === 'straightThrough' || e.op === 'named' ? number(e.args[0]) : (leaf(e) ?? applied(e))
     byNode.set(e, at)
     return at
   }

@@ -37,6 +37,17 @@ export function normalCdf(x: number): number {
   return x < 0 ? erfcPositive(-x * SQRT_HALF) / 2 : 1 - erfcPositive(x * SQRT_HALF) / 2
 }
 
+/** erf(x): its series near 0, elsewhere 1 − erfc. */
+export function erf(x: number): number {
+  if (!(Math.abs(x) < 1)) return Number.isNaN(x) ? x : Math.sign(x) * (1 - erfcPositive(Math.abs(x)))
+  let [term, sum] = [x, x]
+  for (let n = 1; Math.abs(term) > Math.abs(sum) * 2 ** -54; n++) {
+    term *= (2 * x * x) / (2 * n + 1)
+    sum += term
+  }
+  return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum
+}
+
 /** φ(x), its density. */
 export function normalPdf(x: number): number {
   return PDF_AT_0 * Math.exp(-0.5 * x * x)
@@ -82,6 +93,7 @@ export const scalarFunctions: Readonly<
   softplus,
   sigmoid: a => 1 / (1 + Math.exp(-a)),
   tanh: Math.tanh,
+  erf,
   normalCdf,
   normalPdf,
   atan: Math.atan,

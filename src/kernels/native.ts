@@ -3,10 +3,9 @@
 
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
-import type { Activation } from '../activations/activation.js'
 import { FlickerError } from '../errors.js'
-import type { Draw, Floats, Kernels } from './kernels.js'
-import { portableKernels } from './portable/index.js'
+import type { Floats, Kernels } from './kernels.js'
+import { activationKernels } from './native-activation.js'
 
 /** What build/flicker.node exports: the kernels by name, and instructionSets, select, setThreads, aligned. */
 type Addon = Readonly<Record<string, (...args: unknown[]) => unknown>>
@@ -76,16 +75,8 @@ export function nativeFunction(isa: string, name: string): (...args: unknown[]) 
 
 /** The kernels of one instruction set. Throws when the addon or the instruction set is not there. */
 export function nativeKernels(isa: string): Kernels {
-  const portable = portableKernels()
   const kernel = (name: string) => nativeFunction(isa, name)
-  const [gemm, rope, gate, gateBackward, activation, activationBackward] = [
-    kernel('gemm'),
-    kernel('rope'),
-    kernel('gate'),
-    kernel('gateBackward'),
-    kernel('activation'),
-    kernel('activationBackward'),
-  ]
+  const [gemm, rope] = [kernel('gemm'), kernel('rope')]
   const [embedding, embeddingBackward, rmsNorm, rmsNormBackward, attention, attentionBackward] = [
     kernel('embedding'),
     kernel('embeddingBackward'),
@@ -144,24 +135,7 @@ export function nativeKernels(isa: string): Kernels {
     attentionBackward: (dOut, q, k, v, out, lse, dQ, dK, dV, s) => {
       attentionBackward(dOut, q, k, v, out, lse, dQ, dK, dV, s.batch, s.seq, s.heads, s.kvHeads, s.headDim)
     },
-    activation: (act, x, out, rows, width, draw, parameters) => {
-      if (act.fused === undefined) portable.activation(act, x, out, rows, width, draw, parameters)
-      else activation(...fused(act), x, out, rows, width, ...words(draw))
-    },
-    activationBackward: (act, dOut, x, dX, rows, width, draw, ...learned) => {
-      if (act.fused === undefined)
-        portable.activationBackward(act, dOut, x, dX, rows, width, draw, ...learned)
-      else activationBackward(...fused(act), dOut, x, dX, rows, width, ...words(draw))
-    },
-    gate: (act, g, up, out, rows, width, draw, parameters) => {
-      if (act.fused === undefined) portable.gate(act, g, up, out, rows, width, draw, parameters)
-      else gate(...fused(act), g, up, out, rows, width, ...words(draw))
-    },
-    gateBackward: (act, dOut, g, up, dGate, dUp, rows, width, draw, ...learned) => {
-      if (act.fused === undefined)
-        portable.gateBackward(act, dOut, g, up, dGate, dUp, rows, width, draw, ...learned)
-      else gateBackward(...fused(act), dOut, g, up, dGate, dUp, rows, width, ...words(draw))
-    },
+    ...activationKernels(kernel),
     crossEntropy: (logits, targets, losses, dLogits, rows, vocab, scale) => {
       crossEntropy(logits, targets, losses, dLogits, rows, vocab, scale)
     },
@@ -206,13 +180,4 @@ export function measureMachine(isa: string): {
   })
   // Limits: what the machine reached at its best while we looked.
   return { flops: Math.max(...rates), bytesPerSecond: Math.max(...passes) }
-}
-
-function fused(act: Activation): [number, number] {
-  return [act.fused?.kernel ?? 0, act.fused?.p ?? 0]
-}
-
-function words(draw: Draw): [number, number, number, number, number] {
-  const tag = ((draw.purpose << 16) | draw.layer) >>> 0
-  return [draw.seedLow, draw.seedHigh, tag, draw.step, draw.firstRow]
 }
