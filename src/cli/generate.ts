@@ -50,7 +50,7 @@ Examples:
     )
     .action(async (flags: GenerateFlags) => {
       const { model: directory, prompt, dtype, json, stats, dense, ...options } = flags
-      const model = await load(directory, { dtype, sparse: dense !== true })
+      const model = await load(directory, { dtype, ffn: dense === true ? 'dense' : 'auto' })
       const signal = interruptible()
       const tokens: { id: number; text: string; logprob: number; activeNeurons: number[] }[] = []
       let firstToken = 0

@@ -7,7 +7,7 @@ import { cpus, homedir } from 'node:os'
 import { join } from 'node:path'
 import { OptionError } from '../errors.js'
 import { writeFileAtomic } from '../formats/atomic.js'
-import type { DecodeKernels, PlainWeights as Weights } from '../kernels/index.js'
+import type { DecodeKernels, Weights } from '../kernels/index.js'
 import { type NarrowIndex, narrowable, narrowGateKernelsOf } from '../kernels/narrow-gate.js'
 import { Purpose, RandomStream } from '../kernels/philox.js'
 import { version } from '../version.js'
@@ -128,7 +128,7 @@ const SHARES = [0.1, 0.3, 0.5, 0.7, 0.85, 1]
 function enough(weights: readonly Weights[]): readonly Weights[] {
   let bytes = 0
   const count = weights.findIndex(w => {
-    bytes += w.byteLength
+    bytes += 'data' in w ? w.data.byteLength : w.byteLength
     return bytes > WORKING_SET
   })
   return count < 0 ? weights : weights.slice(0, count + 1)

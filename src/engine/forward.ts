@@ -3,11 +3,12 @@
 // with the same bits as alone.
 
 import type { Activation } from '../activations/index.js'
-import { widenBfloat16 } from '../formats/half-precision.js'
-import type { Draw } from '../kernels/index.js'
+import { type Draw, readRow, type Weights, weightBytes, weightTypeOf } from '../kernels/index.js'
 import { headDimOf } from '../nn/config.js'
 import type { KvCache } from './kv-cache.js'
+import { cacheBytesPerPosition } from './memory.js'
 import type { EngineModel } from './model.js'
+import type { PassStats } from './stats.js'
 import type { LayerWeights } from './weights.js'
 
 /** What the pass needs to know about one text. */
@@ -16,8 +17,6 @@ export interface Sequence {
   readonly cache: KvCache
   /** Whose random numbers the activation draws; the row of a draw is the position. */
   readonly draw: Omit<Draw, 'layer' | 'firstRow'>
-  /** Active neurons per layer at the last position computed. */
-  readonly activeNeurons: Int32Array
   /** How many tokens have been read. */
   position: number
 }
@@ -28,111 +27,111 @@ export interface Part {
   readonly tokens: ArrayLike<number>
   readonly start: number
   readonly count: number
+  /** Receives the active neurons per layer of the last row. */
+  readonly activeNeurons: Int32Array
 }
 
-/** Runs all parts through all layers, one row after the other; the residual stream is left in the workspace. */
-export function forward(model: EngineModel, parts: readonly Part[]): void {
-  const { hiddenSize: d } = model.config
+/**
+ * Runs all parts through all layers, the rows of one part after those of another; the residual stream is left in the
+ * workspace. Parts that go on from one prompt should stand next to each other.
+ */
+export function forward(model: EngineModel, parts: readonly Part[]): PassStats {
+  const { hiddenSize: d, numHiddenLayers } = model.config
   const rows = parts.reduce((sum, { count }) => sum + count, 0)
-  const { x } = model.workspace.forRows(rows)
+  const { weights, ffn } = model.ready
+  const workspace = model.workspace.forRows(rows)
   let row = 0
   for (const { sequence, tokens, start, count } of parts) {
     sequence.cache.reserve(sequence.position + count)
     model.rotation.reserve(sequence.position + count)
-    for (let i = 0; i < count; i++, row++) embed(model, tokens[start + i], x.subarray(row * d, (row + 1) * d))
+    for (let i = 0; i < count; i++, row++) {
+      readRow(weights.embedding, tokens[start + i], workspace.x.subarray(row * d, (row + 1) * d))
+    }
   }
-  for (const [index, layer] of model.weights.layers.entries()) {
-    attention(model, layer, index, parts, rows)
-    feedForward(model, layer, index, parts, rows)
+  const stats: PassStats = {
+    texts: parts.length,
+    rows,
+    ffnBytesRead: new Float64Array(numHiddenLayers),
+    ffnBytesSkipped: new Float64Array(numHiddenLayers),
+    otherBytesRead: rows * bytesOf(weights.embedding, 1, d) + cacheBytesRead(model, parts),
+  }
+  for (const [index, layer] of weights.layers.entries()) {
+    stats.otherBytesRead += attention(model, layer, index, parts, rows)
+    model.kernels.rmsNorm(
+      workspace.x,
+      layer.ffnNorm,
+      workspace.normed,
+      workspace.rstd,
+      rows,
+      d,
+      model.config.rmsNormEps,
+    )
+    const texts = parts.map(({ sequence, count, activeNeurons }) => {
+      const draw = { ...sequence.draw, layer: index, firstRow: sequence.position }
+      return { activation: sequence.activation, count, draw, activeNeurons }
+    })
+    ffn.run(index, texts, rows, workspace, stats)
   }
   for (const { sequence, count } of parts) sequence.position += count
+  return stats
 }
 
-/** out (rows, vocab) = logits of the workspace's rows [first, first + rows). */
-export function head(model: EngineModel, first: number, rows: number, out: Float32Array): void {
-  const { config, weights, workspace, kernels, decode } = model
+/** out (rows, vocab) = logits of the workspace's rows [first, first + rows); counts into `stats`. */
+export function head(
+  model: EngineModel,
+  rows: { readonly first: number; readonly count: number },
+  out: Float32Array,
+  stats: PassStats,
+): void {
+  const { config, workspace, kernels, decode } = model
+  const { weights } = model.ready
   const { hiddenSize: d, vocabSize, rmsNormEps } = config
   const { x, normed, rstd } = workspace
-  const from = x.subarray(first * d, (first + rows) * d)
-  kernels.rmsNorm(from, weights.norm, normed, rstd, rows, d, rmsNormEps)
-  decode.matvec(weights.head, normed, out, vocabSize, d, rows, false)
+  const { first, count } = rows
+  const from = x.subarray(first * d, (first + count) * d)
+  kernels.rmsNorm(from, weights.norm, normed, rstd, count, d, rmsNormEps)
+  decode.matvec(weights.head, normed, out, vocabSize, d, count, false)
+  stats.otherBytesRead += bytesOf(weights.head, vocabSize, d)
 }
 
-function embed(model: EngineModel, token: number, out: Float32Array): void {
-  const { embedding } = model.weights
-  const row = embedding.subarray(token * out.length, (token + 1) * out.length)
-  if (row instanceof Uint16Array) widenBfloat16(row, out)
-  else out.set(row)
-}
-
-/** x += o_proj(attention(norm(x))); the new keys and values go into each text's cache. */
+/** x += o_proj(attention(norm(x))); the new keys and values go into each text's cache. Returns the bytes of weights. */
 function attention(
   model: EngineModel,
   layer: LayerWeights,
   index: number,
   parts: readonly Part[],
   rows: number,
-): void {
-  const { config, workspace, kernels, decode, rotation } = model
+): number {
+  const { config, workspace, kernels, decode, rotation, kv } = model
   const { hiddenSize: d, numAttentionHeads: heads, numKeyValueHeads: kvHeads, rmsNormEps } = config
   const { x, normed, rstd, qkv, mixed } = workspace
   const headDim = headDimOf(config)
   const width = (heads + 2 * kvHeads) * headDim
   kernels.rmsNorm(x, layer.inputNorm, normed, rstd, rows, d, rmsNormEps)
-  decode.matvec(layer.qkv, normed, qkv, width, d, rows, false)
-  if (layer.qkvBias !== null) kernels.addBias(qkv, layer.qkvBias, rows, width)
-  let row = 0
-  for (const { sequence, count } of parts) {
-    const { keys, values } = sequence.cache.layers[index]
-    decode.cachedAttention(
-      qkv.subarray(row * width, (row + count) * width),
-      rotation.cos,
-      rotation.sin,
-      keys,
-      values,
-      mixed.subarray(row * heads * headDim, (row + count) * heads * headDim),
-      {
-        batch: count,
-        position: sequence.position,
-        capacity: sequence.cache.capacity,
-        heads,
-        kvHeads,
-        headDim,
-      },
-    )
-    row += count
-  }
-  decode.matvec(layer.output, mixed, x, d, heads * headDim, rows, true)
-  if (layer.outputBias !== null) kernels.addBias(x, layer.outputBias, rows, d)
+  decode.matvec(layer.qkv, normed, qkv, width, d, rows, false, layer.qkvBias)
+  const sequences = parts.map(({ sequence, count }) => {
+    return { count, position: sequence.position, segments: sequence.cache.segments(index) }
+  })
+  decode.attention(qkv, rotation.cos, rotation.sin, kv, sequences, mixed, { heads, kvHeads, headDim })
+  decode.matvec(layer.output, mixed, x, d, heads * headDim, rows, true, layer.outputBias)
+  return bytesOf(layer.qkv, width, d) + bytesOf(layer.output, d, heads * headDim)
 }
 
-/** x += FFN(norm(x)). */
-function feedForward(
-  model: EngineModel,
-  layer: LayerWeights,
-  index: number,
-  parts: readonly Part[],
-  rows: number,
-): void {
-  const { config, workspace, kernels, decode } = model
-  const { hiddenSize: d, intermediateSize: h, rmsNormEps } = config
-  const { x, normed, rstd, activated, active } = workspace
-  kernels.rmsNorm(x, layer.ffnNorm, normed, rstd, rows, d, rmsNormEps)
-  decode.matvec(layer.gate, normed, activated, h, d, rows, false)
-  let row = 0
-  for (const { sequence, count } of parts) {
-    const own = activated.subarray(row * h, (row + count) * h)
-    const draw = { ...sequence.draw, layer: index, firstRow: sequence.position }
-    kernels.activation(sequence.activation, own, own, count, h, draw)
-    row += count
+/** Keys and values of all positions before the new ones, those that texts have in common once. */
+function cacheBytesRead(model: EngineModel, parts: readonly Part[]): number {
+  const seen = new Set<object>()
+  let positions = 0
+  for (const { sequence } of parts) {
+    const segments = sequence.cache.segments(0)
+    for (const [i, { keys, start }] of segments.entries()) {
+      if (seen.has(keys)) continue
+      seen.add(keys)
+      positions += (segments[i + 1]?.start ?? sequence.position) - start
+    }
   }
-  // Without exact zeros there is nothing to skip, and looking for them would only cost.
-  const sparse = model.sparse && parts.some(({ sequence }) => sequence.activation.exactZeros)
-  const shape = { neurons: h, width: d, batch: rows, gated: config.ffn === 'gated', sparse }
-  decode.ffnNeurons(layer.neurons, activated, normed, x, active, shape)
-  row = 0
-  for (const { sequence, count } of parts) {
-    row += count
-    sequence.activeNeurons[index] = active[row - 1]
-  }
+  return positions * cacheBytesPerPosition({ config: model.config, type: model.kv })
+}
+
+function bytesOf(w: Weights, rows: number, columns: number): number {
+  return rows * weightBytes(weightTypeOf(w), columns)
 }

@@ -1,74 +1,75 @@
 // Keys and values of the positions seen so far, per layer, and the rotation angles up to the same length. They grow
-// by doubling up to the model's context, so that a short text does not pay for the longest.
+// by doubling up to the model's context, so that a short text does not pay for the longest. What one text has read
+// another can go on from: the beginning is then stored once, for both.
 
-import { alignedBuffer } from '../kernels/index.js'
+import { type AttentionHeads, alignedBuffer, type CacheSegment, cacheRowBytes } from '../kernels/index.js'
 import { headDimOf, type ModelConfig } from '../nn/config.js'
 import { ropeFrequencies } from '../nn/rope.js'
+import { type CacheKind, requireCacheMemory } from './memory.js'
 
 const FIRST_CAPACITY = 128
 
-export interface LayerCache {
-  /** Each (kvHeads, capacity, headDim), f32. */
-  keys: Float32Array
-  values: Float32Array
+export function attentionHeads(config: ModelConfig): AttentionHeads {
+  return { heads: config.numAttentionHeads, kvHeads: config.numKeyValueHeads, headDim: headDimOf(config) }
 }
 
 export class KvCache {
-  readonly layers: LayerCache[]
+  readonly #kind: CacheKind
+  /** [layer][segment]; the last segment is this cache's own, those before it belong to the caches it goes on from. */
+  #layers: CacheSegment[][]
   #capacity = 0
-  readonly #config: ModelConfig
-  readonly #headDim: number
+  readonly #start: number
 
-  constructor(config: ModelConfig) {
-    this.#config = config
-    this.#headDim = headDimOf(config)
-    this.layers = Array.from({ length: config.numHiddenLayers }, () => ({
-      keys: new Float32Array(0),
-      values: new Float32Array(0),
-    }))
+  /** Goes on from the first `length` positions of `prefix`, which must not be changed below them any more. */
+  constructor(kind: CacheKind, prefix?: KvCache, length = 0) {
+    this.#kind = kind
+    this.#start = length
+    this.#layers = Array.from({ length: kind.config.numHiddenLayers }, (_, layer) => {
+      const shared = (prefix?.segments(layer) ?? []).filter(({ start }) => start < length)
+      return [...shared, { keys: new Uint8Array(0), values: new Uint8Array(0), capacity: 0, start: length }]
+    })
   }
 
-  /** Positions there is room for. */
-  get capacity(): number {
-    return this.#capacity
+  /** The segments of one layer, as the attention kernel takes them. */
+  segments(layer: number): readonly CacheSegment[] {
+    return this.#layers[layer]
   }
 
-  /** Makes room for `length` positions, at most the model's context; keeps what is stored. */
-  reserve(length: number): void {
-    if (length <= this.#capacity) return
-    const limit = this.#config.maxPositionEmbeddings
-    const capacity = Math.min(limit, Math.max(length, 2 * this.#capacity, FIRST_CAPACITY))
-    for (const layer of this.layers) {
-      layer.keys = this.#grown(layer.keys, capacity)
-      layer.values = this.#grown(layer.values, capacity)
-    }
+  /** The cache that this one's beginning is stored in: the same object for all that have it in common. */
+  get root(): object {
+    return this.#layers[0][0].keys
+  }
+
+  /**
+   * Makes room for positions up to `length`, at most the model's context; keeps what is stored. Throws OptionError
+   * CACHE_MEMORY before anything is allocated, saying how much `texts` such caches need.
+   */
+  reserve(length: number, texts = 1): void {
+    const own = length - this.#start
+    if (own <= this.#capacity) return
+    const { config, type } = this.#kind
+    const limit = config.maxPositionEmbeddings - this.#start
+    const capacity = Math.min(limit, Math.max(own, 2 * this.#capacity, FIRST_CAPACITY))
+    requireCacheMemory(this.#kind, { tokens: capacity, texts })
+    this.#layers = this.#layers.map(segments => {
+      const last = segments[segments.length - 1]
+      const grown = (old: Uint8Array) => this.#grown(old, capacity, cacheRowBytes(type, headDimOf(config)))
+      return [
+        ...segments.slice(0, -1),
+        { keys: grown(last.keys), values: grown(last.values), capacity, start: this.#start },
+      ]
+    })
     this.#capacity = capacity
   }
 
-  /** A cache with the same first `length` positions, to go on from. */
-  fork(length: number): KvCache {
-    const copy = new KvCache(this.#config)
-    copy.reserve(length)
-    for (const [index, { keys, values }] of this.layers.entries()) {
-      this.#copyHeads(keys, this.#capacity, copy.layers[index].keys, copy.#capacity, length)
-      this.#copyHeads(values, this.#capacity, copy.layers[index].values, copy.#capacity, length)
+  #grown(old: Uint8Array, capacity: number, rowBytes: number): Uint8Array {
+    const heads = this.#kind.config.numKeyValueHeads
+    const [before, after] = [this.#capacity * rowBytes, capacity * rowBytes]
+    const grown = new Uint8Array(alignedBuffer(heads * after))
+    for (let head = 0; head < heads; head++) {
+      grown.set(old.subarray(head * before, (head + 1) * before), head * after)
     }
-    return copy
-  }
-
-  #grown(old: Float32Array, capacity: number): Float32Array {
-    const grown = new Float32Array(
-      alignedBuffer(this.#config.numKeyValueHeads * capacity * this.#headDim * 4),
-    )
-    this.#copyHeads(old, this.#capacity, grown, capacity, this.#capacity)
     return grown
-  }
-
-  #copyHeads(from: Float32Array, stride: number, to: Float32Array, toStride: number, length: number): void {
-    for (let head = 0; head < this.#config.numKeyValueHeads; head++) {
-      const start = head * stride * this.#headDim
-      to.set(from.subarray(start, start + length * this.#headDim), head * toStride * this.#headDim)
-    }
   }
 }
 

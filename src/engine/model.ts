@@ -3,69 +3,124 @@
 
 import { type Activation, parseActivation } from '../activations/index.js'
 import { CheckpointError, FlickerError, OptionError } from '../errors.js'
-import { type DecodeKernels, decodeKernelsOf, type Kernels, kernels } from '../kernels/index.js'
+import {
+  type CacheType,
+  type DecodeKernels,
+  decodeKernelsOf,
+  type Kernels,
+  kernels,
+} from '../kernels/index.js'
 import type { ModelConfig } from '../nn/config.js'
+import { parameterShapes } from '../nn/parameters.js'
 import { modelConfigProblem } from '../nn/validate-config.js'
+import { FeedForward, type FfnMode } from './ffn.js'
 import { RotationTable } from './kv-cache.js'
+import { type Memory, requireCacheMemory, requireModelMemory, systemMemory } from './memory.js'
+import type { NarrowGateMode } from './narrow-gates.js'
 import { Session, type SessionOptions } from './session.js'
-import { type EngineDtype, type EngineWeights, layOutWeights } from './weights.js'
+import { type EngineDtype, type EngineWeights, sourceOf, type TensorSource, WeightLayout } from './weights.js'
 import { Workspace } from './workspace.js'
 
 export interface EngineOptions {
-  /** How matrices are stored in memory. Default f32. */
+  /** How matrices are stored in memory. Default `auto`: as they are stored in the file. */
   readonly dtype?: EngineDtype
-  /** Skip the neurons that are exactly 0; the result is the same. Default true. */
-  readonly sparse?: boolean
+  /** How keys and values are stored. Default f32. */
+  readonly kv?: CacheType
+  /** Skip neurons that are exactly 0; the result is the same. Default `auto`: where it is faster. */
+  readonly ffn?: FfnMode
+  /** Prove neurons inactive from a narrow copy of the gate; the result is the same. Default `auto`: where it is faster. */
+  readonly narrowGate?: NarrowGateMode
   /** Instead of the config's, e.g. `stocha:p=0.3`. */
   readonly activation?: string
   /** Backend; default: the one that the process uses. */
   readonly kernels?: Kernels
+  /** Who is asked how much memory is left. Default: the system. */
+  readonly memory?: Memory
 }
 
+const CHOICES = {
+  dtype: ['auto', 'f32', 'bf16', 'q8_0', 'q4_0'],
+  kv: ['f32', 'f16', 'q8'],
+  ffn: ['auto', 'dense', 'sparse'],
+  narrowGate: ['auto', 'on', 'off'],
+} as const
+
 export class EngineModel {
+  readonly config: ModelConfig
   readonly dtype: EngineDtype
-  readonly sparse: boolean
+  readonly kv: CacheType
   readonly activation: Activation
   readonly kernels: Kernels
   readonly decode: DecodeKernels
+  readonly memory: Memory
   readonly rotation: RotationTable
   readonly workspace: Workspace
-  #weights: EngineWeights | null
+  /** What a user should know about how it runs; often empty. */
+  readonly notes: readonly string[]
+  #ready: { readonly weights: EngineWeights; readonly ffn: FeedForward } | null
 
   /**
-   * `tensor` gives the tensors of `parameterShapes(config)` by their Hugging Face names.
-   * Throws CheckpointError (a config or tensor that does not fit), OptionError, ActivationError.
+   * `source` has the tensors of `parameterShapes(config)` by their Hugging Face names: an open model, or a function
+   * that gives numbers. Throws CheckpointError (a config or tensor that does not fit), OptionError (DTYPE_UNKNOWN,
+   * KV_UNKNOWN, FFN_UNKNOWN, NARROW_GATE_UNKNOWN, NARROW_GATE_DTYPE, MODEL_MEMORY), ActivationError.
    */
   constructor(
-    readonly config: ModelConfig,
-    tensor: (name: string) => Float32Array,
+    config: ModelConfig,
+    source: TensorSource | ((name: string) => Float32Array),
     options: EngineOptions = {},
   ) {
-    const { dtype = 'f32', sparse = true, activation = config.activation } = options
-    if (dtype !== 'f32' && dtype !== 'bf16') {
-      throw new OptionError('DTYPE_UNKNOWN', `dtype must be f32 or bf16, not "${dtype}"`)
-    }
+    const { dtype = 'auto', kv = 'f32', ffn = 'auto', narrowGate = 'auto', memory = systemMemory } = options
+    requireChoice('dtype', 'DTYPE_UNKNOWN', dtype)
+    requireChoice('kv', 'KV_UNKNOWN', kv)
+    requireChoice('ffn', 'FFN_UNKNOWN', ffn)
+    requireChoice('narrowGate', 'NARROW_GATE_UNKNOWN', narrowGate)
     const problem = modelConfigProblem(config)
     if (problem !== null) throw new CheckpointError('CONFIG_INVALID', `the model's config: ${problem}`)
+    this.config = config
     this.dtype = dtype
-    this.sparse = sparse
-    this.activation = parseActivation(activation)
+    this.kv = kv
+    this.memory = memory
+    this.activation = parseActivation(options.activation ?? config.activation)
     this.kernels = options.kernels ?? kernels()
     this.decode = decodeKernelsOf(this.kernels)
     this.rotation = new RotationTable(config)
     this.workspace = new Workspace(config)
-    this.#weights = layOutWeights(config, tensor, dtype)
+    this.notes = sparsityNotes(this.activation, ffn, narrowGate)
+
+    const names = () => parameterShapes(config).map(({ name }) => name)
+    const layout = new WeightLayout(
+      config,
+      typeof source === 'function' ? sourceOf(names(), source) : source,
+      dtype,
+    )
+    requireModelMemory(memory, layout.bytes, dtype)
+    const weights = layout.all()
+    this.#ready = { weights, ffn: new FeedForward(config, weights, this, { ffn, narrow: narrowGate }) }
   }
 
-  /** Throws FlickerError MODEL_DISPOSED after dispose(). */
-  get weights(): EngineWeights {
-    if (this.#weights !== null) return this.#weights
+  /** The weights and what computes the FFNs with them. Throws FlickerError MODEL_DISPOSED after dispose(). */
+  get ready(): { readonly weights: EngineWeights; readonly ffn: FeedForward } {
+    if (this.#ready !== null) return this.#ready
     throw new FlickerError('MODEL_DISPOSED', 'this model was disposed of; load it again', { exitCode: 1 })
   }
 
-  /** A new text, empty. */
+  /** Throws as `ready` does. */
+  get weights(): EngineWeights {
+    return this.ready.weights
+  }
+
+  /** A new text, empty. Throws as Session does. */
   session(options: SessionOptions = {}): Session {
     return new Session(this, options)
+  }
+
+  /**
+   * Throws OptionError CACHE_MEMORY unless there is memory for the keys and values of `sequences` texts of `tokens`
+   * tokens each: to be asked before a long prompt is computed, not after.
+   */
+  requireCacheMemory(tokens: number, sequences: number): void {
+    const { config, kv: type, memory } = this
+    requireCacheMemory({ config, type, memory }, { tokens, texts: sequences })
   }
 
   /** Logits of every position: (tokens.length, vocab), row t seeing tokens 0 … t. Throws as Session.prefill does. */
@@ -77,6 +132,25 @@ export class EngineModel {
 
   /** Lets go of the weights, which are freed when nothing else holds them. */
   dispose(): void {
-    this.#weights = null
+    this.#ready = null
   }
+}
+
+function requireChoice(option: keyof typeof CHOICES, code: string, value: string): void {
+  const choices: readonly string[] = CHOICES[option]
+  if (choices.includes(value)) return
+  throw new OptionError(code, `${option} must be one of ${choices.join(', ')}, not "${value}"`)
+}
+
+/** What was asked for and has no effect. */
+function sparsityNotes(activation: Activation, ffn: FfnMode, narrowGate: NarrowGateMode): string[] {
+  if (ffn === 'sparse' && !activation.exactZeros) {
+    return [`${activation.spec} is exactly 0 nowhere, so there is nothing to skip: every neuron is computed`]
+  }
+  if (narrowGate === 'on' && activation.zeroBelow === undefined) {
+    return [
+      `${activation.spec} has no bound below which it is exactly 0, so the narrow gate proves nothing: it stays off`,
+    ]
+  }
+  return []
 }

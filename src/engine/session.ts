@@ -7,6 +7,7 @@ import { Purpose, seedWords } from '../kernels/philox.js'
 import { forward, head, type Sequence } from './forward.js'
 import { KvCache } from './kv-cache.js'
 import type { EngineModel } from './model.js'
+import type { TokenStats } from './stats.js'
 import { PREFILL_BLOCK } from './workspace.js'
 
 export interface SessionOptions {
@@ -42,6 +43,7 @@ export class Session {
   readonly #model: EngineModel
   readonly #text: Sequence
   readonly #logits: Float32Array
+  #stats: TokenStats | null = null
 
   /** Throws OptionError SEED_RANGE, SEQUENCE_RANGE. */
   constructor(model: EngineModel, options: SessionOptions = {}, prefix?: Sequence) {
@@ -59,9 +61,12 @@ export class Session {
     this.#model = model
     this.#text = {
       activation,
-      cache: prefix?.cache.fork(prefix.position) ?? new KvCache(model.config),
+      cache: new KvCache(
+        { config: model.config, type: model.kv, memory: model.memory },
+        prefix?.cache,
+        prefix?.position,
+      ),
       draw: { seedLow, seedHigh, purpose: Purpose.decode, step: sequence },
-      activeNeurons: new Int32Array(model.config.numHiddenLayers),
       position: prefix?.position ?? 0,
     }
     this.#logits = new Float32Array(model.config.vocabSize)
@@ -75,12 +80,18 @@ export class Session {
   /** Logits after the last token read, (vocab): overwritten by the next. Throws FlickerError NOTHING_READ. */
   get logits(): Float32Array {
     if (this.position > 0) return this.#logits
-    throw new FlickerError('NOTHING_READ', 'this session has read no token yet, so it has no logits')
+    throw nothingRead('logits')
   }
 
-  /** Active neurons per layer at the last position read: overwritten by the next. */
+  /** Active neurons per layer at the last token read. Throws FlickerError NOTHING_READ. */
   get activeNeurons(): Int32Array {
-    return this.#text.activeNeurons
+    return this.stats.activeNeurons
+  }
+
+  /** What the last token read took; a new object for every token. Throws FlickerError NOTHING_READ. */
+  get stats(): TokenStats {
+    if (this.#stats !== null) return this.#stats
+    throw nothingRead('telemetry')
   }
 
   /**
@@ -90,13 +101,19 @@ export class Session {
    */
   prefill(tokens: ArrayLike<number>, all?: Float32Array): Float32Array {
     this.#check(tokens)
-    const { vocabSize } = this.#model.config
+    const { vocabSize, numHiddenLayers } = this.#model.config
     for (let start = 0; start < tokens.length; start += PREFILL_BLOCK) {
       const count = Math.min(PREFILL_BLOCK, tokens.length - start)
-      forward(this.#model, [{ sequence: this.#text, tokens, start, count }])
-      if (all !== undefined) head(this.#model, 0, count, all.subarray(start * vocabSize))
-      if (start + count === tokens.length) head(this.#model, count - 1, 1, this.#logits)
+      const activeNeurons = new Int32Array(numHiddenLayers)
+      const pass = forward(this.#model, [{ sequence: this.#text, tokens, start, count, activeNeurons }])
+      if (all !== undefined) head(this.#model, { first: 0, count }, all.subarray(start * vocabSize), pass)
+      else if (start + count === tokens.length) {
+        head(this.#model, { first: count - 1, count: 1 }, this.#logits, pass)
+      }
+      this.#stats = { activeNeurons, pass }
     }
+    if (all !== undefined)
+      this.#logits.set(all.subarray((tokens.length - 1) * vocabSize, tokens.length * vocabSize))
     return this.#logits
   }
 
@@ -115,7 +132,7 @@ export class Session {
     return each.map(options => {
       const fork = new Session(this.#model, { seed, sequence, activation, ...options }, this.#text)
       fork.#logits.set(this.#logits)
-      fork.activeNeurons.set(this.activeNeurons)
+      fork.#stats = this.#stats
       return fork
     })
   }
@@ -137,15 +154,17 @@ export class Session {
       throw new OptionError('BATCH_MISMATCH', 'sessions that step together must be of one model')
     }
     for (const [i, session] of sessions.entries()) session.#check([tokens[i]])
-    forward(
-      model,
-      sessions.map((session, start) => ({ sequence: session.#text, tokens, start, count: 1 })),
-    )
-    const { vocabSize } = model.config
-    const logits = model.workspace.logitsFor(sessions.length)
-    head(model, 0, sessions.length, logits)
-    for (const [i, session] of sessions.entries()) {
-      session.#logits.set(logits.subarray(i * vocabSize, (i + 1) * vocabSize))
+    const { vocabSize, numHiddenLayers } = model.config
+    const parts = besideTheirKin(sessions.map(session => session.#text.cache.root)).map(start => {
+      const activeNeurons = new Int32Array(numHiddenLayers)
+      return { sequence: sessions[start].#text, tokens, start, count: 1, activeNeurons }
+    })
+    const pass = forward(model, parts)
+    const logits = model.workspace.logitsFor(parts.length)
+    head(model, { first: 0, count: parts.length }, logits, pass)
+    for (const [row, { start, activeNeurons }] of parts.entries()) {
+      sessions[start].#logits.set(logits.subarray(row * vocabSize, (row + 1) * vocabSize))
+      sessions[start].#stats = { activeNeurons, pass }
     }
   }
 
@@ -170,4 +189,19 @@ export class Session {
       )
     }
   }
+}
+
+/** Indices of `roots`, equal ones next to each other. */
+function besideTheirKin(roots: readonly object[]): number[] {
+  const kin = new Map<object, number[]>()
+  for (const [i, root] of roots.entries()) {
+    const members = kin.get(root)
+    if (members === undefined) kin.set(root, [i])
+    else members.push(i)
+  }
+  return [...kin.values()].flat()
+}
+
+function nothingRead(what: string): FlickerError {
+  return new FlickerError('NOTHING_READ', `this session has read no token yet, so it has no ${what}`)
 }

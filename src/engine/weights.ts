@@ -1,13 +1,21 @@
-// A model's weights in the engine's own layout: what decoding reads together stands together, in one number type.
-// One copy serves decoding and the pass over the prompt.
+// A model's weights in the engine's own layout: what decoding reads together stands together, in one number type per
+// matrix. One copy serves decoding and the pass over the prompt.
 
-import { CheckpointError } from '../errors.js'
-import { narrowBfloat16 } from '../formats/half-precision.js'
-import { alignedBuffer, type PlainWeights as Weights } from '../kernels/index.js'
+import { parameterLayout, parseActivation } from '../activations/index.js'
+import type { ModelSource, StoredTensor } from '../formats/index.js'
+import { decodeStored } from '../formats/stored.js'
+import { allocateWeights, type Weights, type WeightType, weightBytes } from '../kernels/index.js'
 import { headDimOf, type ModelConfig } from '../nn/config.js'
+import { checkSize, storeColumns, storeRows } from './store.js'
 
-/** How matrices are stored. Norms are f32 in any case. */
-export type EngineDtype = 'f32' | 'bf16'
+/**
+ * How matrices are stored; `auto` as they are in the file (f16 as bf16). With `q4_0` the embedding and the head are
+ * q8_0, as they bear it badly. Norms and biases are f32 in any case.
+ */
+export type EngineDtype = WeightType | 'auto'
+
+/** Where weights come from: an open model, or anything else that has its tensors by Hugging Face's names. */
+export type TensorSource = Pick<ModelSource, 'names' | 'info' | 'stored'>
 
 export interface LayerWeights {
   /** (d). */
@@ -24,8 +32,17 @@ export interface LayerWeights {
   readonly ffnNorm: Float32Array
   /** What the activation is applied to: gate_proj, or up_proj of a plain FFN; (h, d). */
   readonly gate: Weights
-  /** Neuron after neuron: its up row, then its down column, (h, 2·d); of a plain FFN the down column alone, (h, d). */
+  /** up_proj of a dReLU FFN, (h, d), to which the activation is applied too; null of the other forms. */
+  readonly up: Weights | null
+  /**
+   * Neuron after neuron, rows of d numbers. Gated: two per neuron, its up row and its down column, (2·h, d). Plain and
+   * dReLU: the down column alone, (h, d).
+   */
   readonly neurons: Weights
+  /** Whether neurons have up rows. */
+  readonly gated: boolean
+  /** What the checkpoint's own activation has learned in this layer, as its kernels take it; null for most. */
+  readonly learned: Float32Array | null
 }
 
 export interface EngineWeights {
@@ -38,110 +55,188 @@ export interface EngineWeights {
   readonly head: Weights
 }
 
-/**
- * Lays out the tensors that `tensor` gives by their Hugging Face names, one at a time: never more memory than the
- * model and one tensor. Throws CheckpointError TENSOR_SHAPE for a tensor of another size than the config asks for.
- */
-export function layOutWeights(
-  config: ModelConfig,
-  tensor: (name: string) => Float32Array,
-  dtype: EngineDtype,
-): EngineWeights {
-  const { hiddenSize: d, intermediateSize: h, vocabSize, numAttentionHeads, numKeyValueHeads } = config
+/** A matrix of the layout, and the tensors that become its rows. */
+interface Plan {
+  readonly columns: number
+  readonly parts: readonly Part[]
+  /** Embedding and head, which take 4 bits badly. */
+  readonly atVocabulary?: boolean
+}
+
+interface Part {
+  readonly name: string
+  /** Rows of the matrix that it makes up: row i of the tensor, or column i when `turned`, is row first + step·i. */
+  readonly rows: number
+  readonly first: number
+  readonly step: number
+  readonly turned?: boolean
+}
+
+/** Where each matrix of a layer comes from. */
+function layerPlans(config: ModelConfig, layer: number) {
+  const { hiddenSize: d, intermediateSize: h, numAttentionHeads, numKeyValueHeads, ffn } = config
   const q = headDimOf(config) * numAttentionHeads
   const kv = headDimOf(config) * numKeyValueHeads
+  const part = (name: string, rows: number, first = 0, step = 1, turned = false): Part => {
+    return { name: `model.layers.${layer}.${name}.weight`, rows, first, step, turned }
+  }
+  const plan = (columns: number, ...parts: Part[]): Plan => ({ columns, parts })
+  return {
+    qkv: plan(
+      d,
+      part('self_attn.q_proj', q),
+      part('self_attn.k_proj', kv, q),
+      part('self_attn.v_proj', kv, q + kv),
+    ),
+    output: plan(q, part('self_attn.o_proj', d)),
+    gate: plan(d, part(ffn === 'plain' ? 'mlp.up_proj' : 'mlp.gate_proj', h)),
+    up: ffn === 'drelu' ? plan(d, part('mlp.up_proj', h)) : null,
+    neurons:
+      ffn === 'gated'
+        ? plan(d, part('mlp.up_proj', h, 0, 2), part('mlp.down_proj', h, 1, 2, true))
+        : plan(d, part('mlp.down_proj', h, 0, 1, true)),
+  }
+}
 
-  const take = (name: string, ...shape: number[]): Float32Array => {
-    const data = tensor(name)
-    if (data.length === shape.reduce((a, b) => a * b)) return data
-    throw new CheckpointError(
-      'TENSOR_SHAPE',
-      `tensor ${name} holds ${data.length} numbers, the config asks for ${shape.join(' × ')}`,
-    )
+function vocabularyPlan(config: ModelConfig, name: string): Plan {
+  const part = { name, rows: config.vocabSize, first: 0, step: 1 }
+  return { columns: config.hiddenSize, parts: [part], atVocabulary: true }
+}
+
+const EMBEDDING = 'model.embed_tokens.weight'
+const HEAD = 'lm_head.weight'
+
+/**
+ * Lays out a model's tensors one at a time: never more memory than the model and one tensor. Quantised tensors that
+ * keep their type are taken over unchanged, all but down_proj: it is quantised anew, since its groups must lie within a
+ * neuron.
+ */
+export class WeightLayout {
+  readonly #config: ModelConfig
+  readonly #source: TensorSource
+  readonly #dtype: EngineDtype
+
+  constructor(config: ModelConfig, source: TensorSource, dtype: EngineDtype) {
+    this.#config = config
+    this.#source = source
+    this.#dtype = dtype
   }
-  const norm = (name: string) => Float32Array.from(take(name, d))
-  const matrix = (rows: number, columns: number): Weights => {
-    const size = rows * columns
-    return dtype === 'f32'
-      ? new Float32Array(alignedBuffer(size * 4))
-      : new Uint16Array(alignedBuffer(size * 2))
-  }
-  /** One matrix after the other, all with the same number of columns. */
-  const stacked = (columns: number, ...parts: [name: string, rows: number][]): Weights => {
-    const out = matrix(
-      parts.reduce((sum, [, rows]) => sum + rows, 0),
-      columns,
+
+  /** Bytes of all matrices, without reading any. Throws CheckpointError TENSOR_MISSING. */
+  get bytes(): number {
+    const { tieWordEmbeddings, numHiddenLayers } = this.#config
+    const plans = [EMBEDDING, ...(tieWordEmbeddings ? [] : [HEAD])].map(name =>
+      vocabularyPlan(this.#config, name),
     )
-    let at = 0
-    for (const [name, rows] of parts) {
-      out.set(stored(take(name, rows, columns), dtype), at)
-      at += rows * columns
+    for (let layer = 0; layer < numHiddenLayers; layer++) {
+      for (const plan of Object.values(layerPlans(this.#config, layer))) if (plan !== null) plans.push(plan)
+    }
+    return plans.reduce((sum, plan) => sum + rowsOf(plan) * weightBytes(this.#typeOf(plan), plan.columns), 0)
+  }
+
+  /** Everything. Throws CheckpointError: TENSOR_SHAPE, TENSOR_MISSING; OptionError QUANTISE_RANGE. */
+  all(): EngineWeights {
+    const config = this.#config
+    const embedding = this.#matrix(vocabularyPlan(config, EMBEDDING))
+    return {
+      embedding,
+      layers: Array.from({ length: config.numHiddenLayers }, (_, layer) => this.layer(layer)),
+      norm: this.#vector('model.norm.weight', config.hiddenSize),
+      head: config.tieWordEmbeddings ? embedding : this.#matrix(vocabularyPlan(config, HEAD)),
+    }
+  }
+
+  /** One layer. Throws as `all`. */
+  layer(layer: number): LayerWeights {
+    const { hiddenSize: d, attentionBias } = this.#config
+    const plans = layerPlans(this.#config, layer)
+    const name = (part: string) => `model.layers.${layer}.${part}`
+    const biases = ({ parts }: Plan) =>
+      parts.map(part => this.#vector(part.name.replace(/weight$/, 'bias'), part.rows))
+    return {
+      inputNorm: this.#vector(name('input_layernorm.weight'), d),
+      qkv: this.#matrix(plans.qkv),
+      qkvBias: attentionBias === undefined ? null : joined(biases(plans.qkv)),
+      output: this.#matrix(plans.output),
+      outputBias: attentionBias === 'qkvo' ? joined(biases(plans.output)) : null,
+      ffnNorm: this.#vector(name('post_attention_layernorm.weight'), d),
+      gate: this.#matrix(plans.gate),
+      up: plans.up === null ? null : this.#matrix(plans.up),
+      neurons: this.#matrix(plans.neurons),
+      gated: this.#config.ffn === 'gated',
+      learned: this.#learned(layer),
+    }
+  }
+
+  /** The flat buffer of the activation's parameters; null when it has none, or the source has none of them. */
+  #learned(layer: number): Float32Array | null {
+    const activation = parseActivation(this.#config.activation)
+    const { intermediateSize: h } = this.#config
+    const layout = parameterLayout(activation, h).map(place => {
+      return { ...place, tensor: `model.layers.${layer}.mlp.act.${place.name}` }
+    })
+    if (!layout.some(({ tensor }) => this.#source.names.includes(tensor))) return null
+    return joined(layout.map(({ tensor, length }) => this.#vector(tensor, length)))
+  }
+
+  /** The widest of the types that the parts are stored in, unless one is asked for. */
+  #typeOf({ parts, atVocabulary }: Plan): WeightType {
+    const widest: WeightType[] = ['q4_0', 'q8_0', 'bf16', 'f32']
+    const ranks = parts.map(({ name }) => {
+      const { dtype } = this.#source.info(name)
+      return widest.indexOf(dtype === 'f16' ? 'bf16' : dtype)
+    })
+    const stored = widest[Math.max(...ranks)]
+    if (this.#dtype === 'auto') return stored
+    return this.#dtype === 'q4_0' && stored !== 'q4_0' && atVocabulary === true ? 'q8_0' : this.#dtype
+  }
+
+  #take(name: string, shape: readonly number[]): StoredTensor {
+    const tensor = this.#source.stored(name)
+    checkSize(name, tensor, shape)
+    return tensor
+  }
+
+  #matrix(plan: Plan): Weights {
+    const { columns, parts } = plan
+    const out = allocateWeights(this.#typeOf(plan), rowsOf(plan), columns)
+    for (const { name, rows, first, step, turned } of parts) {
+      const place = (row: number) => first + step * row
+      if (turned === true) {
+        const shape = { rows: columns, columns: rows }
+        storeColumns(this.#take(name, [columns, rows]), shape, out, place)
+      } else {
+        storeRows(this.#take(name, [rows, columns]), { rows, columns }, out, place)
+      }
     }
     return out
   }
-  /** One vector after the other. */
-  const joined = (...parts: [name: string, length: number][]): Float32Array =>
-    Float32Array.from(parts.flatMap(([name, length]) => [...take(name, length)]))
 
-  const layers = Array.from({ length: config.numHiddenLayers }, (_, layer): LayerWeights => {
-    const name = (part: string) => `model.layers.${layer}.${part}.weight`
-    const bias = (part: string) => `model.layers.${layer}.self_attn.${part}.bias`
-    const gated = config.ffn !== 'plain'
-    const neurons = matrix(h, gated ? 2 * d : d)
-    if (gated) placeRows(stored(take(name('mlp.up_proj'), h, d), dtype), neurons, h, d)
-    placeColumns(stored(take(name('mlp.down_proj'), d, h), dtype), neurons, h, d, gated ? d : 0)
-    return {
-      inputNorm: norm(name('input_layernorm')),
-      qkv: stacked(
-        d,
-        [name('self_attn.q_proj'), q],
-        [name('self_attn.k_proj'), kv],
-        [name('self_attn.v_proj'), kv],
-      ),
-      qkvBias:
-        config.attentionBias === undefined
-          ? null
-          : joined([bias('q_proj'), q], [bias('k_proj'), kv], [bias('v_proj'), kv]),
-      output: stacked(q, [name('self_attn.o_proj'), d]),
-      outputBias: config.attentionBias === 'qkvo' ? joined([bias('o_proj'), d]) : null,
-      ffnNorm: norm(name('post_attention_layernorm')),
-      gate: stacked(d, [name(gated ? 'mlp.gate_proj' : 'mlp.up_proj'), h]),
-      neurons,
-    }
-  })
-  const embedding = stacked(d, ['model.embed_tokens.weight', vocabSize])
-  return {
-    embedding,
-    layers,
-    norm: norm('model.norm.weight'),
-    head: config.tieWordEmbeddings ? embedding : stacked(d, ['lm_head.weight', vocabSize]),
+  #vector(name: string, length: number): Float32Array {
+    const { dtype, bytes } = this.#take(name, [length])
+    return decodeStored(dtype, bytes)
   }
 }
 
-/** The numbers as they are stored; bf16 is the nearest, ties to even. */
-function stored(values: Float32Array, dtype: EngineDtype): Weights {
-  if (dtype === 'f32') return values
-  const half = new Uint16Array(values.length)
-  narrowBfloat16(values, half)
-  return half
+function rowsOf({ parts }: Plan): number {
+  return parts.reduce((sum, { rows }) => sum + rows, 0)
 }
 
-/** Row i of `up` (h, d) becomes the first half of neuron i. */
-function placeRows(up: Weights, neurons: Weights, h: number, d: number): void {
-  for (let i = 0; i < h; i++) neurons.set(up.subarray(i * d, (i + 1) * d), i * 2 * d)
-}
-
-/** Column i of `down` (d, h) becomes neuron i from `offset` on. In squares, so that both sides stay in the caches. */
-function placeColumns(down: Weights, neurons: Weights, h: number, d: number, offset: number): void {
-  const square = 64
-  const stride = offset + d
-  for (let i0 = 0; i0 < h; i0 += square) {
-    for (let k0 = 0; k0 < d; k0 += square) {
-      const iEnd = Math.min(h, i0 + square)
-      const kEnd = Math.min(d, k0 + square)
-      for (let i = i0; i < iEnd; i++) {
-        for (let k = k0; k < kEnd; k++) neurons[i * stride + offset + k] = down[k * h + i]
-      }
-    }
+function joined(vectors: readonly Float32Array[]): Float32Array {
+  const out = new Float32Array(vectors.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const vector of vectors) {
+    out.set(vector, at)
+    at += vector.length
   }
+  return out
+}
+
+/** Tensors that are numbers in memory. */
+export function sourceOf(names: readonly string[], tensor: (name: string) => Float32Array): TensorSource {
+  const stored = (name: string): StoredTensor => {
+    const { buffer, byteOffset, byteLength, length } = tensor(name)
+    return { dtype: 'f32', shape: [length], bytes: new Uint8Array(buffer, byteOffset, byteLength) }
+  }
+  return { names, info: () => ({ dtype: 'f32', shape: [] }), stored }
 }

@@ -19,6 +19,7 @@ export class Workspace {
   mixed = new Float32Array(0)
   /** Pre-activations, then activations, (rows, h). */
   activated = new Float32Array(0)
+  #up = new Float32Array(0)
   /** Active neurons of one layer, (rows). */
   active = new Int32Array(0)
   #logits = new Float32Array(0)
@@ -42,6 +43,13 @@ export class Workspace {
     this.activated = buffer(intermediateSize)
     this.active = new Int32Array(rows)
     return this
+  }
+
+  /** (rows, h), with unspecified content: of a dReLU FFN. */
+  upFor(rows: number): Float32Array {
+    const size = rows * this.#config.intermediateSize
+    if (this.#up.length < size) this.#up = new Float32Array(size)
+    return this.#up.subarray(0, size)
   }
 
   /** (rows, vocab), with unspecified content. */

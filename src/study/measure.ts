@@ -48,8 +48,8 @@ async function decodeSpeed(
 ): Promise<DecodeSpeed> {
   const { prompt, decodeTokens, decodePasses, training, signal } = options
   const sparseToo = trained.strategy.inference.exactZeros
-  const dense = await load(trained.checkpoint, { dtype, sparse: false })
-  const sparse = sparseToo ? await load(trained.checkpoint, { dtype, sparse: true }) : null
+  const dense = await load(trained.checkpoint, { dtype, ffn: 'dense' })
+  const sparse = sparseToo ? await load(trained.checkpoint, { dtype, ffn: 'sparse' }) : null
   const rates: { dense: number[]; sparse: number[] } = { dense: [], sparse: [] }
   const maxTokens = Math.max(
     1,

@@ -92,8 +92,8 @@ describe.each(backends)('%s', (_, kernels) => {
 
   it.each(modelList)('one text has one set of bits: %s', (_name, { config, tensors, run }) => {
     for (const dtype of ['f32', 'bf16'] as const) {
-      const [dense, sparse] = [false, true].map(
-        sparse => new EngineModel(config, tensorOf(tensors), { kernels, dtype, sparse }),
+      const [dense, sparse] = (['dense', 'sparse'] as const).map(
+        ffn => new EngineModel(config, tensorOf(tensors), { kernels, dtype, ffn }),
       )
       const results = [1, 2, 3].flatMap(threads => {
         setThreads(threads)

@@ -1,0 +1,247 @@
+// The FFN of a pass: the gate selects neurons, the activation says which of them are exactly 0, and the rest is either
+// computed or skipped, whichever is faster for the number of zeros there are. The result is the same bits either way.
+
+import { type Activation, parseActivation } from '../activations/index.js'
+import {
+  type DecodeKernels,
+  type Draw,
+  type Kernels,
+  type Weights,
+  weightBytes,
+  weightTypeOf,
+} from '../kernels/index.js'
+import {
+  type NarrowIndex,
+  narrowable,
+  narrowGateKernelsOf,
+  narrowIndexBytes,
+} from '../kernels/narrow-gate.js'
+import type { ModelConfig } from '../nn/config.js'
+import { type FfnWork, gateCrossover, neuronCrossover } from './crossover.js'
+import { type NarrowGateMode, NarrowGates } from './narrow-gates.js'
+import { type NeuronSelector, narrowGate, wholeGate } from './neuron-selector.js'
+import type { PassStats } from './stats.js'
+import type { EngineWeights, LayerWeights } from './weights.js'
+import type { Workspace } from './workspace.js'
+
+/** `auto`: skip where counted zeros make it faster; `sparse`: wherever the activation has zeros; `dense`: nowhere. */
+export type FfnMode = 'auto' | 'dense' | 'sparse'
+
+/** Rows up to which the narrow gate is asked: of more rows, few neurons are inactive at all. */
+const NARROW_ROWS = 4
+/** The crossover is measured for 1, 2, 4, … rows; the last holds for more. */
+const MOST_MEASURED_ROWS = 16
+/** FFN weights of a model that lives in the caches, where a measurement could not win what it costs. */
+const SMALL_MODEL = 16 * 2 ** 20
+const SMALL_CROSSOVER = 0.7
+
+export interface FfnOptions {
+  readonly ffn: FfnMode
+  readonly narrow: NarrowGateMode
+}
+
+/** Rows of one text, as the FFN sees them: what to apply and whose draws. */
+export interface FfnRows {
+  readonly activation: Activation
+  readonly count: number
+  /** Of the first row; the others follow. */
+  readonly draw: Draw
+  /** Receives the active neurons of the last row. */
+  readonly activeNeurons: Int32Array
+}
+
+export class FeedForward {
+  readonly #config: ModelConfig
+  readonly #kernels: Kernels
+  readonly #decode: DecodeKernels
+  readonly #options: FfnOptions
+  readonly #weights: EngineWeights
+  readonly #whole: NeuronSelector
+  /** Name of the activation that the checkpoint's learned parameters belong to. */
+  readonly #learner: string
+  readonly #crossovers = new Map<number, number>()
+  /** One flag per neuron. */
+  readonly #anywhere: Uint8Array
+  #narrow: NarrowGates | null = null
+
+  constructor(
+    config: ModelConfig,
+    weights: EngineWeights,
+    backend: { readonly kernels: Kernels; readonly decode: DecodeKernels },
+    options: FfnOptions,
+  ) {
+    this.#config = config
+    this.#weights = weights
+    this.#kernels = backend.kernels
+    this.#decode = backend.decode
+    this.#options = options
+    this.#whole = wholeGate(backend.decode)
+    this.#learner = parseActivation(config.activation).name
+    this.#anywhere = new Uint8Array(config.intermediateSize)
+  }
+
+  /** workspace.x += FFN(workspace.normed), the rows of `texts` one after the other; what was read goes into `stats`. */
+  run(index: number, texts: readonly FfnRows[], rows: number, workspace: Workspace, stats: PassStats): void {
+    const { hiddenSize: d, intermediateSize: h, ffn } = this.#config
+    const { x, normed, activated, active } = workspace
+    const layer = this.#weights.layers[index]
+    const zeros = texts.some(({ activation }) => activation.exactZeros)
+
+    const narrow = this.#narrowIndex(index, texts, rows)
+    const selector = narrow === null ? this.#whole : this.#narrowSelector(narrow, texts)
+    const read = selector.select({ gate: layer.gate, x: normed, rows, neurons: h, width: d }, activated)
+    this.#activate(layer, texts, activated)
+    let union = zeros ? this.#union(activated, rows) : h
+    if (zeros) this.#narrow?.seen(index, union, narrow === null ? null : read)
+    let bytes = read * rowBytes(layer.gate, d) + (narrow === null ? 0 : narrowIndexBytes(h, d))
+
+    if (layer.up !== null) {
+      this.#multiplyUp(layer, layer.up, texts, rows, workspace)
+      bytes += h * rowBytes(layer.up, d)
+      if (zeros) union = this.#union(activated, rows)
+    }
+    const sparse = zeros && this.#skips(union, rows)
+    const shape = { neurons: h, width: d, batch: rows, gated: ffn === 'gated', sparse }
+    this.#decode.ffnNeurons(layer.neurons, activated, normed, x, active, shape)
+    bytes += (sparse ? union : h) * neuronBytes(layer, d)
+
+    stats.ffnBytesRead[index] = bytes
+    stats.ffnBytesSkipped[index] = Math.max(0, this.#bytes(layer) - bytes)
+    let row = 0
+    for (const { count, activeNeurons } of texts) {
+      row += count
+      activeNeurons[index] = active[row - 1]
+    }
+  }
+
+  /** Applies each text's activation to its rows of `values` (rows, h). */
+  #activate(layer: LayerWeights, texts: readonly FfnRows[], values: Float32Array): void {
+    const { intermediateSize: h } = this.#config
+    let start = 0
+    for (let i = 0; i < texts.length; ) {
+      const { activation, draw } = texts[i]
+      let count = texts[i++].count
+      // Rows that draw nothing are all alike.
+      while (!activation.draws && i < texts.length && texts[i].activation === activation) {
+        count += texts[i++].count
+      }
+      const own = values.subarray(start, start + count * h)
+      const learned = activation.name === this.#learner ? (layer.learned ?? undefined) : undefined
+      this.#kernels.activation(activation, own, own, count, h, draw, learned)
+      start += count * h
+    }
+  }
+
+  /** dReLU: activated *= activation(up · x). */
+  #multiplyUp(
+    layer: LayerWeights,
+    up: Weights,
+    texts: readonly FfnRows[],
+    rows: number,
+    workspace: Workspace,
+  ): void {
+    const { hiddenSize: d, intermediateSize: h } = this.#config
+    const { normed, activated } = workspace
+    const values = workspace.upFor(rows)
+    this.#decode.matvec(up, normed, values, h, d, rows, false)
+    this.#activate(layer, texts, values)
+    this.#kernels.multiply(activated, values, activated, rows * h)
+  }
+
+  /** How many neurons are active at one or more of the rows. */
+  #union(activated: Float32Array, rows: number): number {
+    const { intermediateSize: h } = this.#config
+    if (rows === 1) return h - this.#kernels.countZeros(activated, h)
+    const anywhere = this.#anywhere.fill(0)
+    for (let row = 0, at = 0; row < rows; row++) {
+      for (let i = 0; i < h; i++, at++) if (activated[at] !== 0) anywhere[i] = 1
+    }
+    return anywhere.reduce((sum, flag) => sum + flag, 0)
+  }
+
+  #skips(union: number, rows: number): boolean {
+    const { ffn } = this.#options
+    return ffn === 'auto' ? union <= this.#crossover(rows) * this.#config.intermediateSize : ffn === 'sparse'
+  }
+
+  /** The share of active neurons up to which skipping is faster for so many rows. */
+  #crossover(rows: number): number {
+    const batch = 2 ** Math.floor(Math.log2(Math.min(rows, MOST_MEASURED_ROWS)))
+    let share = this.#crossovers.get(batch)
+    if (share === undefined) {
+      share = this.#small ? SMALL_CROSSOVER : neuronCrossover(this.#work(batch), this.#decode)
+      this.#crossovers.set(batch, share)
+    }
+    return share
+  }
+
+  get #small(): boolean {
+    return this.#weights.layers.reduce((sum, layer) => sum + this.#bytes(layer), 0) < SMALL_MODEL
+  }
+
+  #work(batch: number): FfnWork {
+    const { hiddenSize, intermediateSize, ffn } = this.#config
+    const { layers } = this.#weights
+    return {
+      hiddenSize,
+      intermediateSize,
+      batch,
+      gated: ffn === 'gated',
+      dtype: weightTypeOf(layers[0].neurons),
+      gates: layers.map(({ gate }) => gate),
+      neurons: layers.map(({ neurons }) => neurons),
+      threads: this.#kernels.threads,
+    }
+  }
+
+  /** The narrow copy of the gate where these rows can use it and it pays; else null. */
+  #narrowIndex(index: number, texts: readonly FfnRows[], rows: number): NarrowIndex | null {
+    const { narrow: mode } = this.#options
+    if (mode === 'off' || rows > NARROW_ROWS || !provable(texts)) return null
+    if (this.#narrow === null) {
+      const { hiddenSize: columns, intermediateSize: height } = this.#config
+      const work = this.#work(1)
+      if (!work.gates.every(narrowable) || (mode === 'auto' && this.#small)) return null
+      const crossover = mode === 'auto' ? gateCrossover(work, this.#decode) : 1
+      this.#narrow = new NarrowGates(work.gates, { rows: height, columns }, this.#decode, mode, crossover)
+    }
+    return this.#narrow.next(index)
+  }
+
+  #narrowSelector(index: NarrowIndex, texts: readonly FfnRows[]): NeuronSelector {
+    const { activation } = texts[0]
+    const kernels = narrowGateKernelsOf(this.#decode)
+    const threshold = activation.zeroBelow ?? Number.NEGATIVE_INFINITY
+    const draws = texts.flatMap(({ draw, count }) =>
+      Array.from({ length: count }, (_, i) => ({ ...draw, firstRow: draw.firstRow + i })),
+    )
+    const drawn = activation.draws ? { p: activation.fused?.p ?? 1, draws } : undefined
+    return narrowGate(kernels, index, { threshold, drawn })
+  }
+
+  #bytes(layer: LayerWeights): number {
+    const { hiddenSize: d, intermediateSize: h } = this.#config
+    const up = layer.up === null ? 0 : rowBytes(layer.up, d)
+    return h * (rowBytes(layer.gate, d) + up + neuronBytes(layer, d))
+  }
+}
+
+/** Whether the rows share a bound below which their activation is 0, or a draw says that it is. */
+function provable(texts: readonly FfnRows[]): boolean {
+  const [{ activation }] = texts
+  return (
+    activation.zeroBelow !== undefined &&
+    !activation.rowwise &&
+    (!activation.draws || (activation.fused !== undefined && activation.drawPer === 'element')) &&
+    texts.every(text => text.activation.spec === activation.spec)
+  )
+}
+
+function rowBytes(w: Weights, columns: number): number {
+  return weightBytes(weightTypeOf(w), columns)
+}
+
+/** Bytes of the rows of one neuron that are read after the gate. */
+function neuronBytes(layer: LayerWeights, d: number): number {
+  return (layer.gated ? 2 : 1) * rowBytes(layer.neurons, d)
+}
