@@ -263,22 +263,27 @@ class Generation {
   /** Reads the prompt; the texts that go on from it, none when the signal is aborted meanwhile. */
   async #start(): Promise<Continuation[]> {
     const { seed, sequences, activation, maxTokens, signal } = this.#options
-    const prompt = this.#prompt
-    // A prompt has the draws of sequence 0 whatever texts follow, so that they can share it.
+    const prompt = Array.from(this.#prompt)
+    // A prompt has the draws of sequence 0 whatever texts follow, so that they can share it. But where neurons are
+    // drawn, each text reads the prompt's last token with draws of its own: their first tokens differ already.
+    const alone = sequences.length === 1 && sequences[0] === 0
+    const own = activation.draws && !alone ? prompt.slice(-1) : []
+    const common = prompt.slice(0, prompt.length - own.length)
     const shared = this.#engine.session({ seed, sequence: 0, activation })
-    for (let start = 0; start < prompt.length; start += PREFILL_BLOCK) {
+    for (let start = 0; start < common.length; start += PREFILL_BLOCK) {
       if (start > 0) await timersTurn()
       if (signal?.aborted) return []
-      shared.prefill(Array.prototype.slice.call(prompt, start, start + PREFILL_BLOCK))
+      shared.prefill(common.slice(start, start + PREFILL_BLOCK))
     }
+    const sessions = alone ? [shared] : shared.fork(sequences.map(sequence => ({ sequence })))
+    for (const token of own) Session.stepTogether(sessions, Array(sessions.length).fill(token))
+
     const room = this.#engine.config.maxPositionEmbeddings - prompt.length + 1
     const rules = {
       ...this.#options,
       limit: Math.min(maxTokens, room),
       limitReason: maxTokens <= room ? ('length' as const) : ('context' as const),
     }
-    const alone = sequences.length === 1 && sequences[0] === 0
-    const sessions = alone ? [shared] : shared.fork(sequences.map(sequence => ({ sequence })))
     this.#texts = sessions.map(session => new Continuation(rules, session, prompt))
     return this.#texts
   }

@@ -6,7 +6,14 @@ import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parseActivation } from '../../src/activations/index.js'
 import { bytesTokenizer } from '../../src/data/bpe.js'
-import { EngineModel, type GenerateOptions, LanguageModel, load } from '../../src/engine/index.js'
+import {
+  EngineModel,
+  type GeneratedToken,
+  type GenerateManyOptions,
+  type GenerateOptions,
+  LanguageModel,
+  load,
+} from '../../src/engine/index.js'
 import { TextStream } from '../../src/engine/text-stream.js'
 import { writeCheckpoint } from '../../src/formats/index.js'
 import { defaultThreads, kernels, setThreads } from '../../src/kernels/index.js'
@@ -23,8 +30,12 @@ function languageModel(options = {}): LanguageModel {
   return new LanguageModel(new EngineModel(config, tensorOf(tensors), options), tokenizer)
 }
 
-async function generate(model: LanguageModel, options: GenerateOptions = {}, prompt = 'Once') {
-  const tokens = []
+async function generate(
+  model: LanguageModel,
+  options: GenerateOptions = {},
+  prompt: string | number[] = 'Once',
+): Promise<GeneratedToken[]> {
+  const tokens: GeneratedToken[] = []
   for await (const token of model.generate(prompt, { maxTokens: 24, ignoreEndOfText: true, ...options })) {
     tokens.push(token)
   }
@@ -75,11 +86,14 @@ describe('generating', () => {
     expect(await sampled(1)).not.toBe(await sampled(2))
   })
 
-  it('stops after maxTokens, and when the context is full', async () => {
-    expect(await generate(languageModel(), { maxTokens: 1 })).toHaveLength(1)
-    expect(await generate(languageModel(), { maxTokens: 5 })).toHaveLength(5)
+  it('stops after maxTokens, and when the context is full, and says which', async () => {
+    const reasons = async (maxTokens: number) =>
+      (await generate(languageModel(), { maxTokens })).map(token => token.finishReason)
+    expect(await reasons(1)).toEqual(['length'])
+    expect(await reasons(5)).toEqual([null, null, null, null, 'length'])
     // 4 of the prompt, then 60 that are read again, and the one that the last of them gives.
-    expect(await generate(languageModel(), { maxTokens: 1000 })).toHaveLength(61)
+    expect(await reasons(61)).toEqual([...Array(60).fill(null), 'length'])
+    expect(await reasons(1000)).toEqual([...Array(60).fill(null), 'context'])
   })
 
   it('stops after the token that ends a document, which has no text', async () => {
@@ -98,7 +112,7 @@ describe('generating', () => {
     biased.set('lm_head.weight', head)
     const model = new LanguageModel(new EngineModel(config, tensorOf(biased)), tokenizer)
     const ended = await generate(model, { ignoreEndOfText: false })
-    expect(ended.map(({ id, text }) => [id, text])).toEqual([[end, '']])
+    expect(ended.map(({ id, text, finishReason }) => [id, text, finishReason])).toEqual([[end, '', 'stop']])
     expect((await generate(model, { maxTokens: 3 })).length).toBe(3)
   })
 
@@ -132,6 +146,15 @@ describe('generating', () => {
     [{ sequence: 2 ** 32 }, 'SEQUENCE_RANGE'],
     [{ temperature: -1 }, 'TEMPERATURE_RANGE'],
     [{ activation: 'stocha:p=2' }, 'ACTIVATION_PARAMETER_INVALID'],
+    [{ topLogprobs: -1 }, 'TOP_LOGPROBS_RANGE'],
+    [{ topLogprobs: 258 }, 'TOP_LOGPROBS_RANGE'],
+    [{ stop: '' }, 'STOP_INVALID'],
+    [{ repetitionPenalty: 0 }, 'REPETITION_PENALTY_RANGE'],
+    [{ logitBias: { 300: 1 } }, 'LOGIT_BIAS_TOKEN'],
+    [{ topP: 0.5 }, 'SAMPLING_CONTRADICTION'],
+    [{ n: 2, temperature: 1 } as GenerateOptions, 'N_RANGE'],
+    [{ topp: 0.5 } as GenerateOptions, 'OPTION_UNKNOWN'],
+    [{ template: 'x' } as GenerateOptions, 'OPTION_UNKNOWN'],
   ])('refuses %o', async (options, code) => {
     await expect(generate(languageModel(), options)).rejects.toMatchObject({ code })
   })
@@ -140,6 +163,263 @@ describe('generating', () => {
     const [fromNothing] = await generate(languageModel(), { maxTokens: 1 }, '')
     const fromEnd = languageModel().generate([tokenizer.endOfText ?? -1], { maxTokens: 1 })
     expect((await fromEnd.next()).value).toMatchObject({ id: fromNothing.id, logprob: fromNothing.logprob })
+  })
+})
+
+describe('what a token carries', () => {
+  it('is the log-softmax of the model alone, whatever options choose it', async () => {
+    const options = {
+      maxTokens: 8,
+      topLogprobs: 5,
+      temperature: 0.5,
+      topK: 3,
+      repetitionPenalty: 1.5,
+      logitBias: { 65: 2 },
+    }
+    const ids = [...tokenizer.encode('Once')]
+    for (const { id, logprob, topLogprobs } of await generate(languageModel(), options)) {
+      const { logits } = naiveForward(config, tensors, ids, { activation: parseActivation('relu') })
+      const last = logits[logits.length - 1]
+      const largest = Math.max(...last)
+      const logSum = largest + Math.log(last.reduce((sum, logit) => sum + Math.exp(logit - largest), 0))
+      expect(logprob).toBeCloseTo(last[id] - logSum, 3)
+      const order = [...last.keys()].sort((a, b) => last[b] - last[a]).slice(0, 5)
+      expect(topLogprobs?.map(top => top.id)).toEqual(order)
+      for (const top of topLogprobs ?? []) expect(top.logprob).toBeCloseTo(last[top.id] - logSum, 3)
+      expect(topLogprobs?.[0].text).toBe(new TextDecoder().decode(tokenizer.tokenBytes(order[0])))
+      ids.push(id)
+    }
+  })
+
+  it('has all of the vocabulary when asked, adding up to 1', async () => {
+    const [{ topLogprobs = [] }] = await generate(languageModel(), { maxTokens: 1, topLogprobs: 257 })
+    expect(topLogprobs.reduce((sum, { logprob }) => sum + Math.exp(logprob), 0)).toBeCloseTo(1, 5)
+  })
+})
+
+describe('penalties and bias', () => {
+  it('change the choice at temperature 0 as their formulas say, step by step', async () => {
+    const options = {
+      maxTokens: 16,
+      repetitionPenalty: 1.3,
+      presencePenalty: 0.4,
+      frequencyPenalty: 0.7,
+      logitBias: { e: 1.5 },
+    }
+    const prompt = [...tokenizer.encode('Once')]
+    const generated: number[] = []
+    for (const { id } of await generate(languageModel(), options)) {
+      const ids = [...prompt, ...generated]
+      const { logits } = naiveForward(config, tensors, ids, { activation: parseActivation('relu') })
+      const seen = logits[logits.length - 1].map((logit, token) => {
+        const biased = token === 101 ? logit + 1.5 : logit
+        const repeated = !ids.includes(token) ? biased : biased < 0 ? biased * 1.3 : biased / 1.3
+        const count = generated.filter(other => other === token).length
+        return repeated - count * 0.7 - (count > 0 ? 0.4 : 0)
+      })
+      expect(id).toBe(seen.indexOf(Math.max(...seen)))
+      generated.push(id)
+    }
+    expect(generated).not.toEqual((await generate(languageModel(), { maxTokens: 16 })).map(({ id }) => id))
+  })
+
+  it('forbid what they forbid', async () => {
+    const [first] = await generate(languageModel(), { maxTokens: 1 })
+    const logitBias = { [first.id]: Number.NEGATIVE_INFINITY }
+    const without = await generate(languageModel(), { logitBias, temperature: 2, maxTokens: 40 })
+    expect(without.map(({ id }) => id)).not.toContain(first.id)
+  })
+})
+
+describe('stop strings', () => {
+  it('end the text before them, over the borders of tokens, and no part of them comes', async () => {
+    const whole = await text(languageModel())
+    // Three characters of the text, which are as many tokens of this vocabulary.
+    const stop = [...whole].slice(5, 8).join('')
+    const model = languageModel()
+    const tokens = await generate(model, { stop: ['never there', stop] })
+    expect(tokens.map(token => token.text).join('')).toBe(whole.slice(0, whole.indexOf(stop)))
+    expect(tokens.map(token => token.finishReason)).toEqual([...Array(tokens.length - 1).fill(null), 'stop'])
+    const completed = await model.complete('Once', { stop, maxTokens: 24, ignoreEndOfText: true })
+    expect(completed).toMatchObject({
+      text: whole.slice(0, whole.indexOf(stop)),
+      stopString: stop,
+      finishReason: 'stop',
+      usage: { promptTokens: 4, completionTokens: tokens.length },
+    })
+  })
+
+  it('that only begin at the end of the text hold nothing back from it', async () => {
+    const whole = await text(languageModel())
+    const last = [...whole].at(-1) ?? ''
+    expect(await text(languageModel(), { stop: `${last}#never` })).toBe(whole)
+  })
+})
+
+describe('several texts of one prompt', () => {
+  async function many(model: LanguageModel, options: GenerateManyOptions) {
+    const texts = new Map<number, GeneratedToken[]>()
+    for await (const token of model.generateMany('Once', { ignoreEndOfText: true, ...options })) {
+      texts.set(token.sequence, [...(texts.get(token.sequence) ?? []), token])
+    }
+    return texts
+  }
+
+  it.each([
+    ['sampled', { temperature: 1.2, topP: 0.95, repetitionPenalty: 1.1 }],
+    ['greedy with a drawn activation', { activation: 'stocha:p=0.5' }],
+    ['both', { activation: 'stocha:p=0.5', temperature: 0.8, topK: 20 }],
+  ])('are each, bit for bit, what that sequence is alone: %s', async (_, options) => {
+    const [together, alone] = [languageModel(), languageModel()]
+    const texts = await many(together, {
+      ...options,
+      n: 5,
+      maxTokens: 12,
+      seed: 4,
+      sequence: 2,
+      topLogprobs: 2,
+    })
+    expect([...texts.keys()]).toEqual([2, 3, 4, 5, 6])
+    for (const [sequence, tokens] of texts) {
+      const single = await generate(alone, { ...options, maxTokens: 12, seed: 4, sequence, topLogprobs: 2 })
+      expect(tokens).toEqual(single)
+    }
+    // Also the first tokens are chosen from logits of their own, or by draws of their own.
+    const firsts = [...texts.values()].map(([{ id, logprob }]) => `${id} ${logprob}`)
+    expect(new Set(firsts).size).toBeGreaterThan(1)
+    // A prompt of one token is shared by nothing but its text.
+    const one = { ...options, n: 2, maxTokens: 4, seed: 4 }
+    const [, second] = await languageModel().completeMany([79], one)
+    const { n: _n, ...single } = one
+    expect((await languageModel().complete([79], { ...single, sequence: 1 })).tokens).toEqual(second.tokens)
+  })
+
+  it('end each for itself, and the others go on', async () => {
+    const stop = [...'abcdefghijklmnopqrstuvwxyz']
+    const options = { temperature: 5, maxTokens: 30, ignoreEndOfText: true, seed: 1, n: 8, stop }
+    const completions = await languageModel().completeMany('Once', options)
+    expect(new Set(completions.map(({ tokens }) => tokens.length)).size).toBeGreaterThan(2)
+    for (const { sequence, ...completion } of completions) {
+      const { n: _, ...single } = options
+      const alone = await languageModel().complete('Once', { ...single, sequence })
+      const { stats: _a, ...expected } = { ...completion, sequence }
+      const { stats: _b, ...actual } = alone
+      expect(actual).toEqual(expected)
+    }
+  })
+
+  it('that could not differ, or are too many, are refused', async () => {
+    for (const [options, code] of [
+      [{ n: 2 }, 'SAMPLING_CONTRADICTION'],
+      [{ n: 2, temperature: 1, topK: 1 }, 'SAMPLING_CONTRADICTION'],
+      [{ n: 0, temperature: 1 }, 'N_RANGE'],
+      [{ n: 2000, temperature: 1 }, 'N_RANGE'],
+      [{ n: 2, temperature: 1, sequence: 2 ** 32 - 1 }, 'SEQUENCE_RANGE'],
+    ] as const) {
+      await expect(many(languageModel(), options)).rejects.toMatchObject({ code })
+    }
+  })
+})
+
+describe('a completion', () => {
+  it('is the text, the tokens, why it ended, and what it took', async () => {
+    const tokens = await generate(languageModel(), { maxTokens: 7 })
+    const completion = await languageModel().complete('Once', { maxTokens: 7, ignoreEndOfText: true })
+    expect(completion).toMatchObject({
+      sequence: 0,
+      text: tokens.map(token => token.text).join(''),
+      finishReason: 'length',
+      stopString: null,
+      tokens,
+      usage: { promptTokens: 4, completionTokens: 7, totalTokens: 11 },
+    })
+    const { stats } = completion
+    expect(stats.promptSeconds).toBeGreaterThan(0)
+    expect(stats.tokensPerSecond).toBeGreaterThan(0)
+    expect(stats.activeShare).toHaveLength(config.numHiddenLayers)
+    for (const [layer, share] of stats.activeShare.entries()) {
+      const counted = tokens.reduce((sum, token) => sum + token.activeNeurons[layer], 0)
+      expect(share).toBeCloseTo(counted / 7 / config.intermediateSize, 12)
+    }
+  })
+
+  it('that is aborted has the text so far, with what a stop held back', async () => {
+    const whole = await text(languageModel())
+    const controller = new AbortController()
+    const options = { signal: controller.signal, ignoreEndOfText: true, maxTokens: 1000 }
+    // Every text so far could be the beginning of this stop.
+    const promise = languageModel().complete('Once', { ...options, stop: `${whole.slice(0, 20)}#` })
+    setTimeout(() => controller.abort(), 0)
+    const { text: partial, finishReason, tokens } = await promise
+    // A fast machine may be through before the timer.
+    if (finishReason === 'aborted') {
+      expect(whole.startsWith(partial) || partial.startsWith(whole)).toBe(true)
+      expect(partial.length).toBeGreaterThanOrEqual(tokens.map(token => token.text).join('').length)
+    }
+    const none = await languageModel().complete('Once', { signal: AbortSignal.abort() })
+    expect(none).toMatchObject({
+      text: '',
+      tokens: [],
+      finishReason: 'aborted',
+      stats: { tokensPerSecond: null },
+    })
+  })
+})
+
+describe('several models', () => {
+  it('generate at once, each its own text', async () => {
+    const others = { ...config, intermediateSize: 33 }
+    const first = languageModel()
+    const second = new LanguageModel(new EngineModel(others, tensorOf(randomTensors(others, 2))), tokenizer)
+    const [a, b] = [await text(first), await text(second)]
+    expect(a).not.toBe(b)
+    // Two of the first at the same time too: they share its buffers, not their texts.
+    expect(await Promise.all([text(first), text(second), text(first)])).toEqual([a, b, a])
+  })
+
+  it('let go of one by one; a text under way then ends with a clear error', async () => {
+    const [kept, gone] = [languageModel(), languageModel()]
+    const under = gone.generate('Once', { ignoreEndOfText: true })
+    expect((await under.next()).done).toBe(false)
+    gone.dispose()
+    gone.dispose()
+    for (const asked of [() => under.next(), () => text(gone), () => gone.complete('x')]) {
+      await expect(asked()).rejects.toMatchObject({ code: 'MODEL_DISPOSED' })
+    }
+    expect(() => gone.logits([1])).toThrow(expect.objectContaining({ code: 'MODEL_DISPOSED' }))
+    expect(await text(kept)).toHaveLength((await text(languageModel())).length)
+  })
+})
+
+describe('prompts', () => {
+  it('longer than one block are the same as token by token', async () => {
+    const longConfig = { ...config, maxPositionEmbeddings: 1500 }
+    const model = new LanguageModel(new EngineModel(longConfig, tensorOf(tensors)), tokenizer)
+    const ids = Array.from({ length: 1200 }, (_, i) => (i * 31) % 256)
+    const session = model.engine.session()
+    for (const id of ids) session.step(id)
+    const expected = session.logits.indexOf(Math.max(...session.logits))
+    const [{ id, activeNeurons }] = await generate(model, { maxTokens: 1 }, ids)
+    expect(id).toBe(expected)
+    expect(activeNeurons).toEqual(session.activeNeurons)
+  })
+
+  it('begin with the token that the model’s texts begin with, unless they do or are tokens', async () => {
+    const starting = Object.assign(bytesTokenizer(), { startOfText: 7 })
+    const model = new LanguageModel(new EngineModel(config, tensorOf(tensors)), starting)
+    const prompted = async (prompt: string | number[]) =>
+      (await model.complete(prompt, { maxTokens: 1 })).usage.promptTokens
+    expect(await prompted('ab')).toBe(3)
+    expect(await prompted('\x07ab')).toBe(3)
+    expect(await prompted([97, 98])).toBe(2)
+    expect(await prompted('')).toBe(1)
+  })
+
+  it('that end at any of several tokens do', async () => {
+    const [first] = await generate(languageModel(), { maxTokens: 1 })
+    const engine = new EngineModel(config, tensorOf(tensors))
+    const model = new LanguageModel(engine, tokenizer, { endOfText: [250, first.id] })
+    expect(await model.complete('Once')).toMatchObject({ text: '', finishReason: 'stop', stopString: null })
   })
 })
 
