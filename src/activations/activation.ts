@@ -60,7 +60,7 @@ export interface Activation {
   /** Why the derivative is deliberately not that of the value (straight-through entries); absent when it is. */
   readonly surrogate?: string
 
-  /** Parameters that training changes; most entries have none. */
+  /** Parameters that training changes, the layer's before the neurons'; most entries have none. */
   readonly learned: readonly LearnedParameter[]
 
   /** Whether the value depends on draws. */
@@ -106,9 +106,7 @@ export interface ParameterPlace extends LearnedParameter {
 /** Where each learned parameter stands in the flat buffer of a layer of `width` neurons, in order of offset. */
 export function parameterLayout(act: Pick<Activation, 'learned'>, width: number): ParameterPlace[] {
   let offset = 0
-  const ofLayer = act.learned.filter(({ per }) => per === 'layer')
-  const ofNeurons = act.learned.filter(({ per }) => per === 'neuron')
-  return [...ofLayer, ...ofNeurons].map(parameter => {
+  return act.learned.map(parameter => {
     const length = parameter.start.length * (parameter.per === 'layer' ? 1 : width)
     offset += length
     return { ...parameter, offset: offset - length, length }

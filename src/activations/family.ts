@@ -119,6 +119,7 @@ export function family<P extends ParameterSet>(declaration: FamilyDeclaration<P>
 /** A definition with everything that is derived from it, lazily where it may not be needed. */
 export interface Compiled {
   readonly definition: Definition
+  readonly learned: readonly LearnedParameter[]
   readonly programs: ActivationPrograms
   readonly formula: string
   readonly derivativeFormula: string
@@ -128,7 +129,11 @@ export interface Compiled {
 }
 
 export function compileDefinition(definition: Definition): Compiled {
-  const { value, learned = [] } = definition
+  const { value } = definition
+  // The layer's before the neurons', as the flat buffer has them.
+  const learned = [...(definition.learned ?? [])].sort(
+    (a, b) => Number(a.per === 'neuron') - Number(b.per === 'neuron'),
+  )
   const slope = definition.slope ?? differentiate(value, x)
   const programs = compileActivation(value, learned, slope)
   const { expectation, gate } = definition
@@ -141,6 +146,7 @@ export function compileDefinition(definition: Definition): Compiled {
   let runner: RowRunner | undefined
   return {
     definition,
+    learned,
     programs,
     get formula() {
       return formula(value)
@@ -172,9 +178,8 @@ interface Identity extends Traits {
 }
 
 export function bindActivation(compiled: Compiled, identity: Identity): Activation {
-  const { definition, programs } = compiled
+  const { definition, learned, programs } = compiled
   const { rebind, settings, ...rest } = identity
-  const learned = definition.learned ?? []
   const draws = programs.drawChannels > 0 && identity.draws !== false
   const neuron = { learned }
   const start = startParameters(neuron, 1)

@@ -71,6 +71,7 @@ const configSchema = z.object({
       activation: z.string(),
       ffn: z.enum(['gated', 'plain', 'drelu']),
       attention_bias: z.enum(['qkv', 'qkvo']).optional(),
+      trained_activations: z.array(z.string()).optional(),
     })
     .optional(),
 })
@@ -118,6 +119,7 @@ export function configToJson(
       activation: config.activation,
       ffn: config.ffn,
       ...(config.attentionBias === undefined ? {} : { attention_bias: config.attentionBias }),
+      ...(config.trainedActivations === undefined ? {} : { trained_activations: config.trainedActivations }),
     },
   }
 }
@@ -199,6 +201,7 @@ export function readConfig(directory: string): DescribedModel {
     tieWordEmbeddings: json.tie_word_embeddings,
     ffn,
     activation: architecture.ffn === 'sparselm' ? 'relu' : activationOf(json, file),
+    ...(json.flicker?.trained_activations && { trainedActivations: json.flicker.trained_activations }),
   }
   const problem = modelConfigProblem(config)
   if (problem !== null) throw invalid(snakeCase(problem))

@@ -30,6 +30,8 @@ export interface ModelConfig {
   ffn: 'gated' | 'plain' | 'drelu'
   /** Activation as users type it, e.g. `relu` or `stocha:p=0.7`; what inference runs by default. */
   activation: string
+  /** Other activations that training went through; the model keeps their learned parameters too. Absent: none. */
+  trainedActivations?: readonly string[]
 }
 
 export type RopeScaling =

@@ -1,14 +1,14 @@
 // The Llama-style decoder as a graph on the tape: RMSNorm before each part, rotary positions, grouped-query
 // attention, gated, plain or dReLU FFN. Parameters carry Hugging Face's names.
 
-import type { Activation } from '../activations/activation.js'
+import { type Activation, parameterLayout } from '../activations/activation.js'
 import { CheckpointError } from '../errors.js'
 import type { Draw } from '../kernels/index.js'
 import { fillNormal, Purpose } from '../kernels/philox.js'
 import { type DType, ops, parameter, sizeOf, type Tape, type Tensor } from '../tensor/index.js'
 import type { RopeTable } from '../tensor/ops/index.js'
 import type { ModelConfig } from './config.js'
-import { parameterShapes } from './parameters.js'
+import { activationParameterName, parameterShapes } from './parameters.js'
 import { ropeFrequencies } from './rope.js'
 
 /** Standard deviation of the initial weights; the two projections back into the residual stream get 1/√(2L) of it. */
@@ -40,9 +40,10 @@ export class Llama {
   static initialise(config: ModelConfig, seed: number, dtype: DType = 'f32'): Llama {
     const residualStd = INITIAL_STD / Math.sqrt(2 * config.numHiddenLayers)
     const parameters = new Map<string, Tensor>()
-    for (const [index, { name, shape }] of parameterShapes(config).entries()) {
+    for (const [index, { name, shape, start }] of parameterShapes(config).entries()) {
       const data = dtype === 'f32' ? new Float32Array(sizeOf(shape)) : new Float64Array(sizeOf(shape))
-      if (shape.length === 1) data.fill(name.endsWith('.bias') ? 0 : 1)
+      if (start !== undefined) data.set(start)
+      else if (shape.length === 1) data.fill(name.endsWith('.bias') ? 0 : 1)
       else {
         const intoResidual = name.endsWith('o_proj.weight') || name.endsWith('down_proj.weight')
         fillNormal(
@@ -109,7 +110,7 @@ export class Llama {
     for (let layer = 0; layer < numHiddenLayers; layer++) {
       const prefix = `model.layers.${layer}`
       x = this.#attention(tape, x, prefix, rope)
-      x = this.#feedForward(tape, x, prefix, layer, options)
+      x = this.#feedForward(tape, x, prefix, layer, seq, options)
     }
     return ops.rmsNorm(tape, x, this.#get('model.norm.weight'), rmsNormEps)
   }
@@ -131,24 +132,44 @@ export class Llama {
   }
 
   /** x + down(hidden), hidden as the form of the FFN in the config says, of norm(x). */
-  #feedForward(tape: Tape, x: Tensor, prefix: string, layer: number, options: ForwardOptions): Tensor {
+  #feedForward(
+    tape: Tape,
+    x: Tensor,
+    prefix: string,
+    layer: number,
+    seq: number,
+    options: ForwardOptions,
+  ): Tensor {
     const { ffn, rmsNormEps } = this.config
     const normed = ops.rmsNorm(tape, x, this.#get(`${prefix}.post_attention_layernorm.weight`), rmsNormEps)
     const project = (name: string) => ops.linear(tape, normed, this.#get(`${prefix}.mlp.${name}.weight`))
-    const draw = { ...options.draw, layer }
+    const draw = { ...options.draw, layer, rowsPerSample: seq }
     const { activation } = options
+    const learned = this.#learned(activation, layer)
     const hidden =
       ffn === 'plain'
-        ? ops.activation(tape, activation, project('up_proj'), draw)
+        ? ops.activation(tape, activation, project('up_proj'), draw, learned)
         : ops.gate(
             tape,
             activation,
             project('gate_proj'),
-            ffn === 'gated' ? project('up_proj') : ops.activation(tape, activation, project('up_proj'), draw),
+            ffn === 'gated'
+              ? project('up_proj')
+              : ops.activation(tape, activation, project('up_proj'), draw, learned),
             draw,
+            learned,
           )
     options.onHidden?.(layer, hidden)
     return ops.linear(tape, hidden, this.#get(`${prefix}.mlp.down_proj.weight`), { residual: x })
+  }
+
+  /** The learned parameters of the activation in one layer; undefined where the model holds none: their start values. */
+  #learned(act: Activation, layer: number): Tensor[] | undefined {
+    const tensors = parameterLayout(act, this.config.intermediateSize).map(({ name }) =>
+      this.parameters.get(activationParameterName(layer, name)),
+    )
+    const held = tensors.filter(tensor => tensor !== undefined)
+    return held.length > 0 && held.length === tensors.length ? held : undefined
   }
 
   /** The rotation angles, computed once per context length and number type. */

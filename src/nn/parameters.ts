@@ -1,13 +1,20 @@
-// Names and shapes of a model's parameters, as Hugging Face's Llama has them.
+// Names and shapes of a model's parameters, as Hugging Face's Llama has them, and those that its activation learns.
 
+import { type Activation, parameterLayout, parseActivation, startParameters } from '../activations/index.js'
+import { CheckpointError } from '../errors.js'
 import { headDimOf, type ModelConfig } from './config.js'
 
 export interface ParameterShape {
   readonly name: string
   readonly shape: readonly number[]
+  /** Values before training, for those that are not drawn at random. */
+  readonly start?: ArrayLike<number>
 }
 
-/** Every parameter that `config` asks for, in the order of the forward pass. Matrices are (out, in), biases (out). */
+/**
+ * Every parameter that `config` asks for, in the order of the forward pass, then those of the activations. Matrices are
+ * (out, in), biases (out). Throws ActivationError, CheckpointError ACTIVATION_PARAMETERS_CLASH.
+ */
 export function parameterShapes(config: ModelConfig): ParameterShape[] {
   const { vocabSize, hiddenSize: d, intermediateSize: h, attentionBias } = config
   const { numAttentionHeads, numKeyValueHeads } = config
@@ -33,5 +40,57 @@ export function parameterShapes(config: ModelConfig): ParameterShape[] {
   }
   shapes.push({ name: 'model.norm.weight', shape: [d] })
   if (!config.tieWordEmbeddings) shapes.push({ name: 'lm_head.weight', shape: [vocabSize, d] })
+  const learned = learnedParameters(config)
+  for (let layer = 0; layer < config.numHiddenLayers; layer++) {
+    for (const { name, start } of learned.values()) {
+      shapes.push({ name: activationParameterName(layer, name), shape: [start.length], start })
+    }
+  }
   return shapes
+}
+
+/** `model.layers.0.mlp.act.alpha`. */
+export function activationParameterName(layer: number, name: string): string {
+  return `model.layers.${layer}.mlp.act.${name}`
+}
+
+/**
+ * The flat buffer of learned parameters that the kernels take for one layer; undefined for an activation without any.
+ * `tensor` gives a stored parameter, undefined where the model has none by that name: then it is at its start value.
+ */
+export function activationParameters(
+  act: Activation,
+  width: number,
+  layer: number,
+  tensor: (name: string) => ArrayLike<number> | undefined,
+): Float32Array | undefined {
+  if (act.learned.length === 0) return undefined
+  const values = Float32Array.from(startParameters(act, width))
+  for (const { name, offset, length } of parameterLayout(act, width)) {
+    const stored = tensor(activationParameterName(layer, name))
+    if (stored?.length === length) values.set(stored, offset)
+  }
+  return values
+}
+
+/** What the config's activations learn, by name; two of them may share a parameter. */
+function learnedParameters(config: ModelConfig): Map<string, { name: string; start: Float64Array }> {
+  const found = new Map<string, { name: string; start: Float64Array }>()
+  for (const spec of [config.activation, ...(config.trainedActivations ?? [])]) {
+    const act = parseActivation(spec)
+    if (act.learned.length === 0) continue
+    const all = startParameters(act, config.intermediateSize)
+    for (const { name, offset, length } of parameterLayout(act, config.intermediateSize)) {
+      const before = found.get(name)
+      if (before !== undefined && before.start.length !== length) {
+        throw new CheckpointError(
+          'ACTIVATION_PARAMETERS_CLASH',
+          `${act.spec} learns ${length} numbers as "${name}", another activation of this model ${before.start.length}; ` +
+            'one model cannot hold both',
+        )
+      }
+      if (before === undefined) found.set(name, { name, start: all.slice(offset, offset + length) })
+    }
+  }
+  return found
 }

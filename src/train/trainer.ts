@@ -151,12 +151,15 @@ function modelConfig(
   vocabSize: number,
   strategy: Strategy,
 ): ModelConfig {
+  const { spec } = strategy.inference
+  const others = strategy.activations.filter(act => act.learned.length > 0 && act.spec !== spec)
   return {
     ...model,
     numKeyValueHeads: model.numKeyValueHeads ?? model.numAttentionHeads,
     vocabSize,
     maxPositionEmbeddings: context,
-    activation: strategy.inference.spec,
+    activation: spec,
+    ...(others.length > 0 && { trainedActivations: others.map(act => act.spec) }),
   }
 }
 

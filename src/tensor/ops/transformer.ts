@@ -1,8 +1,7 @@
-// The fused pieces of a Llama block: embedding, RMSNorm, rotary positions, causal attention, FFN activations.
+// The fused pieces of a Llama block: embedding, RMSNorm, rotary positions, causal attention.
 
-import type { Activation } from '../../activations/activation.js'
 import { ShapeError } from '../../errors.js'
-import type { AttentionShape, Draw, Floats } from '../../kernels/index.js'
+import type { AttentionShape, Floats } from '../../kernels/index.js'
 import type { Tape } from '../tape.js'
 import { show, type Tensor } from '../tensor.js'
 
@@ -109,34 +108,6 @@ export function attention(tape: Tape, q: Tensor, k: Tensor, v: Tensor, shape: At
   tape.record(out, dOut => {
     tape.writeGrads([q, k, v], (dQ, dK, dV) => {
       kernels.attentionBackward(dOut, q.data, k.data, v.data, out.data, lse, dQ, dK, dV, shape)
-    })
-  })
-  return out
-}
-
-/** f(x), elementwise. The backward pass draws what the forward pass drew. */
-export function activation(tape: Tape, act: Activation, x: Tensor, draw: Draw): Tensor {
-  const { kernels } = tape
-  const out = tape.output(x.shape, x)
-  kernels.activation(act, x.data, out.data, x.rows, x.width, draw)
-  tape.record(out, dOut => {
-    tape.writeGrads([x], dX => kernels.activationBackward(act, dOut, x.data, dX, x.rows, x.width, draw))
-  })
-  return out
-}
-
-/** f(gate) ⊙ up, the hidden activations of a gated FFN (Shazeer 2020). gate, up and result: (…, h). */
-export function gate(tape: Tape, act: Activation, gate: Tensor, up: Tensor, draw: Draw): Tensor {
-  if (gate.rows !== up.rows || gate.width !== up.width) {
-    throw new ShapeError('SHAPE_GATE', `gate: gate ${show(gate.shape)} and up ${show(up.shape)} differ`)
-  }
-  const { kernels } = tape
-  const { rows, width } = gate
-  const out = tape.output(gate.shape, gate, up)
-  kernels.gate(act, gate.data, up.data, out.data, rows, width, draw)
-  tape.record(out, dOut => {
-    tape.writeGrads([gate, up], (dGate, dUp) => {
-      kernels.gateBackward(act, dOut, gate.data, up.data, dGate, dUp, rows, width, draw)
     })
   })
   return out

@@ -14,6 +14,7 @@ export function scratch({ activation }: ScratchOptions): Strategy {
     description: `${act.spec} throughout`,
     activationAt: () => act,
     switchStep: null,
+    activations: [act],
     inference: act,
   }
 }

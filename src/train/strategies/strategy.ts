@@ -11,6 +11,8 @@ export interface Strategy {
   activationAt(step: number): Activation
   /** Last step of the first activation, or null when it never changes. */
   readonly switchStep: number | null
+  /** Every activation of the run. */
+  readonly activations: readonly Activation[]
   /** What the trained model is run with. */
   readonly inference: Activation
 }
@@ -33,6 +35,7 @@ export function switchOnce(
     description: `${pretraining.spec} for ${switchStep} steps, then ${finetuning.spec} for ${steps - switchStep} (α = ${alpha})`,
     activationAt: step => (step <= switchStep ? pretraining : finetuning),
     switchStep,
+    activations: [pretraining, finetuning],
     inference: finetuning,
   }
 }
