@@ -50,16 +50,27 @@ const CONTRACTIONS = "('s|'S|'t|'T|'re|'rE|'Re|'RE|'ve|'vE|'Ve|'VE|'m|'M|'ll|'lL
 const UPPER = '\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}'
 const LOWER = '\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}'
 
-/** Word pattern of cl100k_base, as published with openai/tiktoken. */
-export const CL100K_PATTERN = [
-  CONTRACTIONS,
-  '[^\\r\\n\\p{L}\\p{N}]?\\p{L}+',
-  '\\p{N}{1,3}',
-  ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*',
-  '\\s*[\\r\\n]+',
-  '\\s+(?!\\S)',
-  '\\s+',
-].join('|')
+/** cl100k's pattern with other contractions or another way to cut numbers. */
+const likeCl100k = (contractions: string, numbers: string) =>
+  [
+    contractions,
+    '[^\\r\\n\\p{L}\\p{N}]?\\p{L}+',
+    numbers,
+    ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*',
+    '\\s*[\\r\\n]+',
+    '\\s+(?!\\S)',
+    '\\s+',
+  ].join('|')
+
+/** Word pattern of cl100k_base, as published with openai/tiktoken. Llama 3 cuts words the same way. */
+export const CL100K_PATTERN = likeCl100k(CONTRACTIONS, '\\p{N}{1,3}')
+/** Word pattern of Qwen2: every digit by itself. */
+export const QWEN2_PATTERN = likeCl100k(CONTRACTIONS, '\\p{N}')
+
+const ANY_CASE = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+/** The same two as the tokenizer.json of Llama 3 and of Qwen2 write them. */
+export const LLAMA3_JSON_PATTERN = likeCl100k(ANY_CASE, '\\p{N}{1,3}')
+export const QWEN2_JSON_PATTERN = likeCl100k(ANY_CASE, '\\p{N}')
 
 /** Word pattern of o200k_base, as published with openai/tiktoken. */
 export const O200K_PATTERN = [
@@ -74,5 +85,5 @@ export const O200K_PATTERN = [
 
 /** Patterns of a `Split` pre-tokenizer that our encoder knows to read as their own engine would. */
 export const KNOWN_SPLITS: ReadonlyMap<string, RegExp> = new Map(
-  [GPT2_PATTERN, CL100K_PATTERN, O200K_PATTERN].map(pattern => [pattern, compile(pattern)]),
+  [GPT2_PATTERN, CL100K_PATTERN, QWEN2_PATTERN, O200K_PATTERN].map(pattern => [pattern, compile(pattern)]),
 )

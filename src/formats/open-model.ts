@@ -6,6 +6,7 @@ import { loadTokenizer } from '../data/load-tokenizer.js'
 import { requireVocabularyFits } from '../data/tokenizer.js'
 import { CheckpointError } from '../errors.js'
 import { openFileBytes } from './file-bytes.js'
+import { isGguf, openGguf } from './gguf/index.js'
 import { readCheckpoint } from './huggingface.js'
 import { isLlama2c, openLlama2c } from './llama2c.js'
 import type { ModelSource } from './model-source.js'
@@ -46,6 +47,7 @@ export function resolveModelDirectory(directory: string): string {
 function openFile(file: string, { tokenizer }: OpenModelOptions): ModelSource {
   const bytes = openFileBytes(file, 'MODEL_FORMAT_UNKNOWN')
   try {
+    if (isGguf(bytes)) return openGguf(file)
     // A cut-off legacy file has no magic and the wrong size; its reader says what is missing.
     if (isLlama2c(bytes) || file.endsWith('.bin')) return openLlama2c(file, tokenizer)
   } finally {

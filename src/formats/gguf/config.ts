@@ -1,0 +1,217 @@
+// ModelConfig to and from GGUF's metadata.
+//
+// llama.cpp runs what `general.architecture` names with the activation that it has for it, silu, and takes no notice of
+// ours. So `llama` and `qwen2` are written for gated silu models alone; any other model is of the architecture
+// `flicker`, which llama.cpp refuses, with its activation and its form of FFN under keys of their own.
+
+import { parseActivation } from '../../activations/index.js'
+import { CheckpointError, FlickerError } from '../../errors.js'
+import { headDimOf, type ModelConfig, type RopeScaling } from '../../nn/config.js'
+import { ropeFrequencies } from '../../nn/rope.js'
+import { modelConfigProblem } from '../../nn/validate-config.js'
+import { quoted } from '../safetensors.js'
+import { ggufName, ROPE_FACTORS } from './names.js'
+import { ggufInvalid } from './parse.js'
+import type { GgufTensor, Metadata } from './types.js'
+
+export type GgufArchitecture = 'llama' | 'qwen2' | 'flicker'
+const ARCHITECTURES: readonly GgufArchitecture[] = ['llama', 'qwen2', 'flicker']
+
+/** Whether q and k have the rows of a head in the order of pairs, as ggml's rotation of `llama` wants them. */
+export function rowsInPairs(architecture: GgufArchitecture): boolean {
+  return architecture === 'llama'
+}
+
+/** What a model is written as. */
+export function architectureFor(config: ModelConfig): GgufArchitecture {
+  if (config.ffn !== 'gated' || parseActivation(config.activation).spec !== 'silu') return 'flicker'
+  // llama.cpp's qwen2 has no head dimension of its own and no factors; its llama has both, and biases as well.
+  const plain = config.headDim === undefined && ropeFactors(config) === null
+  return config.attentionBias === 'qkv' && plain ? 'qwen2' : 'llama'
+}
+
+/** What each frequency is divided by, (headDim/2), where that is not one number; else null. */
+export function ropeFactors(config: ModelConfig): Float32Array | null {
+  const { ropeScaling } = config
+  if (ropeScaling === undefined || ropeScaling.type === 'linear') return null
+  if (ropeScaling.type === 'factors') return Float32Array.from(ropeScaling.factors)
+  const plain = ropeFrequencies({ ...config, ropeScaling: undefined })
+  return Float32Array.from(ropeFrequencies(config), (scaled, i) => plain[i] / scaled)
+}
+
+/** A key, its type and its value, in the order of the file. */
+export type MetadataEntry =
+  | readonly [key: string, type: 'u32' | 'f32', value: number]
+  | readonly [key: string, type: 'string', value: string]
+  | readonly [key: string, type: 'bool', value: boolean]
+  | readonly [key: string, type: 'strings', value: readonly string[]]
+  | readonly [key: string, type: 'f32s' | 'i32s', value: readonly number[]]
+
+/** The metadata that describes the model itself. */
+export function configMetadata(config: ModelConfig): MetadataEntry[] {
+  const architecture = architectureFor(config)
+  const key = (name: string) => `${architecture}.${name}`
+  const headDim = headDimOf(config)
+  const entries: MetadataEntry[] = [
+    [key('vocab_size'), 'u32', config.vocabSize],
+    [key('context_length'), 'u32', config.maxPositionEmbeddings],
+    [key('embedding_length'), 'u32', config.hiddenSize],
+    [key('block_count'), 'u32', config.numHiddenLayers],
+    [key('feed_forward_length'), 'u32', config.intermediateSize],
+    [key('attention.head_count'), 'u32', config.numAttentionHeads],
+    [key('attention.head_count_kv'), 'u32', config.numKeyValueHeads],
+    [key('attention.layer_norm_rms_epsilon'), 'f32', config.rmsNormEps],
+    [key('rope.dimension_count'), 'u32', headDim],
+    [key('rope.freq_base'), 'f32', config.ropeTheta],
+  ]
+  if (config.headDim !== undefined) {
+    entries.push(
+      [key('attention.key_length'), 'u32', headDim],
+      [key('attention.value_length'), 'u32', headDim],
+    )
+  }
+  if (config.ropeScaling?.type === 'linear') {
+    entries.push([key('rope.scaling.type'), 'string', 'linear'])
+    entries.push([key('rope.scaling.factor'), 'f32', config.ropeScaling.factor])
+  }
+  if (architecture === 'flicker') {
+    entries.push([key('activation'), 'string', config.activation], [key('ffn'), 'string', config.ffn])
+  }
+  return entries
+}
+
+export interface GgufModel {
+  readonly architecture: GgufArchitecture
+  readonly config: ModelConfig
+}
+
+/**
+ * The model that a header describes. `factors`: the values of rope_freqs.weight, null without. Throws
+ * CheckpointError: ARCHITECTURE_UNSUPPORTED, ACTIVATION_UNSUPPORTED, GGUF_INVALID.
+ */
+export function readGgufConfig(
+  file: string,
+  metadata: Metadata,
+  tensors: ReadonlyMap<string, GgufTensor>,
+  factors: Float32Array | null,
+): GgufModel {
+  const invalid = (message: string) => ggufInvalid(file, message)
+  const named = metadata.get('general.architecture')
+  const architecture = ARCHITECTURES.find(known => known === named)
+  if (architecture === undefined) {
+    throw new CheckpointError(
+      'ARCHITECTURE_UNSUPPORTED',
+      `${file}: general.architecture ${quoted(String(named ?? 'none'))} is not supported; ` +
+        `supported: ${ARCHITECTURES.join(', ')}`,
+    )
+  }
+  const field = <T extends number | string>(name: string, type: 'number' | 'string', otherwise?: T): T => {
+    const key = `${architecture}.${name}`
+    const value = metadata.get(key) ?? otherwise
+    if (value === undefined) throw invalid(`${key} is missing from the metadata`)
+    if (typeof value !== type) throw invalid(`${key} is ${quoted(String(value))}, not a ${type}`)
+    return value as T
+  }
+  const number = (name: string, otherwise?: number) => field(name, 'number', otherwise)
+
+  if (number('expert_count', 0) > 0)
+    throw invalid(`${architecture}.expert_count: mixtures of experts are not supported`)
+  const embedding = tensors.get('token_embd.weight')
+  const hiddenSize = number('embedding_length')
+  const heads = number('attention.head_count')
+  const headDim = number('attention.key_length', hiddenSize / heads)
+  for (const [name, expected] of [
+    ['attention.value_length', headDim],
+    ['rope.dimension_count', headDim],
+    ['vocab_size', embedding?.shape[0] ?? 0],
+  ] as const) {
+    const found = number(name, expected)
+    if (found !== expected) throw invalid(`${architecture}.${name} is ${found}; supported here: ${expected}`)
+  }
+  const has = (name: string) => tensors.has(ggufName(`model.layers.0.self_attn.${name}_proj.bias`))
+  const attentionBias = has('q') ? (has('o') ? 'qkvo' : 'qkv') : undefined
+  const scaling = scalingOf(
+    field('rope.scaling.type', 'string', 'none'),
+    number('rope.scaling.factor', 1),
+    factors,
+  )
+  if (typeof scaling === 'string') throw invalid(`${architecture}.rope.scaling.type: ${scaling}`)
+
+  const config: ModelConfig = {
+    vocabSize: embedding?.shape[0] ?? 0,
+    hiddenSize,
+    intermediateSize: number('feed_forward_length'),
+    numHiddenLayers: number('block_count'),
+    numAttentionHeads: heads,
+    numKeyValueHeads: number('attention.head_count_kv', heads),
+    ...(headDim === hiddenSize / heads ? {} : { headDim }),
+    ...(attentionBias === undefined ? {} : { attentionBias }),
+    maxPositionEmbeddings: number('context_length'),
+    rmsNormEps: asWritten(number('attention.layer_norm_rms_epsilon')),
+    ropeTheta: asWritten(number('rope.freq_base', 10_000)),
+    ...(scaling === undefined ? {} : { ropeScaling: scaling }),
+    tieWordEmbeddings: !tensors.has('output.weight'),
+    ffn: 'gated',
+    activation: 'silu',
+  }
+  if (architecture === 'flicker') {
+    const ffn = field('ffn', 'string')
+    if (ffn !== 'gated' && ffn !== 'plain' && ffn !== 'drelu') {
+      throw invalid(`flicker.ffn is ${quoted(String(ffn))}; supported: gated, plain, drelu`)
+    }
+    config.ffn = ffn
+    config.activation = checkedActivation(field<string>('activation', 'string'), file)
+  }
+  const problem = modelConfigProblem(config)
+  if (problem !== null) throw invalid(problem)
+  return { architecture, config: nameScaling(config) }
+}
+
+/** An f32 of the metadata as the decimal that it was written from: 1e-5, not 0.000009999999747378752. */
+function asWritten(value: number): number {
+  const short = Number(value.toPrecision(7))
+  return Math.fround(short) === Math.fround(value) ? short : value
+}
+
+function scalingOf(
+  type: string,
+  factor: number,
+  factors: Float32Array | null,
+): RopeScaling | undefined | string {
+  if (factors !== null && type === 'linear' && factor !== 1)
+    return `linear together with ${ROPE_FACTORS} is not supported`
+  if (factors !== null) return { type: 'factors', factors: [...factors] }
+  if (type === 'none' || (type === 'linear' && factor === 1)) return undefined
+  if (type === 'linear') return { type: 'linear', factor: asWritten(factor) }
+  return `${quoted(type)} is not supported; supported: none, linear`
+}
+
+/** The same scaling under its name, where the factors are those of Llama 3 with its usual settings. */
+function nameScaling(config: ModelConfig): ModelConfig {
+  if (config.ropeScaling?.type !== 'factors') return config
+  const { factors } = config.ropeScaling
+  const named: ModelConfig = {
+    ...config,
+    ropeScaling: {
+      type: 'llama3',
+      factor: Math.max(...factors),
+      lowFreqFactor: 1,
+      highFreqFactor: 4,
+      originalMaxPositionEmbeddings: 8192,
+    },
+  }
+  const same = ropeFactors(named)?.every((factor, i) => Math.abs(factor - factors[i]) <= 1e-5 * factor)
+  return same === true ? named : config
+}
+
+function checkedActivation(spec: string, file: string): string {
+  try {
+    parseActivation(spec)
+    return spec
+  } catch (cause) {
+    if (!(cause instanceof FlickerError)) throw cause
+    throw new CheckpointError('ACTIVATION_UNSUPPORTED', `${file}: flicker.activation: ${cause.message}`, {
+      cause,
+    })
+  }
+}

@@ -1,0 +1,5 @@
+// GGUF, the files of llama.cpp.
+
+export { isGguf } from './parse.js'
+export { openGguf } from './read.js'
+export { type GgufContent, type WrittenGguf, writeGguf } from './write.js'

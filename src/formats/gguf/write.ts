@@ -1,0 +1,220 @@
+// Writes a model as a GGUF file that llama.cpp loads: header first, then the tensors one at a time, each padded to the
+// alignment.
+
+import type { Tokenizer } from '../../data/tokenizer.js'
+import { CheckpointError } from '../../errors.js'
+import { headDimOf, type ModelConfig } from '../../nn/config.js'
+import { parameterShapes } from '../../nn/parameters.js'
+import { writeFileAtomic } from '../atomic.js'
+import type { StoredDtype } from '../model-source.js'
+import { halvesToPairs } from '../rotary-rows.js'
+import { BLOCKS, encodeStored, storedBytes } from '../stored.js'
+import { architectureFor, configMetadata, type MetadataEntry, ropeFactors, rowsInPairs } from './config.js'
+import { ggufName, hasRotaryRows, ROPE_FACTORS } from './names.js'
+import { DEFAULT_ALIGNMENT, FILE_TYPES, GGUF_MAGIC, GGUF_VERSION, TENSOR_TYPES, ValueType } from './types.js'
+import { tokenizerMetadata } from './write-tokenizer.js'
+
+export interface GgufContent {
+  readonly config: ModelConfig
+  /** null: the file gets none, and llama.cpp can only be given token ids. */
+  readonly tokenizer: Tokenizer | null
+  readonly chatTemplate?: string | null
+  /** How matrices are stored. Vectors are f32; a matrix whose rows are not whole blocks is f16. */
+  readonly dtype: StoredDtype
+  /** Gives each of `parameterShapes(config)`; asked for one at a time, in the order of the file. */
+  readonly tensor: (name: string) => Float32Array
+  /** For people: `general.name`. */
+  readonly name?: string
+}
+
+interface WrittenTensor {
+  readonly name: string
+  readonly shape: readonly number[]
+  readonly dtype: StoredDtype
+  readonly values: () => Float32Array
+  /** Rows go into the order that ggml's rotation wants. */
+  readonly rotary: boolean
+}
+
+/** What was written, for messages. */
+export interface WrittenGguf {
+  readonly architecture: string
+  /** Whether llama.cpp can use the tokenizer. */
+  readonly tokenizerKnown: boolean
+}
+
+/**
+ * Writes `file`, which is afterwards either complete or as it was. `onTensor` is told of every tensor written. Throws
+ * StorageError, TokenizerError VOCABULARY_MISMATCH, OptionError QUANTISE_RANGE, CheckpointError TENSOR_SHAPE.
+ */
+export function writeGguf(
+  file: string,
+  content: GgufContent,
+  onTensor: (done: number, all: number) => void = () => {},
+): WrittenGguf {
+  const { config, tokenizer } = content
+  const tensors = layOut(content)
+  const written = tokenizer === null ? null : tokenizerMetadata(tokenizer, config.vocabSize)
+  const architecture = architectureFor(config)
+  const entries: MetadataEntry[] = [
+    ['general.architecture', 'string', architecture],
+    ...(content.name === undefined ? [] : [['general.name', 'string', content.name] as const]),
+    ['general.alignment', 'u32', DEFAULT_ALIGNMENT],
+    ['general.file_type', 'u32', FILE_TYPES[content.dtype]],
+    ...(content.dtype.startsWith('q') ? [['general.quantization_version', 'u32', 2] as const] : []),
+    ...configMetadata(config),
+    ...(written?.entries ?? [['tokenizer.ggml.model', 'string', 'none'] as const]),
+    ...(content.chatTemplate ? [['tokenizer.chat_template', 'string', content.chatTemplate] as const] : []),
+  ]
+  writeFileAtomic(file, pieces(entries, tensors, config, onTensor))
+  return { architecture, tokenizerKnown: written?.known === true }
+}
+
+/** The file's tensors in its order: the model's, then the factors of the rotary frequencies. */
+function layOut({ config, dtype, tensor }: GgufContent): WrittenTensor[] {
+  const pairs = rowsInPairs(architectureFor(config))
+  const tensors = parameterShapes(config).map(({ name, shape }): WrittenTensor => {
+    const matrix = shape.length > 1
+    return {
+      name: ggufName(name),
+      shape,
+      dtype: matrix ? matrixDtype(name, shape, dtype) : 'f32',
+      values: () => {
+        const values = tensor(name)
+        if (values.length === shape.reduce((a, b) => a * b)) return values
+        throw new CheckpointError(
+          'TENSOR_SHAPE',
+          `tensor ${name} of shape [${shape.join(', ')}] was given ${values.length} values`,
+        )
+      },
+      rotary: pairs && hasRotaryRows(name),
+    }
+  })
+  const factors = ropeFactors(config)
+  if (factors !== null) {
+    tensors.push({
+      name: ROPE_FACTORS,
+      shape: [factors.length],
+      dtype: 'f32',
+      values: () => factors,
+      rotary: false,
+    })
+  }
+  return tensors
+}
+
+/** Embedding and head feel four bits most; llama.cpp keeps them finer as well. */
+function matrixDtype(name: string, shape: readonly number[], dtype: StoredDtype): StoredDtype {
+  const finer = dtype === 'q4_0' && !name.startsWith('model.layers.') ? 'q8_0' : dtype
+  return shape.at(-1)! % BLOCKS[finer].numbers === 0 ? finer : 'f16'
+}
+
+/** The file's content, piece by piece. */
+function* pieces(
+  entries: readonly MetadataEntry[],
+  tensors: readonly WrittenTensor[],
+  config: ModelConfig,
+  onTensor: (done: number, all: number) => void,
+): Generator<Uint8Array> {
+  const header = new HeaderWriter()
+  header.u32(GGUF_MAGIC)
+  header.u32(GGUF_VERSION)
+  header.u64(tensors.length)
+  header.u64(entries.length)
+  for (const entry of entries) header.entry(entry)
+  let offset = 0
+  for (const { name, shape, dtype } of tensors) {
+    header.string(name)
+    header.u32(shape.length)
+    for (const size of shape.toReversed()) header.u64(size)
+    header.u32(TENSOR_TYPES[dtype])
+    header.u64(offset)
+    offset = padded(
+      offset +
+        storedBytes(
+          dtype,
+          shape.reduce((a, b) => a * b),
+        ),
+    )
+  }
+  const start = header.take()
+  yield start
+  yield new Uint8Array(padded(start.length) - start.length)
+
+  for (const [index, { shape, dtype, values, rotary }] of tensors.entries()) {
+    const bytes = encodeStored(dtype, values())
+    yield rotary ? halvesToPairs(bytes, shape[0], headDimOf(config)) : bytes
+    yield new Uint8Array(padded(bytes.length) - bytes.length)
+    onTensor(index + 1, tensors.length)
+  }
+}
+
+function padded(length: number): number {
+  return Math.ceil(length / DEFAULT_ALIGNMENT) * DEFAULT_ALIGNMENT
+}
+
+/** Numbers and texts in a row, little-endian. */
+class HeaderWriter {
+  readonly #parts: Buffer[] = []
+
+  take(): Uint8Array {
+    return Buffer.concat(this.#parts)
+  }
+
+  u32(value: number): void {
+    const bytes = Buffer.alloc(4)
+    bytes.writeUInt32LE(value)
+    this.#parts.push(bytes)
+  }
+
+  u64(value: number): void {
+    const bytes = Buffer.alloc(8)
+    bytes.writeBigUInt64LE(BigInt(value))
+    this.#parts.push(bytes)
+  }
+
+  string(text: string): void {
+    const bytes = Buffer.from(text, 'utf8')
+    this.u64(bytes.length)
+    this.#parts.push(bytes)
+  }
+
+  entry([key, type, value]: MetadataEntry): void {
+    this.string(key)
+    switch (type) {
+      case 'u32':
+        this.u32(ValueType.u32)
+        this.u32(value)
+        return
+      case 'f32':
+        this.u32(ValueType.f32)
+        this.#parts.push(Buffer.from(Float32Array.of(value).buffer))
+        return
+      case 'string':
+        this.u32(ValueType.string)
+        this.string(value)
+        return
+      case 'bool':
+        this.u32(ValueType.bool)
+        this.#parts.push(Buffer.of(value ? 1 : 0))
+        return
+      case 'strings':
+        this.#list(ValueType.string, value.length)
+        for (const text of value) this.string(text)
+        return
+      case 'f32s':
+        this.#list(ValueType.f32, value.length)
+        this.#parts.push(Buffer.from(Float32Array.from(value).buffer))
+        return
+      case 'i32s':
+        this.#list(ValueType.i32, value.length)
+        this.#parts.push(Buffer.from(Int32Array.from(value).buffer))
+    }
+  }
+
+  #list(type: number, length: number): void {
+    this.u32(ValueType.array)
+    this.u32(type)
+    this.u64(length)
+  }
+}
