@@ -6,6 +6,7 @@ import { benchMachine } from '../bench/machine.js'
 import { benchMemory } from '../bench/memory.js'
 import { benchTrain, profileTrain, type TrainShape } from '../bench/train.js'
 import type { MachineInfo } from '../machine.js'
+import { benchActivationsCommand } from './bench-activations.js'
 import { integer } from './options.js'
 import { print, printJson } from './terminal.js'
 
@@ -18,6 +19,7 @@ export function benchCommand(): Command {
 Examples:
   flicker bench machine
   flicker bench gemm
+  flicker bench activations
   flicker bench train --json
   flicker bench train --activation stocha:p=0.7 --no-peers`,
     )
@@ -100,6 +102,7 @@ Examples:
       )
       print(`ratio ${result.ratio.toFixed(4)}`)
     })
+  bench.addCommand(benchActivationsCommand())
   return bench
 }
 
