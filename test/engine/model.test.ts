@@ -34,6 +34,27 @@ const models: Record<string, ModelConfig> = {
     activation: 'stocha:p=0.8,positive=drawn',
     numHiddenLayers: 3,
   },
+  'drelu, heads wider than their share, biases everywhere, scaled rotation': {
+    ...smallConfig,
+    ffn: 'drelu',
+    headDim: 10,
+    attentionBias: 'qkvo',
+    ropeScaling: {
+      type: 'llama3',
+      factor: 8,
+      lowFreqFactor: 1,
+      highFreqFactor: 4,
+      originalMaxPositionEmbeddings: 40,
+    },
+  },
+  'drelu, stocha on both sides': { ...smallConfig, ffn: 'drelu', activation: 'stocha:p=0.5' },
+  'gated, silu, biases of q, k and v, interpolated positions': {
+    ...smallConfig,
+    activation: 'silu',
+    attentionBias: 'qkv',
+    tieWordEmbeddings: true,
+    ropeScaling: { type: 'linear', factor: 4 },
+  },
 }
 
 /** 40 tokens: more than one block of the prompt. */

@@ -2,6 +2,7 @@
 // but Philox and the activation's formula. And random models to try it on.
 
 import type { Activation } from '../../src/activations/index.js'
+import { decodeStored, encodeStored } from '../../src/formats/stored.js'
 import { Purpose, philox4x32, RandomStream } from '../../src/kernels/philox.js'
 import type { ModelConfig } from '../../src/nn/config.js'
 import { parameterShapes } from '../../src/nn/parameters.js'
@@ -30,7 +31,7 @@ export function randomTensors(config: ModelConfig, seed: number): Tensors {
     const random = new RandomStream({ seed, purpose: Purpose.init, stream })
     const size = shape.reduce((a, b) => a * b)
     const scale = shape.length === 1 ? 0.5 : Math.sqrt(3 / shape[1]) * (name.includes('embed') ? 3 : 1)
-    const offset = shape.length === 1 ? 1 : 0
+    const offset = shape.length === 1 && !name.endsWith('.bias') ? 1 : 0
     tensors.set(
       name,
       Float32Array.from({ length: size }, () => offset + scale * (2 * random.uniform() - 1)),
@@ -55,7 +56,42 @@ export function roundedToBf16(tensors: Tensors): Tensors {
     const [below, rest] = [Math.floor(x / unit), x / unit - Math.floor(x / unit)]
     return unit * (rest > 0.5 || (rest === 0.5 && below % 2 !== 0) ? below + 1 : below)
   }
-  return new Map([...tensors].map(([name, data]) => [name, name.includes('norm') ? data : data.map(round)]))
+  return new Map([...tensors].map(([name, data]) => [name, /norm|bias/.test(name) ? data : data.map(round)]))
+}
+
+/**
+ * The matrices rounded to blocks of 32 along the rows of the engine's layout: the columns of down_proj, the rows of all
+ * others. Rows are filled up with zeros.
+ */
+export function roundedToBlocks(config: ModelConfig, tensors: Tensors, dtype: 'q8_0' | 'q4_0'): Tensors {
+  const { hiddenSize: d, intermediateSize: h } = config
+  const round = (row: Float32Array, type: 'q8_0' | 'q4_0'): Float32Array => {
+    const padded = new Float32Array(Math.ceil(row.length / 32) * 32)
+    padded.set(row)
+    return decodeStored(type, encodeStored(type, padded)).subarray(0, row.length)
+  }
+  const rounded: Tensors = new Map()
+  for (const { name, shape } of parameterShapes(config)) {
+    const data = tensorOf(tensors)(name)
+    const out = data.slice()
+    // 4 bits are too few for the embedding and the head.
+    const type = /embed_tokens|lm_head/.test(name) ? 'q8_0' : dtype
+    if (name.includes('down_proj')) {
+      for (let i = 0; i < h; i++) {
+        const column = round(
+          Float32Array.from({ length: d }, (_, k) => data[k * h + i]),
+          type,
+        )
+        for (let k = 0; k < d; k++) out[k * h + i] = column[k]
+      }
+    } else if (shape.length === 2) {
+      const [rows, columns] = shape
+      for (let r = 0; r < rows; r++)
+        out.set(round(data.subarray(r * columns, (r + 1) * columns), type), r * columns)
+    }
+    rounded.set(name, out)
+  }
+  return rounded
 }
 
 export interface NaiveRun {
@@ -72,12 +108,14 @@ export function naiveForward(
   run: NaiveRun,
 ): { logits: number[][]; active: number[][] } {
   const { hiddenSize: d, intermediateSize: h, numAttentionHeads: heads, numKeyValueHeads: kvHeads } = config
-  const headDim = d / heads
+  const headDim = config.headDim ?? d / heads
+  const frequencies = naiveFrequencies(config, headDim)
   const tensor = tensorOf(tensors)
   const times = (name: string, x: number[]): number[] => {
     const w = tensor(`${name}.weight`)
+    const bias = tensors.get(`${name}.bias`)
     return Array.from({ length: w.length / x.length }, (_, row) =>
-      x.reduce((sum, value, column) => sum + w[row * x.length + column] * value, 0),
+      x.reduce((sum, value, column) => sum + w[row * x.length + column] * value, bias?.[row] ?? 0),
     )
   }
   const norm = (name: string, x: number[]): number[] => {
@@ -90,7 +128,7 @@ export function naiveForward(
     x.map((value, at) => {
       const i = at % headDim
       const half = headDim / 2
-      const angle = position / config.ropeTheta ** ((2 * (i % half)) / headDim)
+      const angle = position * frequencies[i % half]
       return i < half
         ? value * Math.cos(angle) - x[at + half] * Math.sin(angle)
         : value * Math.cos(angle) + x[at - half] * Math.sin(angle)
@@ -129,17 +167,40 @@ export function naiveForward(
     })
     stream = stream.map((x, t) => {
       const normed = norm(part('post_attention_layernorm'), x)
-      const before = times(part(config.ffn === 'gated' ? 'mlp.gate_proj' : 'mlp.up_proj'), normed)
-      const activated = before.map((value, i) => run.activation.forward(value, draw(layer, t, i)))
-      active[layer].push(activated.filter(value => value !== 0).length)
-      const up = config.ffn === 'gated' ? times(part('mlp.up_proj'), normed) : Array(h).fill(1)
-      const added = times(
-        part('mlp.down_proj'),
-        activated.map((value, i) => value * up[i]),
-      )
+      const activate = (values: number[]) => activateRow(run.activation, values, i => draw(layer, t, i))
+      const up = times(part('mlp.up_proj'), normed)
+      const activated = activate(config.ffn === 'plain' ? up : times(part('mlp.gate_proj'), normed))
+      const other = { plain: () => Array(h).fill(1), gated: () => up, drelu: () => activate(up) }[
+        config.ffn
+      ]()
+      const hidden = activated.map((value, i) => value * other[i])
+      active[layer].push((config.ffn === 'drelu' ? hidden : activated).filter(value => value !== 0).length)
+      const added = times(part('mlp.down_proj'), hidden)
       return x.map((value, i) => value + added[i])
     })
   }
   const head = config.tieWordEmbeddings ? 'model.embed_tokens' : 'lm_head'
   return { logits: stream.map(x => times(head, norm('model.norm', x))), active }
+}
+
+/** An activation by its definition of one element; of a whole row for those that need one. */
+function activateRow(activation: Activation, values: number[], draw: (neuron: number) => number): number[] {
+  return values.map((value, i) => activation.forward(value, draw(i)))
+}
+
+/** Angle per position of each pair, as the papers define them. */
+function naiveFrequencies(config: ModelConfig, headDim: number): number[] {
+  const { ropeTheta, ropeScaling: scaling } = config
+  return Array.from({ length: headDim / 2 }, (_, i) => {
+    const wavelength = 2 * Math.PI * ropeTheta ** ((2 * i) / headDim)
+    const frequency = (2 * Math.PI) / wavelength
+    if (scaling === undefined) return frequency
+    if (scaling.type === 'linear') return frequency / scaling.factor
+    if (scaling.type === 'factors') return frequency / scaling.factors[i]
+    const { factor, lowFreqFactor: low, highFreqFactor: high, originalMaxPositionEmbeddings: old } = scaling
+    if (wavelength < old / high) return frequency
+    if (wavelength > old / low) return frequency / factor
+    const smooth = (old / wavelength - low) / (high - low)
+    return (1 - smooth) * (frequency / factor) + smooth * frequency
+  })
 }
