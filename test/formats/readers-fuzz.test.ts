@@ -1,0 +1,263 @@
+// Damaged model files of every kind, by the thousand: each either opens and reads, or is an error of ours with a code.
+// Nothing else is thrown, nothing runs on, and nothing larger than the file is allocated. (safetensors have a test of
+// their own.)
+
+import fs from 'node:fs'
+import path from 'node:path'
+import fc from 'fast-check'
+import { afterAll, describe, expect, it } from 'vitest'
+import { FlickerError } from '../../src/errors.js'
+import { writeCheckpoint } from '../../src/formats/huggingface.js'
+import { openModel } from '../../src/formats/index.js'
+import type { ModelConfig } from '../../src/nn/config.js'
+import { parameterShapes } from '../../src/nn/parameters.js'
+import { type RawGguf, type RawValue, rawGguf, texts, tinyLlama } from './gguf/raw-gguf.js'
+import { contentOf, product, temporaryDirectory, tinyConfig } from './tiny-model.js'
+
+const directory = temporaryDirectory()
+afterAll(() => fs.rmSync(directory, { recursive: true }))
+
+/** Opens and reads it all, tokenizer included. */
+function survives(model: string, size: number): void {
+  try {
+    const source = openModel(model)
+    try {
+      for (const name of source.names) {
+        // Not `expect`, which takes longer than the reading.
+        if (source.stored(name).bytes.length > size) throw new Error(`${name} is larger than its file`)
+        if (source.tensor(name).length !== product(source.info(name).shape)) throw new Error(`${name} is cut`)
+      }
+      const tokenizer = source.tokenizer()
+      tokenizer.decode(tokenizer.encode('a b'))
+    } finally {
+      source.close()
+    }
+  } catch (error) {
+    if (!(error instanceof FlickerError)) throw error
+    expect(error.code).toMatch(/^[A-Z][A-Z0-9_]+$/)
+    expect(error.message.length).toBeLessThan(2000)
+  }
+}
+
+function survivesAs(file: string, bytes: Uint8Array): void {
+  const damaged = path.join(directory, file)
+  fs.writeFileSync(damaged, bytes)
+  survives(damaged, bytes.length)
+}
+
+/** Bits flipped, bytes cut out and put in: anywhere in the first `reach` bytes. */
+function edits(reach: number): fc.Arbitrary<(bytes: Buffer) => Buffer> {
+  const flip = fc.nat(8 * reach - 1).map(bit => (bytes: Buffer) => {
+    const copy = Buffer.from(bytes)
+    if (bit >> 3 < copy.length) copy[bit >> 3] ^= 1 << (bit & 7)
+    return copy
+  })
+  const splice = fc
+    .record({ at: fc.nat(reach), remove: fc.nat(9), insert: fc.uint8Array({ maxLength: 9 }) })
+    .map(
+      ({ at, remove, insert }) =>
+        (bytes: Buffer) =>
+          Buffer.concat([bytes.subarray(0, at), insert, bytes.subarray(at + remove)]),
+    )
+  const overwrite = fc
+    .record({
+      at: fc.nat(reach),
+      with: fc.constantFrom(0, 0xff, 0x7f, 0x80),
+      length: fc.integer({ min: 1, max: 8 }),
+    })
+    .map(({ at, with: value, length }) => (bytes: Buffer) => {
+      const copy = Buffer.from(bytes)
+      copy.subarray(at, at + length).fill(value)
+      return copy
+    })
+  return fc
+    .array(fc.oneof(flip, splice, overwrite), { minLength: 1, maxLength: 4 })
+    .map(all => (bytes: Buffer) => all.reduce((damaged, edit) => edit(damaged), bytes))
+}
+
+const absurd = fc.oneof(
+  fc.nat(20),
+  fc.constantFrom(2 ** 16, 2 ** 31, 2 ** 32 - 1, 2 ** 40, 2 ** 53 - 1),
+  fc.constantFrom(2n ** 60n, 2n ** 63n, 2n ** 64n - 1n),
+)
+
+describe('GGUF', () => {
+  const raw = tinyLlama()
+  const original = rawGguf(raw)
+  const headerLength = original.length - raw.data.length
+
+  it('survives any truncation', () => {
+    for (let length = 0; length < original.length; length += length < headerLength ? 3 : 41) {
+      survivesAs('cut.gguf', original.subarray(0, length))
+    }
+  })
+
+  it('survives a flipped bit in every byte of its header', () => {
+    for (let bit = 0; bit < 8 * headerLength; bit += 7) {
+      const bytes = Buffer.from(original)
+      bytes[bit >> 3] ^= 1 << (bit & 7)
+      survivesAs('flipped.gguf', bytes)
+    }
+  })
+
+  it('survives several edits', () => {
+    fc.assert(
+      fc.property(edits(headerLength + 8), edit => survivesAs('edited.gguf', edit(original))),
+      { numRuns: 400 },
+    )
+  })
+
+  it('survives absurd counts, lengths, shapes, types and offsets', () => {
+    const tensor = fc.record(
+      {
+        at: fc.nat(raw.tensors.length - 1),
+        dims: fc.array(absurd, { maxLength: 5 }),
+        type: fc.constantFrom(0, 1, 2, 8, 12, 30, 99),
+        offset: fc.oneof(
+          absurd,
+          fc.nat(60).map(n => 32 * n),
+        ),
+        dimensions: fc.constantFrom(1, 4, 5, 2 ** 32 - 1),
+      },
+      { requiredKeys: ['at'] },
+    )
+    const value: fc.Arbitrary<[string, RawValue]> = fc.tuple(
+      fc.oneof(fc.constantFrom(...raw.values.map(([key]) => key)), fc.string({ maxLength: 4 })),
+      fc.oneof(
+        absurd.map((value): RawValue => ({ type: 'u64', value })),
+        fc.float().map((value): RawValue => ({ type: 'f32', value })),
+        fc.string({ maxLength: 4 }).map((value): RawValue => ({ type: 'string', value })),
+        fc.array(fc.string({ maxLength: 3 }), { maxLength: 4 }).map(texts),
+        fc.record({
+          type: fc.constant('array' as const),
+          element: fc.nat(14),
+          count: absurd,
+          bytes: fc.uint8Array({ maxLength: 16 }).map(bytes => Buffer.from(bytes)),
+        }),
+      ),
+    )
+    const change = fc.record({ tensor, value, tensorCount: absurd, valueCount: absurd }, { requiredKeys: [] })
+    fc.assert(
+      fc.property(change, ({ tensor, value, ...counts }) => {
+        const changed: RawGguf = { ...raw, ...counts }
+        if (tensor !== undefined) {
+          const { at, ...fields } = tensor
+          changed.tensors = raw.tensors.map((old, i) => (i === at ? { ...old, ...fields } : old))
+        }
+        if (value !== undefined) changed.values = [...raw.values.filter(([key]) => key !== value[0]), value]
+        survivesAs('absurd.gguf', rawGguf(changed))
+      }),
+      { numRuns: 400 },
+    )
+  })
+})
+
+describe("llama2.c's model.bin", () => {
+  const config: ModelConfig = {
+    ...tinyConfig,
+    vocabSize: 3,
+    hiddenSize: 4,
+    numKeyValueHeads: 2,
+    intermediateSize: 4,
+  }
+  const numbers = parameterShapes(config).reduce((sum, { shape }) => sum + product(shape), 0)
+  const shape = [4, 4, 1, 2, 2, 3, 5]
+  const legacy = Buffer.alloc(28 + 4 * (numbers + 5 * 2))
+  for (const [i, size] of shape.entries()) legacy.writeInt32LE(size, 4 * i)
+  const version1 = Buffer.alloc(256 + 4 * numbers)
+  for (const [i, value] of [0x616b3432, 1, ...shape].entries()) version1.writeInt32LE(value, 4 * i)
+  version1[36] = 1
+
+  it('of these sizes is one', () => {
+    for (const bytes of [legacy, version1]) {
+      const file = path.join(directory, 'whole.bin')
+      fs.writeFileSync(file, bytes)
+      const source = openModel(file)
+      expect(source.config).toMatchObject({ hiddenSize: 4, vocabSize: 3, tieWordEmbeddings: true })
+      source.close()
+    }
+  })
+
+  it('survives any truncation', () => {
+    for (const bytes of [legacy, version1]) {
+      for (let length = 0; length < bytes.length; length += 3)
+        survivesAs('cut.bin', bytes.subarray(0, length))
+    }
+  })
+
+  it('survives several edits, and any numbers in its shape', () => {
+    fc.assert(
+      fc.property(fc.constantFrom(legacy, version1), edits(44), (bytes, edit) =>
+        survivesAs('edited.bin', edit(bytes)),
+      ),
+      { numRuns: 300 },
+    )
+    const size = fc.oneof(
+      fc.integer({ min: -3, max: 9 }),
+      fc.constantFrom(2 ** 31 - 1, -(2 ** 31), 10_000, 65_536),
+    )
+    fc.assert(
+      fc.property(fc.array(size, { minLength: 7, maxLength: 7 }), fc.boolean(), (sizes, old) => {
+        const bytes = Buffer.from(old ? legacy : version1)
+        for (const [i, value] of sizes.entries()) bytes.writeInt32LE(value, (old ? 0 : 8) + 4 * i)
+        survivesAs('absurd.bin', bytes)
+      }),
+      { numRuns: 200 },
+    )
+  })
+})
+
+describe('a Hugging Face directory', () => {
+  it('survives any edit of its config.json', () => {
+    const model = path.join(directory, 'model')
+    writeCheckpoint(model, contentOf(tinyConfig))
+    const file = path.join(model, 'config.json')
+    const original = fs.readFileSync(file)
+    const fields = Object.keys(JSON.parse(original.toString()))
+    const anything = fc.oneof(
+      fc.jsonValue({ maxDepth: 2 }),
+      fc.constantFrom(-1, 0.5, 2 ** 31, 1e308, 'silu', 'fatrelu', 'llama', ['Qwen2ForCausalLM']),
+    )
+    fc.assert(
+      fc.property(edits(original.length), edit => {
+        fs.writeFileSync(file, edit(original))
+        survives(model, 10_000)
+      }),
+      { numRuns: 200 },
+    )
+    fc.assert(
+      fc.property(
+        fc.dictionary(fc.constantFrom(...fields), anything, { minKeys: 1, maxKeys: 3 }),
+        changes => {
+          fs.writeFileSync(file, JSON.stringify({ ...JSON.parse(original.toString()), ...changes }))
+          survives(model, 10_000)
+        },
+      ),
+      { numRuns: 300 },
+    )
+  })
+})
+
+describe('what is no model', () => {
+  it.each<[string, string | Uint8Array, string]>([
+    ['an empty file', '', 'MODEL_FORMAT_UNKNOWN'],
+    ['a text', 'Once upon a time there was a text that was no model', 'MODEL_FORMAT_UNKNOWN'],
+    ['zeros', new Uint8Array(4096), 'MODEL_FORMAT_UNKNOWN'],
+  ])('%s is told so', (_, content, code) => {
+    const file = path.join(directory, 'no-model')
+    fs.writeFileSync(file, content)
+    expect(() => openModel(file)).toThrow(expect.objectContaining({ code }))
+  })
+
+  it('a safetensors file alone is told to come with its directory', () => {
+    const file = path.join(directory, 'model.safetensors')
+    fs.writeFileSync(file, 'x'.repeat(100))
+    expect(() => openModel(file)).toThrow(/give its directory/)
+  })
+
+  it('nothing at all is told so', () => {
+    expect(() => openModel(path.join(directory, 'nothing'))).toThrow(
+      expect.objectContaining({ code: 'CHECKPOINT_MISSING' }),
+    )
+  })
+})
