@@ -130,7 +130,6 @@ class Arguments {
     return static_cast<int64_t>(length);
   }
 
- private:
   /// Whether the machine of activation_program.h may run this code: every slot, operation and input exists, and only
   /// temporaries are written to. Statistics and neighbours have kernels of their own.
   static bool program_is_sound(const int32_t* code, int64_t length, int64_t neurons) {
@@ -157,6 +156,7 @@ class Arguments {
     return true;
   }
 
+ private:
   void* array(size_t i, napi_typedarray_type wanted, const char* name, int64_t rows, int64_t columns) {
     napi_typedarray_type type;
     size_t length = 0;

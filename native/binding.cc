@@ -353,30 +353,33 @@ const Entry entries[] = {
      false},
     {"mlpGradients",
      [](Arguments& in, const Kernels& kernels) {
-       const MlpCall call = mlp_call(in, 0, in.size(10));
-       const int64_t first = in.size(16), samples = in.size(17), total = in.size(18);
+       const MlpCall call = mlp_call(in);
+       constexpr size_t i = mlp_call_arguments;
+       const int64_t first = in.size(i + 5), samples = in.size(i + 6), total = in.size(i + 7);
        if (!in.ok()) return 0.0;
        const int64_t length = mlp_parameters(call);
-       const float* params = in.floats(11, length);
-       float* grads = in.floats(12, length);
-       const float* x = in.floats(13, total, call.widths[0]);
-       const int32_t *y = in.ints(14, total), *order = in.ints(15, first + samples) + first;
-       if (tokens_in_range(in, 15, order, samples, 0, total))
-         for (int64_t s = 0; s < samples; s++)
-           if (y[order[s]] < 0 || y[order[s]] >= call.widths[call.layers]) in.fail(14, "holds a class outside the last layer");
-       return in.ok() ? kernels.mlp_gradients(call, params, grads, x, y, order, samples) : 0.0;
+       const float* params = in.floats(i, length);
+       float* grads = in.floats(i + 1, length);
+       const float* x = in.floats(i + 2, total, call.widths[0]);
+       const int32_t *y = in.ints(i + 3, total), *order = in.ints(i + 4, first + samples);
+       if (!in.ok() || !tokens_in_range(in, i + 4, order + first, samples, 0, total)) return 0.0;
+       for (int64_t s = first; s < first + samples; s++)
+         if (y[order[s]] < 0 || y[order[s]] >= call.widths[call.layers]) in.fail(i + 3, "holds a class without an output");
+       return in.ok() ? kernels.mlp_gradients(call, params, grads, x, y, order + first, samples) : 0.0;
      },
      true},
     {"mlpForward",
      [](Arguments& in, const Kernels& kernels) {
-       const MlpCall call = mlp_call(in, 0, in.size(10));
-       const int64_t samples = in.size(13);
+       const MlpCall call = mlp_call(in);
+       constexpr size_t i = mlp_call_arguments;
+       const int64_t samples = in.size(i + 2);
        if (!in.ok()) return 0.0;
-       const float *params = in.floats(11, mlp_parameters(call)), *x = in.floats(12, samples, call.widths[0]);
-       float *pre = in.floats_or_null(14, samples, mlp_hidden(call)),
-             *hidden = in.floats_or_null(15, samples, mlp_hidden(call)),
-             *logits = in.floats(16, samples, call.widths[call.layers]);
-       if (in.ok()) kernels.mlp_forward(call, params, x, samples, pre, hidden, logits);
+       const float *params = in.floats(i, mlp_parameters(call)), *x = in.floats(i + 1, samples, call.widths[0]);
+       float *gates = in.floats_or_null(i + 3, samples, mlp_hidden(call)),
+             *hidden = in.floats(i + 4, samples, mlp_hidden(call)),
+             *logits = in.floats(i + 5, samples, call.widths[call.layers]);
+       if (in.ok() && gates != nullptr && call.gate.code == nullptr) in.fail(11, "has no gate program");
+       if (in.ok()) kernels.mlp_forward(call, params, x, samples, gates, hidden, logits);
        return 0.0;
      },
      false},

@@ -69,15 +69,23 @@ struct NarrowGateShape {
   const Draw* draws;  // one per position; null without
 };
 
-/// What shares one draw: `drawUnits` in src/activations/activation.ts.
-enum DrawUnit : int32_t { kDrawElement = 0, kDrawNeuron = 1, kDrawToken = 2, kDrawSample = 3, kDrawBatch = 4 };
-
 /// A stack of linear layers with an activation between them: `MlpCall` in src/kernels/mlp.ts.
+struct MlpProgram {
+  const int32_t* code;    // null: none
+  const float* uniforms;  // code[0] for each hidden layer
+};
 struct MlpCall {
   /// The inputs' width, then that of each of `layers` layers.
   const int32_t* widths;
   int64_t layers;
+  /// Runs where there are no programs.
   Activation activation;
+  MlpProgram forward, backward, gate;
+  /// Learned numbers that a layer shares, and those that each neuron has.
+  int64_t shared_numbers, neuron_numbers;
+  int32_t draw_per;
+  /// Draws per element.
+  int64_t channels;
   /// Its tag is that of the first hidden layer; the next one's is one more.
   Draw draw;
   uint32_t dropout_tag;
@@ -135,7 +143,7 @@ struct MlpCall {
                              CachedAttentionShape shape))                                                            \
   K(double, mlp_gradients, (MlpCall call, const float* params, float* grads, const float* x, const int32_t* y,          \
                             const int32_t* order, int64_t samples))                                                  \
-  K(void, mlp_forward, (MlpCall call, const float* params, const float* x, int64_t samples, float* pre,              \
+  K(void, mlp_forward, (MlpCall call, const float* params, const float* x, int64_t samples, float* gates,            \
                         float* hidden, float* logits))                                                               \
   K(double, fma_peak, (double seconds))                                                                              \
   K(double, read_sum, (const float* x, int64_t n))

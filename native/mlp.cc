@@ -2,95 +2,18 @@
 // Samples stand in the lanes: a buffer of a layer is (width, samples), so that layers of four neurons fill vectors too.
 // Everything runs on the calling thread: the lab trains one network per thread.
 #include "activation.h"
+#include "activation_program.h"
 #include "kernels.h"
 #include "parallel.h"
+#include "sample_products.h"
 
 namespace flicker::FLICKER_ISA {
 namespace {
 
-/// Accumulators of a tile: outputs × vectors of samples.
-constexpr int tile_outputs = 4, tile_vectors = lanes == 16 ? 4 : 2;
 /// Samples that the forward pass alone takes at a time; a multiple of every number of lanes.
 constexpr int64_t forward_block = 128;
 
 int64_t padded(int64_t samples) { return (samples + lanes - 1) / lanes * lanes; }
-
-// Products. `stride` is the distance of rows: the samples, padded to whole vectors.
-
-/// out[o] = bias[o] + Σ_i w[o·step_o + i·step_i] · x[i], for O outputs and V vectors of samples.
-template <int O, int V>
-FLICKER_INLINE void product_tile(const float* w, int64_t step_o, int64_t step_i, const float* bias, const float* x,
-                                 int64_t inputs, int64_t stride, float* out) {
-  vf sum[O][V];
-  for (int o = 0; o < O; o++)
-    for (int v = 0; v < V; v++) sum[o][v] = splat(bias == nullptr ? 0.f : bias[o]);
-  for (int64_t i = 0; i < inputs; i++) {
-    vf in[V];
-    for (int v = 0; v < V; v++) in[v] = load(x + i * stride + v * lanes);
-    for (int o = 0; o < O; o++) {
-      const vf weight = splat(w[o * step_o + i * step_i]);
-      for (int v = 0; v < V; v++) sum[o][v] += weight * in[v];
-    }
-  }
-  for (int o = 0; o < O; o++)
-    for (int v = 0; v < V; v++) store(out + o * stride + v * lanes, sum[o][v]);
-}
-
-template <int O>
-void product_rows(const float* w, int64_t step_o, int64_t step_i, const float* bias, const float* x, int64_t inputs,
-                  int64_t stride, float* out) {
-  int64_t s = 0;
-  for (; s + tile_vectors * lanes <= stride; s += tile_vectors * lanes)
-    product_tile<O, tile_vectors>(w, step_o, step_i, bias, x + s, inputs, stride, out + s);
-  for (; s < stride; s += lanes) product_tile<O, 1>(w, step_o, step_i, bias, x + s, inputs, stride, out + s);
-}
-
-/// out (outputs, stride) = weights · x (inputs, stride) + bias.
-void product(const float* w, int64_t step_o, int64_t step_i, const float* bias, const float* x, int64_t outputs,
-             int64_t inputs, int64_t stride, float* out) {
-  int64_t o = 0;
-  for (; o + tile_outputs <= outputs; o += tile_outputs)
-    product_rows<tile_outputs>(w + o * step_o, step_o, step_i, bias == nullptr ? bias : bias + o, x, inputs, stride,
-                               out + o * stride);
-  for (; o < outputs; o++)
-    product_rows<1>(w + o * step_o, step_o, step_i, bias == nullptr ? bias : bias + o, x, inputs, stride,
-                    out + o * stride);
-}
-
-template <int O, int I>
-FLICKER_INLINE void outer_tile(const float* d_out, const float* x, int64_t inputs, int64_t stride, float* d_w) {
-  vf sum[O][I] = {};
-  for (int64_t s = 0; s < stride; s += lanes) {
-    vf in[I];
-    for (int i = 0; i < I; i++) in[i] = load(x + i * stride + s);
-    for (int o = 0; o < O; o++) {
-      const vf d = load(d_out + o * stride + s);
-      for (int i = 0; i < I; i++) sum[o][i] += d * in[i];
-    }
-  }
-  for (int o = 0; o < O; o++)
-    for (int i = 0; i < I; i++) d_w[o * inputs + i] = reduce_add(sum[o][i]);
-}
-
-template <int O>
-void outer_rows(const float* d_out, const float* x, int64_t inputs, int64_t stride, float* d_w) {
-  int64_t i = 0;
-  for (; i + 4 <= inputs; i += 4) outer_tile<O, 4>(d_out, x + i * stride, inputs, stride, d_w + i);
-  for (; i < inputs; i++) outer_tile<O, 1>(d_out, x + i * stride, inputs, stride, d_w + i);
-}
-
-/// d_w (outputs, inputs) = Σ over samples of d_out ⊗ x; d_bias = Σ d_out.
-void outer_products(const float* d_out, const float* x, int64_t outputs, int64_t inputs, int64_t stride, float* d_w,
-                    float* d_bias) {
-  int64_t o = 0;
-  for (; o + 4 <= outputs; o += 4) outer_rows<4>(d_out + o * stride, x, inputs, stride, d_w + o * inputs);
-  for (; o < outputs; o++) outer_rows<1>(d_out + o * stride, x, inputs, stride, d_w + o * inputs);
-  for (o = 0; o < outputs; o++) {
-    vf sum = {};
-    for (int64_t s = 0; s < stride; s += lanes) sum += load(d_out + o * stride + s);
-    d_bias[o] = reduce_add(sum);
-  }
-}
 
 // Data in, loss out.
 
@@ -135,9 +58,9 @@ double cross_entropy_columns(float* logits, const int32_t* y, const int32_t* ord
 // Draws. Counters as in src/kernels/kernels.ts (`Draw`), with samples in the lanes.
 
 /// words[k] = the random words of neuron 4·quad + k for samples first … first + lanes − 1 of the call.
-FLICKER_INLINE void sample_draws(const Draw& draw, int32_t unit, uint32_t quad, int64_t first, vu words[4]) {
-  const bool by_neuron = unit == kDrawElement || unit == kDrawNeuron;
-  const bool by_sample = unit != kDrawNeuron && unit != kDrawBatch;
+FLICKER_INLINE void sample_draws(const Draw& draw, int32_t per, uint32_t quad, int64_t first, vu words[4]) {
+  const bool by_neuron = per == kPerElement || per == kPerNeuron;
+  const bool by_sample = per != kPerNeuron && per != kPerBatch;
   vu row = {};
   if (by_sample)
     for (int i = 0; i < lanes; i++) row[i] = draw.first_row + static_cast<uint32_t>(first + i);
@@ -145,80 +68,173 @@ FLICKER_INLINE void sample_draws(const Draw& draw, int32_t unit, uint32_t quad, 
   if (!by_neuron) words[1] = words[2] = words[3] = words[0];
 }
 
-/// Calls body(neuron, first sample, words) for every vector of a layer.
+/// Calls body(first element, the 24-bit draws) for every vector of a layer.
 template <typename Body>
-void each_drawn(const Draw& draw, int32_t unit, int64_t width, int64_t stride, const Body& body) {
+void each_drawn(const Draw& draw, int32_t per, int64_t width, int64_t stride, const Body& body) {
   for (int64_t quad = 0; quad * 4 < width; quad++)
     for (int64_t s = 0; s < stride; s += lanes) {
       vu words[4];
-      sample_draws(draw, unit, static_cast<uint32_t>(quad), s, words);
-      for (int64_t k = 0; k < 4 && quad * 4 + k < width; k++) body(quad * 4 + k, s, words[k]);
+      sample_draws(draw, per, static_cast<uint32_t>(quad), s, words);
+      for (int64_t k = 0; k < 4 && quad * 4 + k < width; k++)
+        body((quad * 4 + k) * stride + s, (vi)(words[k] >> 8));
     }
+}
+
+/// The draws of hidden layer `layer`, whose tag is that many more than the first one's.
+Draw of_layer(Draw draw, uint32_t tag, int64_t layer) {
+  draw.tag = tag + static_cast<uint32_t>(layer);
+  return draw;
 }
 
 /// values ⊙= 0 with probability p, else 1/(1 − p).
 void drop(const MlpCall& call, int64_t layer, int64_t width, int64_t stride, float* values) {
-  Draw draw = call.draw;
-  draw.tag = call.dropout_tag + static_cast<uint32_t>(layer);
   const vi threshold = draw_threshold(call.dropout);
   const vf scale = splat(static_cast<float>(1 / (1 - call.dropout)));
-  each_drawn(draw, kDrawElement, width, stride, [=](int64_t neuron, int64_t s, vu words) {
-    float* at = values + neuron * stride + s;
-    store(at, (vi)(words >> 8) < threshold ? vf{} : load(at) * scale);
+  each_drawn(of_layer(call.draw, call.dropout_tag, layer), kPerElement, width, stride, [=](int64_t at, vi draws) {
+    store(values + at, draws < threshold ? vf{} : load(values + at) * scale);
   });
-}
-
-// Activations. `z` are the pre-activations of one layer; the forward pass leaves the derivative of a fused activation
-// in their place, since nothing else is needed of them.
-
-template <int32_t KERNEL>
-constexpr bool kernel_draws = KERNEL == kStochaIdentity || KERNEL == kStochaSilu || KERNEL == kStochaDrawn;
-
-template <int32_t KERNEL>
-void fused_forward(const MlpCall& call, int64_t layer, int64_t width, int64_t stride, float* z, float* h,
-                   bool keep_z) {
-  const auto apply = [=](int64_t at, vi takes_silu) {
-    vf value, slope;
-    activate<KERNEL, true>(load(z + at), takes_silu, value, slope);
-    store(h + at, value);
-    if (!keep_z) store(z + at, slope);
-  };
-  if constexpr (kernel_draws<KERNEL>) {
-    Draw draw = call.draw;
-    draw.tag += static_cast<uint32_t>(layer);
-    const vi threshold = draw_threshold(call.activation.p);
-    each_drawn(draw, kDrawElement, width, stride, [=](int64_t neuron, int64_t s, vu words) {
-      apply(neuron * stride + s, (vi)(words >> 8) < threshold);
-    });
-  } else {
-    for (int64_t at = 0; at < width * stride; at += lanes) apply(at, vi{});
-  }
-}
-
-void activate_layer(const MlpCall& call, int64_t layer, int64_t width, int64_t stride, float* z, float* h,
-                    bool keep_z) {
-  switch (call.activation.kernel) {
-    case kRelu: return fused_forward<kRelu>(call, layer, width, stride, z, h, keep_z);
-    case kSilu: return fused_forward<kSilu>(call, layer, width, stride, z, h, keep_z);
-    case kStochaIdentity: return fused_forward<kStochaIdentity>(call, layer, width, stride, z, h, keep_z);
-    case kStochaSilu: return fused_forward<kStochaSilu>(call, layer, width, stride, z, h, keep_z);
-    case kStochaDrawn: return fused_forward<kStochaDrawn>(call, layer, width, stride, z, h, keep_z);
-  }
-}
-
-/// d ⊙= the derivative that the forward pass left in place of z.
-void activate_layer_backward(int64_t width, int64_t stride, const float* slope, float* d) {
-  for (int64_t at = 0; at < width * stride; at += lanes) store(d + at, load(d + at) * load(slope + at));
 }
 
 /// One layer: where its numbers stand, and its buffers for one batch.
 struct Layer {
   int64_t inputs, outputs;
   /// Offsets into the parameters.
-  int64_t weight, bias;
+  int64_t weight, bias, learned;
   /// (inputs, stride): what comes in; (outputs, stride): pre-activations, at last the logits.
   float *in, *z;
+  /// (channels, outputs, stride): uniform draws of the activation, where a program reads them.
+  float* draws;
 };
+
+// Fused activations: the forward pass leaves the derivative in place of z, since nothing else is needed of it.
+
+template <int32_t KERNEL>
+void fused_forward(const MlpCall& call, int64_t l, const Layer& layer, int64_t stride, float* h, bool keep_z) {
+  constexpr bool draws = KERNEL == kStochaIdentity || KERNEL == kStochaSilu || KERNEL == kStochaDrawn;
+  float* z = layer.z;
+  const auto apply = [=](int64_t at, vi takes_silu) {
+    vf value, slope;
+    activate<KERNEL, true>(load(z + at), takes_silu, value, slope);
+    store(h + at, value);
+    if (!keep_z) store(z + at, slope);
+  };
+  if constexpr (draws) {
+    const vi threshold = draw_threshold(call.activation.p);
+    each_drawn(of_layer(call.draw, call.draw.tag, l), kPerElement, layer.outputs, stride,
+               [=](int64_t at, vi drawn) { apply(at, drawn < threshold); });
+  } else {
+    for (int64_t at = 0; at < layer.outputs * stride; at += lanes) apply(at, vi{});
+  }
+}
+
+// Programs: blocks of one layer go through the machine; draws are kept for the backward pass.
+
+alignas(64) constexpr float no_draws[lanes] = {};
+
+void fill_draws(const MlpCall& call, int64_t l, const Layer& layer, int64_t stride) {
+  if (call.draw_per == kNoDraws) return;
+  for (int64_t c = 0; c < call.channels; c++) {
+    float* into = layer.draws + c * layer.outputs * stride;
+    const Draw draw = of_layer(call.draw, call.draw.tag + (static_cast<uint32_t>(c) << 24), l);
+    each_drawn(draw, call.draw_per, layer.outputs, stride, [=](int64_t at, vi drawn) {
+      store(into + at, __builtin_convertvector(drawn, vf) * splat(5.9604644775390625e-8f));
+    });
+  }
+}
+
+/// Runs `program` over the layer and calls body(machine, first element, elements, neuron) after each block. Blocks stay
+/// within one neuron where neurons have learned numbers, else they run on over all of them (neuron 0).
+template <typename Body>
+void run_program(const MlpCall& call, const MlpProgram& program, int64_t l, const Layer& layer, const float* params,
+                 int64_t stride, const Body& body) {
+  float* memory = static_cast<float*>(scratch(2, static_cast<uint64_t>(program_memory(program.code)) * 4));
+  if (memory == nullptr) return;
+  ProgramMachine machine(program.code, program.uniforms + l * program.code[0], memory);
+  const bool by_neuron = call.neuron_numbers > 0;
+  const int64_t rows = by_neuron ? layer.outputs : 1, length = by_neuron ? stride : layer.outputs * stride;
+  for (int64_t j = 0; j < rows; j++) {
+    alignas(64) float numbers[max_program_slots / 8][lanes];
+    for (int64_t start = 0; start < length; start += program_block) {
+      const int64_t at = j * length + start, n = length - start < program_block ? length - start : program_block;
+      for (int i = 0; i < machine.inputs; i++) {
+        const int32_t index = machine.input_index(i);
+        switch (machine.input_kind(i)) {
+          case kInputX: machine.set_input(i, {layer.z + at, -1}); break;
+          case kInputDraw:
+            machine.set_input(i, call.draw_per == kNoDraws
+                                     ? Operand{no_draws, 0}
+                                     : Operand{layer.draws + index * layer.outputs * stride + at, -1});
+            break;
+          case kInputNeuron:
+            store(numbers[index], splat(params[layer.learned + call.shared_numbers + index * layer.outputs + j]));
+            machine.set_input(i, {numbers[index], 0});
+        }
+      }
+      machine.run(n);
+      body(machine, at, n, j);
+    }
+  }
+}
+
+FLICKER_INLINE vf part(Operand operand, int64_t i) { return load(operand.values + (i & operand.mask)); }
+
+/// out = output 0 of the program.
+void program_values(const MlpCall& call, const MlpProgram& program, int64_t l, const Layer& layer, const float* params,
+                    int64_t stride, float* out) {
+  run_program(call, program, l, layer, params, stride, [=](ProgramMachine& machine, int64_t at, int64_t n, int64_t) {
+    const Operand value = machine.output(0);
+    for (int64_t i = 0; i < n; i += lanes) store(out + at + i, part(value, i));
+  });
+}
+
+/// d ⊙= f′(z); the gradients of the learned numbers.
+void program_backward(const MlpCall& call, int64_t l, const Layer& layer, const float* params, int64_t stride, float* d,
+                      float* grads) {
+  const int64_t shared = call.shared_numbers, all = shared + call.neuron_numbers;
+  vf sums[max_program_slots / 8] = {};
+  int64_t current = 0;
+  const auto finish = [&](int64_t neuron) {
+    for (int64_t k = shared; k < all; k++) {
+      grads[layer.learned + shared + (k - shared) * layer.outputs + neuron] = reduce_add(sums[k]);
+      sums[k] = vf{};
+    }
+  };
+  run_program(call, call.backward, l, layer, params, stride,
+              [&](ProgramMachine& machine, int64_t at, int64_t n, int64_t neuron) {
+                if (neuron != current) finish(current), current = neuron;
+                for (int64_t k = 0; k < all; k++) {
+                  const Operand out = machine.output(static_cast<int>(2 + k));
+                  for (int64_t i = 0; i < n; i += lanes) sums[k] += part(out, i) * load(d + at + i);
+                }
+                const Operand slope = machine.output(1);
+                for (int64_t i = 0; i < n; i += lanes) store(d + at + i, load(d + at + i) * part(slope, i));
+              });
+  finish(current);
+  for (int64_t k = 0; k < shared; k++) grads[layer.learned + k] = reduce_add(sums[k]);
+}
+
+/// h = f(z). What the backward pass needs stays in z; `keep_z`: z stays as it is.
+void activate_layer(const MlpCall& call, int64_t l, const Layer& layer, const float* params, int64_t stride, float* h,
+                    bool keep_z) {
+  if (call.forward.code != nullptr) {
+    fill_draws(call, l, layer, stride);
+    return program_values(call, call.forward, l, layer, params, stride, h);
+  }
+  switch (call.activation.kernel) {
+    case kRelu: return fused_forward<kRelu>(call, l, layer, stride, h, keep_z);
+    case kSilu: return fused_forward<kSilu>(call, l, layer, stride, h, keep_z);
+    case kStochaIdentity: return fused_forward<kStochaIdentity>(call, l, layer, stride, h, keep_z);
+    case kStochaSilu: return fused_forward<kStochaSilu>(call, l, layer, stride, h, keep_z);
+    case kStochaDrawn: return fused_forward<kStochaDrawn>(call, l, layer, stride, h, keep_z);
+  }
+}
+
+/// d: from the gradient of h to that of z.
+void activate_layer_backward(const MlpCall& call, int64_t l, const Layer& layer, const float* params, int64_t stride,
+                             float* d, float* grads) {
+  if (call.forward.code != nullptr) return program_backward(call, l, layer, params, stride, d, grads);
+  for (int64_t at = 0; at < layer.outputs * stride; at += lanes) store(d + at, load(d + at) * load(layer.z + at));
+}
 
 struct Buffers {
   Layer* layers;
@@ -228,13 +244,15 @@ struct Buffers {
 
 /// Lays out the buffers for `stride` samples; false when there is no memory.
 bool lay_out(const MlpCall& call, int64_t stride, Buffers& buffers) {
+  const int64_t channels = call.forward.code == nullptr || call.draw_per == kNoDraws ? 0 : call.channels;
   int64_t rows = call.widths[0], widest = call.widths[0];
   for (int64_t l = 1; l <= call.layers; l++) {
-    rows += 2 * static_cast<int64_t>(call.widths[l]);
+    rows += (2 + channels) * call.widths[l];
     widest = call.widths[l] > widest ? call.widths[l] : widest;
   }
+  const uint64_t bytes = static_cast<uint64_t>(rows + 2 * widest) * static_cast<uint64_t>(stride) * 4;
   buffers.layers = static_cast<Layer*>(scratch(0, static_cast<uint64_t>(call.layers) * sizeof(Layer)));
-  float* free = static_cast<float*>(scratch(1, static_cast<uint64_t>(rows + 2 * widest) * static_cast<uint64_t>(stride) * 4));
+  float* free = static_cast<float*>(scratch(1, bytes));
   if (buffers.layers == nullptr || free == nullptr) return false;
   const auto take = [&free, stride](int64_t width) {
     float* taken = free;
@@ -245,25 +263,29 @@ bool lay_out(const MlpCall& call, int64_t stride, Buffers& buffers) {
   int64_t at = 0;
   for (int64_t l = 0; l < call.layers; l++) {
     const int64_t inputs = call.widths[l], outputs = call.widths[l + 1];
-    buffers.layers[l] = {inputs, outputs, at, at + inputs * outputs, in, take(outputs)};
+    const int64_t bias = at + inputs * outputs, learned = bias + outputs;
+    buffers.layers[l] = {inputs, outputs, at, bias, learned, in, take(outputs), take(channels * outputs)};
     in = take(outputs);
-    at += (inputs + 1) * outputs;
+    at = learned + (l + 1 < call.layers ? call.shared_numbers + call.neuron_numbers * outputs : 0);
   }
   buffers.d = take(widest);
   buffers.d_next = take(widest);
   return true;
 }
 
-/// From the first layer's input to the logits. `keep_z`: leave the pre-activations as they are.
-void forward(const MlpCall& call, const float* params, const Layer* layers, int64_t stride, bool keep_z) {
+/// From the first layer's input to the logits; visit(l, layer) after each hidden layer.
+template <typename Visit>
+void forward(const MlpCall& call, const float* params, const Layer* layers, int64_t stride, bool keep_z,
+             const Visit& visit) {
   for (int64_t l = 0; l < call.layers; l++) {
     const Layer& layer = layers[l];
     product(params + layer.weight, layer.inputs, 1, params + layer.bias, layer.in, layer.outputs, layer.inputs, stride,
             layer.z);
     if (l + 1 == call.layers) break;
     float* h = layers[l + 1].in;
-    activate_layer(call, l, layer.outputs, stride, layer.z, h, keep_z);
+    activate_layer(call, l, layer, params, stride, h, keep_z);
     if (call.dropout > 0) drop(call, l, layer.outputs, stride, h);
+    visit(l, layer);
   }
 }
 
@@ -283,7 +305,7 @@ double mlp_gradients(MlpCall call, const float* params, float* grads, const floa
   if (samples == 0 || !lay_out(call, stride, buffers)) return 0;
   const Layer* layers = buffers.layers;
   gather(x, order, samples, call.widths[0], stride, layers[0].in);
-  forward(call, params, layers, stride, false);
+  forward(call, params, layers, stride, false, [](int64_t, const Layer&) {});
   float* logits = layers[call.layers - 1].z;
   const double loss = cross_entropy_columns(logits, y, order, samples, call.widths[call.layers], stride);
 
@@ -292,35 +314,34 @@ double mlp_gradients(MlpCall call, const float* params, float* grads, const floa
     const Layer& layer = layers[l];
     outer_products(d, layer.in, layer.outputs, layer.inputs, stride, grads + layer.weight, grads + layer.bias);
     if (l == 0) break;
-    product(params + layer.weight, 1, layer.inputs, nullptr, d, layer.inputs, layer.outputs, stride, buffers.d_next);
-    float* kept = buffers.d;
-    buffers.d = buffers.d_next;
-    buffers.d_next = kept;
-    if (call.dropout > 0) drop(call, l - 1, layer.inputs, stride, buffers.d);
-    activate_layer_backward(layer.inputs, stride, layers[l - 1].z, buffers.d);
-    d = buffers.d;
+    float* before = l % 2 == 0 ? buffers.d : buffers.d_next;
+    product(params + layer.weight, 1, layer.inputs, nullptr, d, layer.inputs, layer.outputs, stride, before);
+    if (call.dropout > 0) drop(call, l - 1, layer.inputs, stride, before);
+    activate_layer_backward(call, l - 1, layers[l - 1], params, stride, before, grads);
+    d = before;
   }
   return loss;
 }
 
-void mlp_forward(MlpCall call, const float* params, const float* x, int64_t samples, float* pre, float* hidden,
+void mlp_forward(MlpCall call, const float* params, const float* x, int64_t samples, float* gates, float* hidden,
                  float* logits) {
-  const int64_t first_row = call.draw.first_row;
+  const uint32_t first_row = call.draw.first_row;
   for (int64_t first = 0; first < samples; first += forward_block) {
     const int64_t n = samples - first < forward_block ? samples - first : forward_block, stride = padded(n);
     Buffers buffers;
     if (!lay_out(call, stride, buffers)) return;
     const Layer* layers = buffers.layers;
-    call.draw.first_row = static_cast<uint32_t>(first_row + first);
+    call.draw.first_row = first_row + static_cast<uint32_t>(first);
     gather(x + first * call.widths[0], nullptr, n, call.widths[0], stride, layers[0].in);
-    forward(call, params, layers, stride, true);
     int64_t at = 0;
-    for (int64_t l = 0; l + 1 < call.layers; l++) {
-      const int64_t width = layers[l].outputs;
-      if (pre != nullptr) copy_columns(layers[l].z, width, stride, n, pre + at, samples, first);
-      if (hidden != nullptr) copy_columns(layers[l + 1].in, width, stride, n, hidden + at, samples, first);
-      at += width * samples;
-    }
+    forward(call, params, layers, stride, true, [&](int64_t l, const Layer& layer) {
+      copy_columns(layers[l + 1].in, layer.outputs, stride, n, hidden + at, samples, first);
+      if (gates != nullptr) {
+        program_values(call, call.gate, l, layer, params, stride, buffers.d);
+        copy_columns(buffers.d, layer.outputs, stride, n, gates + at, samples, first);
+      }
+      at += layer.outputs * samples;
+    });
     const Layer& last = layers[call.layers - 1];
     for (int64_t s = 0; s < n; s++)
       for (int64_t c = 0; c < last.outputs; c++) logits[(first + s) * last.outputs + c] = last.z[c * stride + s];

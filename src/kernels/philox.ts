@@ -14,6 +14,8 @@ export const Purpose = {
   decode: 4,
   /** Choosing the next token. */
   sampler: 5,
+  /** Hidden activations that dropout sets to 0. */
+  dropout: 6,
 } as const
 export type Purpose = (typeof Purpose)[keyof typeof Purpose]
 

@@ -1,0 +1,42 @@
+// What the lab says about several numbers: mean and standard deviation over runs, quantiles of gate weights.
+
+/** Mean of some numbers; NaN of none. */
+export function mean(values: ArrayLike<number>): number {
+  let sum = 0
+  for (let i = 0; i < values.length; i++) sum += values[i]
+  return sum / values.length
+}
+
+/** Standard deviation of a sample (n − 1 in the denominator); 0 of a single number, NaN of none. */
+export function standardDeviation(values: ArrayLike<number>): number {
+  if (values.length === 1) return 0
+  const centre = mean(values)
+  let squares = 0
+  for (let i = 0; i < values.length; i++) squares += (values[i] - centre) ** 2
+  return values.length === 0 ? Number.NaN : Math.sqrt(squares / (values.length - 1))
+}
+
+/** Mean and standard deviation over runs. */
+export interface Spread {
+  readonly mean: number
+  readonly std: number
+}
+
+export function spreadOf(values: ArrayLike<number>): Spread {
+  return { mean: mean(values), std: standardDeviation(values) }
+}
+
+/** Mean and deviation over runs for every epoch; `runs` are arrays of equal length. */
+export function spreadPerEpoch(runs: readonly (readonly number[])[]): Spread[] {
+  return (runs[0] ?? []).map((_, epoch) => spreadOf(runs.map(run => run[epoch])))
+}
+
+/** Quantiles of numbers in ascending order, between neighbours linearly (as NumPy's `quantile`); NaN of none. */
+export function quantilesOfSorted(sorted: ArrayLike<number>, shares: readonly number[]): number[] {
+  return shares.map(share => {
+    const at = share * (sorted.length - 1)
+    const below = Math.floor(at)
+    if (below + 1 >= sorted.length) return sorted.length === 0 ? Number.NaN : sorted[sorted.length - 1]
+    return sorted[below] + (at - below) * (sorted[below + 1] - sorted[below])
+  })
+}
