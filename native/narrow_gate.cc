@@ -13,13 +13,29 @@ constexpr double largest_norm = 0x1p60;
 constexpr double unit = 0x1p-24;
 constexpr int64_t draw_width = 4 * lanes;
 
-typedef int8_t vb __attribute__((vector_size(lanes)));
-typedef double vd __attribute__((vector_size(lanes * 8)));
+// Positions at a time: each of 4 rows has a sum for the block and one for the row.
+#if FLICKER_LANES == 16 || defined(__aarch64__)
+constexpr int together = 3;  // 24 accumulators of 32 registers
+#else
+constexpr int together = 2;
+#endif
 
+/// `lanes` codes as floats. By intrinsics: GCC takes the compiler's own conversion apart into single bytes.
 FLICKER_INLINE vf widen(const int8_t* p) {
-  vb codes;
-  memcpy(&codes, p, sizeof codes);
-  return __builtin_convertvector(__builtin_convertvector(codes, vi), vf);
+#if FLICKER_LANES == 16
+  return (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+#elif FLICKER_LANES == 8
+  return (vf)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+#elif defined(__x86_64__)
+  int32_t four;
+  memcpy(&four, p, 4);
+  const __m128i zero = _mm_setzero_si128(), words = _mm_unpacklo_epi8(zero, _mm_cvtsi32_si128(four));
+  return (vf)_mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpacklo_epi16(zero, words), 24));
+#else
+  int8_t eight[8] = {};
+  memcpy(eight, p, 4);
+  return (vf)vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vld1_s8(eight)))));
+#endif
 }
 FLICKER_INLINE vf widen_first(const int8_t* p, int64_t n) {
   int8_t codes[lanes] = {};
@@ -38,46 +54,66 @@ float rounded_up(double x) {
   return nearest;
 }
 
-FLICKER_INLINE double sum_of(vd v) {
+/// Σ (a − scale · b)², n terms padded with zeros to a multiple of `lanes`; in f64, where no step over- or underflows.
+double squared_distance(const float* a, double scale, const float* b, int64_t n) {
+  typedef float half __attribute__((vector_size(lanes * 2)));
+  typedef double vd __attribute__((vector_size(lanes * 4)));
+  vd sums[2] = {};
+  for (int64_t k = 0; k < n; k += lanes)
+    for (int i = 0; i < 2; i++) {
+      half x, y;
+      memcpy(&x, a + k + i * lanes / 2, sizeof x);
+      memcpy(&y, b + k + i * lanes / 2, sizeof y);
+      const vd off = __builtin_convertvector(x, vd) - scale * __builtin_convertvector(y, vd);
+      sums[i] += off * off;
+    }
   double total = 0;
-  for (int i = 0; i < lanes; i++) total += v[i];
+  for (int i = 0; i < lanes / 2; i++) total += sums[0][i] + sums[1][i];
   return total;
 }
+
+alignas(64) constexpr float no_codes[block_columns] = {};
 
 /// Codes, scale and bound of one block of a row, n columns; adds the squared norms of both to `squares`.
 template <typename W>
 void index_block(const W* w, int64_t n, double gamma, double slack, int8_t* codes, float* scale, float* bound,
                  double squares[2]) {
-  const auto values_at = [&](int64_t k) { return k + lanes <= n ? widen(w + k) : widen_first(w + k, n - k); };
+  alignas(64) float values[block_columns], near[block_columns];
   vf most = {};
   for (int64_t k = 0; k < n; k += lanes) {
-    const vf v = values_at(k), size = v < 0 ? -v : v;
+    const vf v = k + lanes <= n ? widen(w + k) : widen_first(w + k, n - k), size = v < 0 ? -v : v;
+    store(values + k, v);
     most = size > most ? size : most;
   }
   const float step = reduce_max(most) / 127.f, inverse = 1.f / step;
-  // Not for subnormal or infinite steps; a NaN shows in the norms.
+  // Not where the step is subnormal or infinite; a NaN shows in the norms.
   const bool usable = step > 0 && inverse > 0 && inverse < __builtin_inff() && step < __builtin_inff();
-  vd full = {}, narrow = {}, error = {};
   for (int64_t k = 0; k < n; k += lanes) {
-    const vf v = values_at(k);
     // Adding 1.5 · 2²³ rounds to a whole number.
-    vf code = usable ? v * splat(inverse) + splat(12582912.f) - splat(12582912.f) : vf{};
+    vf code = usable ? load(values + k) * splat(inverse) + splat(12582912.f) - splat(12582912.f) : vf{};
     code = code > 127.f ? splat(127.f) : code;
     code = code < -127.f ? splat(-127.f) : code;
-    const vb bytes = __builtin_convertvector(__builtin_convertvector(code, vi), vb);
-    memcpy(codes + k, &bytes, static_cast<size_t>(min(lanes, n - k)));
-    const vd value = __builtin_convertvector(v, vd), from = __builtin_convertvector(code, vd);
-    const vd near = from * (usable ? static_cast<double>(step) : 0.), off = value - near;
-    full += value * value;
-    narrow += near * near;
-    error += off * off;
+    // What is not a number has no code.
+    store(near + k, code == code ? code : vf{});
   }
-  const double full_sum = sum_of(full), narrow_sum = sum_of(narrow);
+  for (int64_t k = 0; k < n; k++) codes[k] = static_cast<int8_t>(near[k]);
   *scale = usable ? step : 0.f;
-  *bound = rounded_up((__builtin_sqrt(sum_of(error)) + gamma * (__builtin_sqrt(full_sum) + __builtin_sqrt(narrow_sum))) *
-                      slack);
-  squares[0] += full_sum;
-  squares[1] += narrow_sum;
+  const double full = squared_distance(values, 0, no_codes, n), narrow = squared_distance(no_codes, *scale, near, n);
+  const double error = __builtin_sqrt(squared_distance(values, *scale, near, n));
+  *bound = rounded_up((error + gamma * (__builtin_sqrt(full) + __builtin_sqrt(narrow))) * slack);
+  squares[0] += full;
+  squares[1] += narrow;
+}
+
+/// out[i] = the lanes of v[i] together.
+template <int N>
+FLICKER_INLINE void lane_totals(const vf* v, float* out) {
+  constexpr int wholes = N / lanes, rest = N % lanes;
+  for (int i = 0; i < wholes; i++) store(out + i * lanes, lane_sums<lanes>(v + i * lanes));
+  if constexpr (rest > 0) {
+    const vf totals = lane_sums<rest>(v + wholes * lanes);
+    memcpy(out + wholes * lanes, &totals, rest * 4);
+  }
 }
 
 /// out[r][c] = narrow row r · x[c]; rows stand `columns` apart, their scales `blocks` apart. `ahead`: how far behind each
@@ -91,18 +127,25 @@ FLICKER_INLINE void narrow_dots(const int8_t* codes, const float* scales, int64_
     vf sums[ROWS][COLUMNS] = {};
     const int64_t end = min(columns, (block + 1) * block_columns);
     int64_t k = block * block_columns;
-    for (; k + lanes <= end; k += lanes) {
+    const auto vector = [&](int64_t at) {
       vf xs[COLUMNS];
 #pragma GCC unroll 8
-      for (int c = 0; c < COLUMNS; c++) xs[c] = load(x + c * columns + k);
+      for (int c = 0; c < COLUMNS; c++) xs[c] = load(x + c * columns + at);
 #pragma GCC unroll 8
       for (int r = 0; r < ROWS; r++) {
-        prefetch(codes + r * columns + ahead, k);
-        const vf w = widen(codes + r * columns + k);
+        const vf w = widen(codes + r * columns + at);
 #pragma GCC unroll 8
         for (int c = 0; c < COLUMNS; c++) sums[r][c] += w * xs[c];
       }
+    };
+    // A cache line of each row at a time.
+    for (; k + 64 <= end; k += 64) {
+#pragma GCC unroll 8
+      for (int r = 0; r < ROWS; r++) __builtin_prefetch(codes + r * columns + ahead + k, 0, 2);
+#pragma GCC unroll 16
+      for (int j = 0; j < 64; j += lanes) vector(k + j);
     }
+    for (; k + lanes <= end; k += lanes) vector(k);
     if (k < end) {
 #pragma GCC unroll 8
       for (int r = 0; r < ROWS; r++) {
@@ -118,8 +161,7 @@ FLICKER_INLINE void narrow_dots(const int8_t* codes, const float* scales, int64_
       for (int c = 0; c < COLUMNS; c++) totals[r][c] += scale * sums[r][c];
     }
   }
-  for (int r = 0; r < ROWS; r++)
-    for (int c = 0; c < COLUMNS; c++) out[r][c] = reduce_add(totals[r][c]);
+  lane_totals<ROWS * COLUMNS>(totals[0], out[0]);
 }
 
 /// What all rows of a call share.
@@ -152,7 +194,8 @@ struct Call {
     };
     const auto positions = [&]<int ROWS>(int64_t i) {
       int64_t b = 0;
-      for (; b + 2 <= shape.batch; b += 2) some.template operator()<ROWS, 2>(i, b);
+      for (; b + together <= shape.batch; b += together) some.template operator()<ROWS, together>(i, b);
+      if (together > 2 && b + 2 <= shape.batch) some.template operator()<ROWS, 2>(i, b), b += 2;
       for (; b < shape.batch; b++) some.template operator()<ROWS, 1>(i, b);
     };
     int64_t i = 0;
@@ -209,13 +252,10 @@ void block_norms(const float* x, int64_t n, float* norms) {
   double all = 0;
   const int64_t blocks = ceil_div(n, block_columns);
   for (int64_t block = 0; block < blocks; block++) {
-    vd squares = {};
-    const int64_t end = min(n, (block + 1) * block_columns);
-    for (int64_t k = block * block_columns; k < end; k += lanes) {
-      const vd v = __builtin_convertvector(k + lanes <= end ? load(x + k) : load_first(x + k, end - k), vd);
-      squares += v * v;
-    }
-    const double sum = sum_of(squares);
+    const int64_t first = block * block_columns, count = min(block_columns, n - first);
+    alignas(64) float values[block_columns] = {};
+    memcpy(values, x + first, static_cast<size_t>(count) * 4);
+    const double sum = squared_distance(values, 0, no_codes, count);
     all += sum;
     // More than 0, for what subnormal products lose.
     norms[block] = rounded_up(__builtin_sqrt(sum) * (1 + 0x1p-30) + 0x1p-120);
