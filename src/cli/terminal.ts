@@ -64,13 +64,13 @@ export function reportError(error: unknown, debug: boolean): number {
   return 1
 }
 
-/** Ctrl-C (or SIGTERM) once: the signal aborts and the work saves itself; twice: the process ends at once. */
-export function interruptible(): AbortSignal {
+/** Ctrl-C (or SIGTERM) once: the signal aborts and the work ends itself; twice: the process ends at once. */
+export function interruptible(note = 'stopping after this step and saving'): AbortSignal {
   const controller = new AbortController()
   const stop = () => {
     if (controller.signal.aborted) process.exit(130)
     controller.abort()
-    log('\nflicker: stopping after this step and saving; press Ctrl-C again to stop at once')
+    log(`\nflicker: ${note}; press Ctrl-C again to stop at once`)
   }
   process.on('SIGINT', stop)
   process.on('SIGTERM', stop)

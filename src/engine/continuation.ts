@@ -6,6 +6,7 @@ import { logSumExp, type TokenLogprob, topLogprobs } from './logprobs.js'
 import { type CheckedPenalties, LogitAdjustment } from './penalties.js'
 import { chooseToken, type SamplingOptions } from './samplers.js'
 import type { Session } from './session.js'
+import type { PassStats } from './stats.js'
 import { StopStrings } from './stop-strings.js'
 import { TextStream } from './text-stream.js'
 
@@ -30,6 +31,8 @@ export interface GeneratedToken {
   readonly topLogprobs?: readonly TokenLogprob[]
   /** Active neurons per layer in the step that gave this token. */
   readonly activeNeurons: Int32Array
+  /** What that step read and what it skipped, with all texts that took part in it; of the first token, the prompt's. */
+  readonly pass: PassStats
   /** On the last token of a text why it ended, else null. */
   readonly finishReason: FinishReason | null
 }
@@ -93,7 +96,7 @@ export class Continuation {
       text,
       logprob: logits[id] - logSum,
       ...(top > 0 && { topLogprobs: topLogprobs(known, top, logSum, tokenizer) }),
-      activeNeurons: session.activeNeurons.slice(),
+      ...session.stats,
       finishReason: this.finishReason,
     }
   }

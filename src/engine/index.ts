@@ -4,14 +4,9 @@ export { resolveModelDirectory } from '../formats/index.js'
 export type { ChatMessage, ChatOptions, ChatPrompt, ChatTemplates } from './chat.js'
 export type { FinishReason, GeneratedToken } from './continuation.js'
 export type { FfnMode } from './ffn.js'
-export {
-  type Completion,
-  type CompletionStats,
-  LanguageModel,
-  type LanguageModelExtras,
-  type Prompt,
-} from './generate.js'
+export { LanguageModel, type LanguageModelExtras, type Prompt, type TokenListener } from './generate.js'
 export type { GenerateManyOptions, GenerateOptions } from './generate-options.js'
+export type { Completion, CompletionStats } from './generation.js'
 export { type LoadOptions, load } from './load.js'
 export type { TokenLogprob } from './logprobs.js'
 export { EngineModel, type EngineOptions } from './model.js'

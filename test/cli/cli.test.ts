@@ -75,7 +75,7 @@ describe('the command line', () => {
     const greedy = await generate()
     expect(greedy.stdout.startsWith('line ')).toBe(true)
     expect((await generate()).stdout).toBe(greedy.stdout)
-    expect((await generate('--dense')).stdout).toBe(greedy.stdout)
+    expect((await generate('--ffn', 'dense')).stdout).toBe(greedy.stdout)
     // The paper's second use: greedy, but drawn. A seed gives one text, and seeds give different ones.
     const drawn = (seed: string) => generate('--activation', 'stocha:p=0.5', '--seed', seed)
     expect((await drawn('1')).stdout).toBe((await drawn('1')).stdout)
