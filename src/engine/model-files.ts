@@ -1,10 +1,12 @@
-// What a Hugging Face directory says about generating text, beside its config and weights: the tokens that end a text
-// (generation_config.json) and the chat templates (tokenizer_config.json and the .jinja files).
+// What a model says about generating text, beside its config and weights: the tokens that end a text and the chat
+// templates. A Hugging Face directory has files for that, a GGUF file a template and the tokenizer's special tokens.
 
 import fs from 'node:fs'
 import path from 'node:path'
 import { z } from 'zod'
-import { CheckpointError } from '../errors.js'
+import type { Tokenizer } from '../data/tokenizer.js'
+import { CheckpointError, TokenizerError } from '../errors.js'
+import type { ModelSource } from '../formats/index.js'
 import { readingError, readJsonFile } from '../formats/json.js'
 import type { LanguageModelExtras } from './generate.js'
 
@@ -27,6 +29,49 @@ const tokenizerConfigSchema = specialTokensSchema.extend({
 })
 
 const LARGEST_TEMPLATE_FILE = 2 ** 22
+
+/** Tokens that end a turn or a text in published vocabularies; a GGUF file names at most one of them. */
+const ENDS_OF_TURN = [
+  '<|eot_id|>',
+  '<|eom_id|>',
+  '<|end_of_text|>',
+  '<|im_end|>',
+  '<|endoftext|>',
+  '<|end|>',
+  '<end_of_turn>',
+  '</s>',
+]
+
+/** What an open model says. Throws as readGenerationFiles does. */
+export function generationExtras(source: ModelSource, tokenizer: Tokenizer): LanguageModelExtras {
+  if (source.format === 'hf') return readGenerationFiles(source.path)
+  const { chatTemplate } = source
+  if (chatTemplate === null) return {}
+  const specialTokens: Record<string, string> = {}
+  const { startOfText = null, endOfText } = tokenizer
+  if (startOfText !== null) specialTokens.bos_token = textOf(tokenizer, startOfText)
+  if (endOfText !== null) specialTokens.eos_token = textOf(tokenizer, endOfText)
+  return {
+    // As llama.cpp does: of these names those count that are a token of the vocabulary.
+    endOfText: ENDS_OF_TURN.flatMap(text => singleToken(tokenizer, text)),
+    chat: { templates: new Map([['default', chatTemplate]]), specialTokens },
+  }
+}
+
+/** The id of a text that is one token; nothing when it is several, or none. */
+function singleToken(tokenizer: Tokenizer, text: string): number[] {
+  try {
+    const ids = tokenizer.encode(text)
+    return ids.length === 1 ? [ids[0]] : []
+  } catch (error) {
+    if (error instanceof TokenizerError) return []
+    throw error
+  }
+}
+
+function textOf(tokenizer: Tokenizer, id: number): string {
+  return new TextDecoder().decode(tokenizer.tokenBytes(id))
+}
 
 /**
  * What the files of `directory` say; nothing where there are none. Throws CheckpointError GENERATION_CONFIG_INVALID,

@@ -5,11 +5,13 @@ import os from 'node:os'
 import path from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { bytesTokenizer } from '../../src/data/bpe.js'
+import { charTokenizer } from '../../src/data/chars.js'
 import { tokenizerFromJson } from '../../src/data/tokenizer-json.js'
 import { type ChatMessage, type ChatTemplates, renderChat } from '../../src/engine/chat.js'
 import { EngineModel, LanguageModel } from '../../src/engine/index.js'
-import { readGenerationFiles } from '../../src/engine/model-files.js'
+import { generationExtras, readGenerationFiles } from '../../src/engine/model-files.js'
 import { renderTemplate } from '../../src/engine/template-sandbox.js'
+import type { ModelSource } from '../../src/formats/index.js'
 import { randomTensors, smallConfig, tensorOf } from './naive-model.js'
 
 function templates(named: Record<string, string>, specialTokens: Record<string, string> = {}): ChatTemplates {
@@ -162,7 +164,8 @@ describe('a template that is broken or means harm', () => {
   })
 })
 
-describe('a model with a template', () => {
+/** A tokenizer.json: bytes, and the tokens of ChatML. */
+function withTurns(): object {
   const json = structuredClone(bytesTokenizer().toJSON()) as {
     added_tokens: { id: number; content: string }[]
     model: { vocab: Record<string, number> }
@@ -171,7 +174,11 @@ describe('a model with a template', () => {
     json.added_tokens.push({ ...json.added_tokens[0], id: 257 + i, content })
     json.model.vocab[content] = 257 + i
   }
-  const tokenizer = tokenizerFromJson(json, 'bytes with turns')
+  return json
+}
+
+describe('a model with a template', () => {
+  const tokenizer = tokenizerFromJson(withTurns(), 'bytes with turns')
   const config = { ...smallConfig, vocabSize: 259 }
   const engine = new EngineModel(config, tensorOf(randomTensors(config, 4)))
   const model = new LanguageModel(engine, tokenizer, { chat: templates({ default: chatml }) })
@@ -258,6 +265,18 @@ describe('the files of a model', () => {
     ).toEqual([1, 5])
     expect(ends({ 'generation_config.json': { eos_token_id: 3 } })).toEqual([3])
     expect(ends({ 'generation_config.json': {}, 'config.json': { eos_token_id: 7 } })).toEqual([7])
+  })
+
+  it('of other kinds bring a template, the special tokens of their tokenizer, and known ends of a turn', () => {
+    const source = (format: 'gguf' | 'llama2c', chatTemplate: string | null): ModelSource =>
+      ({ format, chatTemplate }) as Partial<ModelSource> as ModelSource
+    const tokenizer = Object.assign(tokenizerFromJson(withTurns(), 'turns'), { startOfText: 257 })
+    expect(generationExtras(source('gguf', 'T'), tokenizer)).toEqual({
+      endOfText: [258, 256],
+      chat: templates({ default: 'T' }, { bos_token: '<|im_start|>', eos_token: '<|endoftext|>' }),
+    })
+    expect(generationExtras(source('llama2c', null), tokenizer)).toEqual({})
+    expect(generationExtras(source('gguf', 'T'), charTokenizer(['abc'])).endOfText).toEqual([])
   })
 
   it.each([
