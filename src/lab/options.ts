@@ -51,17 +51,28 @@ export const networkSchema = z.strictObject({
   schedule: z.record(z.string(), scheduleSchema).default({}),
 })
 
+/** Fields that may be left out, and then have no default either. */
+type WithoutDefaults<Shape> = {
+  [Key in keyof Shape]: Shape[Key] extends z.ZodDefault<infer Field> ? z.ZodOptional<Field> : Shape[Key]
+}
+
+function withoutDefaults<Shape extends z.ZodRawShape>(shape: Shape): WithoutDefaults<Shape> {
+  const fields = Object.entries(shape).map(([key, field]) => [
+    key,
+    field instanceof z.ZodDefault ? z.optional(field.unwrap()) : field,
+  ])
+  return Object.fromEntries(fields) as WithoutDefaults<Shape>
+}
+
 /** One curve of the figures: an activation with what it changes. */
-export const variantSchema = networkSchema
-  .partial()
-  .extend({
-    /** File name and column of results.csv. */
-    name: z.string().regex(/^[a-z0-9][a-z0-9._-]*$/i, 'must be letters, digits, ".", "_" and "-"'),
-    /** For people; the name by default. */
-    label: z.string().optional(),
-    activation: activationSpec,
-  })
-  .strict()
+export const variantSchema = z.strictObject({
+  ...withoutDefaults(networkSchema.shape),
+  /** File name and column of results.csv. */
+  name: z.string().regex(/^[a-z0-9][a-z0-9._-]*$/i, 'must be letters, digits, ".", "_" and "-"'),
+  /** For people; the name by default. */
+  label: z.string().optional(),
+  activation: activationSpec,
+})
 
 /** Many draws at test time as a measure of doubt. */
 export const uncertaintySchema = z.strictObject({
@@ -72,6 +83,15 @@ export const uncertaintySchema = z.strictObject({
 })
 
 export const labSchema = z.strictObject({
+  /** Directory of the results under `runs/`. */
+  name: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9._-]*$/i, 'must be letters, digits, ".", "_" and "-"')
+    .default('mlp'),
+  /** Heading of the page. */
+  title: z.string().min(1).default('Activations on a small feed-forward network'),
+  /** What is asked, for the page; one paragraph. */
+  question: z.string().optional(),
   ...labDataSchema.shape,
   ...networkSchema.shape,
   /** Activations to train, each with all runs. */
@@ -105,10 +125,10 @@ export type Variant = Omit<z.output<typeof networkSchema>, 'p'> & {
  * activation does not have.
  */
 export function variantsOf(config: LabConfig): Variant[] {
-  const written =
+  const written: readonly z.output<typeof variantSchema>[] =
     config.variants ?? config.activations.map(activation => ({ name: slug(activation), activation }))
   const variants = written.map(variant => {
-    const { p, label, ...network } = { ...pick(config, networkSchema), ...variant }
+    const { p, label, ...network } = { ...pick(config, networkSchema), ...defined(variant) }
     const spec = withP(variant.activation, p)
     const activation = parseActivation(spec)
     for (const setting of Object.keys(network.schedule)) {
@@ -152,4 +172,9 @@ function pick<T extends z.ZodObject>(config: LabConfig, schema: T): z.output<T> 
   const entries = Object.entries(config).filter(([key]) => key in schema.shape)
   // `config` has passed a schema that holds every key of this one.
   return Object.fromEntries(entries) as z.output<T>
+}
+
+/** `object` without the keys that were left out. */
+function defined<T extends object>(object: T): T {
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as T
 }

@@ -1,0 +1,184 @@
+// The lab: every variant with every seed, over worker threads, with results on disk.
+
+import { createHash } from 'node:crypto'
+import path from 'node:path'
+import type { z } from 'zod'
+import { OptionError, TrainingError } from '../errors.js'
+import { writeFileAtomic } from '../formats/atomic.js'
+import { kernels } from '../kernels/index.js'
+import { machineInfo } from '../machine.js'
+import { type LabData, type LabSplit, labDataSchema, loadLabData } from './data/index.js'
+import { stackWidths } from './layout.js'
+import { type LabConfig, type LabOptions, labSchema, type Variant, variantsOf } from './options.js'
+import { type Job, runJobs } from './pool.js'
+import { type LabResults, type RunRecord, resultsCsv } from './results.js'
+import { runStore } from './run-store.js'
+
+export interface LabProgress {
+  readonly runs: number
+  readonly finishedRuns: number
+  /** Of these, found finished from an earlier session. */
+  readonly foundRuns: number
+  readonly epochs: number
+  readonly finishedEpochs: number
+  readonly secondsLeft: number
+}
+
+export interface LabRunOptions {
+  /** Where results.json, results.csv and finished runs go; without it nothing is written. */
+  readonly directory?: string
+  /** Train again what is finished. */
+  readonly fresh?: boolean
+  /** Stops after the epochs at work; finished runs are kept, and `runLab` throws INTERRUPTED. */
+  readonly signal?: AbortSignal
+  readonly onData?: (data: LabData) => void
+  readonly onProgress?: (progress: LabProgress) => void
+}
+
+/**
+ * Trains every variant `nRuns` times and returns what was measured. The numbers depend on the options and the kernels
+ * alone, not on the number of workers or on interruptions. Throws OptionError, what `loadLabData` throws, TrainingError
+ * (LAB_LOSS_NOT_FINITE, INTERRUPTED), StorageError.
+ */
+export async function runLab(options: LabOptions = {}, run: LabRunOptions = {}): Promise<LabResults> {
+  const config = checked(options)
+  const variants = variantsOf(config)
+  const data = loadLabData(dataOptions(config))
+  run.onData?.(data)
+  const seeds = Array.from({ length: config.nRuns }, (_, i) => config.seed + i)
+  const { backend, isa } = kernels()
+  const store =
+    run.directory === undefined
+      ? null
+      : runStore(path.join(run.directory, 'runs'), [
+          backend,
+          isa,
+          fingerprint(data),
+          config.uncertainty ?? null,
+        ])
+
+  const records = new Map<string, RunRecord>()
+  const keyOf = ({ variant, seed }: Job) => `${variant.name} ${seed}`
+  const jobs: Job[] = []
+  for (const variant of variants) {
+    for (const seed of seeds) {
+      const found = run.fresh === true ? null : (store?.load({ variant, seed }) ?? null)
+      if (found === null) jobs.push({ variant, seed })
+      else records.set(keyOf({ variant, seed }), found)
+    }
+  }
+
+  const started = performance.now()
+  const report = progressOf(jobs, records.size, run.onProgress)
+  const finished = await runJobs(jobs, data, {
+    workers: config.nWorkers,
+    uncertainty: config.uncertainty,
+    signal: run.signal,
+    onFinished: (job, record) => {
+      store?.save(job, record)
+      records.set(keyOf(job), record)
+      report.finished()
+    },
+    onEpochs: report.epochs,
+  })
+  if (!finished) {
+    const kept = store === null ? '' : '; finished runs are kept, and the same command goes on from there'
+    throw new TrainingError(
+      'INTERRUPTED',
+      `stopped after ${records.size} of ${variants.length * seeds.length} runs${kept}`,
+      {
+        exitCode: 130,
+      },
+    )
+  }
+
+  const results: LabResults = {
+    formatVersion: 1,
+    name: config.name,
+    title: config.title,
+    finishedAt: new Date().toISOString(),
+    machine: machineInfo(),
+    config,
+    data: {
+      description: data.description,
+      features: data.features,
+      classes: data.classes,
+      trainSamples: data.train.samples,
+      validationSamples: data.validation.samples,
+    },
+    seeds,
+    variants: variants.map(variant => ({
+      ...variant,
+      widths: widthsOf(variant, data),
+      runs: seeds.map(seed => records.get(keyOf({ variant, seed })) as RunRecord),
+    })),
+    seconds: (performance.now() - started) / 1000,
+  }
+  if (run.directory !== undefined) {
+    writeFileAtomic(path.join(run.directory, 'results.json'), `${JSON.stringify(results)}\n`)
+    writeFileAtomic(path.join(run.directory, 'results.csv'), resultsCsv(results))
+  }
+  return results
+}
+
+function checked(options: LabOptions): LabConfig {
+  const result = labSchema.safeParse(options)
+  if (result.success) return result.data
+  const messages = result.error.issues.map(issue => `${issue.path.join('.') || 'options'}: ${issue.message}`)
+  throw new OptionError('OPTION_INVALID', messages.join('; '))
+}
+
+/** The part of the options that the data has. */
+function dataOptions(config: LabConfig): z.output<typeof labDataSchema> {
+  const entries = Object.entries(config).filter(([key]) => key in labDataSchema.shape)
+  // `config` has passed a schema that holds every key of this one.
+  return Object.fromEntries(entries) as z.output<typeof labDataSchema>
+}
+
+function widthsOf(variant: Variant, { features, classes }: LabData): number[] {
+  const { nLayers, bottleneck = Math.min(4, features) } = variant
+  return stackWidths({ features, classes, nLayers, bottleneck })
+}
+
+/** A hash of all numbers that runs are trained and measured on. */
+function fingerprint({ train, validation }: LabData): string {
+  const hash = createHash('sha256')
+  const add = ({ x, y }: LabSplit) => {
+    for (const { buffer, byteOffset, byteLength } of [x, y])
+      hash.update(new Uint8Array(buffer, byteOffset, byteLength))
+  }
+  add(train)
+  add(validation)
+  return hash.digest('hex')
+}
+
+/** Counts what is done, and estimates the time left from the rate of this session. */
+function progressOf(jobs: readonly Job[], foundRuns: number, onProgress: LabRunOptions['onProgress']) {
+  const started = performance.now()
+  const epochs = jobs.reduce((sum, { variant }) => sum + variant.epochs, 0)
+  let finishedRuns = 0
+  let finishedEpochs = 0
+  const tell = () => {
+    const seconds = (performance.now() - started) / 1000
+    const secondsLeft =
+      finishedEpochs === 0 ? Number.NaN : (seconds / finishedEpochs) * (epochs - finishedEpochs)
+    onProgress?.({
+      runs: jobs.length + foundRuns,
+      finishedRuns: finishedRuns + foundRuns,
+      foundRuns,
+      epochs,
+      finishedEpochs,
+      secondsLeft,
+    })
+  }
+  return {
+    finished: () => {
+      finishedRuns++
+      tell()
+    },
+    epochs: (done: number) => {
+      finishedEpochs = done
+      tell()
+    },
+  }
+}
