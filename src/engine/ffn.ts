@@ -17,11 +17,12 @@ import {
   narrowIndexBytes,
 } from '../kernels/narrow-gate.js'
 import type { ModelConfig } from '../nn/config.js'
+import { CompactNeurons } from './compact-neurons.js'
 import { type FfnWork, gateCrossover, neuronCrossover } from './crossover.js'
 import { type NarrowGateMode, NarrowGates } from './narrow-gates.js'
 import { type NeuronSelector, narrowGate, wholeGate } from './neuron-selector.js'
 import type { PassStats } from './stats.js'
-import type { EngineWeights, LayerWeights } from './weights.js'
+import type { LayerWeights } from './weights.js'
 import type { Workspace } from './workspace.js'
 
 /** `auto`: skip where counted zeros make it faster; `sparse`: wherever the activation has zeros; `dense`: nowhere. */
@@ -55,7 +56,7 @@ export class FeedForward {
   readonly #kernels: Kernels
   readonly #decode: DecodeKernels
   readonly #options: FfnOptions
-  readonly #weights: EngineWeights
+  readonly #layers: readonly LayerWeights[]
   readonly #whole: NeuronSelector
   /** Name of the activation that the checkpoint's learned parameters belong to. */
   readonly #learner: string
@@ -64,14 +65,15 @@ export class FeedForward {
   readonly #anywhere: Uint8Array
   #narrow: NarrowGates | null = null
 
+  /** `layers` are those that speed is measured with. */
   constructor(
     config: ModelConfig,
-    weights: EngineWeights,
+    layers: readonly LayerWeights[],
     backend: { readonly kernels: Kernels; readonly decode: DecodeKernels },
     options: FfnOptions,
   ) {
     this.#config = config
-    this.#weights = weights
+    this.#layers = layers
     this.#kernels = backend.kernels
     this.#decode = backend.decode
     this.#options = options
@@ -81,10 +83,15 @@ export class FeedForward {
   }
 
   /** workspace.x += FFN(workspace.normed), the rows of `texts` one after the other; what was read goes into `stats`. */
-  run(index: number, texts: readonly FfnRows[], rows: number, workspace: Workspace, stats: PassStats): void {
+  run(
+    { layer, index }: { readonly layer: LayerWeights; readonly index: number },
+    texts: readonly FfnRows[],
+    workspace: Workspace,
+    stats: PassStats,
+  ): void {
     const { hiddenSize: d, intermediateSize: h, ffn } = this.#config
     const { x, normed, activated, active } = workspace
-    const layer = this.#weights.layers[index]
+    const { rows } = stats
     const zeros = texts.some(({ activation }) => activation.exactZeros)
 
     const narrow = this.#narrowIndex(index, texts, rows)
@@ -101,9 +108,18 @@ export class FeedForward {
       if (zeros) union = this.#union(activated, rows)
     }
     const sparse = zeros && this.#skips(union, rows)
-    const shape = { neurons: h, width: d, batch: rows, gated: ffn === 'gated', sparse }
-    this.#decode.ffnNeurons(layer.neurons, activated, normed, x, active, shape)
-    bytes += (sparse ? union : h) * neuronBytes(layer, d)
+    const compact = layer.neurons instanceof CompactNeurons ? layer.neurons : null
+    compact?.recall(neuron => isActive(activated, neuron, rows, h))
+    const shape = {
+      neurons: h,
+      width: d,
+      batch: rows,
+      gated: ffn === 'gated',
+      sparse,
+      places: compact?.places,
+    }
+    this.#decode.ffnNeurons(neuronsOf(layer), activated, normed, x, active, shape)
+    bytes += (sparse ? union : h - (compact?.dropped ?? 0)) * neuronBytes(layer, d)
 
     stats.ffnBytesRead[index] = bytes
     stats.ffnBytesSkipped[index] = Math.max(0, this.#bytes(layer) - bytes)
@@ -176,20 +192,20 @@ export class FeedForward {
   }
 
   get #small(): boolean {
-    return this.#weights.layers.reduce((sum, layer) => sum + this.#bytes(layer), 0) < SMALL_MODEL
+    return this.#layers.reduce((sum, layer) => sum + this.#bytes(layer), 0) < SMALL_MODEL
   }
 
   #work(batch: number): FfnWork {
     const { hiddenSize, intermediateSize, ffn } = this.#config
-    const { layers } = this.#weights
+    const layers = this.#layers
     return {
       hiddenSize,
       intermediateSize,
       batch,
       gated: ffn === 'gated',
-      dtype: weightTypeOf(layers[0].neurons),
+      dtype: weightTypeOf(neuronsOf(layers[0])),
       gates: layers.map(({ gate }) => gate),
-      neurons: layers.map(({ neurons }) => neurons),
+      neurons: layers.map(neuronsOf),
       threads: this.#kernels.threads,
     }
   }
@@ -243,5 +259,14 @@ function rowBytes(w: Weights, columns: number): number {
 
 /** Bytes of the rows of one neuron that are read after the gate. */
 function neuronBytes(layer: LayerWeights, d: number): number {
-  return (layer.gated ? 2 : 1) * rowBytes(layer.neurons, d)
+  return (layer.gated ? 2 : 1) * rowBytes(neuronsOf(layer), d)
+}
+
+function neuronsOf({ neurons }: LayerWeights): Weights {
+  return neurons instanceof CompactNeurons ? neurons.weights : neurons
+}
+
+function isActive(activated: Float32Array, neuron: number, rows: number, width: number): boolean {
+  for (let at = neuron; at < rows * width; at += width) if (activated[at] !== 0) return true
+  return false
 }

@@ -3,32 +3,65 @@
 // with the same bits as alone.
 
 import type { Activation } from '../activations/index.js'
-import { type Draw, readRow, type Weights, weightBytes, weightTypeOf } from '../kernels/index.js'
-import { headDimOf } from '../nn/config.js'
-import type { KvCache } from './kv-cache.js'
-import { cacheBytesPerPosition } from './memory.js'
+import {
+  type CacheType,
+  type DecodeKernels,
+  type Draw,
+  type Kernels,
+  readRow,
+  type Weights,
+  weightBytes,
+  weightTypeOf,
+} from '../kernels/index.js'
+import { headDimOf, type ModelConfig } from '../nn/config.js'
+import type { FeedForward } from './ffn.js'
+import type { KvCache, RotationTable } from './kv-cache.js'
+import { cacheBytesPerPosition, type Memory } from './memory.js'
 import type { EngineModel } from './model.js'
-import type { PassStats } from './stats.js'
+import { type PassStats, passStats } from './stats.js'
 import type { LayerWeights } from './weights.js'
+import type { Workspace } from './workspace.js'
 
-/** What the pass needs to know about one text. */
-export interface Sequence {
+/** What a layer is computed with, its weights aside. */
+export interface LayerContext {
+  readonly config: ModelConfig
+  readonly kernels: Kernels
+  readonly decode: DecodeKernels
+  readonly kv: CacheType
+  readonly memory: Memory
+  readonly rotation: RotationTable
+  readonly workspace: Workspace
+}
+
+/** What a layer needs to know about one text. */
+export interface LayerSequence {
   readonly activation: Activation
-  readonly cache: KvCache
+  readonly cache: Pick<KvCache, 'segments'>
   /** Whose random numbers the activation draws; the row of a draw is the position. */
   readonly draw: Omit<Draw, 'layer' | 'firstRow'>
   /** How many tokens have been read. */
+  readonly position: number
+}
+
+/** What the pass needs to know about one text. */
+export interface Sequence extends LayerSequence {
+  readonly cache: KvCache
   position: number
 }
 
-/** The rows of one text: tokens [start, start + count). */
-export interface Part {
-  readonly sequence: Sequence
-  readonly tokens: ArrayLike<number>
-  readonly start: number
+/** The rows of one text in a layer. */
+export interface LayerPart {
+  readonly sequence: LayerSequence
   readonly count: number
   /** Receives the active neurons per layer of the last row. */
   readonly activeNeurons: Int32Array
+}
+
+/** The rows of one text: tokens [start, start + count). */
+export interface Part extends LayerPart {
+  readonly sequence: Sequence
+  readonly tokens: ArrayLike<number>
+  readonly start: number
 }
 
 /**
@@ -48,32 +81,32 @@ export function forward(model: EngineModel, parts: readonly Part[]): PassStats {
       readRow(weights.embedding, tokens[start + i], workspace.x.subarray(row * d, (row + 1) * d))
     }
   }
-  const stats: PassStats = {
-    texts: parts.length,
-    rows,
-    ffnBytesRead: new Float64Array(numHiddenLayers),
-    ffnBytesSkipped: new Float64Array(numHiddenLayers),
-    otherBytesRead: rows * bytesOf(weights.embedding, 1, d) + cacheBytesRead(model, parts),
-  }
-  for (const [index, layer] of weights.layers.entries()) {
-    stats.otherBytesRead += attention(model, layer, index, parts, rows)
-    model.kernels.rmsNorm(
-      workspace.x,
-      layer.ffnNorm,
-      workspace.normed,
-      workspace.rstd,
-      rows,
-      d,
-      model.config.rmsNormEps,
-    )
-    const texts = parts.map(({ sequence, count, activeNeurons }) => {
-      const draw = { ...sequence.draw, layer: index, firstRow: sequence.position }
-      return { activation: sequence.activation, count, draw, activeNeurons }
-    })
-    ffn.run(index, texts, rows, workspace, stats)
-  }
+  const stats = passStats(parts.length, rows, numHiddenLayers)
+  stats.otherBytesRead = rows * bytesOf(weights.embedding, 1, d) + cacheBytesRead(model, parts)
+  for (const [index, layer] of weights.layers.entries())
+    layerForward(model, ffn, { layer, index }, parts, stats)
   for (const { sequence, count } of parts) sequence.position += count
   return stats
+}
+
+/** The workspace's rows through one layer; counts into `stats`. */
+export function layerForward(
+  context: LayerContext,
+  ffn: FeedForward,
+  { layer, index }: { readonly layer: LayerWeights; readonly index: number },
+  parts: readonly LayerPart[],
+  stats: PassStats,
+): void {
+  const { config, kernels, workspace } = context
+  const { x, normed, rstd } = workspace
+  const { rows } = stats
+  stats.otherBytesRead += attention(context, layer, index, parts, rows)
+  kernels.rmsNorm(x, layer.ffnNorm, normed, rstd, rows, config.hiddenSize, config.rmsNormEps)
+  const texts = parts.map(({ sequence, count, activeNeurons }) => {
+    const draw = { ...sequence.draw, layer: index, firstRow: sequence.position }
+    return { activation: sequence.activation, count, draw, activeNeurons }
+  })
+  ffn.run({ layer, index }, texts, workspace, stats)
 }
 
 /** out (rows, vocab) = logits of the workspace's rows [first, first + rows); counts into `stats`. */
@@ -96,13 +129,13 @@ export function head(
 
 /** x += o_proj(attention(norm(x))); the new keys and values go into each text's cache. Returns the bytes of weights. */
 function attention(
-  model: EngineModel,
+  context: LayerContext,
   layer: LayerWeights,
   index: number,
-  parts: readonly Part[],
+  parts: readonly LayerPart[],
   rows: number,
 ): number {
-  const { config, workspace, kernels, decode, rotation, kv } = model
+  const { config, workspace, kernels, decode, rotation, kv } = context
   const { hiddenSize: d, numAttentionHeads: heads, numKeyValueHeads: kvHeads, rmsNormEps } = config
   const { x, normed, rstd, qkv, mixed } = workspace
   const headDim = headDimOf(config)

@@ -13,11 +13,14 @@ import {
 import type { ModelConfig } from '../nn/config.js'
 import { parameterShapes } from '../nn/parameters.js'
 import { modelConfigProblem } from '../nn/validate-config.js'
+import { Compaction, type CompactionSummary, summariseCompaction } from './compaction.js'
+import { cacheDirectory } from './crossover.js'
 import { FeedForward, type FfnMode } from './ffn.js'
 import { RotationTable } from './kv-cache.js'
 import { type Memory, requireCacheMemory, requireModelMemory, systemMemory } from './memory.js'
 import type { NarrowGateMode } from './narrow-gates.js'
-import { Session, type SessionOptions } from './session.js'
+import { checkTokens, Session, type SessionOptions } from './session.js'
+import { SpillFile } from './spill-file.js'
 import { type EngineDtype, type EngineWeights, sourceOf, type TensorSource, WeightLayout } from './weights.js'
 import { Workspace } from './workspace.js'
 
@@ -34,6 +37,11 @@ export interface EngineOptions {
   readonly activation?: string
   /** Backend; default: the one that the process uses. */
   readonly kernels?: Kernels
+  /**
+   * Tokens of a text like those to come: neurons that stay inactive on it are kept in a file instead of in memory. The
+   * gate notices when one fires, and reads it back first: the result is the same.
+   */
+  readonly compact?: ArrayLike<number>
   /** Who is asked how much memory is left. Default: the system. */
   readonly memory?: Memory
 }
@@ -57,6 +65,7 @@ export class EngineModel {
   readonly workspace: Workspace
   /** What a user should know about how it runs; often empty. */
   readonly notes: readonly string[]
+  #spilled: { readonly file: SpillFile; readonly tokens: number } | null = null
   #ready: { readonly weights: EngineWeights; readonly ffn: FeedForward } | null
 
   /**
@@ -94,8 +103,31 @@ export class EngineModel {
       dtype,
     )
     requireModelMemory(memory, layout.bytes, dtype)
-    const weights = layout.all()
-    this.#ready = { weights, ffn: new FeedForward(config, weights, this, { ffn, narrow: narrowGate }) }
+    const weights = this.#layOut(layout, options.compact)
+    this.#ready = { weights, ffn: new FeedForward(config, weights.layers, this, { ffn, narrow: narrowGate }) }
+  }
+
+  #layOut(layout: WeightLayout, tokens: ArrayLike<number> | undefined): EngineWeights {
+    if (tokens === undefined) return layout.all()
+    checkTokens(tokens, this.config, 0)
+    const file = new SpillFile(cacheDirectory())
+    this.#spilled = { file, tokens: tokens.length }
+    try {
+      return layout.all(embedding => {
+        const compaction = new Compaction(this, { activation: this.activation, tokens, file }, embedding)
+        return (layer, index) => compaction.compact(layer, index)
+      })
+    } catch (error) {
+      file.close()
+      throw error
+    }
+  }
+
+  /** What `compact` keeps out of memory now; null without it. Throws as `ready` does. */
+  get compaction(): CompactionSummary | null {
+    const { layers } = this.weights
+    if (this.#spilled === null) return null
+    return summariseCompaction(layers, this.config.intermediateSize, this.#spilled.tokens)
   }
 
   /** The weights and what computes the FFNs with them. Throws FlickerError MODEL_DISPOSED after dispose(). */
@@ -133,6 +165,8 @@ export class EngineModel {
   /** Lets go of the weights, which are freed when nothing else holds them. */
   dispose(): void {
     this.#ready = null
+    this.#spilled?.file.close()
+    this.#spilled = null
   }
 }
 

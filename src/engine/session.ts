@@ -4,6 +4,7 @@
 import type { Activation } from '../activations/index.js'
 import { FlickerError, OptionError, TokenizerError } from '../errors.js'
 import { Purpose, seedWords } from '../kernels/philox.js'
+import type { ModelConfig } from '../nn/config.js'
 import { forward, head, type Sequence } from './forward.js'
 import { KvCache } from './kv-cache.js'
 import type { EngineModel } from './model.js'
@@ -169,7 +170,7 @@ export class Session {
   }
 
   #check(tokens: ArrayLike<number>): void {
-    const { vocabSize, maxPositionEmbeddings } = this.#model.config
+    const { maxPositionEmbeddings } = this.#model.config
     if (tokens.length === 0) {
       throw new OptionError('PROMPT_EMPTY', 'there are no tokens to read; give at least one')
     }
@@ -180,14 +181,20 @@ export class Session {
           `${maxPositionEmbeddings}; shorten the prompt`,
       )
     }
-    for (let i = 0; i < tokens.length; i++) {
-      const token = tokens[i]
-      if (Number.isInteger(token) && token >= 0 && token < vocabSize) continue
-      throw new TokenizerError(
-        'TOKEN_OUT_OF_VOCABULARY',
-        `token ${token} at position ${this.position + i} is outside the model's vocabulary of ${vocabSize}`,
-      )
-    }
+    checkTokens(tokens, this.#model.config, this.position)
+  }
+}
+
+/** Throws TokenizerError TOKEN_OUT_OF_VOCABULARY, naming the position in a text that has `position` tokens already. */
+export function checkTokens(tokens: ArrayLike<number>, config: ModelConfig, position: number): void {
+  const { vocabSize } = config
+  for (let i = 0; i < tokens.length; i++) {
+    const token = tokens[i]
+    if (Number.isInteger(token) && token >= 0 && token < vocabSize) continue
+    throw new TokenizerError(
+      'TOKEN_OUT_OF_VOCABULARY',
+      `token ${token} at position ${position + i} is outside the model's vocabulary of ${vocabSize}`,
+    )
   }
 }
 

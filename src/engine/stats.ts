@@ -14,6 +14,17 @@ export interface PassStats {
   otherBytesRead: number
 }
 
+/** Counts of a pass that has read nothing yet. */
+export function passStats(texts: number, rows: number, layers: number): PassStats {
+  return {
+    texts,
+    rows,
+    ffnBytesRead: new Float64Array(layers),
+    ffnBytesSkipped: new Float64Array(layers),
+    otherBytesRead: 0,
+  }
+}
+
 /** One token of one text. */
 export interface TokenStats {
   /** Neurons whose activation is not exactly 0, per layer. */

@@ -6,6 +6,7 @@ import type { ModelSource, StoredTensor } from '../formats/index.js'
 import { decodeStored } from '../formats/stored.js'
 import { allocateWeights, type Weights, type WeightType, weightBytes } from '../kernels/index.js'
 import { headDimOf, type ModelConfig } from '../nn/config.js'
+import type { CompactNeurons } from './compact-neurons.js'
 import { checkSize, storeColumns, storeRows } from './store.js'
 
 /**
@@ -38,7 +39,7 @@ export interface LayerWeights {
    * Neuron after neuron, rows of d numbers. Gated: two per neuron, its up row and its down column, (2·h, d). Plain and
    * dReLU: the down column alone, (h, d).
    */
-  readonly neurons: Weights
+  readonly neurons: Weights | CompactNeurons
   /** Whether neurons have up rows. */
   readonly gated: boolean
   /** What the checkpoint's own activation has learned in this layer, as its kernels take it; null for most. */
@@ -134,20 +135,27 @@ export class WeightLayout {
     return plans.reduce((sum, plan) => sum + rowsOf(plan) * weightBytes(this.#typeOf(plan), plan.columns), 0)
   }
 
-  /** Everything. Throws CheckpointError: TENSOR_SHAPE, TENSOR_MISSING; OptionError QUANTISE_RANGE. */
-  all(): EngineWeights {
+  /**
+   * Everything; `finish`, made once the embedding is there, may change each layer before the next is read. Throws
+   * CheckpointError: TENSOR_SHAPE, TENSOR_MISSING; OptionError QUANTISE_RANGE.
+   */
+  all(
+    finish: (embedding: Weights) => (layer: LayerWeights, index: number) => LayerWeights = () => layer =>
+      layer,
+  ): EngineWeights {
     const config = this.#config
     const embedding = this.#matrix(vocabularyPlan(config, EMBEDDING))
+    const finished = finish(embedding)
+    const { numHiddenLayers: length } = config
     return {
       embedding,
-      layers: Array.from({ length: config.numHiddenLayers }, (_, layer) => this.layer(layer)),
+      layers: Array.from({ length }, (_, index) => finished(this.#layer(index), index)),
       norm: this.#vector('model.norm.weight', config.hiddenSize),
       head: config.tieWordEmbeddings ? embedding : this.#matrix(vocabularyPlan(config, HEAD)),
     }
   }
 
-  /** One layer. Throws as `all`. */
-  layer(layer: number): LayerWeights {
+  #layer(layer: number): LayerWeights {
     const { hiddenSize: d, attentionBias } = this.#config
     const plans = layerPlans(this.#config, layer)
     const name = (part: string) => `model.layers.${layer}.${part}`
