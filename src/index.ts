@@ -8,7 +8,23 @@ export { benchTrain } from './bench/train.js'
 export { loadTokenizer } from './data/load-tokenizer.js'
 export { type DataOptions, type PreparedData, prepareData, prepareHeldOut } from './data/prepare.js'
 export type { Tokenizer } from './data/tokenizer.js'
-export { type GenerateOptions, type LanguageModel, load, resolveModelDirectory } from './engine/index.js'
+export {
+  type ChatMessage,
+  type ChatOptions,
+  type ChatPrompt,
+  type Completion,
+  type CompletionStats,
+  type FinishReason,
+  type GeneratedToken,
+  type GenerateManyOptions,
+  type GenerateOptions,
+  type LanguageModel,
+  type LoadOptions,
+  load,
+  type Prompt,
+  resolveModelDirectory,
+  type TokenLogprob,
+} from './engine/index.js'
 export * from './errors.js'
 export { type Evaluation, Evaluator } from './eval/evaluate.js'
 export { readCheckpoint, writeCheckpoint } from './formats/index.js'
