@@ -7,9 +7,11 @@ import { Command, CommanderError } from 'commander'
 import { version } from '../version.js'
 import { activationsCommand } from './activations.js'
 import { benchCommand } from './bench.js'
+import { convertCommand } from './convert.js'
 import { evalCommand } from './eval.js'
 import { generateCommand } from './generate.js'
 import { infoCommand } from './info.js'
+import { logitsCommand } from './logits.js'
 import { studyCommand } from './study.js'
 import { reportError } from './terminal.js'
 import { trainCommand } from './train.js'
@@ -26,6 +28,8 @@ export function createProgram(): Command {
     studyCommand,
     trainCommand,
     generateCommand,
+    logitsCommand,
+    convertCommand,
     evalCommand,
     activationsCommand,
     benchCommand,

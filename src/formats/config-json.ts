@@ -80,7 +80,7 @@ type ConfigJson = z.infer<typeof configSchema>
 /** The object that config.json holds. `flicker` is added to our own fields under that key. */
 export function configToJson(
   config: ModelConfig,
-  options: { dtype: WeightDtype; endOfText: number | null; flicker?: Record<string, unknown> },
+  options: { dtype: WeightDtype; bos: number | null; eos: number | null; flicker?: Record<string, unknown> },
 ): Record<string, unknown> {
   const problem = modelConfigProblem(config)
   if (problem !== null) throw new CheckpointError('CONFIG_INVALID', `this model cannot be saved: ${problem}`)
@@ -109,8 +109,8 @@ export function configToJson(
     tie_word_embeddings: config.tieWordEmbeddings,
     initializer_range: 0.02,
     use_cache: true,
-    bos_token_id: options.endOfText,
-    eos_token_id: options.endOfText,
+    bos_token_id: options.bos,
+    eos_token_id: options.eos,
     pad_token_id: null,
     torch_dtype: TORCH_DTYPES[options.dtype],
     flicker: {

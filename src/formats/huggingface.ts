@@ -24,14 +24,23 @@ import {
 } from './safetensors.js'
 import { openWeights, WEIGHTS_FILE } from './shards.js'
 
+export interface SpecialToken {
+  readonly id: number
+  readonly content: string
+}
+
 export interface CheckpointContent {
   config: ModelConfig
   /** Every tensor of `parameterShapes(config)` once, in any order; taken one at a time. */
   tensors: Iterable<NamedTensor>
   /** How weights are stored; f32 keeps every bit. Default f32. */
   dtype?: WeightDtype
-  /** Content of tokenizer.json. Its end-of-text token becomes bos and eos. */
+  /** Content of tokenizer.json. Its end-of-text token becomes bos and eos, unless `specialTokens` says otherwise. */
   tokenizer?: object
+  /** The tokens that every text begins and ends with, by id and text. */
+  specialTokens?: { readonly start: SpecialToken | null; readonly end: SpecialToken | null }
+  /** The Jinja template of a chat. */
+  chatTemplate?: string | null
   /** Fields of generation_config.json beside the token ids. */
   generation?: object
   /** More to keep under `flicker` in config.json: how the model was trained, for people and reports. */
@@ -54,19 +63,21 @@ export interface Checkpoint extends ModelSource {
 export function writeCheckpoint(directory: string, content: CheckpointContent): void {
   const { config, tensors, dtype = 'f32', tokenizer, generation, files = {} } = content
   const endOfText = tokenizer === undefined ? null : endOfTextToken(tokenizer)
-  const endOfTextId = endOfText?.id ?? null
+  const { start, end } = content.specialTokens ?? { start: null, end: endOfText }
+  const ids = { bos: (start ?? end)?.id ?? null, eos: end?.id ?? null }
 
   const texts = new Map<string, string | Uint8Array>()
-  const configJson = configToJson(config, { dtype, endOfText: endOfTextId, flicker: content.flicker })
+  const configJson = configToJson(config, { dtype, ...ids, flicker: content.flicker })
   texts.set('config.json', jsonText(configJson))
   texts.set(
     'generation_config.json',
-    jsonText({ bos_token_id: endOfTextId, eos_token_id: endOfTextId, ...generation }),
+    jsonText({ bos_token_id: ids.bos, eos_token_id: ids.eos, ...generation }),
   )
   if (tokenizer !== undefined) {
     texts.set('tokenizer.json', jsonText(tokenizer))
-    texts.set('tokenizer_config.json', jsonText(tokenizerConfig(config, endOfText?.content ?? null)))
+    texts.set('tokenizer_config.json', jsonText(tokenizerConfig(config, start, end)))
   }
+  if (content.chatTemplate) texts.set('chat_template.jinja', content.chatTemplate)
   const weights = parameterShapes(config)
   const moreTensors = new Map<string, NamedTensor[]>()
   for (const [name, file] of Object.entries(files)) {
@@ -190,7 +201,7 @@ const addedTokensSchema = z.object({
 })
 
 /** The token of a tokenizer.json that separates documents, or null. */
-function endOfTextToken(tokenizer: object): { id: number; content: string } | null {
+function endOfTextToken(tokenizer: object): SpecialToken | null {
   const parsed = addedTokensSchema.safeParse(tokenizer)
   if (!parsed.success) {
     throw new CheckpointError('TOKENIZER_INVALID', 'the added_tokens of tokenizer.json have no id or content')
@@ -202,12 +213,13 @@ function endOfTextToken(tokenizer: object): { id: number; content: string } | nu
   return null
 }
 
-function tokenizerConfig(config: ModelConfig, endOfText: string | null): object {
+function tokenizerConfig(config: ModelConfig, start: SpecialToken | null, end: SpecialToken | null): object {
   return {
     tokenizer_class: 'PreTrainedTokenizerFast',
     model_max_length: config.maxPositionEmbeddings,
-    bos_token: endOfText,
-    eos_token: endOfText,
+    bos_token: (start ?? end)?.content ?? null,
+    eos_token: end?.content ?? null,
+    ...(start === null ? {} : { add_bos_token: true }),
     clean_up_tokenization_spaces: false,
   }
 }
@@ -217,7 +229,7 @@ function refuseUnlessCheckpoint(directory: string, written: string[]): void {
   const resolved = resolveDirectory(directory)
   if (resolved === null || !fs.statSync(resolved).isDirectory()) return
   const names = fs.readdirSync(resolved)
-  const foreign = names.filter(name => !/\.(safetensors|json)$/.test(name) && !written.includes(name))
+  const foreign = names.filter(name => !/\.(safetensors|json|jinja)$/.test(name) && !written.includes(name))
   if (names.length === 0 || (names.includes('config.json') && foreign.length === 0)) return
   const found = foreign.length === 0 ? 'no config.json' : `also ${foreign.slice(0, 3).map(quoted).join(', ')}`
   throw new StorageError(

@@ -1,6 +1,8 @@
 // Files in and out: atomic writing, safetensors, Hugging Face checkpoints, training checkpoints.
 
 export { writeDirectoryAtomic, writeFileAtomic } from './atomic.js'
+export { type Conversion, type ConvertOptions, convertModel, type ModelFormat } from './convert.js'
+export { type GgufContent, openGguf, writeGguf } from './gguf/index.js'
 export {
   type Checkpoint,
   type CheckpointContent,

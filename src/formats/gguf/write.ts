@@ -23,6 +23,8 @@ export interface GgufContent {
   readonly dtype: StoredDtype
   /** Gives each of `parameterShapes(config)`; asked for one at a time, in the order of the file. */
   readonly tensor: (name: string) => Float32Array
+  /** Gives a tensor's bytes when it has them in this very type already, so that none of them changes. */
+  readonly bytes?: (name: string, dtype: StoredDtype) => Uint8Array | null
   /** For people: `general.name`. */
   readonly name?: string
 }
@@ -31,7 +33,7 @@ interface WrittenTensor {
   readonly name: string
   readonly shape: readonly number[]
   readonly dtype: StoredDtype
-  readonly values: () => Float32Array
+  readonly bytes: () => Uint8Array
   /** Rows go into the order that ggml's rotation wants. */
   readonly rotary: boolean
 }
@@ -71,22 +73,23 @@ export function writeGguf(
 }
 
 /** The file's tensors in its order: the model's, then the factors of the rotary frequencies. */
-function layOut({ config, dtype, tensor }: GgufContent): WrittenTensor[] {
+function layOut({ config, dtype, tensor, bytes }: GgufContent): WrittenTensor[] {
   const pairs = rowsInPairs(architectureFor(config))
   const tensors = parameterShapes(config).map(({ name, shape }): WrittenTensor => {
-    const matrix = shape.length > 1
+    const stored = shape.length > 1 ? matrixDtype(name, shape, dtype) : 'f32'
+    const encoded = () => {
+      const values = tensor(name)
+      if (values.length === shape.reduce((a, b) => a * b)) return encodeStored(stored, values)
+      throw new CheckpointError(
+        'TENSOR_SHAPE',
+        `tensor ${name} of shape [${shape.join(', ')}] was given ${values.length} values`,
+      )
+    }
     return {
       name: ggufName(name),
       shape,
-      dtype: matrix ? matrixDtype(name, shape, dtype) : 'f32',
-      values: () => {
-        const values = tensor(name)
-        if (values.length === shape.reduce((a, b) => a * b)) return values
-        throw new CheckpointError(
-          'TENSOR_SHAPE',
-          `tensor ${name} of shape [${shape.join(', ')}] was given ${values.length} values`,
-        )
-      },
+      dtype: stored,
+      bytes: () => bytes?.(name, stored) ?? encoded(),
       rotary: pairs && hasRotaryRows(name),
     }
   })
@@ -96,7 +99,7 @@ function layOut({ config, dtype, tensor }: GgufContent): WrittenTensor[] {
       name: ROPE_FACTORS,
       shape: [factors.length],
       dtype: 'f32',
-      values: () => factors,
+      bytes: () => encodeStored('f32', factors),
       rotary: false,
     })
   }
@@ -141,10 +144,10 @@ function* pieces(
   yield start
   yield new Uint8Array(padded(start.length) - start.length)
 
-  for (const [index, { shape, dtype, values, rotary }] of tensors.entries()) {
-    const bytes = encodeStored(dtype, values())
-    yield rotary ? halvesToPairs(bytes, shape[0], headDimOf(config)) : bytes
-    yield new Uint8Array(padded(bytes.length) - bytes.length)
+  for (const [index, { shape, bytes, rotary }] of tensors.entries()) {
+    const raw = bytes()
+    yield rotary ? halvesToPairs(raw, shape[0], headDimOf(config)) : raw
+    yield new Uint8Array(padded(raw.length) - raw.length)
     onTensor(index + 1, tensors.length)
   }
 }

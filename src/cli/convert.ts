@@ -1,0 +1,71 @@
+// `flicker convert`: a model of any kind that Flicker reads, as a Hugging Face directory or a GGUF file.
+
+import { Command, Option } from 'commander'
+import { convertModel, type ModelFormat, type StoredDtype } from '../formats/index.js'
+import { log, print, printJson, progressBar } from './terminal.js'
+
+interface ConvertFlags {
+  to?: ModelFormat
+  dtype?: StoredDtype
+  tokenizer?: string
+  force?: boolean
+  json?: boolean
+}
+
+export function convertCommand(): Command {
+  return new Command('convert')
+    .description(
+      'write a model as a Hugging Face directory or a GGUF file; from either of these, or llama2.c',
+    )
+    .argument('<source>', 'Hugging Face directory, directory of a run, GGUF file, or model.bin of llama2.c')
+    .argument('<destination>', 'directory (hf) or file (gguf) to write')
+    .addOption(
+      new Option('--to <format>', 'default: gguf for a destination that ends in .gguf, else hf').choices([
+        'hf',
+        'gguf',
+      ]),
+    )
+    .addOption(
+      new Option('--dtype <type>', 'how matrices are stored (default: as in the source)').choices([
+        'f32',
+        'f16',
+        'bf16',
+        'q8_0',
+        'q4_0',
+      ]),
+    )
+    .option('--tokenizer <file>', "instead of the model's own; llama2.c's models have none in them")
+    .option('--force', 'replace what stands at the destination')
+    .option('--json', 'print one JSON object')
+    .addHelpText(
+      'after',
+      `
+Vectors are stored as f32 in GGUF, and a matrix whose rows are not whole blocks of 32 as f16. A model whose activation
+llama.cpp does not have is written so that llama.cpp refuses it instead of running another activation.
+
+Examples:
+  flicker convert runs/quick/silu silu.gguf --dtype q8_0
+  flicker convert model.gguf model-hf
+  flicker convert stories260K.bin stories260K --tokenizer tok512.bin`,
+    )
+    .action((source: string, destination: string, flags: ConvertFlags) => {
+      const { json, to = destination.endsWith('.gguf') ? 'gguf' : 'hf', ...options } = flags
+      let bar: ReturnType<typeof progressBar> | undefined
+      const onTensor = (done: number, all: number) => {
+        bar ??= progressBar('converting', all)
+        bar.update(done, `${done} of ${all} tensors`)
+      }
+      let written: ReturnType<typeof convertModel>
+      try {
+        written = convertModel(source, destination, { ...options, to, onTensor })
+      } finally {
+        bar?.stop()
+      }
+      if (json === true) return printJson({ destination, ...written })
+      for (const note of written.notes) log(`note: ${note}`)
+      const megabytes = (written.bytes / 1e6).toFixed(1)
+      print(
+        `${destination}: ${written.format}, ${written.dtype}, ${written.tensors} tensors, ${megabytes} MB`,
+      )
+    })
+}
