@@ -45,8 +45,8 @@ export interface Activation {
   with(settings: Settings): Activation
 
   /**
-   * f(x). `draw` is a uniform number in [0, 1); entries with `draws === false` ignore it; one that needs several
-   * independent draws (`drawChannels`) takes an array. Row-wise entries treat x as a row of one neuron.
+   * f(x). `draw` is a uniform number in [0, 1); entries with `draws === false` ignore it; for one that needs several
+   * independent draws (`drawChannels`) give an array. Row-wise entries treat x as a row of one neuron.
    */
   forward(x: number, draw: number | ArrayLike<number>, parameters?: ArrayLike<number>): number
   /** What the backward pass uses for df/dx, given the forward pass's draw: the derivative of the branch taken. */

@@ -4,18 +4,67 @@
 import { didYouMean } from '../did-you-mean.js'
 import { ActivationError } from '../errors.js'
 import type { Activation } from './activation.js'
+import * as expandedGates from './expanded-gates.js'
 import type { ActivationFamily } from './family.js'
-import { gumbelStochFamily, learnableStochFamily } from './gates.js'
-import { reluFamily } from './rectifiers.js'
+import * as gates from './gates.js'
+import { mixListing, parseMix } from './mix.js'
+import * as rectifiers from './rectifiers.js'
+import * as rowwise from './rowwise.js'
 import { allowedValues, parseValue } from './settings.js'
-import { siluFamily } from './smooth.js'
-import { stochaFamily, stochFamily } from './stochastic.js'
+import { smartMixedFamily } from './smartmixed.js'
+import * as smooth from './smooth.js'
+import * as stochastic from './stochastic.js'
+import * as surrogates from './surrogates.js'
 
+/** In the order of help texts and docs. */
 const families: ReadonlyMap<string, ActivationFamily> = new Map(
-  [reluFamily, siluFamily, stochaFamily, stochFamily, learnableStochFamily, gumbelStochFamily].map(family => [
-    family.name,
-    family,
-  ]),
+  [
+    rectifiers.reluFamily,
+    smooth.siluFamily,
+    stochastic.stochaFamily,
+    stochastic.stochFamily,
+    gates.learnableStochFamily,
+    gates.gumbelStochFamily,
+    smartMixedFamily,
+    stochastic.rreluFamily,
+    stochastic.circaFamily,
+    rectifiers.relu2Family,
+    rectifiers.fatReluFamily,
+    rectifiers.shiftedReluFamily,
+    surrogates.jumpReluFamily,
+    surrogates.heluFamily,
+    surrogates.sugarFamily,
+    rectifiers.leakyReluFamily,
+    rectifiers.preluFamily,
+    rectifiers.smeluFamily,
+    rectifiers.crreluFamily,
+    rectifiers.polyReluFamily,
+    rectifiers.relu6Family,
+    rectifiers.hardTanhFamily,
+    rectifiers.hardSigmoidFamily,
+    rectifiers.hardSwishFamily,
+    smooth.swishFamily,
+    smooth.geluFamily,
+    smooth.mishFamily,
+    smooth.aptxFamily,
+    smooth.eluFamily,
+    smooth.seluFamily,
+    smooth.sigmoidFamily,
+    smooth.tanhFamily,
+    smooth.softplusFamily,
+    smooth.snakeFamily,
+    smooth.sauFamily,
+    smooth.rbfFamily,
+    expandedGates.atluFamily,
+    expandedGates.xatluFamily,
+    expandedGates.xgeluFamily,
+    expandedGates.xsiluFamily,
+    expandedGates.xieluFamily,
+    rowwise.topkFamily,
+    rowwise.statTopkFamily,
+    rowwise.polyNormFamily,
+    rowwise.tmafFamily,
+  ].map(family => [family.name, family]),
 )
 
 /** What a help text says about one activation. */
@@ -30,7 +79,7 @@ export interface ActivationListing {
 
 /** All activations, in the catalogue's order. */
 export function listActivations(): ActivationListing[] {
-  return [...families.values()].map(({ name, settings, character, source }) => ({
+  const listed = [...families.values()].map(({ name, settings, character, source }) => ({
     name,
     spec: parseActivation(name).spec,
     character,
@@ -41,6 +90,7 @@ export function listActivations(): ActivationListing[] {
       about: parameter.about,
     })),
   }))
+  return [...listed, { ...mixListing, parameters: [] }]
 }
 
 /**
@@ -51,9 +101,11 @@ export function listActivations(): ActivationListing[] {
 export function parseActivation(spec: string): Activation {
   const [name, settings] = splitOnce(spec.trim(), ':')
   if (name === 'expected' && settings !== undefined) return expectationOf(parseActivation(settings))
-  const family = families.get(name)
+  if (name === 'gate' && settings !== undefined) return gateOf(parseActivation(settings))
+  if (name === 'mix') return parseMix(settings ?? '', parseActivation)
+  const family = families.get(name) ?? families.get(otherSpelling(name))
   if (family === undefined) {
-    const names = [...families.keys()]
+    const names = [...families.keys(), 'mix']
     throw new ActivationError(
       'ACTIVATION_UNKNOWN',
       `there is no activation "${name}".${didYouMean(name, names)} Activations: ${names.join(', ')}.`,
@@ -64,7 +116,8 @@ export function parseActivation(spec: string): Activation {
   const values: Record<string, string | number> = {}
   for (const [key, parameter] of Object.entries(family.settings)) {
     const text = given.get(key)
-    values[key] = text === undefined ? parameter.default : parseValue(`${name}: ${key}`, parameter, text)
+    values[key] =
+      text === undefined ? parameter.default : parseValue(`${family.name}: ${key}`, parameter, text)
   }
 
   return family.bind(values)
@@ -75,6 +128,16 @@ export function expectationOf(act: Activation): Activation {
   if (!act.draws) return act
   if (act.expectation !== undefined) return act.expectation
   throw new ActivationError('ACTIVATION_NO_EXPECTATION', `${act.name} has no mean in closed form.`)
+}
+
+function gateOf(act: Activation): Activation {
+  if (act.gate !== undefined) return act.gate
+  throw new ActivationError('ACTIVATION_NO_GATE', `${act.name} has no learned gate.`)
+}
+
+/** `shifted_relu` for `shifted-relu`, `learnable-stoch` for `learnable_stoch`: both are typed. */
+function otherSpelling(name: string): string {
+  return name.includes('_') ? name.replaceAll('_', '-') : name.replaceAll('-', '_')
 }
 
 function splitOnce(text: string, separator: string): [before: string, after: string | undefined] {

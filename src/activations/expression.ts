@@ -41,6 +41,8 @@ export type Operation = keyof typeof operations
 export type UniformOperation =
   /** Quantile of the normal distribution. */
   | 'normalQuantile'
+  /** 2 to the power of the argument. */
+  | 'exp2'
   /** Rounded up to a multiple of 2⁻²⁴: against a draw it compares as the argument does, in f32 too. */
   | 'drawThreshold'
 
@@ -151,9 +153,14 @@ export const atan = unary('atan')
 export const sin = unary('sin')
 export const cos = unary('cos')
 
-/** Of a value that is the same for a whole call. */
+/** Φ⁻¹ of a value that is the same for a whole call. */
 export function normalQuantile(a: Operand): Expression {
   return { op: 'normalQuantile', args: [expression(a)] }
+}
+
+/** 2ᵃ of a value that is the same for a whole call. */
+export function exp2(a: Operand): Expression {
+  return { op: 'exp2', args: [expression(a)] }
 }
 
 export function square(a: Operand): Expression {
@@ -210,6 +217,11 @@ function mulTwo(a: Expression, b: Expression): Expression {
   if (a.op === 'constant' && b.op === 'mul' && b.args[0].op === 'constant') {
     return mulTwo(constant(a.value * b.args[0].value), b.args[1])
   }
+  // Constants go to the front, and a product with a reciprocal that varies is a quotient.
+  if (a.op !== 'constant' && b.op === 'mul' && b.args[0].op === 'constant') {
+    return mulTwo(b.args[0], mulTwo(a, b.args[1]))
+  }
+  if (b.op === 'div' && isConstant(b.args[0], 1) && !isUniform(b.args[1])) return div(a, b.args[1])
   if (a === b) return square(a)
   return apply('mul', a, b)
 }
@@ -219,6 +231,15 @@ export function div(a: Operand, b: Operand): Expression {
   if (above.op === 'constant' && below.op === 'constant') return constant(above.value / below.value)
   if (isConstant(above, 0) || isConstant(below, 1)) return above
   if (above.op === 'neg') return neg(div(above.args[0], below))
+  if (above.op === 'mul' && above.args[1] === below) return above.args[0]
+  if (above.op === 'mul' && above.args[0].op === 'constant') {
+    const [factor, rest] = [above.args[0].value, above.args[1]]
+    if (below.op === 'constant') return mulTwo(constant(factor / below.value), rest)
+    if (below.op === 'mul' && below.args[0].op === 'constant') {
+      return mulTwo(constant(factor / below.args[0].value), div(rest, below.args[1]))
+    }
+    return mulTwo(above.args[0], div(rest, below))
+  }
   return apply('div', above, below)
 }
 
@@ -270,8 +291,13 @@ export function isUniform(e: Expression): boolean {
   return e.op === 'constant' || e.op === 'setting' || e.op === 'width'
 }
 
-/** `e` with leaves replaced; `replace` returns null for those that stay. */
-export function substitute(e: Expression, replace: (leaf: Expression) => Expression | null): Expression {
+/**
+ * Replaces leaves in expressions; `replace` returns null for those that stay. What expressions share before they share
+ * after, also between calls.
+ */
+export function substitution(
+  replace: (leaf: Expression) => Expression | null,
+): (e: Expression) => Expression {
   const done = new Map<Expression, Expression>()
   const walk = (node: Expression): Expression => {
     const known = done.get(node)
@@ -283,5 +309,5 @@ export function substitute(e: Expression, replace: (leaf: Expression) => Express
     done.set(node, result)
     return result
   }
-  return walk(e)
+  return walk
 }

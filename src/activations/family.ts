@@ -50,6 +50,8 @@ export interface Definition {
 export interface Traits extends Pick<Activation, 'exactZeros' | 'zeroBelow' | 'fused'> {
   /** Default: whether the expression has draws. */
   readonly draws?: boolean
+  /** Where settings say at what value a learned parameter starts. */
+  readonly starts?: Readonly<Record<string, readonly number[]>>
 }
 
 /** All activations of one name, settings still open. */
@@ -78,12 +80,12 @@ export interface ActivationFamily {
 /** Declares a family: its own functions are typed by its settings, the catalogue sees the general type. */
 export function family<P extends ParameterSet>(declaration: FamilyDeclaration<P>): ActivationFamily {
   const { name, settings, source, character } = declaration
-  const definitions = new Map<string, Compiled>()
+  const compiledFor = new Map<string, Compiled>()
 
   const definitionFor = (values: Settings): Compiled => {
     const choices = Object.entries(settings).filter(([, { kind }]) => kind === 'choice')
     const key = choices.map(([each]) => values[each]).join()
-    let compiled = definitions.get(key)
+    let compiled = compiledFor.get(key)
     if (compiled === undefined) {
       const operands = Object.entries(settings).map(([each, { kind }]) => [
         each,
@@ -91,7 +93,7 @@ export function family<P extends ParameterSet>(declaration: FamilyDeclaration<P>
       ])
       // Numbers became expressions and words stayed, which is what ExpressionsOf<P> says.
       compiled = compileDefinition(declaration.define(Object.fromEntries(operands) as ExpressionsOf<P>))
-      definitions.set(key, compiled)
+      compiledFor.set(key, compiled)
     }
     return compiled
   }
@@ -178,8 +180,12 @@ interface Identity extends Traits {
 }
 
 export function bindActivation(compiled: Compiled, identity: Identity): Activation {
-  const { definition, learned, programs } = compiled
-  const { rebind, settings, ...rest } = identity
+  const { definition, programs } = compiled
+  const { rebind, settings, starts, ...rest } = identity
+  const learned = compiled.learned.map(parameter => ({
+    ...parameter,
+    start: starts?.[parameter.name] ?? parameter.start,
+  }))
   const draws = programs.drawChannels > 0 && identity.draws !== false
   const neuron = { learned }
   const start = startParameters(neuron, 1)
@@ -188,17 +194,17 @@ export function bindActivation(compiled: Compiled, identity: Identity): Activati
   const run = (x: number, draw: number | ArrayLike<number>, parameters: ArrayLike<number>): Float64Array => {
     const gradients = new Float64Array(parameterCount(neuron, 1))
     compiled.runner.begin(settings, parameters, 1)
-    compiled.runner.backward([x], 0, drawRows(draw), dOut, out, dX, gradients)
+    compiled.runner.backward([x], 0, drawRows(draw, programs.drawChannels), dOut, out, dX, gradients)
     return gradients
   }
 
-  return {
+  const act: Activation = {
     ...rest,
     settings,
     with: rebind,
     forward: (x, draw, parameters = start) => {
       compiled.runner.begin(settings, parameters, 1)
-      compiled.runner.forward([x], 0, drawRows(draw), out)
+      compiled.runner.forward([x], 0, drawRows(draw, programs.drawChannels), out)
       return out[0]
     },
     derivative: (x, draw, parameters = start) => {
@@ -227,12 +233,22 @@ export function bindActivation(compiled: Compiled, identity: Identity): Activati
     rowwise: programs.neighbours || programs.statistics.length > 0,
     programs,
   }
+  definitions.set(act, definition)
+  return act
+}
+
+const definitions = new WeakMap<Activation, Definition>()
+
+/** The expression that an entry was made from; undefined for a user's plain functions. */
+export function definitionOf(act: Activation): Definition | undefined {
+  return definitions.get(act)
 }
 
 /** The entries `expected:<spec>` (the mean over draws) and `gate:<spec>`: deterministic, of the same parameters. */
 function derivedEntry(kind: 'expected' | 'gate', compiled: Compiled, identity: Identity): Activation {
-  const { name, spec, source, settings, rebind } = identity
+  const { name, spec, source, settings, starts, rebind } = identity
   return bindActivation(compiled, {
+    ...(starts && { starts }),
     name,
     spec: `${kind}:${spec}`,
     source,
@@ -246,8 +262,9 @@ function derivedEntry(kind: 'expected' | 'gate', compiled: Compiled, identity: I
   })
 }
 
-function drawRows(draw: number | ArrayLike<number>): ArrayLike<number>[] {
-  return typeof draw === 'number' ? [[draw]] : Array.from(draw, one => [one])
+/** A row of one neuron per channel; one number serves all channels. */
+function drawRows(draw: number | ArrayLike<number>, channels: number): ArrayLike<number>[] {
+  return Array.from({ length: channels }, (_, channel) => [typeof draw === 'number' ? draw : draw[channel]])
 }
 
 /** Settings given as values rather than as text, checked. Throws ActivationError. */

@@ -1,6 +1,6 @@
 // Expressions as text for help, terminal and docs: `x·σ(x)`, `α·(eˣ − 1)` and so on, with as few brackets as read well.
 
-import { type Expression, isConstant, type Operation } from './expression.js'
+import { type Expression, isConstant, isUniform, type Operation } from './expression.js'
 
 const functionNames: Partial<Record<Operation, string>> = {
   sign: 'sign',
@@ -102,6 +102,8 @@ function show(e: Expression): Piece {
       return show(e.args[0])
     case 'normalQuantile':
       return call('Φ⁻¹', ...e.args)
+    case 'exp2':
+      return atom(`2^${wrap(e.args[0], ATOM)}`)
     case 'neg':
       return { text: `−${wrap(e.args[0], PRODUCT)}`, binds: NEGATED - 1 }
     case 'add':
@@ -109,11 +111,13 @@ function show(e: Expression): Piece {
     case 'sub':
       return { text: `${wrap(e.args[0], SUM)} − ${wrap(e.args[1], PRODUCT)}`, binds: SUM }
     case 'mul':
+    case 'square': {
+      const { base, exponent } = powerOf(e)
+      if (exponent > 1) return atom(`${wrap(base, ATOM)}${superscript(exponent)}`)
       return { text: `${wrap(e.args[0], PRODUCT)}·${wrap(e.args[1], PRODUCT)}`, binds: PRODUCT }
+    }
     case 'div':
       return { text: `${wrap(e.args[0], PRODUCT)}/${wrap(e.args[1], NEGATED)}`, binds: PRODUCT }
-    case 'square':
-      return atom(`${wrap(e.args[0], ATOM)}²`)
     case 'sqrt':
       return atom(`√${wrap(e.args[0], ATOM)}`)
     case 'exp':
@@ -135,8 +139,8 @@ function condition(e: Expression): string {
   if (e.op !== 'greater' && e.op !== 'greaterEqual') return `${text(e)} ≠ 0`
   const [a, b] = e.args
   const strict = e.op === 'greater'
-  // A constant or a draw reads better on its usual side: `x < 0` rather than `0 > x`.
-  if (b.op === 'draw' || (a.op === 'constant' && b.op !== 'constant')) {
+  // What varies reads better on the left: `x < 0` rather than `0 > x`.
+  if (b.op === 'draw' || b.op === 'x' || (isUniform(a) && !isUniform(b))) {
     return `${text(b)} ${strict ? '<' : '≤'} ${text(a)}`
   }
   return `${text(a)} ${strict ? '>' : '≥'} ${text(b)}`
@@ -153,20 +157,40 @@ function cases(e: Expression): string {
   return `{${branches.join('; ')}; else ${isConstant(rest, 0) ? '0' : text(rest)}}`
 }
 
+/** e as a power of something: a square, or a power times its base once more. */
+function powerOf(e: Expression): { readonly base: Expression; readonly exponent: number } {
+  if (e.op === 'square') {
+    const { base, exponent } = powerOf(e.args[0])
+    return { base, exponent: 2 * exponent }
+  }
+  if (e.op === 'mul') {
+    const { base, exponent } = powerOf(e.args[0])
+    if (base === e.args[1]) return { base, exponent: exponent + 1 }
+  }
+  return { base: e, exponent: 1 }
+}
+
 function showNumber(value: number): string {
   for (const [known, text] of [
     [Math.PI, 'π'],
     [Math.PI / 2, 'π/2'],
     [Math.SQRT2, '√2'],
-    [Math.SQRT1_2, '1/√2'],
+    [Math.sqrt(2 * Math.PI), '√(2π)'],
+    [2 / Math.sqrt(Math.PI), '(2/√π)'],
+    [Math.sqrt(2 / Math.PI), '√(2/π)'],
   ] as const) {
     if (value === known) return text
   }
-  return String(Number(value.toPrecision(6)))
+  const digits = Number(value.toPrecision(6))
+  return digits !== 0 && digits < 1e-3 ? digits.toExponential().replace('-', '−') : String(digits)
 }
 
 function symbol(name: string): string {
   return greek[name] ?? name
+}
+
+function superscript(n: number): string {
+  return String(n).replace(/\d/g, digit => '⁰¹²³⁴⁵⁶⁷⁸⁹'[Number(digit)])
 }
 
 function subscript(n: number): string {

@@ -109,5 +109,6 @@ export const scalarFunctions: Readonly<
   greaterEqual: (a, b) => (a >= b ? 1 : 0),
   select: (a, b, c) => (a !== 0 ? b : c),
   normalQuantile,
+  exp2: a => 2 ** a,
   drawThreshold: a => Math.ceil(a * 2 ** 24) / 2 ** 24,
 }

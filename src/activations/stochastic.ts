@@ -1,11 +1,25 @@
-// Stochastic activations: a Bernoulli draw per element chooses between SiLU (when draw < p) and ReLU.
-// `stocha` is the paper's, where the draw matters for x < 0; `stoch` is the blog's, drawn whatever the sign.
+// Stochastic activations. `stocha` and `stoch` draw between SiLU (when draw < p) and ReLU: the paper's, where the draw
+// matters for x < 0, and the blog's, drawn whatever the sign. RReLU draws a slope, Circa the sign test of a ReLU.
 
 import { FusedKernel } from './activation.js'
-import { add, draw, type Expression, greater, mul, select, sub, x } from './expression.js'
+import {
+  abs,
+  add,
+  div,
+  draw,
+  type Expression,
+  exp2,
+  greater,
+  max,
+  min,
+  mul,
+  select,
+  sub,
+  x,
+} from './expression.js'
 import { family, per, type Traits } from './family.js'
 import { relu } from './rectifiers.js'
-import { oneOf, probability } from './settings.js'
+import { number, oneOf, probability } from './settings.js'
 import { silu } from './smooth.js'
 
 /** `chosen` with probability p, else `otherwise`. */
@@ -58,4 +72,53 @@ export const stochFamily = family({
   character: 'SiLU with probability p, else ReLU; the same as stocha with positive=drawn',
   define: ({ p }) => ({ value: bernoulli(p, silu, relu), expectation: blend(p, silu, relu) }),
   traits: ({ p, per }) => siluOrRelu(p, FusedKernel.stochaDrawn, per),
+})
+
+export const rreluFamily = family({
+  name: 'rrelu',
+  settings: {
+    lower: number(1 / 8, 0, 1, 'smallest slope for x < 0'),
+    upper: number(1 / 3, 0, 1, 'largest slope for x < 0'),
+    per,
+  },
+  source: 'Xu et al. 2015, arXiv 1505.00853',
+  character: 'piecewise linear, the slope for x < 0 is drawn',
+  define: ({ lower, upper }) => {
+    const slope = add(lower, mul(sub(upper, lower), draw()))
+    const mean = mul(0.5, add(lower, upper))
+    return {
+      value: select(greater(x, 0), x, mul(slope, x)),
+      expectation: select(greater(x, 0), x, mul(mean, x)),
+    }
+  },
+  traits: () => ({ exactZeros: false }),
+})
+
+/** In fixed point with `scale` fractional bits, dropping k bits of a sign test fails near 0. */
+export const circaFamily = family({
+  name: 'circa',
+  settings: {
+    k: number(12, 0, 31, 'bits that the sign test drops'),
+    scale: number(
+      12,
+      0,
+      31,
+      'fractional bits of the fixed-point number: the test may fail for |x| < 2^(k − scale)',
+    ),
+    per,
+  },
+  source: 'Ghodsi et al. 2021 (Circa), arXiv 2106.08475',
+  character: 'ReLU whose sign test fails with probability 1 − |x|/2^(k − scale)',
+  define: ({ k, scale }) => {
+    const range = exp2(sub(k, scale))
+    const failing = sub(1, div(abs(x), range))
+    const wrong = min(x, 0)
+    const share = max(failing, 0)
+    return {
+      value: select(greater(failing, draw()), wrong, relu),
+      expectation: add(mul(share, wrong), mul(sub(1, share), relu)),
+      surrogate: 'the derivative is that of the branch drawn; that of the probability is left out',
+    }
+  },
+  traits: () => ({ exactZeros: true, zeroBelow: 0 }),
 })
