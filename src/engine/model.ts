@@ -70,12 +70,13 @@ export class EngineModel {
 
   /**
    * `source` has the tensors of `parameterShapes(config)` by their Hugging Face names: an open model, or a function
-   * that gives numbers. Throws CheckpointError (a config or tensor that does not fit), OptionError (DTYPE_UNKNOWN,
-   * KV_UNKNOWN, FFN_UNKNOWN, NARROW_GATE_UNKNOWN, NARROW_GATE_DTYPE, MODEL_MEMORY), ActivationError.
+   * that gives numbers. Or it is weights laid out already, such as another model's: both run on them, nothing is copied.
+   * Throws CheckpointError (a config or tensor that does not fit), OptionError (DTYPE_UNKNOWN, KV_UNKNOWN, FFN_UNKNOWN,
+   * NARROW_GATE_UNKNOWN, NARROW_GATE_DTYPE, MODEL_MEMORY), ActivationError.
    */
   constructor(
     config: ModelConfig,
-    source: TensorSource | ((name: string) => Float32Array),
+    source: TensorSource | EngineWeights | ((name: string) => Float32Array),
     options: EngineOptions = {},
   ) {
     const { dtype = 'auto', kv = 'f32', ffn = 'auto', narrowGate = 'auto', memory = systemMemory } = options
@@ -96,18 +97,19 @@ export class EngineModel {
     this.workspace = new Workspace(config)
     this.notes = sparsityNotes(this.activation, ffn, narrowGate)
 
-    const names = () => parameterShapes(config).map(({ name }) => name)
-    const layout = new WeightLayout(
-      config,
-      typeof source === 'function' ? sourceOf(names(), source) : source,
-      dtype,
-    )
-    requireModelMemory(memory, layout.bytes, dtype)
-    const weights = this.#layOut(layout, options.compact)
+    const weights =
+      typeof source === 'object' && 'layers' in source ? source : this.#layOut(source, options.compact)
     this.#ready = { weights, ffn: new FeedForward(config, weights.layers, this, { ffn, narrow: narrowGate }) }
   }
 
-  #layOut(layout: WeightLayout, tokens: ArrayLike<number> | undefined): EngineWeights {
+  #layOut(
+    source: TensorSource | ((name: string) => Float32Array),
+    tokens: ArrayLike<number> | undefined,
+  ): EngineWeights {
+    const names = () => parameterShapes(this.config).map(({ name }) => name)
+    const tensors = typeof source === 'function' ? sourceOf(names(), source) : source
+    const layout = new WeightLayout(this.config, tensors, this.dtype)
+    requireModelMemory(this.memory, layout.bytes, this.dtype)
     if (tokens === undefined) return layout.all()
     checkTokens(tokens, this.config, 0)
     const file = new SpillFile(cacheDirectory())
