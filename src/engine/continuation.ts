@@ -68,7 +68,9 @@ export class Continuation {
   constructor(rules: GenerationRules, session: Session, prompt: ArrayLike<number>) {
     this.session = session
     this.#rules = rules
-    this.#stream = new TextStream(rules.tokenizer)
+    const { startOfText = null, endOfText } = rules.tokenizer
+    const isWhole = prompt.length === 1 && (prompt[0] === startOfText || prompt[0] === endOfText)
+    this.#stream = new TextStream(rules.tokenizer, isWhole)
     this.#stops = new StopStrings(rules.stops)
     this.#adjustment = new LogitAdjustment(rules.penalties, prompt)
   }

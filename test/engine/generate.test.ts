@@ -20,6 +20,7 @@ import { defaultThreads, kernels, setThreads } from '../../src/kernels/index.js'
 import { Llama } from '../../src/nn/llama.js'
 import { parameterShapes } from '../../src/nn/parameters.js'
 import { Tape } from '../../src/tensor/index.js'
+import { describeWith, sharedData } from '../data/shared-data.js'
 import { naiveForward, randomTensors, smallConfig, tensorOf } from './naive-model.js'
 
 const tokenizer = bytesTokenizer()
@@ -467,9 +468,19 @@ describe('streamed text', () => {
   })
 
   it('shows bytes that are never UTF-8 as U+FFFD at once', () => {
-    const stream = new TextStream({ tokenBytes: byte => Uint8Array.of(byte) })
+    const stream = new TextStream({ tokenBytes: byte => Uint8Array.of(byte), decode: () => '' })
     expect(stream.push(0xff)).toBe('\uFFFD')
     expect(stream.push(0x41)).toBe('A')
+  })
+})
+
+describeWith('checkpoints/stories260K.bin', 'a text that begins with nothing before it', () => {
+  it('has no space at its start, one that goes on has', async () => {
+    const tokenizer = sharedData('tokenizers/llama2c_tok512.bin')
+    const model = await load(sharedData('checkpoints/stories260K.bin'), { tokenizer })
+    const story = await model.complete('', { maxTokens: 32, stop: '.' })
+    expect(story.text).toBe('Once upon a time, there was a little girl named Lily')
+    expect((await model.complete('Once upon', { maxTokens: 8, stop: ',' })).text).toBe(' a time')
   })
 })
 
