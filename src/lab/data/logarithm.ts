@@ -31,16 +31,16 @@ const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1
 const UPPER_HALF = LITTLE_ENDIAN ? 1 : 0
 
 /**
- * Replaces values[0 … count − 1], all in (0, 1) and not subnormal, by their logarithms. With value = 2^k · z, c the
+ * out[0 … count − 1] = the logarithms of values[0 … count − 1], all in (0, 1) and not subnormal. With value = 2^k · z, c the
  * centre of z's interval and r = z/c − 1 it is k · log 2 + log c + log(1 + r), the last by its series.
  */
-export function logarithms(values: Float64Array, count: number): void {
+export function logarithms(values: Float64Array, out: Float64Array, count: number): void {
   table ??= makeTable()
   const { inverse, upper, lower, powers, ln2Upper, ln2Lower } = table
   for (let i = 0; i < count; i++) {
     const value = values[i]
     if (value > NEAR_ONE) {
-      values[i] = Math.log(value)
+      out[i] = Math.log(value)
       continue
     }
     double[0] = value
@@ -55,7 +55,7 @@ export function logarithms(values: Float64Array, count: number): void {
     const sum = exact + r
     const rest = exact - sum + r + (k * ln2Lower + lower[interval])
     const series = r * r * (-1 / 2 + r * (1 / 3 + r * (-1 / 4 + r * (1 / 5 - r * (1 / 6)))))
-    values[i] = sum + (rest + series)
+    out[i] = sum + (rest + series)
   }
 }
 

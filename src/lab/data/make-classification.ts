@@ -2,6 +2,7 @@
 // hypercube, with redundant, repeated and useless features. The same draws in the same order give the same numbers.
 
 import { OptionError } from '../../errors.js'
+import { combineColumns, permuteRows } from './feature-matrix.js'
 import { hypercubeCorners } from './hypercube.js'
 import { RandomState } from './numpy-random.js'
 
@@ -97,7 +98,7 @@ export function makeClassification(options: MakeClassificationOptions = {}): Cla
     const stop = Math.min(start + size, nSamples)
     y.fill(k % nClasses, start, stop)
     const centroid = centroids.subarray(k * nInformative, (k + 1) * nInformative)
-    combine(
+    combineColumns(
       { x, start, stop, stride: nFeatures, inputs: nInformative, outputs: nInformative, at: 0 },
       mixing,
       centroid,
@@ -109,7 +110,7 @@ export function makeClassification(options: MakeClassificationOptions = {}): Cla
   if (nRedundant > 0) {
     const mixing = random.uniform(nInformative * nRedundant, -1, 1)
     const rows = { start: 0, stop: nSamples, stride: nFeatures }
-    combine(
+    combineColumns(
       { x, ...rows, inputs: nInformative, outputs: nRedundant, at: used },
       mixing,
       new Float64Array(nRedundant),
@@ -247,60 +248,13 @@ function drawCentroids(settings: Settings, random: RandomState): Float64Array {
   return centroids
 }
 
-interface Block {
-  x: Float64Array
-  /** Rows from `start` to before `stop`. */
-  start: number
-  stop: number
-  /** Numbers per row of x. */
-  stride: number
-  inputs: number
-  outputs: number
-  /** The first column written. */
-  at: number
-}
-
-/**
- * Writes inputs · mixing + offset over the columns from `at` of each row, where the inputs are the row's first columns:
- * (rows × inputs) · (inputs × outputs) + (outputs), f64, summed in the order of the inputs.
- */
-function combine(block: Block, mixing: Float64Array, offset: Float64Array): void {
-  const { x, start, stop, stride, inputs, outputs, at } = block
-  const row = new Float64Array(inputs)
-  for (let i = start * stride; i < stop * stride; i += stride) {
-    for (let l = 0; l < inputs; l++) row[l] = x[i + l]
-    let j = 0
-    for (; j + 4 <= outputs; j += 4) {
-      let a = 0
-      let b = 0
-      let c = 0
-      let d = 0
-      for (let l = 0, m = j; l < inputs; l++, m += outputs) {
-        const value = row[l]
-        a += value * mixing[m]
-        b += value * mixing[m + 1]
-        c += value * mixing[m + 2]
-        d += value * mixing[m + 3]
-      }
-      x[i + at + j] = a + offset[j]
-      x[i + at + j + 1] = b + offset[j + 1]
-      x[i + at + j + 2] = c + offset[j + 2]
-      x[i + at + j + 3] = d + offset[j + 3]
-    }
-    for (; j < outputs; j++) {
-      let a = 0
-      for (let l = 0, m = j; l < inputs; l++, m += outputs) a += row[l] * mixing[m]
-      x[i + at + j] = a + offset[j]
-    }
-  }
-}
-
 /** Draws the class of about a share `flipY` of the samples anew; the draw may be the class that was there. */
 function flipLabels(y: Int32Array, { flipY, nClasses }: Settings, random: RandomState): void {
+  const draws = random.uniform(y.length)
   const flipped: number[] = []
-  for (const [i, u] of random.uniform(y.length).entries()) if (u < flipY) flipped.push(i)
+  for (let i = 0; i < draws.length; i++) if (draws[i] < flipY) flipped.push(i)
   const labels = random.randint(0, nClasses, flipped.length)
-  for (const [k, i] of flipped.entries()) y[i] = labels[k]
+  for (let k = 0; k < flipped.length; k++) y[flipped[k]] = labels[k]
 }
 
 function perFeature(value: Settings['shift'], features: number, draw: () => Float64Array): Float64Array {
@@ -308,7 +262,7 @@ function perFeature(value: Settings['shift'], features: number, draw: () => Floa
   return typeof value === 'number' ? new Float64Array(features).fill(value) : Float64Array.from(value)
 }
 
-/** Shifts, scales and, when given a generator, shuffles rows and columns: in place, in one pass over the numbers. */
+/** Shifts, scales and, when given a generator, shuffles rows and columns, in one pass over the numbers. */
 function arrange(
   x: Float64Array,
   y: Int32Array,
@@ -318,29 +272,16 @@ function arrange(
 ): Classification {
   const samples = y.length
   const features = shift.length
-  const rows = random?.permutation(samples) ?? Int32Array.from(y, (_, i) => i)
-  const columns = random?.permutation(features) ?? Int32Array.from(shift, (_, j) => j)
+  if (random === null) {
+    for (let i = 0; i < x.length; ) {
+      for (let j = 0; j < features; j++, i++) x[i] = (x[i] + shift[j]) * scale[j]
+    }
+    return { x, y, samples, features }
+  }
+  const rows = random.permutation(samples)
+  const columns = random.permutation(features)
   const shifts = Float64Array.from(columns, column => shift[column])
   const scales = Float64Array.from(columns, column => scale[column])
-  const move = (from: Float64Array, start: number, to: number): void => {
-    for (let j = 0; j < features; j++) x[to + j] = (from[start + columns[j]] + shifts[j]) * scales[j]
-  }
-  // Row i becomes row rows[i]: each cycle of the permutation is gone round once, its first row kept aside.
-  const done = new Uint8Array(samples)
-  const kept = new Float64Array(features)
-  for (let first = 0; first < samples; first++) {
-    if (done[first] === 1) continue
-    for (let j = 0; j < features; j++) kept[j] = x[first * features + j]
-    const label = y[first]
-    let i = first
-    for (; rows[i] !== first; i = rows[i]) {
-      move(x, rows[i] * features, i * features)
-      y[i] = y[rows[i]]
-      done[i] = 1
-    }
-    move(kept, 0, i * features)
-    y[i] = label
-    done[i] = 1
-  }
-  return { x, y, samples, features }
+  permuteRows(x, rows, columns, shifts, scales)
+  return { x, y: rows.map(row => y[row]), samples, features }
 }

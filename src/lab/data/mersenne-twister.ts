@@ -1,14 +1,16 @@
 // The Mersenne Twister MT19937 (Matsumoto and Nishimura 1998) over plain arrays: a state of 624 words, which one step
 // turns into the next, and the 624 tempered words of output that a state is good for.
 
-export const STATE_WORDS = 624
+/** Not exported itself: the engine takes only constants of the same module for constants in the loops below. */
+const WORDS = 624
+export const STATE_WORDS = WORDS
 /** Distance between the words that a step combines. */
 const MIDDLE_WORD = 397
 
 /** The state that NumPy and the authors' `init_genrand` make of a seed of 32 bits. */
 export function seedState(state: Int32Array, seed: number): void {
   let word = seed | 0
-  for (let i = 0; i < STATE_WORDS; i++) {
+  for (let i = 0; i < WORDS; i++) {
     state[i] = word
     word = (Math.imul(1812433253, word ^ (word >>> 30)) + i + 1) | 0
   }
@@ -18,27 +20,33 @@ export function seedState(state: Int32Array, seed: number): void {
 export function nextState(state: Int32Array, words: Int32Array): void {
   let i = 0
   let word = state[0]
-  for (; i < STATE_WORDS - MIDDLE_WORD; i++) {
+  for (; i < WORDS - MIDDLE_WORD; i++) {
     const following = state[i + 1]
-    state[i] = state[i + MIDDLE_WORD] ^ twist(word, following)
+    const next = state[i + MIDDLE_WORD] ^ twist(word, following)
+    state[i] = next
+    words[i] = temper(next)
     word = following
   }
-  for (; i < STATE_WORDS - 1; i++) {
+  for (; i < WORDS - 1; i++) {
     const following = state[i + 1]
-    state[i] = state[i + MIDDLE_WORD - STATE_WORDS] ^ twist(word, following)
+    const next = state[i + MIDDLE_WORD - WORDS] ^ twist(word, following)
+    state[i] = next
+    words[i] = temper(next)
     word = following
   }
   state[i] = state[MIDDLE_WORD - 1] ^ twist(word, state[0])
-  for (i = 0; i < STATE_WORDS; i++) {
-    let y = state[i]
-    y ^= y >>> 11
-    y ^= (y << 7) & 0x9d2c5680
-    y ^= (y << 15) & 0xefc60000
-    words[i] = y ^ (y >>> 18)
-  }
+  words[i] = temper(state[i])
 }
 
 function twist(word: number, following: number): number {
   const y = (word & 0x80000000) | (following & 0x7fffffff)
   return (y >>> 1) ^ (-(y & 1) & 0x9908b0df)
+}
+
+function temper(word: number): number {
+  let y = word
+  y ^= y >>> 11
+  y ^= (y << 7) & 0x9d2c5680
+  y ^= (y << 15) & 0xefc60000
+  return y ^ (y >>> 18)
 }

@@ -101,12 +101,13 @@ export class RandomState {
     let i = offset
     while (left > 0) {
       const made = this.#makeNormals(left)
-      for (let k = 0; k < made; k++) {
-        out[i++] = normals[k]
-        if (++column === columns) {
-          column = 0
-          i += stride - columns
-        }
+      for (let k = 0; k < made; ) {
+        const stop = Math.min(k + columns - column, made)
+        column += stop - k
+        while (k < stop) out[i++] = normals[k++]
+        if (column < columns) continue
+        column = 0
+        i += stride - columns
       }
       left -= made
     }
@@ -231,7 +232,7 @@ function doublesOf(words: Int32Array, next: number, out: Float64Array, low: numb
  */
 function pointsInCircle(words: Int32Array, next: number, count: number): number {
   let kept = count
-  for (let w = next; w + 4 <= STATE_WORDS; w += 4) {
+  for (let w = next; w + 4 <= words.length; w += 4) {
     const x1 = ((words[w] >>> 5) * UPPER_UNIT + (words[w + 1] >>> 6)) * (2 * DOUBLE_UNIT) - 1
     const x2 = ((words[w + 2] >>> 5) * UPPER_UNIT + (words[w + 3] >>> 6)) * (2 * DOUBLE_UNIT) - 1
     const r2 = x1 * x1 + x2 * x2
@@ -247,8 +248,7 @@ function pointsInCircle(words: Int32Array, next: number, count: number): number 
 
 /** Two normal deviates from each of the first `count` points, the second coordinate's first. */
 function polarNormals(count: number): void {
-  for (let k = 0; k < count; k++) logs[k] = squares[k]
-  logarithms(logs, count)
+  logarithms(squares, logs, count)
   for (let k = 0; k < count; k++) {
     const f = Math.sqrt((-2 * logs[k]) / squares[k])
     normals[2 * k] = f * seconds[k]
