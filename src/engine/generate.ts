@@ -62,7 +62,8 @@ export class LanguageModel {
    * Continues `prompt` until maxTokens, a stop string, a token that ends a text, or the end of the context. An empty
    * prompt starts a new document. A token that ends the text is given too, with no text of its own.
    * Throws, when first asked for a token, OptionError for options out of range or in contradiction, a prompt longer
-   * than the context (CONTEXT_OVERFLOW) or a conversation that cannot be rendered.
+   * than the context (CONTEXT_OVERFLOW), too little memory for the text (CACHE_MEMORY) or a conversation that cannot be
+   * rendered.
    */
   async *generate(
     prompt: Prompt,
@@ -137,6 +138,12 @@ export class LanguageModel {
 
   async #promptTokens(prompt: Prompt): Promise<ArrayLike<number>> {
     const { tokenizer } = this
+    if (typeof prompt !== 'string' && !(typeof prompt === 'object' && prompt !== null)) {
+      throw new OptionError(
+        'PROMPT_INVALID',
+        `the prompt must be text, token ids or {messages: […]}, not ${String(prompt)}`,
+      )
+    }
     if (typeof prompt === 'object' && 'messages' in prompt) {
       // The template writes every special token itself, the first one too.
       return tokenizer.encode(await renderChat(this.chatTemplates, prompt))

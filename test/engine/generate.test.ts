@@ -139,6 +139,30 @@ describe('generating', () => {
     expect(await generate(languageModel(), {}, 'x'.repeat(64))).toHaveLength(1)
   })
 
+  it('refuses what there is no memory for, before it starts, saying how much it needs', async () => {
+    let available = Number.POSITIVE_INFINITY
+    const model = languageModel({ memory: { available: () => available } })
+    const ask = (n: number) =>
+      model.completeMany('Once', { n, maxTokens: 24, temperature: 1, ignoreEndOfText: true })
+    expect((await ask(1))[0].tokens).toHaveLength(24)
+    // 4 tokens of the prompt, stored once, and 23 of each text: nobody reads the last.
+    available = 1000
+    for (const [n, needs] of [
+      [1, '27 tokens × 1 sequence needs'],
+      [2, '25 tokens × 2 sequences needs'],
+    ] as const) {
+      await expect(ask(n)).rejects.toMatchObject({
+        code: 'CACHE_MEMORY',
+        message: expect.stringContaining(needs),
+      })
+    }
+  })
+
+  it.each([[undefined], [null], [7]])('refuses %o as a prompt', async prompt => {
+    const generated = languageModel().complete(prompt as unknown as string)
+    await expect(generated).rejects.toMatchObject({ code: 'PROMPT_INVALID' })
+  })
+
   it.each([
     [{ maxTokens: 0 }, 'MAX_TOKENS_RANGE'],
     [{ maxTokens: 2.5 }, 'MAX_TOKENS_RANGE'],
