@@ -74,10 +74,10 @@ const MOST_VALUES = 2 ** 28
 const MOST_CLUSTERS = 100_000
 
 /**
- * A made-up classification problem with the numbers of scikit-learn (held to version 1.2.1) for the same
- * `randomState`. Labels, draws and orders are the same to the bit. Features go through a logarithm (see RandomState)
- * and sums of products, which NumPy leaves to its BLAS and every BLAS rounds in its own way: they agree within 1e-12
- * relative to the largest magnitude in their column, and in most bits. Throws OptionError.
+ * A made-up classification problem with the numbers of scikit-learn for the same `randomState` (held to 1.2.1; 1.9.1
+ * makes the same). Labels, draws and orders are the same to the bit. Noise goes through a logarithm (see RandomState)
+ * and the other features through sums of products, which NumPy leaves to its BLAS and each BLAS rounds in its own
+ * way: numbers agree within 1e-12 of the largest magnitude in their column. Throws OptionError.
  */
 export function makeClassification(options: MakeClassificationOptions = {}): Classification {
   const settings = { ...DEFAULTS, ...withoutUndefined(options) }
@@ -98,23 +98,16 @@ export function makeClassification(options: MakeClassificationOptions = {}): Cla
     const stop = Math.min(start + size, nSamples)
     y.fill(k % nClasses, start, stop)
     const centroid = centroids.subarray(k * nInformative, (k + 1) * nInformative)
-    combineColumns(
-      { x, start, stop, stride: nFeatures, inputs: nInformative, outputs: nInformative, at: 0 },
-      mixing,
-      centroid,
-    )
+    const block = { x, start, stop, stride: nFeatures, inputs: nInformative }
+    combineColumns({ ...block, outputs: nInformative, at: 0 }, mixing, centroid)
     start = stop
   }
 
   let used = nInformative
   if (nRedundant > 0) {
     const mixing = random.uniform(nInformative * nRedundant, -1, 1)
-    const rows = { start: 0, stop: nSamples, stride: nFeatures }
-    combineColumns(
-      { x, ...rows, inputs: nInformative, outputs: nRedundant, at: used },
-      mixing,
-      new Float64Array(nRedundant),
-    )
+    const block = { x, start: 0, stop: nSamples, stride: nFeatures, inputs: nInformative }
+    combineColumns({ ...block, outputs: nRedundant, at: used }, mixing, new Float64Array(nRedundant))
     used += nRedundant
   }
   if (nRepeated > 0) {
