@@ -17,7 +17,7 @@ import { Compaction, type CompactionSummary, summariseCompaction } from './compa
 import { cacheDirectory } from './crossover.js'
 import { FeedForward, type FfnMode } from './ffn.js'
 import { RotationTable } from './kv-cache.js'
-import { type Memory, requireCacheMemory, requireModelMemory, systemMemory } from './memory.js'
+import { gigabytes, type Memory, requireCacheMemory, requireModelMemory, systemMemory } from './memory.js'
 import type { NarrowGateMode } from './narrow-gates.js'
 import { checkTokens, Session, type SessionOptions } from './session.js'
 import { SpillFile } from './spill-file.js'
@@ -95,11 +95,14 @@ export class EngineModel {
     this.decode = decodeKernelsOf(this.kernels)
     this.rotation = new RotationTable(config)
     this.workspace = new Workspace(config)
-    this.notes = sparsityNotes(this.activation, ffn, narrowGate)
-
     const weights =
       typeof source === 'object' && 'layers' in source ? source : this.#layOut(source, options.compact)
     this.#ready = { weights, ffn: new FeedForward(config, weights.layers, this, { ffn, narrow: narrowGate }) }
+    const { compaction } = this
+    this.notes = [
+      ...sparsityNotes(this.activation, ffn, narrowGate),
+      ...(compaction === null ? [] : [compactionNote(compaction)]),
+    ]
   }
 
   #layOut(
@@ -189,4 +192,9 @@ function sparsityNotes(activation: Activation, ffn: FfnMode, narrowGate: NarrowG
     ]
   }
   return []
+}
+
+function compactionNote({ tokens, neurons, dropped, bytes }: CompactionSummary): string {
+  const share = ((100 * dropped) / neurons).toFixed(1)
+  return `${share} % of the neurons stayed inactive on ${tokens} tokens: ${gigabytes(bytes)} are kept in a file`
 }
