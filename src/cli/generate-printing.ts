@@ -1,6 +1,6 @@
 // What `flicker generate` prints beside the text: telemetry and log-probabilities, for people and as JSON.
 
-import type { Completion, GeneratedToken } from '../engine/index.js'
+import type { CompactionSummary, Completion, GeneratedToken } from '../engine/index.js'
 import { kernels, measureMachine } from '../kernels/index.js'
 import type { ModelConfig } from '../nn/config.js'
 import { log } from './terminal.js'
@@ -34,7 +34,11 @@ export function printTopLogprobs(completions: readonly Completion[]): void {
 }
 
 /** Speed and bytes, held against what the machine can read, and sparsity per layer. */
-export function printStats(completions: readonly Completion[], config: ModelConfig): void {
+export function printStats(
+  completions: readonly Completion[],
+  config: ModelConfig,
+  compaction: CompactionSummary | null,
+): void {
   const { promptSeconds, tokensPerSecond, bytesReadPerToken, bytesSkippedPerToken } = completions[0].stats
   const tokens = completions.reduce((sum, { usage }) => sum + usage.completionTokens, 0)
   log(`prompt   ${completions[0].usage.promptTokens} tokens in ${promptSeconds.toFixed(3)} s`)
@@ -46,6 +50,12 @@ export function printStats(completions: readonly Completion[], config: ModelConf
     log(
       `memory   ${megabytes(bytesReadPerToken)} read per token, ${megabytes(bytesSkippedPerToken)} skipped ` +
         `(${percent(bytesSkippedPerToken / all)})${shareOfLimit(bytesReadPerToken * tokensPerSecond)}`,
+    )
+  }
+  if (compaction !== null) {
+    const { dropped, neurons, recalled, bytes } = compaction
+    log(
+      `compact  ${dropped} of ${neurons} neurons out of memory (${megabytes(bytes)}), ${recalled} read back when they fired`,
     )
   }
   log('layer  neurons that are 0  FFN bytes skipped')

@@ -16,7 +16,7 @@ import { interruptible, log, print, printJson } from './terminal.js'
 
 interface GenerateFlags
   extends Omit<GenerateManyOptions, 'logitBias' | 'signal' | 'ignoreEndOfText'>,
-    Pick<LoadOptions, 'dtype' | 'kv' | 'ffn' | 'narrowGate' | 'tokenizer'> {
+    Pick<LoadOptions, 'dtype' | 'kv' | 'ffn' | 'narrowGate' | 'compact' | 'tokenizer'> {
   readonly model: string
   readonly prompt: string
   readonly chat?: boolean
@@ -63,6 +63,7 @@ export function generateCommand(): Command {
       choice('--ffn <mode>', 'skip zeros where faster, never, always', ['auto', 'dense', 'sparse'], 'auto'),
     )
     .addOption(choice('--narrow-gate <mode>', 'prove neurons inactive first', ['auto', 'on', 'off'], 'auto'))
+    .option('--compact <file>', 'keep neurons that never fire on this text out of memory')
     .option(
       '--activation <name>',
       "instead of the model's own: stocha:p=0.3 draws while decoding, for diverse texts",
@@ -100,9 +101,9 @@ Examples:
 }
 
 async function generate(flags: GenerateFlags): Promise<void> {
-  const { model: path, json, dtype, kv, ffn, narrowGate, activation, tokenizer } = flags
+  const { model: path, json, dtype, kv, ffn, narrowGate, activation, compact, tokenizer } = flags
   const prompt = promptOf(flags)
-  const model = await load(path, { dtype, kv, ffn, narrowGate, activation, tokenizer })
+  const model = await load(path, { dtype, kv, ffn, narrowGate, activation, compact, tokenizer })
   for (const note of model.engine.notes) log(`flicker: ${note}`)
   const signal = interruptible('stopping after this token')
   const { n = 1 } = flags
@@ -119,6 +120,7 @@ async function generate(flags: GenerateFlags): Promise<void> {
     },
   })
   const { config } = model
+  const { compaction } = model.engine
   model.dispose()
   if (json === true) printJson(jsonReport(flags.prompt, completions))
   else if (live) print(`${started ? '' : echo}${heldBack(completions[0])}`)
@@ -129,7 +131,7 @@ async function generate(flags: GenerateFlags): Promise<void> {
     }
   }
   if (json !== true && (flags.topLogprobs ?? 0) > 0) printTopLogprobs(completions)
-  if (flags.stats === true) printStats(completions, config)
+  if (flags.stats === true) printStats(completions, config, compaction)
   if (signal.aborted) throw new FlickerError('INTERRUPTED', 'stopped before the end', { exitCode: 130 })
 }
 

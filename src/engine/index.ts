@@ -2,6 +2,7 @@
 
 export { resolveModelDirectory } from '../formats/index.js'
 export type { ChatMessage, ChatOptions, ChatPrompt, ChatTemplates } from './chat.js'
+export type { CompactionSummary } from './compaction.js'
 export type { FinishReason, GeneratedToken } from './continuation.js'
 export type { FfnMode } from './ffn.js'
 export { LanguageModel, type LanguageModelExtras, type Prompt, type TokenListener } from './generate.js'

@@ -176,35 +176,46 @@ describe('flicker generate', () => {
     expect([layers[0], layers[1], layers[3], layers[4]]).toEqual(['0', zeros[0], '1', zeros[1]])
   })
 
+  it('keeps neurons that never fire out of memory, with the same text', async () => {
+    fs.writeFileSync(path.join(cwd, 'like-this.txt'), 'Once')
+    const flags = ['--max-tokens', '12', '--ignore-end', '--stats']
+    const whole = await inThisProcess('model', ...flags)
+    const compact = await inThisProcess('model', ...flags, '--compact', path.join(cwd, 'like-this.txt'))
+    expect(compact.stdout, compact.stderr).toBe(whole.stdout)
+    const line = /compact +(\d+) of 192 neurons out of memory \([\d.e-]+ MB\), (\d+) read back/.exec(
+      compact.stderr,
+    )
+    expect(Number(line?.[1]) + Number(line?.[2]), compact.stderr).toBeGreaterThan(0)
+    expect(whole.stderr).not.toContain('compact')
+  })
+
   it('says what an option without effect does not do', async () => {
     const { code, stderr } = await generate('--ffn', 'sparse', '--activation', 'silu')
     expect([code, stderr]).toEqual([0, expect.stringContaining('nothing to skip')])
   })
 
   it('ends cleanly at Ctrl-C, with the text so far and 130', async () => {
-    for (const flags of [[], ['--json']]) {
-      const args = [
-        'generate',
-        '--model',
-        'long',
-        '--prompt',
-        'Once',
-        '--max-tokens',
-        '199000',
-        '--ignore-end',
-      ]
-      const { child, finished } = start([...args, ...flags], { cwd })
-      await new Promise<void>(resolve => {
-        if (flags.length > 0) setTimeout(resolve, 1500)
-        else child.stdout?.on('data', chunk => chunk.length > 0 && resolve())
-      })
-      child.kill('SIGINT')
-      const { code, stdout, stderr } = await finished
-      expect(code, stderr).toBe(130)
-      expect(stderr).toContain('[INTERRUPTED]')
-      if (flags.length > 0) expect(JSON.parse(stdout).samples[0].finishReason).toBe('aborted')
-      else expect([stdout.slice(0, 4), stdout.at(-1)]).toEqual(['Once', '\n'])
-    }
+    const endless = ['--max-tokens', '199000', '--ignore-end']
+    const { child, finished } = start(['generate', '--model', 'long', '--prompt', 'Once', ...endless], {
+      cwd,
+    })
+    await new Promise(resolve => child.stdout?.once('data', resolve))
+    child.kill('SIGINT')
+    const { code, stdout, stderr } = await finished
+    expect(code, stderr).toBe(130)
+    expect(stderr).toContain('[INTERRUPTED]')
+    expect([stdout.slice(0, 4), stdout.at(-1)]).toEqual(['Once', '\n'])
+
+    // As soon as somebody listens for the signal.
+    const before = process.listenerCount('SIGINT')
+    const waiting = setInterval(() => {
+      if (process.listenerCount('SIGINT') === before) return
+      clearInterval(waiting)
+      process.emit('SIGINT')
+    }, 20)
+    const report = await inThisProcess('long', ...endless, '--json')
+    expect(report.code).toBe(130)
+    expect(JSON.parse(report.stdout).samples[0].finishReason).toBe('aborted')
   })
 
   it('answers bad input with one line, exit code 2 and nothing on stdout', async () => {
@@ -221,6 +232,7 @@ describe('flicker generate', () => {
       [['--stop', ''], /STOP_INVALID/],
       [['--stop', '"\\q"'], /not a JSON text/],
       [['--dtype', 'f8'], /Allowed choices are auto, f32, bf16, q8_0, q4_0/],
+      [['--compact', 'nowhere.txt'], /the text for compaction.*nowhere.txt/],
       [['--system', 'x'], /add --chat/],
       [['--chat', '--chat-template', 'nowhere'], /no chat template "nowhere"; the model has default/],
       [['--prompt', 'x'.repeat(600)], /600.*512/],
