@@ -75,19 +75,17 @@ export interface CheckedOptions extends Omit<GenerationRules, 'limit' | 'limitRe
 }
 
 /** Parts the options of a chat into those of its template and those of generating. */
-export function splitChatOptions<T extends GenerateOptions>(
-  options: T & ChatOptions,
-): { chat: ChatOptions; generate: T } {
+export function splitChatOptions(options: GenerateOptions & ChatOptions): {
+  chat: ChatOptions
+  generate: GenerateOptions
+} {
   const { template, addGenerationPrompt, tools, documents, variables, ...generate } = options
-  return {
-    chat: { template, addGenerationPrompt, tools, documents, variables },
-    generate: generate as unknown as T,
-  }
+  return { chat: { template, addGenerationPrompt, tools, documents, variables }, generate }
 }
 
 /**
  * The options with their defaults. endOfText: ids that end a text. Throws OptionError: OPTION_UNKNOWN, …_RANGE,
- * STOP_INVALID, LOGIT_BIAS_…, SAMPLING_CONTRADICTION; ActivationError.
+ * STOP_INVALID, SIGNAL_INVALID, LOGIT_BIAS_…, SAMPLING_CONTRADICTION; ActivationError.
  */
 export function checkGenerateOptions(
   options: GenerateManyOptions,
@@ -112,6 +110,10 @@ export function checkGenerateOptions(
       `sequence must be a whole number below 2^32${n > 1 ? ` for all ${n} texts` : ''}, not ${sequence}`,
     )
   }
+  const { signal } = options
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new OptionError('SIGNAL_INVALID', 'signal must be an AbortSignal, as controller.signal is')
+  }
   const sampling = checkSampling(options)
   const activation =
     options.activation === undefined ? engine.activation : parseActivation(options.activation)
@@ -134,7 +136,7 @@ export function checkGenerateOptions(
     maxTokens,
     sequences: Array.from({ length: n }, (_, i) => sequence + i),
     activation,
-    signal: options.signal,
+    signal,
   }
 }
 

@@ -35,7 +35,7 @@ export interface CheckedPenalties {
  */
 export function checkPenalties(options: PenaltyOptions, tokenizer: Tokenizer): CheckedPenalties {
   const { repetitionPenalty = 1, presencePenalty = 0, frequencyPenalty = 0, logitBias } = options
-  if (!(repetitionPenalty > 0 && repetitionPenalty < Number.POSITIVE_INFINITY)) {
+  if (!(Number.isFinite(repetitionPenalty) && repetitionPenalty > 0)) {
     throw new OptionError(
       'REPETITION_PENALTY_RANGE',
       `repetitionPenalty must be above 0 (1 for none), not ${repetitionPenalty}`,

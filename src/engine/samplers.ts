@@ -23,7 +23,7 @@ export interface SamplingOptions {
  */
 export function checkSampling(options: SamplingOptions): Required<SamplingOptions> {
   const { temperature = 0, topK = 0, topP = 1, minP = 0 } = options
-  if (!(temperature >= 0 && temperature < Number.POSITIVE_INFINITY)) {
+  if (!(Number.isFinite(temperature) && temperature >= 0)) {
     throw new OptionError(
       'TEMPERATURE_RANGE',
       `temperature must be a number of at least 0, not ${temperature}`,
@@ -32,10 +32,10 @@ export function checkSampling(options: SamplingOptions): Required<SamplingOption
   if (!(Number.isInteger(topK) && topK >= 0)) {
     throw new OptionError('TOP_K_RANGE', `topK must be a whole number of at least 0 (0 for all), not ${topK}`)
   }
-  if (!(topP > 0 && topP <= 1)) {
+  if (!(Number.isFinite(topP) && topP > 0 && topP <= 1)) {
     throw new OptionError('TOP_P_RANGE', `topP must be above 0 and at most 1, not ${topP}`)
   }
-  if (!(minP >= 0 && minP <= 1)) {
+  if (!(Number.isFinite(minP) && minP >= 0 && minP <= 1)) {
     throw new OptionError('MIN_P_RANGE', `minP must be from 0 to 1, not ${minP}`)
   }
   if (temperature === 0) {

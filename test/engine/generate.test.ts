@@ -174,6 +174,7 @@ describe('generating', () => {
     [{ topLogprobs: -1 }, 'TOP_LOGPROBS_RANGE'],
     [{ topLogprobs: 258 }, 'TOP_LOGPROBS_RANGE'],
     [{ stop: '' }, 'STOP_INVALID'],
+    [{ signal: new AbortController() as unknown as AbortSignal }, 'SIGNAL_INVALID'],
     [{ repetitionPenalty: 0 }, 'REPETITION_PENALTY_RANGE'],
     [{ logitBias: { 300: 1 } }, 'LOGIT_BIAS_TOKEN'],
     [{ topP: 0.5 }, 'SAMPLING_CONTRADICTION'],

@@ -287,6 +287,7 @@ describe('an option out of range', () => {
     [{ temperature: -0.1 }, 'TEMPERATURE_RANGE', 'temperature must be a number of at least 0, not -0.1'],
     [{ temperature: Number.NaN }, 'TEMPERATURE_RANGE', 'NaN'],
     [{ temperature: Number.POSITIVE_INFINITY }, 'TEMPERATURE_RANGE', 'Infinity'],
+    [{ temperature: '1' as unknown as number }, 'TEMPERATURE_RANGE', 'not 1'],
     [{ topK: -1 }, 'TOP_K_RANGE', 'topK must be a whole number of at least 0 (0 for all), not -1'],
     [{ topK: 1.5 }, 'TOP_K_RANGE', '1.5'],
     [{ topP: 0 }, 'TOP_P_RANGE', 'topP must be above 0 and at most 1, not 0'],
