@@ -10,7 +10,7 @@ import * as gates from './gates.js'
 import { mixListing, parseMix } from './mix.js'
 import * as rectifiers from './rectifiers.js'
 import * as rowwise from './rowwise.js'
-import { allowedValues, parseValue } from './settings.js'
+import { allowedValues, type Parameter, parseValue } from './settings.js'
 import { smartMixedFamily } from './smartmixed.js'
 import * as smooth from './smooth.js'
 import * as stochastic from './stochastic.js'
@@ -74,7 +74,7 @@ export interface ActivationListing {
   readonly spec: string
   readonly character: string
   readonly source: string
-  readonly parameters: readonly { readonly name: string; readonly allowed: string; readonly about: string }[]
+  readonly parameters: readonly (Parameter & { readonly name: string; readonly allowed: string })[]
 }
 
 /** All activations, in the catalogue's order. */
@@ -85,9 +85,9 @@ export function listActivations(): ActivationListing[] {
     character,
     source,
     parameters: Object.entries(settings).map(([parameterName, parameter]) => ({
+      ...parameter,
       name: parameterName,
       allowed: allowedValues(parameter),
-      about: parameter.about,
     })),
   }))
   return [...listed, { ...mixListing, parameters: [] }]

@@ -8,6 +8,7 @@ import {
   greater,
   learned,
   max,
+  min,
   mul,
   named,
   next,
@@ -67,7 +68,9 @@ export const statTopkFamily = family({
   define: ({ act }) => {
     const mean = rowMean(x)
     const deviation = sqrt(add(rowMean(square(sub(x, mean))), VARIANCE_FLOOR))
-    const share = div(kept, width)
+    // Between half a neuron and all but half of one: at 0 and 1 the quantile is not finite.
+    const half = div(0.5, width)
+    const share = named('p', max(min(div(kept, width), sub(1, half)), half))
     const threshold = named('t', add(mean, mul(deviation, normalQuantile(sub(1, share)))))
     const above = named('z', max(sub(x, threshold), 0))
     return { value: substitution(leaf => (leaf.op === 'x' ? above : null))(after[act]) }
