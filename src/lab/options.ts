@@ -103,7 +103,7 @@ export const labSchema = z.strictObject({
   variants: z.array(variantSchema).min(1).optional(),
   /** Runs per activation, with seeds seed, seed + 1, … */
   nRuns: count.max(100_000).default(10),
-  /** Worker threads; never more than there are runs to do. Default: one per core. */
+  /** Worker threads; never more than there are runs to do, or cores. Default: one per core. */
   nWorkers: count.max(1024).optional(),
   seed: seed.default(0),
   uncertainty: uncertaintySchema.optional(),

@@ -18,7 +18,7 @@ export interface Job {
 }
 
 export interface PoolOptions {
-  /** At most; never more than there are jobs. Default: one per core. */
+  /** At most: never more than there are jobs or cores, which would only get in each other's way. Default: one per core. */
   readonly workers?: number
   readonly uncertainty?: DoubtOptions
   readonly signal?: AbortSignal
@@ -36,7 +36,7 @@ const POLL_MILLISECONDS = 100
  */
 export async function runJobs(jobs: readonly Job[], data: LabSplits, options: PoolOptions): Promise<boolean> {
   if (jobs.length === 0) return true
-  const workers = Math.min(jobs.length, options.workers ?? availableParallelism())
+  const workers = Math.min(jobs.length, availableParallelism(), options.workers ?? Number.POSITIVE_INFINITY)
   const progress = new Int32Array(new SharedArrayBuffer(4 * (1 + jobs.length)))
   const shared = { ...data, train: inSharedMemory(data.train), validation: inSharedMemory(data.validation) }
   const stop = () => Atomics.store(progress, 0, 1)

@@ -1,0 +1,196 @@
+// Lines with bands: the mean over runs, and one standard deviation to each side; names at the ends of the lines.
+
+import * as Plot from '@observablehq/plot'
+import {
+  axisX,
+  axisY,
+  cut,
+  draw,
+  type FigureOptions,
+  isWide,
+  type Plane,
+  plane,
+  type Range,
+  spread,
+  TEXT_SIZE,
+  textWidth,
+} from '../../study/report/figures/figure.js'
+import type { Markup } from '../../study/report/markup.js'
+import type { RunStyle } from '../../study/report/palette.js'
+import { visibleLine } from '../../study/report/visible-text.js'
+
+export interface BandPoint {
+  readonly x: number
+  readonly mean: number
+  readonly std: number
+}
+
+export interface BandLine {
+  readonly label: string
+  readonly style: RunStyle
+  readonly points: readonly BandPoint[]
+}
+
+export interface BandLinesOptions extends FigureOptions, Heading {
+  readonly ariaLabel: string
+  readonly x: Range
+  readonly xTicks?: readonly number[]
+  /** Drawn over the logarithm of x; ticks are at `xTicks`. */
+  readonly logX?: boolean
+  readonly y: Range
+  readonly yFormat?: (value: number) => string
+  readonly yTicks?: readonly number[]
+  /** By default where there is room; else a legend must tell the lines. */
+  readonly namesAtLines?: boolean
+}
+
+const LONGEST_LABEL = 190
+const TITLE_SIZE = 15
+/** Room above the plane: title, subtitle, the label of y. */
+export const HEAD = 76
+
+export interface Heading {
+  readonly title: string
+  readonly subtitle: string
+  /** What the vertical axis shows, with its unit. */
+  readonly yLabel?: string
+}
+
+/** Title, subtitle and the vertical axis's label above a plane. */
+export function heading(
+  area: Plane,
+  { title, subtitle, yLabel = '' }: Heading,
+  width: number,
+): Plot.Markish[] {
+  const line = (text: string, py: number, size: number, fill: string, fontWeight: number) =>
+    Plot.text([cut(text, width - 8, size)], {
+      x: area.atX(4),
+      y: area.atY(py),
+      text: d => d,
+      textAnchor: 'start',
+      fontSize: size,
+      fontWeight,
+      fill,
+    })
+  return [
+    line(title, 12, TITLE_SIZE, 'var(--ink)', 600),
+    line(subtitle, 31, TEXT_SIZE, 'var(--ink-soft)', 400),
+    line(yLabel, area.top - 16, TEXT_SIZE, 'var(--ink-soft)', 400),
+    Plot.text([xLabel], {
+      x: area.atX(area.right),
+      y: area.atY(area.bottom + 34),
+      text: d => d,
+      textAnchor: 'end',
+      fill: 'var(--ink-soft)',
+    }),
+  ]
+}
+
+export function bandLines(lines: readonly BandLine[], options: BandLinesOptions): Markup {
+  const named = options.namesAtLines ?? isWide(options)
+  const room = named
+    ? Math.min(LONGEST_LABEL, Math.max(24, ...lines.map(line => nameWidth(line.label)))) + 28
+    : 14
+  const at = options.logX === true ? Math.log10 : (x: number) => x
+  const [from, to] = options.x
+  const area = plane(
+    { width: options.width, height: isWide(options) ? 420 : 330 },
+    { top: HEAD, right: room, bottom: 42, left: 54 },
+    // A single epoch still needs a width.
+    from === to ? [at(from) - 0.5, at(to) + 0.5] : [at(from), at(to)],
+    options.y,
+  )
+  return draw(options.id, options.ariaLabel, {
+    ...area.options,
+    marks: [
+      heading(area, options, options.width),
+      axisY(area, { label: '', format: options.yFormat, ticks: options.yTicks }, true),
+      axisX(area, {
+        label: '',
+        ticks: options.xTicks?.map(at),
+        format: options.logX === true ? value => String(Math.round(10 ** value)) : undefined,
+      }),
+      bands(lines, at),
+      named ? endLabels(lines, area, options.width, at) : [],
+    ],
+  })
+}
+
+/** Bands below, lines above them all. */
+export function bands(lines: readonly BandLine[], at: (x: number) => number = x => x): Plot.Markish[] {
+  return [
+    ...lines.map(({ points, style }) =>
+      Plot.areaY(points, {
+        x: d => at(d.x),
+        y1: d => d.mean - d.std,
+        y2: d => d.mean + d.std,
+        fill: style.color,
+        fillOpacity: 0.13,
+        clip: true,
+      }),
+    ),
+    ...lines.map(({ points, style }) =>
+      Plot.line(points, {
+        x: d => at(d.x),
+        y: 'mean',
+        stroke: style.color,
+        strokeWidth: 2,
+        strokeDasharray: style.dash,
+        clip: true,
+      }),
+    ),
+  ]
+}
+
+/** A line's name where it ends, moved apart from its neighbours, with a leader to the line. */
+function endLabels(
+  lines: readonly BandLine[],
+  area: Plane,
+  width: number,
+  at: (x: number) => number,
+): Plot.Markish[] {
+  const ends = lines.flatMap(({ label, style, points }) => {
+    const end = points.at(-1)
+    return end === undefined ? [] : [{ label, style, end }]
+  })
+  const heights = ends.map(({ end }) => Math.min(area.bottom, Math.max(area.top, area.py(end.mean))))
+  const placed = spread(heights, TEXT_SIZE + 4, area.top, area.bottom)
+  return ends.flatMap(({ label, style, end }, i) => [
+    Plot.link([0], {
+      x1: at(end.x),
+      y1: area.atY(heights[i]),
+      x2: area.atX(area.right + 18),
+      y2: area.atY(placed[i]),
+      stroke: style.color,
+      strokeOpacity: 0.6,
+    }),
+    Plot.text([cut(label, (width - area.right - 22) / 1.1)], {
+      x: area.atX(area.right + 22),
+      y: area.atY(placed[i]),
+      text: d => d,
+      textAnchor: 'start',
+      fill: style.color,
+      fontWeight: 600,
+    }),
+  ])
+}
+
+/** Names are bold, and fonts of files wider than those of pages. */
+export function nameWidth(label: string): number {
+  return textWidth(visibleLine(label)) * 1.22
+}
+
+/** All of `lines` with their bands after the first tenth, which shall not flatten the rest; a little room around. */
+export function settledRange(lines: readonly Pick<BandLine, 'points'>[]): Range {
+  const settled = lines.flatMap(({ points }) => points.slice(Math.floor(points.length / 10)))
+  return roomAround(settled.flatMap(({ mean, std }) => [mean - std, mean + std]))
+}
+
+/** From the lowest to the highest, with a little room. */
+export function roomAround(values: readonly number[]): Range {
+  const finite = values.filter(Number.isFinite)
+  if (finite.length === 0) return [0, 1]
+  const [low, high] = [Math.min(...finite), Math.max(...finite)]
+  const pad = Math.max((high - low) * 0.06, Math.abs(high) * 0.01, 1e-4)
+  return [low - pad, high + pad]
+}

@@ -1,0 +1,82 @@
+// All figures of one experiment, for the page and as files.
+
+import path from 'node:path'
+import type { FigureOptions } from '../../study/report/figures/index.js'
+import type { Markup } from '../../study/report/markup.js'
+import { savePlot } from '../../study/report/save-plot.js'
+import { CURVES, type LabResults } from '../results.js'
+import { curveFigure, curveLooks } from './curves.js'
+import { doubtFigure } from './doubt.js'
+import { finalLossFigure } from './final-loss.js'
+import { gateFigure } from './gates.js'
+
+export interface LabFigure {
+  /** File name without its ending: `val_loss`. */
+  readonly name: string
+  readonly caption: string
+  /** Whether lines stand for variants, so that a legend helps. */
+  readonly byVariant: boolean
+  draw(options: FigureOptions): Markup
+}
+
+const captions = {
+  trainLoss:
+    'While an epoch goes on the network learns, so its training loss lags behind what it can do at the end.',
+  validationLoss:
+    'Samples that were never trained on. Stochastic activations are drawn here too, unless told otherwise.',
+  accuracy: 'Share of validation samples whose largest logit is that of their class.',
+  sparsity:
+    'Share of hidden activations that are exactly zero. A smooth activation has none; a drawn one has zeros where ReLU was drawn.',
+} as const
+
+export function labFigures(results: LabResults): LabFigure[] {
+  const gated = results.variants.filter(({ runs }) => runs.every(({ gate }) => gate !== undefined))
+  const doubt = results.variants.some(({ runs }) => runs.every(run => run.doubt !== undefined))
+  return [
+    ...CURVES.map(curve => ({
+      name: curveLooks[curve].name,
+      caption: captions[curve],
+      byVariant: true,
+      draw: (options: FigureOptions) => curveFigure(results, curve, options),
+    })),
+    {
+      name: 'final_loss',
+      caption: 'Runs with the same seed start from the same weights and see the samples in the same order.',
+      byVariant: false,
+      draw: options => finalLossFigure(results, options),
+    },
+    ...gated.map(variant => ({
+      name: `gate_weights_${variant.name}`,
+      caption:
+        'Left: mean weight of either activation. Right: the darker, the more neurons and samples have this weight of ReLU.',
+      byVariant: false,
+      draw: (options: FigureOptions) => gateFigure(variant, options),
+    })),
+    ...(doubt
+      ? [
+          {
+            name: 'uncertainty',
+            caption:
+              'Left: how far confidence and accuracy are apart (15 bins). Right: probability that a point far from the data gets a higher entropy than a validation sample. Level lines: activations that draw nothing.',
+            byVariant: true,
+            draw: (options: FigureOptions) => doubtFigure(results, options),
+          },
+        ]
+      : []),
+  ]
+}
+
+/** Width of figures that are files. */
+const FILE_WIDTH = 900
+
+/** Writes every figure as SVG and PNG into `directory`; returns the files. Throws StorageError. */
+export function saveFigures(results: LabResults, directory: string): string[] {
+  return labFigures(results).flatMap(figure => {
+    const drawing = figure.draw({ width: FILE_WIDTH, id: figure.name.replace(/[^a-z0-9-]/gi, '-') })
+    return ['svg', 'png'].map(format => {
+      const file = path.join(directory, `${figure.name}.${format}`)
+      savePlot(drawing, file)
+      return file
+    })
+  })
+}

@@ -1,0 +1,86 @@
+// Where the variants end: validation loss after the last epoch, a dot per run, a rule at the mean.
+
+import * as Plot from '@observablehq/plot'
+import { axisX, cut, draw, type FigureOptions, plane } from '../../study/report/figures/figure.js'
+import type { Markup } from '../../study/report/markup.js'
+import { fixed } from '../../study/report/numbers.js'
+import { runStyle } from '../../study/report/palette.js'
+import { visibleLine } from '../../study/report/visible-text.js'
+import { finalNumbers, type LabResults } from '../results.js'
+import { HEAD, heading, nameWidth } from './band-lines.js'
+import { overRuns } from './curves.js'
+
+const ROW = 34
+
+export function finalLossFigure({ variants, seeds }: LabResults, options: FigureOptions): Markup {
+  const rows = variants.map((variant, i) => ({
+    label: visibleLine(variant.label),
+    style: runStyle(i),
+    values: variant.runs.map(({ validationLoss }) => validationLoss[validationLoss.length - 1]),
+    spread: finalNumbers(variant).validationLoss,
+  }))
+  const all = rows.flatMap(({ values }) => values)
+  const [low, high] = [Math.min(...all), Math.max(...all)]
+  const pad = Math.max((high - low) * 0.08, 0.002)
+  const left = Math.min(options.width * 0.4, Math.max(40, ...rows.map(({ label }) => nameWidth(label))) + 16)
+  const area = plane(
+    { width: options.width, height: HEAD - 18 + ROW * rows.length + 42 },
+    { top: HEAD - 18, right: 100, bottom: 42, left },
+    [low - pad, high + pad],
+    [rows.length - 0.5, -0.5],
+  )
+  return draw(
+    options.id,
+    `Validation loss after the last epoch, for ${rows.map(({ label }) => label).join(', ')}`,
+    {
+      ...area.options,
+      marks: [
+        heading(
+          area,
+          {
+            title: 'Validation loss after the last epoch',
+            xLabel: 'cross-entropy (nats)',
+            subtitle: `a dot per run; tick and number: ${overRuns(seeds.length)}`,
+          },
+          options.width,
+        ),
+        axisX(area, { label: '', format: value => fixed(value, high - low < 0.05 ? 3 : 2) }, true),
+        rows.flatMap(({ label, style, values, spread }, i) => [
+          Plot.dot(values, { x: d => d, y: i, r: 3.5, fill: style.color, fillOpacity: 0.45 }),
+          Plot.link([0], {
+            x1: spread.mean - spread.std,
+            x2: spread.mean + spread.std,
+            y1: i,
+            y2: i,
+            stroke: style.color,
+            strokeWidth: 1.5,
+          }),
+          Plot.link([0], {
+            x1: spread.mean,
+            x2: spread.mean,
+            y1: area.atY(area.py(i) - 9),
+            y2: area.atY(area.py(i) + 9),
+            stroke: style.color,
+            strokeWidth: 2.5,
+          }),
+          Plot.text([cut(label, left - 12)], {
+            x: area.atX(left - 8),
+            y: i,
+            text: d => d,
+            textAnchor: 'end',
+            fill: style.color,
+            fontWeight: 600,
+          }),
+          Plot.text([`${fixed(spread.mean, 3)} ± ${fixed(spread.std, 3)}`], {
+            x: area.atX(area.right + 6),
+            y: i,
+            text: d => d,
+            textAnchor: 'start',
+            fill: 'var(--ink-soft)',
+            fontSize: 11,
+          }),
+        ]),
+      ],
+    },
+  )
+}

@@ -1,0 +1,68 @@
+// The table at the end: where each variant stands after its last epoch.
+
+import { fixed, percent } from '../../study/report/numbers.js'
+import { displayWidth, shorten, visibleLine } from '../../study/report/visible-text.js'
+import { finalNumbers, type LabResults, type VariantResult } from '../results.js'
+import type { Spread } from '../statistics.js'
+
+export interface TableColumn {
+  readonly title: string
+  /** One text per variant. */
+  readonly cells: readonly string[]
+}
+
+/** The numbers of the console's and the page's table; gates only where a variant has one. */
+export function tableColumns({ variants }: Pick<LabResults, 'variants'>): TableColumn[] {
+  const finals = variants.map(finalNumbers)
+  const losses = (spread: Spread) => `${fixed(spread.mean, 3)} ± ${fixed(spread.std, 3)}`
+  const shares = (spread: Spread) => `${fixed(100 * spread.mean, 1)} ± ${percent(spread.std)}`
+  const weights = (spread: Spread | null) =>
+    spread === null ? '' : `${fixed(spread.mean, 2)} ± ${fixed(spread.std, 2)}`
+  const columns = [
+    { title: 'train loss', cells: finals.map(({ trainLoss }) => losses(trainLoss)) },
+    { title: 'validation loss', cells: finals.map(({ validationLoss }) => losses(validationLoss)) },
+    { title: 'accuracy', cells: finals.map(({ accuracy }) => shares(accuracy)) },
+    { title: 'sparsity', cells: finals.map(({ sparsity }) => shares(sparsity)) },
+    { title: 'gate (ReLU)', cells: finals.map(({ gate }) => weights(gate)) },
+    { title: 'calibration error', cells: variants.map(calibration) },
+  ]
+  return columns.filter(({ cells }) => cells.some(cell => cell !== ''))
+}
+
+/** At the largest number of draws, mean over runs. */
+function calibration({ runs }: VariantResult): string {
+  const errors = runs.flatMap(({ doubt }) => doubt?.atDraws.at(-1)?.calibrationError ?? [])
+  return errors.length === 0 ? '' : fixed(errors.reduce((sum, each) => sum + each, 0) / errors.length, 3)
+}
+
+const GAP = '  '
+
+/** For the console: no line wider than `width` as long as names can be shortened. */
+export function renderLabTable(results: LabResults, width = 100): string {
+  const columns = tableColumns(results)
+  const widths = columns.map(({ title, cells }) => Math.max(...[title, ...cells].map(displayWidth)))
+  const taken = widths.reduce((sum, each) => sum + GAP.length + each, 0)
+  const labels = results.variants.map(({ label }) => visibleLine(label))
+  const first = Math.max(10, Math.min(width - taken, Math.max(10, ...labels.map(displayWidth))))
+  const padded = (text: string, room: number) => ' '.repeat(Math.max(0, room - displayWidth(text))) + text
+  const line = (label: string, cells: readonly string[]) => {
+    const name = shorten(label, first)
+    return [
+      name + ' '.repeat(Math.max(0, first - displayWidth(name))),
+      ...cells.map((cell, c) => padded(cell, widths[c])),
+    ].join(GAP)
+  }
+  return [
+    line(
+      'activation',
+      columns.map(({ title }) => title),
+    ),
+    '─'.repeat(first + taken),
+    ...labels.map((label, i) =>
+      line(
+        label,
+        columns.map(({ cells }) => cells[i]),
+      ),
+    ),
+  ].join('\n')
+}
