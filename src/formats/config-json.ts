@@ -22,7 +22,7 @@ import {
   QWEN2,
   supportedArchitectures,
 } from './architectures.js'
-import { activationOfHiddenAct, hiddenActOf, supportedHiddenActs } from './hidden-act.js'
+import { activationOfHiddenAct, hiddenActOf, sameHiddenAct } from './hidden-act.js'
 import { readJsonFile } from './json.js'
 import { ropeScalingJson, ropeScalingOf, ropeSchema } from './rope-json.js'
 import { quoted, type WeightDtype } from './safetensors.js'
@@ -183,6 +183,7 @@ export function readConfig(directory: string): DescribedModel {
   }
   const { maxPositionEmbeddings, notes } = contextOf(architecture, json)
   const attentionBias = attentionBiasOf(architecture, json)
+  const trained = json.flicker?.trained_activations
   const ownHeadDim = json.head_dim ?? json.hidden_size / json.num_attention_heads
 
   const config: ModelConfig = {
@@ -201,7 +202,7 @@ export function readConfig(directory: string): DescribedModel {
     tieWordEmbeddings: json.tie_word_embeddings,
     ffn,
     activation: architecture.ffn === 'sparselm' ? 'relu' : activationOf(json, file),
-    ...(json.flicker?.trained_activations && { trainedActivations: json.flicker.trained_activations }),
+    ...(trained === undefined ? {} : { trainedActivations: trained }),
   }
   const problem = modelConfigProblem(config)
   if (problem !== null) throw invalid(snakeCase(problem))
@@ -264,9 +265,7 @@ function activationOf(json: ConfigJson, file: string): string {
     if ('spec' in found) return found.spec
     throw new CheckpointError(
       'ACTIVATION_UNSUPPORTED',
-      found.problem === 'unknown'
-        ? `${file}: hidden_act ${quoted(hiddenAct)} is not supported; supported: ${supportedHiddenActs().join(', ')}`
-        : `${file}: hidden_act ${quoted(hiddenAct)} needs its threshold in hidden_act_param`,
+      `${file}: hidden_act ${quoted(hiddenAct)} ${found.problem}`,
     )
   }
   let expected: ReturnType<typeof hiddenActOf>
@@ -278,7 +277,7 @@ function activationOf(json: ConfigJson, file: string): string {
     throw new CheckpointError('ACTIVATION_UNSUPPORTED', message, { cause })
   }
   const same =
-    (hiddenAct === 'swish' ? 'silu' : hiddenAct) === expected.hiddenAct &&
+    sameHiddenAct(hiddenAct, expected.hiddenAct) &&
     (expected.parameter === undefined || parameter === expected.parameter)
   if (!same) {
     const theirs = parameter === null || parameter === undefined ? '' : ` with hidden_act_param ${parameter}`

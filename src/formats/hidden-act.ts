@@ -6,45 +6,61 @@ import { ActivationError } from '../errors.js'
 
 interface HiddenAct {
   readonly name: string
-  /** Spelling in the catalogue; a threshold stands in for `hidden_act_param`. */
-  readonly spec: (threshold: number) => string
-  /** Whether it needs `hidden_act_param`. ProSparse and MiniCPM-S write it. */
-  readonly parameter?: boolean
+  /** Spelling in the catalogue; without the setting that `hidden_act_param` gives, where there is one. */
+  readonly spec: string
+  /** The setting that `hidden_act_param` gives. ProSparse and MiniCPM-S write it. */
+  readonly setting?: string
   /** Whether transformers has it under this name, so that it loads as an ordinary model there. */
-  readonly transformers?: boolean
+  readonly transformers: boolean
 }
 
 /** The first name of several for one activation is the one that is written. */
 const HIDDEN_ACTS: readonly HiddenAct[] = [
-  { name: 'silu', spec: () => 'silu', transformers: true },
-  { name: 'swish', spec: () => 'silu', transformers: true },
-  { name: 'relu', spec: () => 'relu', transformers: true },
-  { name: 'relu2', spec: () => 'relu2', transformers: true },
-  { name: 'gelu', spec: () => 'gelu', transformers: true },
-  { name: 'gelu_pytorch_tanh', spec: () => 'gelu:form=tanh', transformers: true },
-  { name: 'gelu_new', spec: () => 'gelu:form=tanh', transformers: true },
-  { name: 'fatrelu', spec: t => `fatrelu:t=${t}`, parameter: true },
-  { name: 'shiftrelu', spec: b => `shifted-relu:b=${b}`, parameter: true },
+  { name: 'silu', spec: 'silu', transformers: true },
+  { name: 'swish', spec: 'silu', transformers: true },
+  { name: 'relu', spec: 'relu', transformers: true },
+  { name: 'relu2', spec: 'relu2', transformers: true },
+  { name: 'gelu', spec: 'gelu', transformers: true },
+  { name: 'gelu_pytorch_tanh', spec: 'gelu:form=tanh', transformers: true },
+  { name: 'gelu_new', spec: 'gelu:form=tanh', transformers: true },
+  { name: 'relu6', spec: 'relu6', transformers: true },
+  { name: 'leaky_relu', spec: 'leaky-relu:slope=0.01', transformers: true },
+  { name: 'mish', spec: 'mish', transformers: true },
+  { name: 'fatrelu', spec: 'fatrelu', setting: 't', transformers: false },
+  { name: 'shiftrelu', spec: 'shifted-relu', setting: 'b', transformers: false },
 ]
 
-/** The `hidden_act` that this Flicker runs, for messages. */
-export function supportedHiddenActs(): string[] {
-  return HIDDEN_ACTS.filter(({ spec }) => isInCatalogue(spec(0.01))).map(({ name }) => name)
-}
-
-/** Why a `hidden_act` gives no activation. */
-export type HiddenActProblem = 'unknown' | 'parameter missing'
-
-/** The activation that config.json asks for, as the catalogue spells it. */
+/**
+ * The activation that config.json asks for, as the catalogue spells it; `problem` goes on after the name: `is not
+ * supported; …`.
+ */
 export function activationOfHiddenAct(
   hiddenAct: string,
   parameter: number | null | undefined,
-): { readonly spec: string } | { readonly problem: HiddenActProblem } {
+): { readonly spec: string } | { readonly problem: string } {
   const found = HIDDEN_ACTS.find(({ name }) => name === hiddenAct)
-  if (found === undefined) return { problem: 'unknown' }
-  if (found.parameter === true && typeof parameter !== 'number') return { problem: 'parameter missing' }
-  const spec = found.spec(parameter ?? 0)
-  return isInCatalogue(spec) ? { spec } : { problem: 'unknown' }
+  if (found === undefined) {
+    const names = HIDDEN_ACTS.map(({ name }) => name)
+    return { problem: `is not supported; supported: ${names.join(', ')}` }
+  }
+  if (found.setting !== undefined && typeof parameter !== 'number') {
+    return { problem: 'needs its threshold in hidden_act_param' }
+  }
+  const spec = found.setting === undefined ? found.spec : `${found.spec}:${found.setting}=${parameter}`
+  try {
+    parseActivation(spec)
+    return { spec }
+  } catch (error) {
+    if (error instanceof ActivationError)
+      return { problem: `with hidden_act_param ${parameter}: ${error.message}` }
+    throw error
+  }
+}
+
+/** Whether two names are of one activation. */
+export function sameHiddenAct(a: string, b: string): boolean {
+  const own = (name: string) => (name === 'swish' ? 'silu' : name)
+  return own(a) === own(b)
 }
 
 /**
@@ -61,28 +77,16 @@ export function hiddenActOf(spec: string): {
   if (activation.draws && (activation.name === 'stocha' || activation.name === 'stoch')) {
     return { hiddenAct: 'relu', knownToTransformers: true }
   }
-  for (const { name, spec: specOf, parameter, transformers = false } of HIDDEN_ACTS) {
-    const threshold = parameter === true ? onlyNumber(activation.spec) : undefined
-    const candidate = specOf(threshold ?? 0)
-    if (!isInCatalogue(candidate) || parseActivation(candidate).spec !== activation.spec) continue
-    return threshold === undefined
-      ? { hiddenAct: name, knownToTransformers: transformers }
-      : { hiddenAct: name, parameter: threshold, knownToTransformers: transformers }
+  for (const { name: hiddenAct, spec: theirs, setting, transformers } of HIDDEN_ACTS) {
+    const { spec, name } = parseActivation(theirs)
+    if (setting !== undefined && name === activation.name) {
+      return { hiddenAct, parameter: Number(activation.settings[setting]), knownToTransformers: transformers }
+    }
+    if (setting === undefined && spec === activation.spec)
+      return { hiddenAct, knownToTransformers: transformers }
   }
-  return { hiddenAct: activation.name, knownToTransformers: false }
-}
-
-/** The value in `name:key=value`; 0 when there is none. */
-function onlyNumber(spec: string): number {
-  return Number(/^[^:]*:[^=]*=([^,]*)$/.exec(spec)?.[1] ?? 0)
-}
-
-function isInCatalogue(spec: string): boolean {
-  try {
-    parseActivation(spec)
-    return true
-  } catch (error) {
-    if (error instanceof ActivationError) return false
-    throw error
-  }
+  // Under its own name, unless that means another one to transformers (`swish`).
+  const { name } = activation
+  const taken = HIDDEN_ACTS.some(known => known.name === name)
+  return { hiddenAct: taken ? `flicker-${name}` : name, knownToTransformers: false }
 }

@@ -8,11 +8,11 @@ import { loadTokenizer } from '../data/load-tokenizer.js'
 import { requireVocabularyFits } from '../data/tokenizer.js'
 import { CheckpointError, StorageError } from '../errors.js'
 import type { ModelConfig } from '../nn/config.js'
-import { parameterShapes } from '../nn/parameters.js'
+import { type ParameterShape, parameterShapes } from '../nn/parameters.js'
 import { resolveDirectory, writeDirectoryAtomic, writeNewFile } from './atomic.js'
 import { readChatTemplate } from './chat-template.js'
 import { configToJson, readConfig } from './config-json.js'
-import type { ModelSource } from './model-source.js'
+import { checkedParameters, type ModelSource } from './model-source.js'
 import {
   checkShape,
   type NamedTensor,
@@ -119,10 +119,10 @@ export function readCheckpoint(directory: string): Checkpoint {
   }
   const { config, flicker, notes, ignored } = readConfig(resolved)
   const weights = openWeights(resolved)
-  const expected = parameterShapes(config)
+  let expected: ParameterShape[]
   try {
     const present = new Set(weights.names)
-    for (const { name, shape } of expected) {
+    expected = checkedParameters(config, ({ name, shape }) => {
       if (!present.has(name)) {
         throw new CheckpointError(
           'TENSOR_MISSING',
@@ -131,7 +131,7 @@ export function readCheckpoint(directory: string): Checkpoint {
       }
       checkShape(name, shape, weights.info(name).shape, `in ${resolved} it`)
       present.delete(name)
-    }
+    })
     const unknown = [...present].filter(name => !ignored(name))
     if (unknown.length > 0) {
       const more = unknown.length > 3 ? ` and ${unknown.length - 3} more` : ''

@@ -5,6 +5,7 @@ import type { Tokenizer } from '../data/tokenizer.js'
 import { didYouMean } from '../did-you-mean.js'
 import { CheckpointError } from '../errors.js'
 import type { ModelConfig } from '../nn/config.js'
+import { type ParameterShape, parameterShapes } from '../nn/parameters.js'
 import { quoted } from './safetensors.js'
 
 /**
@@ -51,4 +52,19 @@ export function missingTensor(path: string, name: string, names: readonly string
     'TENSOR_MISSING',
     `${path} has no tensor ${quoted(name)}.${didYouMean(name, names)}`,
   )
+}
+
+/**
+ * `parameterShapes(config)`, each given to `check` first. What the activations learn is made at its start values, as
+ * long as the config says: so only after the tensors that are as long have been found in the file.
+ */
+export function checkedParameters(
+  config: ModelConfig,
+  check: (parameter: ParameterShape) => void,
+): ParameterShape[] {
+  const plain = parameterShapes({ ...config, activation: 'relu', trainedActivations: [] })
+  for (const parameter of plain) check(parameter)
+  const all = parameterShapes(config)
+  for (const parameter of all.slice(plain.length)) check(parameter)
+  return all
 }

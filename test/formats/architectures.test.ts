@@ -3,9 +3,11 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
+import { listActivations, parseActivation } from '../../src/activations/index.js'
 import type { CheckpointError } from '../../src/errors.js'
-import { activationOfHiddenAct, hiddenActOf, supportedHiddenActs } from '../../src/formats/hidden-act.js'
+import { activationOfHiddenAct, hiddenActOf } from '../../src/formats/hidden-act.js'
 import { readCheckpoint, writeCheckpoint } from '../../src/formats/huggingface.js'
+import { openModel, writeGguf } from '../../src/formats/index.js'
 import { type NamedTensor, writeSafetensors } from '../../src/formats/safetensors.js'
 import type { ModelConfig } from '../../src/nn/config.js'
 import { parameterShapes } from '../../src/nn/parameters.js'
@@ -247,20 +249,108 @@ describe('an architecture that is not ours', () => {
 })
 
 describe('hidden_act', () => {
-  it('that is supported gives an activation, and comes back as a name of the same one', () => {
-    const supported = supportedHiddenActs()
-    expect(supported).toEqual(expect.arrayContaining(['silu', 'swish', 'relu']))
-    for (const name of supported) {
-      const found = activationOfHiddenAct(name, 0.25)
-      if (!('spec' in found)) throw new Error(`${name} has no activation`)
-      const back = hiddenActOf(found.spec)
-      expect(activationOfHiddenAct(back.hiddenAct, back.parameter), name).toEqual(found)
+  it.each([
+    ['silu', null, 'silu'],
+    ['swish', null, 'silu'],
+    ['relu', null, 'relu'],
+    ['relu2', null, 'relu2'],
+    ['gelu', null, 'gelu'],
+    ['gelu_pytorch_tanh', null, 'gelu:form=tanh'],
+    ['gelu_new', null, 'gelu:form=tanh'],
+    // ProSparse and MiniCPM-S.
+    ['fatrelu', 0.01, 'fatrelu:t=0.01'],
+    ['shiftrelu', 0.1, 'shifted-relu:b=0.1'],
+  ])('%s with %s is %s, and comes back as the same', (name, parameter, spec) => {
+    expect(activationOfHiddenAct(name, parameter)).toEqual({ spec })
+    const back = hiddenActOf(spec)
+    expect(activationOfHiddenAct(back.hiddenAct, back.parameter)).toEqual({ spec })
+  })
+
+  it('of our own is never one that transformers takes for another', () => {
+    for (const { spec, name } of listActivations()) {
+      const { hiddenAct, knownToTransformers } = hiddenActOf(spec)
+      if (knownToTransformers) continue
+      const theirs = activationOfHiddenAct(hiddenAct, 0.01)
+      if ('spec' in theirs) expect(parseActivation(theirs.spec).name, `${hiddenAct} of ${spec}`).toBe(name)
     }
   })
 
-  it('tells what it does not know from what lacks its threshold', () => {
-    expect(activationOfHiddenAct('prelu', null)).toEqual({ problem: 'unknown' })
-    expect(activationOfHiddenAct('fatrelu', null)).toEqual({ problem: 'parameter missing' })
+  it('tells what it does not know from what lacks its threshold, or has an impossible one', () => {
+    const problem = (...of: Parameters<typeof activationOfHiddenAct>) => activationOfHiddenAct(...of)
+    expect(problem('quick_gelu', null)).toEqual({
+      problem: expect.stringMatching(/not supported; supported: silu/),
+    })
+    expect(problem('fatrelu', null)).toEqual({ problem: 'needs its threshold in hidden_act_param' })
+    expect(problem('fatrelu', -1)).toEqual({
+      problem: expect.stringMatching(/^with hidden_act_param -1: fatrelu/),
+    })
+  })
+})
+
+describe('ProSparse', () => {
+  const prosparse = {
+    architectures: ['SparseLlamaForCausalLM'],
+    model_type: 'sparsellama',
+    ...sizes,
+    max_position_embeddings: 4096,
+    hidden_act: 'fatrelu',
+    hidden_act_param: 0.01,
+  }
+
+  it('runs FATReLU with its threshold', () => {
+    expectModel(prosparse, { ...base, activation: 'fatrelu:t=0.01' })
+  })
+
+  it('is written as what transformers refuses, and read back', () => {
+    const dir = path.join(root, 'written-prosparse')
+    const config: ModelConfig = { ...base, activation: 'fatrelu:t=0.01' }
+    writeCheckpoint(dir, { config, tensors: variedTensors(config) })
+    expect(JSON.parse(fs.readFileSync(path.join(dir, 'config.json'), 'utf8'))).toMatchObject({
+      architectures: ['FlickerForCausalLM'],
+      hidden_act: 'fatrelu',
+      hidden_act_param: 0.01,
+    })
+    const checkpoint = readCheckpoint(dir)
+    expect(checkpoint.config).toEqual(config)
+    checkpoint.close()
+  })
+})
+
+describe('an activation that learns', () => {
+  const learning: ModelConfig = { ...base, activation: 'prelu:shared=neuron', trainedActivations: ['xielu'] }
+
+  it('brings its parameters, as directory and as GGUF', () => {
+    const dir = path.join(root, 'learning')
+    writeCheckpoint(dir, { config: learning, tensors: variedTensors(learning) })
+    const gguf = path.join(root, 'learning.gguf')
+    const checkpoint = readCheckpoint(dir)
+    writeGguf(gguf, {
+      config: learning,
+      tokenizer: null,
+      dtype: 'f32',
+      tensor: name => checkpoint.tensor(name),
+    })
+    const file = openModel(gguf)
+    expect(file.config).toEqual(learning)
+    for (const { name, data } of variedTensors(learning)) {
+      expect(checkpoint.tensor(name)).toEqual(data)
+      expect(file.tensor(name)).toEqual(data)
+    }
+    file.close()
+    checkpoint.close()
+  })
+
+  it('allocates nothing by a size that no tensor has', () => {
+    const config = { ...learning, intermediateSize: 2 ** 31 - 1 }
+    const dir = path.join(root, 'absurd')
+    writeCheckpoint(dir, { config: learning, tensors: variedTensors(learning) })
+    const json = path.join(dir, 'config.json')
+    const text = fs.readFileSync(json, 'utf8')
+    fs.writeFileSync(
+      json,
+      text.replace('"intermediate_size": 12', `"intermediate_size": ${config.intermediateSize}`),
+    )
+    expect(() => readCheckpoint(dir)).toThrow(expect.objectContaining({ code: 'TENSOR_SHAPE' }))
   })
 })
 

@@ -24,7 +24,8 @@ export function rowsInPairs(architecture: GgufArchitecture): boolean {
 
 /** What a model is written as. */
 export function architectureFor(config: ModelConfig): GgufArchitecture {
-  if (config.ffn !== 'gated' || parseActivation(config.activation).spec !== 'silu') return 'flicker'
+  const silu = parseActivation(config.activation).spec === 'silu' && config.trainedActivations === undefined
+  if (config.ffn !== 'gated' || !silu) return 'flicker'
   // llama.cpp's qwen2 has no head dimension of its own and no factors; its llama has both, and biases as well.
   const plain = config.headDim === undefined && ropeFactors(config) === null
   return config.attentionBias === 'qkv' && plain ? 'qwen2' : 'llama'
@@ -76,6 +77,8 @@ export function configMetadata(config: ModelConfig): MetadataEntry[] {
   }
   if (architecture === 'flicker') {
     entries.push([key('activation'), 'string', config.activation], [key('ffn'), 'string', config.ffn])
+    const trained = config.trainedActivations
+    if (trained !== undefined) entries.push([key('trained_activations'), 'strings', trained])
   }
   return entries
 }
@@ -161,6 +164,9 @@ export function readGgufConfig(
     }
     config.ffn = ffn
     config.activation = checkedActivation(field<string>('activation', 'string'), file)
+    const trained = metadata.get('flicker.trained_activations')
+    if (Array.isArray(trained))
+      config.trainedActivations = trained.map(spec => checkedActivation(`${spec}`, file))
   }
   const problem = modelConfigProblem(config)
   if (problem !== null) throw invalid(problem)

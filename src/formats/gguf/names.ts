@@ -20,8 +20,10 @@ const OTHERS: Readonly<Record<string, string>> = {
 /** Factors of the rotary frequencies, as ggml divides by them: (headDim / 2). */
 export const ROPE_FACTORS = 'rope_freqs.weight'
 
-/** GGUF's name of one of `parameterShapes`. */
+/** GGUF's name of one of `parameterShapes`; `blk.0.ffn_act.alpha` for what an activation learns, our own. */
 export function ggufName(name: string): string {
+  const learned = /^model\.layers\.(\d+)\.mlp\.act\.(.+)$/.exec(name)
+  if (learned !== null) return `blk.${learned[1]}.ffn_act.${learned[2]}`
   const layer = /^model\.layers\.(\d+)\.(.+)\.(weight|bias)$/.exec(name)
   if (layer !== null) return `blk.${layer[1]}.${LAYER_PARTS[layer[2]]}.${layer[3]}`
   return `${OTHERS[name.replace(/\.weight$/, '')]}.weight`

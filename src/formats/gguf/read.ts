@@ -3,9 +3,8 @@
 import { requireVocabularyFits } from '../../data/tokenizer.js'
 import { CheckpointError } from '../../errors.js'
 import { headDimOf } from '../../nn/config.js'
-import { parameterShapes } from '../../nn/parameters.js'
 import { type FileBytes, openFileBytes } from '../file-bytes.js'
-import { type ModelSource, missingTensor } from '../model-source.js'
+import { checkedParameters, type ModelSource, missingTensor } from '../model-source.js'
 import { pairsToHalves } from '../rotary-rows.js'
 import { checkShape, quoted } from '../safetensors.js'
 import { decodeStored } from '../stored.js'
@@ -87,7 +86,7 @@ function fittingTensors(
 ): Map<string, GgufTensor> {
   const byName = new Map<string, GgufTensor>()
   const rest = new Set(tensors.keys())
-  for (const { name, shape } of parameterShapes(config)) {
+  checkedParameters(config, ({ name, shape }) => {
     const theirs = ggufName(name)
     const tensor = tensors.get(theirs)
     if (tensor === undefined) {
@@ -99,7 +98,7 @@ function fittingTensors(
     checkShape(theirs, shape, tensor.shape, `in ${file} it`)
     byName.set(name, tensor)
     rest.delete(theirs)
-  }
+  })
   rest.delete(ROPE_FACTORS)
   // A tied head that is written out all the same would have made the model untied; nothing else may be left.
   const [unknown] = rest
