@@ -7,6 +7,7 @@ import { benchMemory } from '../bench/memory.js'
 import { benchTrain, profileTrain, type TrainShape } from '../bench/train.js'
 import type { MachineInfo } from '../machine.js'
 import { benchActivationsCommand } from './bench-activations.js'
+import { benchDecodeCommand } from './bench-decode.js'
 import { integer } from './options.js'
 import { print, printJson } from './terminal.js'
 
@@ -20,6 +21,7 @@ Examples:
   flicker bench machine
   flicker bench gemm
   flicker bench activations
+  flicker bench decode --shape sparselm-0.5b --sparsity 0.9
   flicker bench train --json
   flicker bench train --activation stocha:p=0.7 --no-peers`,
     )
@@ -103,6 +105,7 @@ Examples:
       print(`ratio ${result.ratio.toFixed(4)}`)
     })
   bench.addCommand(benchActivationsCommand())
+  bench.addCommand(benchDecodeCommand())
   return bench
 }
 

@@ -1,0 +1,294 @@
+// `flicker bench decode`: tokens per second of a random model of a given shape, dense and sparse by turns on the same
+// weights, each beside what the memory's bandwidth, measured in the same run, would allow.
+
+import { EngineModel, type EngineOptions } from '../engine/model.js'
+import type { NarrowGateMode } from '../engine/narrow-gates.js'
+import { Session } from '../engine/session.js'
+import { bytesRead } from '../engine/stats.js'
+import type { EngineWeights } from '../engine/weights.js'
+import { OptionError } from '../errors.js'
+import {
+  type CacheType,
+  defaultThreads,
+  kernels,
+  measureMachine,
+  setThreads,
+  type WeightType,
+} from '../kernels/index.js'
+import { Purpose, RandomStream } from '../kernels/philox.js'
+import { machineInfo } from '../machine.js'
+import type { ModelConfig } from '../nn/config.js'
+import { calibrate } from './calibrate.js'
+import { median } from './measure.js'
+import { type DecodeShape, matrixBytes, randomConfig, randomWeights } from './random-model.js'
+
+export interface DecodeBenchOptions {
+  readonly shape: DecodeShape
+  readonly dtype: WeightType
+  readonly kv: CacheType
+  /** Share of the neurons that is exactly zero, from 0 to 1. */
+  readonly sparsity: number
+  /** Which sparse ways are measured: `on` with the narrow gate, `off` without, `auto` both. */
+  readonly narrowGate: NarrowGateMode
+  /** Tokens measured, of each way. */
+  readonly tokens: number
+  /** Texts decoded together; 0 leaves that out. */
+  readonly samples: number
+  /** Tokens of a prompt; 0 leaves that out. */
+  readonly prefill: number
+  readonly threads: number
+}
+
+/** One way to compute the same tokens. */
+export interface DecodeRow {
+  readonly way: 'dense' | 'sparse' | 'sparse, narrow gate' | 'auto'
+  readonly millisecondsPerToken: number
+  readonly tokensPerSecond: number
+  /** Tokens per second over those of `dense`. */
+  readonly ratio: number
+  readonly bytesPerToken: number
+  /** Bytes of `dense` over bytes: the ratio if only reading took time. */
+  readonly ratioLimit: number
+  /** Tokens per second if memory were read at full bandwidth and nothing else took time. */
+  readonly limitTokensPerSecond: number
+  readonly shareOfLimit: number
+}
+
+/** The ways that the options ask for, `dense` first. */
+function ways({ dtype, narrowGate }: DecodeBenchOptions) {
+  const narrowable = dtype === 'f32' || dtype === 'bf16'
+  const all: { way: DecodeRow['way']; options: EngineOptions; wanted: boolean }[] = [
+    { way: 'dense', options: { ffn: 'dense', narrowGate: 'off' }, wanted: true },
+    { way: 'sparse', options: { ffn: 'sparse', narrowGate: 'off' }, wanted: narrowGate !== 'on' },
+    {
+      way: 'sparse, narrow gate',
+      options: { ffn: 'sparse', narrowGate: 'on' },
+      wanted: narrowGate !== 'off' && narrowable,
+    },
+    {
+      way: 'auto',
+      options: { ffn: 'auto', narrowGate: narrowGate === 'off' ? 'off' : 'auto' },
+      wanted: true,
+    },
+  ]
+  return all.filter(({ wanted }) => wanted)
+}
+
+/** Tokens that each text starts with before anything is timed. */
+const START = 16
+/** Tokens before the timed ones: the crossover is measured in them, and narrow gates are made. */
+const WARM_UP = 4
+/** Rounds of decoding together and one after another, and of prompts. */
+const SAMPLE_ROUNDS = 5
+const PREFILL_ROUNDS = 3
+
+/** Throws OptionError NARROW_GATE_DTYPE, NO_NATIVE_KERNELS, and what EngineModel throws. */
+export function benchDecode(options: DecodeBenchOptions) {
+  const { shape, dtype, kv, sparsity, tokens, samples, prefill, threads } = options
+  const { backend, isa } = kernels()
+  if (backend === 'portable') {
+    throw new OptionError(
+      'NO_NATIVE_KERNELS',
+      'bench decode needs the native kernels; run npm run build:native',
+    )
+  }
+  if (options.narrowGate === 'on' && dtype !== 'f32' && dtype !== 'bf16') {
+    throw new OptionError(
+      'NARROW_GATE_DTYPE',
+      `the narrow gate stands beside f32 or bf16 weights, not ${dtype}; leave --narrow-gate out`,
+    )
+  }
+  setThreads(threads)
+  try {
+    const bandwidths = [measureMachine(isa).bytesPerSecond]
+    const started = performance.now()
+    const { config, weights, zeros } = sparseModel(options)
+    const buildSeconds = (performance.now() - started) / 1000
+    const engine = (other: EngineOptions) => new EngineModel(config, weights, { dtype, kv, ...other })
+    const random = new RandomStream({ seed: 3, purpose: Purpose.sampler, stream: 0 })
+    const randomTokens = (n: number) => Int32Array.from({ length: n }, () => random.below(shape.vocabSize))
+
+    const decoded = decodeByTurns(options, engine, randomTokens)
+    bandwidths.push(measureMachine(isa).bytesPerSecond)
+    // What the memory reached at its best while we looked.
+    const bytesPerSecond = Math.max(...bandwidths)
+    const [dense] = decoded.rows
+    const rows = decoded.rows.map(({ way, seconds, bytes }): DecodeRow => {
+      const limit = bytesPerSecond / bytes
+      return {
+        way,
+        millisecondsPerToken: 1000 * seconds,
+        tokensPerSecond: 1 / seconds,
+        ratio: dense.seconds / seconds,
+        bytesPerToken: bytes,
+        ratioLimit: dense.bytes / bytes,
+        limitTokensPerSecond: limit,
+        shareOfLimit: 1 / seconds / limit,
+      }
+    })
+    return {
+      machine: machineInfo(),
+      shape,
+      dtype,
+      kv,
+      parameters: parameterCount(config),
+      weightBytes: weightBytesOf(weights),
+      buildSeconds,
+      gigabytesPerSecond: bytesPerSecond / 1e9,
+      sparsity: { asked: sparsity, calibrated: zeros, ...decoded.zeros },
+      tokens,
+      rows,
+      identical: decoded.identical,
+      prefill: prefill === 0 ? null : measurePrefill(options, engine, randomTokens),
+      samples: samples === 0 ? null : measureSamples(options, engine, randomTokens),
+    }
+  } finally {
+    setThreads(defaultThreads())
+  }
+}
+
+export type DecodeBenchResult = ReturnType<typeof benchDecode>
+
+type Engine = (options: EngineOptions) => EngineModel
+type RandomTokens = (n: number) => Int32Array
+
+/** Weights whose layers each have the share of zeros that is asked for, and the activation that makes them. */
+function sparseModel({ shape, dtype, sparsity, tokens, samples, prefill }: DecodeBenchOptions) {
+  const context = Math.max(START + WARM_UP + tokens + SAMPLE_ROUNDS * 2 + samples, prefill, 1) + 64
+  const weights = randomWeights(randomConfig(shape, 0, context), dtype)
+  const { shift, zeros } = calibrate(shape, weights, sparsity, dtype)
+  return { config: randomConfig(shape, shift, context), weights, zeros }
+}
+
+/** Every way decodes the same tokens, one token each by turns. */
+function decodeByTurns(options: DecodeBenchOptions, engine: Engine, randomTokens: RandomTokens) {
+  const { tokens, shape } = options
+  const start = randomTokens(START)
+  const runs = ways(options).map(({ way, options: engineOptions }) => {
+    const session = engine(engineOptions).session()
+    session.prefill(start)
+    return { way, session, seconds: [] as number[], bytes: [] as number[] }
+  })
+  const active: number[] = []
+  let identical = true
+  for (const [i, token] of randomTokens(WARM_UP + tokens).entries()) {
+    for (const { session, seconds, bytes } of runs) {
+      const begin = performance.now()
+      session.step(token)
+      if (i < WARM_UP) continue
+      seconds.push((performance.now() - begin) / 1000)
+      bytes.push(bytesRead(session.stats.pass))
+    }
+    const [{ session: dense }, ...others] = runs
+    identical &&= others.every(({ session }) => sameBits(session.logits, dense.logits))
+    if (i >= WARM_UP) for (const count of dense.activeNeurons) active.push(count / shape.intermediateSize)
+  }
+  const mean = active.reduce((sum, share) => sum + share, 0) / active.length
+  return {
+    rows: runs.map(({ way, seconds, bytes }) => ({ way, seconds: median(seconds), bytes: median(bytes) })),
+    identical,
+    zeros: { measured: 1 - mean, least: 1 - Math.max(...active), most: 1 - Math.min(...active) },
+  }
+}
+
+/** A prompt through the dense engine and the automatic one, beside the matrix product in the same run. */
+function measurePrefill(options: DecodeBenchOptions, engine: Engine, randomTokens: RandomTokens) {
+  const { prefill, shape } = options
+  const prompt = randomTokens(prefill)
+  const gigaflops = prefillFlops(shape, prefill) / 1e9
+  const gemm = measureGemm()
+  const rows = (['dense', 'auto'] as const).map(ffn => {
+    const model = engine({ ffn, narrowGate: 'off' })
+    const seconds = median(
+      Array.from({ length: PREFILL_ROUNDS }, () => {
+        const session = model.session()
+        const begin = performance.now()
+        session.prefill(prompt)
+        return (performance.now() - begin) / 1000
+      }),
+    )
+    // What the automatic engine skips it does not compute: its rate counts the work of the dense one.
+    const rate = gigaflops / seconds
+    return { ffn, tokensPerSecond: prefill / seconds, gigaflopsPerSecond: rate, shareOfGemm: rate / gemm }
+  })
+  return { tokens: prefill, gigaflops, gemmGigaflopsPerSecond: gemm, rows }
+}
+
+/** Multiply-adds × 2 of a prompt: all matrices but the head, which sees one position; attention; the head. */
+function prefillFlops(shape: DecodeShape, tokens: number): number {
+  const { hiddenSize: d, intermediateSize: h, numHiddenLayers, numAttentionHeads, numKeyValueHeads } = shape
+  const kv = (d / numAttentionHeads) * numKeyValueHeads
+  const layer = 2 * d * (d + 2 * kv) + 2 * d * d + 6 * d * h
+  const attention = 4 * d * ((tokens + 1) / 2)
+  return tokens * numHiddenLayers * (layer + attention) + 2 * d * shape.vocabSize
+}
+
+/** Gigaflops per second of the square product of `bench gemm`. */
+function measureGemm(): number {
+  const n = 1024
+  const [a, b, c] = [1, 2, 3].map(stream => {
+    const random = new RandomStream({ seed: 1, purpose: Purpose.data, stream })
+    return Float32Array.from({ length: n * n }, () => random.uniform() - 0.5)
+  })
+  const seconds = Array.from({ length: 9 }, () => {
+    const begin = performance.now()
+    kernels().matmul(a, b, c, n, n, n, false, false, false)
+    return (performance.now() - begin) / 1000
+  })
+  return (2 * n ** 3) / median(seconds) / 1e9
+}
+
+/** Several texts of one prompt: a step of all together against a step of each. */
+function measureSamples(options: DecodeBenchOptions, engine: Engine, randomTokens: RandomTokens) {
+  const { samples } = options
+  const prompt = randomTokens(START)
+  const sequences = Array.from({ length: samples }, (_, sequence) => ({ sequence }))
+  const rows = (['dense', 'auto'] as const).map(ffn => {
+    const parent = engine({ ffn, narrowGate: ffn === 'dense' ? 'off' : options.narrowGate }).session()
+    parent.prefill(prompt)
+    const [together, apart] = [parent.fork(sequences), parent.fork(sequences)]
+    const times: { together: number[]; apart: number[] } = { together: [], apart: [] }
+    let identical = true
+    for (let round = 0; round <= SAMPLE_ROUNDS; round++) {
+      const tokens = randomTokens(samples)
+      const begin = performance.now()
+      Session.stepTogether(together, tokens)
+      const middle = performance.now()
+      for (const [i, session] of apart.entries()) session.step(tokens[i])
+      const end = performance.now()
+      identical &&= together.every((session, i) => sameBits(session.logits, apart[i].logits))
+      if (round === 0) continue
+      times.together.push((middle - begin) / 1000)
+      times.apart.push((end - middle) / 1000)
+    }
+    const [togetherSeconds, apartSeconds] = [median(times.together), median(times.apart)]
+    return {
+      ffn,
+      tokensPerSecond: samples / togetherSeconds,
+      oneAfterAnother: samples / apartSeconds,
+      ratio: apartSeconds / togetherSeconds,
+      identical,
+    }
+  })
+  return { count: samples, rows }
+}
+
+function sameBits(a: Float32Array, b: Float32Array): boolean {
+  const bits = ({ buffer, byteOffset, byteLength }: Float32Array) =>
+    Buffer.from(buffer, byteOffset, byteLength)
+  return bits(a).equals(bits(b))
+}
+
+function parameterCount({ hiddenSize: d, intermediateSize: h, vocabSize, ...config }: ModelConfig): number {
+  const kv = (d / config.numAttentionHeads) * config.numKeyValueHeads
+  const layer = 2 * d * d + 2 * d * kv + 3 * d * h + 2 * d
+  return config.numHiddenLayers * layer + d + d * vocabSize * (config.tieWordEmbeddings ? 1 : 2)
+}
+
+function weightBytesOf({ embedding, head, layers }: EngineWeights): number {
+  const matrices = layers.flatMap(({ qkv, output, gate, neurons }) => {
+    return 'places' in neurons ? [qkv, output, gate] : [qkv, output, gate, neurons]
+  })
+  const vocabulary = head === embedding ? [embedding] : [embedding, head]
+  return [...vocabulary, ...matrices].reduce((sum, w) => sum + matrixBytes(w), 0)
+}

@@ -1,0 +1,178 @@
+// Models of a given shape with random weights, laid out for the engine at the speed of copying: normal numbers are drawn
+// once into a pool, and matrices are filled with stretches of it that begin ever elsewhere.
+
+import type { EngineWeights, LayerWeights } from '../engine/weights.js'
+import { OptionError } from '../errors.js'
+import { narrowBfloat16, narrowFloat16 } from '../kernels/half-precision.js'
+import { allocateWeights, type Weights, type WeightType, weightBytes } from '../kernels/index.js'
+import { fillNormal, Purpose } from '../kernels/philox.js'
+import { scaleBytes } from '../kernels/quantised.js'
+import { headDimOf, type ModelConfig } from '../nn/config.js'
+
+export type DecodeShape = Pick<
+  ModelConfig,
+  | 'hiddenSize'
+  | 'intermediateSize'
+  | 'numHiddenLayers'
+  | 'numAttentionHeads'
+  | 'numKeyValueHeads'
+  | 'vocabSize'
+  | 'tieWordEmbeddings'
+>
+
+const sparselm: DecodeShape = {
+  hiddenSize: 2048,
+  intermediateSize: 5632,
+  numHiddenLayers: 28,
+  numAttentionHeads: 32,
+  numKeyValueHeads: 32,
+  vocabSize: 49152,
+  tieWordEmbeddings: true,
+}
+
+/** Shapes by name: two of SparseLM (Sakana AI), and four layers of Llama 2 7B, which make it fit a small machine. */
+export const DECODE_SHAPES: Readonly<Record<string, DecodeShape>> = {
+  'sparselm-0.5b': { ...sparselm, numHiddenLayers: 8 },
+  'sparselm-1.5b': sparselm,
+  'llama-7b-4-layers': {
+    ...sparselm,
+    hiddenSize: 4096,
+    intermediateSize: 11008,
+    numHiddenLayers: 4,
+    vocabSize: 32000,
+    tieWordEmbeddings: false,
+  },
+}
+
+/** The shape of that name. Throws OptionError SHAPE_UNKNOWN. */
+export function decodeShape(name: string): DecodeShape {
+  const shape = DECODE_SHAPES[name]
+  if (shape !== undefined) return shape
+  const names = Object.keys(DECODE_SHAPES).join(', ')
+  throw new OptionError(
+    'SHAPE_UNKNOWN',
+    `there is no shape "${name}"; give one of ${names}, or sizes of your own with --hidden, --intermediate, …`,
+  )
+}
+
+/** The config of a random model: gated, with an activation that is 0 below `shift`. */
+export function randomConfig(shape: DecodeShape, shift: number, context: number): ModelConfig {
+  return {
+    ...shape,
+    maxPositionEmbeddings: context,
+    rmsNormEps: 1e-5,
+    ropeTheta: 10000,
+    ffn: 'gated',
+    activation: `shifted-relu:b=${shift}`,
+  }
+}
+
+/** Standard deviation of weights: GPT-2's. */
+export const WEIGHT_STD = 0.02
+
+/** All weights of `config` in the engine's layout; norms are 1. As the engine has it, 4 bits are not for the vocabulary. */
+export function randomWeights(config: ModelConfig, type: WeightType): EngineWeights {
+  const { hiddenSize: d, intermediateSize: h, vocabSize, numAttentionHeads, numKeyValueHeads } = config
+  const q = headDimOf(config) * numAttentionHeads
+  const kv = headDimOf(config) * numKeyValueHeads
+  const pool = new Pool(type)
+  const matrix = (rows: number, columns: number) =>
+    pool.fill(allocateWeights(type, rows, columns), rows, columns)
+  const ones = () => new Float32Array(d).fill(1)
+  const vocabularyPool = type === 'q4_0' ? new Pool('q8_0') : pool
+  const vocabulary = () =>
+    vocabularyPool.fill(allocateWeights(vocabularyPool.type, vocabSize, d), vocabSize, d)
+  const layer = (): LayerWeights => ({
+    inputNorm: ones(),
+    qkv: matrix(q + 2 * kv, d),
+    qkvBias: null,
+    output: matrix(d, q),
+    outputBias: null,
+    ffnNorm: ones(),
+    gate: matrix(h, d),
+    up: null,
+    neurons: matrix(2 * h, d),
+    gated: true,
+    learned: null,
+  })
+  const embedding = vocabulary()
+  return {
+    embedding,
+    layers: Array.from({ length: config.numHiddenLayers }, layer),
+    norm: ones(),
+    head: config.tieWordEmbeddings ? embedding : vocabulary(),
+  }
+}
+
+/** Bytes of a matrix of weights. */
+export function matrixBytes(w: Weights): number {
+  return 'type' in w ? w.data.byteLength : w.byteLength
+}
+
+/** Odd, so that no two rows of a matrix begin at the same place. */
+const POOL = 2 ** 22 + 12345
+const TABLE = 2 ** 16
+
+/** Random numbers of one type, handed out in stretches. */
+class Pool {
+  readonly type: WeightType
+  readonly #plain: Float32Array | Uint16Array | null = null
+  /** Codes of quantised rows, and the scales that stand before them. */
+  readonly #codes: Uint8Array | null = null
+  readonly #scale = new Uint16Array(1)
+  #at = 0
+
+  constructor(type: WeightType) {
+    this.type = type
+    const table = new Float32Array(TABLE)
+    fillNormal(table, { seed: 1, purpose: Purpose.init, stream: 0 }, 0, WEIGHT_STD)
+    let state = 1
+    const drawn = (from: Float32Array | Uint16Array | Int32Array) => {
+      state = (Math.imul(state, 1664525) + 1013904223) | 0
+      return from[state >>> 16]
+    }
+    if (type === 'f32' || type === 'bf16') {
+      const numbers = new Uint16Array(TABLE)
+      narrowBfloat16(table, numbers)
+      this.#plain = type === 'f32' ? new Float32Array(POOL) : new Uint16Array(POOL)
+      const from = type === 'f32' ? table : numbers
+      for (let i = 0; i < POOL; i++) this.#plain[i] = drawn(from)
+      return
+    }
+    // A group's largest of 32 normal numbers, about 2.1 standard deviations, takes the largest code.
+    const largest = type === 'q8_0' ? 127 : 7
+    const scale = (2.1 * WEIGHT_STD) / largest
+    narrowFloat16(Float32Array.of(scale), this.#scale)
+    const codes = Int32Array.from(table, x => Math.max(-largest, Math.min(largest, Math.round(x / scale))))
+    this.#codes = new Uint8Array(POOL)
+    for (let i = 0; i < POOL; i++) {
+      this.#codes[i] = type === 'q8_0' ? drawn(codes) : (drawn(codes) + 8) | ((drawn(codes) + 8) << 4)
+    }
+  }
+
+  /** Fills `w`, (rows, columns) of the pool's type, and returns it. */
+  fill(w: Weights, rows: number, columns: number): Weights {
+    if (!('type' in w)) {
+      const pool = this.#plain
+      // The pool is of the type of `w`: both calls are of `set` on two arrays of one kind.
+      for (let at = 0; pool !== null && at < w.length; ) {
+        const count = Math.min(POOL - this.#at, w.length - at)
+        w.set(pool.subarray(this.#at, this.#at + count), at)
+        at += count
+        this.#at = (this.#at + count) % POOL
+      }
+      return w
+    }
+    const width = weightBytes(w.type, columns)
+    const first = scaleBytes(columns)
+    const scales = new Uint16Array(first / 2).fill(this.#scale[0], 0, Math.ceil(columns / 32))
+    const scaleRow = new Uint8Array(scales.buffer)
+    for (let row = 0; this.#codes !== null && row < rows; row++) {
+      if (this.#at + width - first > POOL) this.#at = row % 64
+      w.data.set(scaleRow, row * width)
+      w.data.set(this.#codes.subarray(this.#at, this.#at + width - first), row * width + first)
+      this.#at += width - first
+    }
+    return w
+  }
+}
