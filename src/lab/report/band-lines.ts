@@ -52,14 +52,15 @@ export const HEAD = 76
 export interface Heading {
   readonly title: string
   readonly subtitle: string
-  /** What the vertical axis shows, with its unit. */
+  /** What the axes show, with units. */
+  readonly xLabel: string
   readonly yLabel?: string
 }
 
-/** Title, subtitle and the vertical axis's label above a plane. */
+/** Title, subtitle and the vertical axis's label above a plane, the horizontal one's below. */
 export function heading(
   area: Plane,
-  { title, subtitle, yLabel = '' }: Heading,
+  { title, subtitle, xLabel, yLabel = '' }: Heading,
   width: number,
 ): Plot.Markish[] {
   const line = (text: string, py: number, size: number, fill: string, fontWeight: number) =>
