@@ -11,10 +11,11 @@ import { charTokenizer } from './chars.js'
 import type { Document } from './corpus.js'
 import { tokenizerFromGpt2 } from './gpt2-files.js'
 import { tokenizerFromLlama2c } from './llama2c-tokenizer.js'
+import { tokenizerFromSentencePiece } from './sentencepiece-model.js'
 import { decodeText, FileProblem, kindOf, readBytes, readDirectory } from './text-file.js'
 import { tokenizerFromTiktoken } from './tiktoken.js'
 import type { Tokenizer } from './tokenizer.js'
-import { invalid, type TokenizerConfig, tokenizerFromJson } from './tokenizer-json.js'
+import { invalid, MAX_TOKEN_ID, type TokenizerConfig, tokenizerFromJson } from './tokenizer-json.js'
 
 export type TokenizerSpec =
   | { readonly kind: 'bytes' }
@@ -23,7 +24,7 @@ export type TokenizerSpec =
   | { readonly kind: 'file'; readonly path: string }
 
 const FORMS =
-  '"bytes", "chars", "bpe:4096", or the path of a tokenizer.json, encoder.json, .tiktoken, llama2.c .bin file or directory'
+  '"bytes", "chars", "bpe:4096", or the path of a tokenizer.json, encoder.json, .tiktoken, tokenizer.model, llama2.c .bin file or directory'
 
 /** What a tokenizer's name asks for; a path must exist. Throws OptionError or TokenizerError. */
 export function parseTokenizerSpec(spec: string): TokenizerSpec {
@@ -67,7 +68,7 @@ export function makeTokenizer(
 
 /**
  * The tokenizer in a file, plain or .gz, or in a directory that holds one: tokenizer.json; encoder.json + vocab.bpe
- * (or vocab.json + merges.txt), either of which names the other; .tiktoken; a .bin of llama2.c. Throws TokenizerError.
+ * (or vocab.json + merges.txt), either of which names the other; .tiktoken; tokenizer.model of SentencePiece; a .bin of llama2.c. Throws TokenizerError.
  */
 export function loadTokenizer(path: string): Tokenizer {
   try {
@@ -82,6 +83,11 @@ function loadFile(file: string): Tokenizer {
   const name = basename(file).replace(/\.gz$/, '')
   if (name.endsWith('.tiktoken')) return tokenizerFromTiktoken(readText(file), name)
   if (name.endsWith('.bin')) return tokenizerFromLlama2c(readBytes(file), name)
+  if (name.endsWith('.model')) {
+    const { startOfText } = tokenizerConfig(dirname(file))
+    const added = addedTokens(dirname(file))
+    return tokenizerFromSentencePiece(readBytes(file), name, { startOfText: startOfText !== null, added })
+  }
   if (MERGES_NAME.test(name)) {
     const encoder = partner(file)
     return tokenizerFromGpt2(readJson(encoder), readText(file), basename(encoder).replace(/\.gz$/, ''))
@@ -111,6 +117,7 @@ function findInDirectory(directory: string): string {
     /encoder\.json(\.gz)?$/,
     /^vocab\.json(\.gz)?$/,
     /\.tiktoken(\.gz)?$/,
+    /^tokenizer\.model$/,
   ]
   for (const pattern of wanted) {
     const found = names.filter(name => pattern.test(name)).sort()
@@ -118,7 +125,7 @@ function findInDirectory(directory: string): string {
   }
   throw new TokenizerError(
     'TOKENIZER_NOT_FOUND',
-    `tokenizer: ${directory} holds no tokenizer.json, encoder.json, vocab.json or .tiktoken file`,
+    `tokenizer: ${directory} holds no tokenizer.json, encoder.json, vocab.json, .tiktoken file or tokenizer.model`,
   )
 }
 
@@ -152,6 +159,20 @@ function tokenizerConfig(directory: string): TokenizerConfig {
     startOfText:
       typeof addStart !== 'boolean' ? undefined : addStart ? (textOf(config.bos_token) ?? null) : null,
   }
+}
+
+/** Ids by text in the added_tokens.json beside a tokenizer.model, if there is one. */
+function addedTokens(directory: string): Record<string, number> {
+  const path = join(directory, 'added_tokens.json')
+  if (!existsSync(path)) return {}
+  const content: unknown = readJson(path)
+  const entries = Object.entries(Object(content))
+  for (const [text, id] of entries) {
+    if (!(Number.isInteger(id) && (id as number) >= 0 && (id as number) <= MAX_TOKEN_ID)) {
+      throw invalid(path, `${JSON.stringify(text)} has no id from 0 to ${MAX_TOKEN_ID}`)
+    }
+  }
+  return Object.fromEntries(entries) as Record<string, number>
 }
 
 const CODES = {

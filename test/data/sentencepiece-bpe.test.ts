@@ -8,6 +8,7 @@ import { describe, expect, it } from 'vitest'
 import { tokenizerFromLlama2c } from '../../src/data/llama2c-tokenizer.js'
 import { loadTokenizer } from '../../src/data/load-tokenizer.js'
 import { type Piece, PieceType, SentencePieceBpe } from '../../src/data/sentencepiece-bpe.js'
+import { tokenizerFromSentencePiece } from '../../src/data/sentencepiece-model.js'
 import { TokenizerError } from '../../src/errors.js'
 import { describeWith, sharedData } from './shared-data.js'
 import { temporaryDirectories } from './temporary.js'
@@ -102,6 +103,107 @@ describe('a vocabulary that is not one is refused', () => {
     ['an end of text outside', () => make({ text: 'a', score: 0, type: PieceType.normal }, 1)],
   ])('%s', (_, action) => {
     expect(action).toThrow(expect.objectContaining({ code: 'TOKENIZER_INVALID' }))
+  })
+})
+
+describe("SentencePiece's own file", () => {
+  const varint = (n: number): number[] => (n < 128 ? [n] : [(n % 128) | 128, ...varint(Math.floor(n / 128))])
+  const number = (field: number, n: number) => Buffer.from([...varint(8 * field), ...varint(n)])
+  const bytes = (field: number, value: Uint8Array | string) =>
+    Buffer.concat([
+      Buffer.from([...varint(8 * field + 2), ...varint(Buffer.byteLength(value))]),
+      Buffer.from(value),
+    ])
+  const float = (field: number, x: number) =>
+    Buffer.concat([Buffer.from(varint(8 * field + 5)), Buffer.from(Float32Array.of(x).buffer)])
+  const piece = (text: string, score: number, type?: number) =>
+    bytes(
+      1,
+      Buffer.concat([bytes(1, text), float(2, score), ...(type === undefined ? [] : [number(3, type)])]),
+    )
+  const pieces = [
+    piece('<unk>', 0, 2),
+    piece('<s>', 0, 3),
+    piece('</s>', 0, 3),
+    piece('<0x0A>', 0, 6),
+    piece('▁', -3),
+    piece('a', -4),
+    piece('▁a', -1),
+  ]
+  /** As Llama's: BPE, no spaces removed; a field that is not read stands between. */
+  const trainer = bytes(2, Buffer.concat([bytes(1, 'corpus.txt'), number(3, 2)]))
+  const normalizer = bytes(3, Buffer.concat([bytes(1, 'identity'), number(3, 1), number(4, 0)]))
+  const whole = Buffer.concat([...pieces, trainer, normalizer])
+
+  it('gives pieces, scores and special tokens', () => {
+    const tokenizer = tokenizerFromSentencePiece(whole, 'tokenizer.model')
+    expect(tokenizer).toMatchObject({ vocabSize: 7, startOfText: 1, endOfText: 2 })
+    expect(tokenizer.vocabulary).toMatchObject({ spacePrefix: true })
+    expect([...tokenizer.encode('a a\n')]).toEqual([6, 6, 3])
+    expect(tokenizer.vocabulary.pieces[6]).toEqual({ text: '▁a', score: -1, type: PieceType.normal })
+  })
+
+  it('is found in a directory, whose tokenizer_config.json may say that texts begin without <s>', () => {
+    const files = { 'tokenizer.model': whole }
+    expect(loadTokenizer(directory(files)).startOfText).toBe(1)
+    const config = JSON.stringify({ add_bos_token: false })
+    expect(loadTokenizer(directory({ ...files, 'tokenizer_config.json': config })).startOfText).toBeNull()
+  })
+
+  it('has the tokens of the added_tokens.json beside it, as those that are found in a text', () => {
+    const added = (tokens: object) =>
+      directory({ 'tokenizer.model': whole, 'added_tokens.json': JSON.stringify(tokens) })
+    const tokenizer = loadTokenizer(added({ '<|im_start|>': 8, '<s>': 1 }))
+    expect(tokenizer.vocabSize).toBe(9)
+    expect([...tokenizer.encode('a<|im_start|>a')]).toEqual([6, 8, 6])
+    expect(() => loadTokenizer(added({ '<x>': 1 }))).toThrow(/"<x>" has the id 1, which another piece has/)
+    expect(() => loadTokenizer(added({ '<x>': 1e12 }))).toThrow(/"<x>" has no id from 0 to/)
+  })
+
+  it('without a space before the text, or without an end of text, says so', () => {
+    const plain = bytes(3, Buffer.concat([number(3, 0), number(4, 0)]))
+    expect(tokenizerFromSentencePiece(Buffer.concat([whole, plain]), 'x').vocabulary.spacePrefix).toBe(false)
+    const minusOne = Buffer.from([...varint(8 * 42), ...Array(9).fill(0xff), 1])
+    const none = Buffer.concat([whole, bytes(2, Buffer.concat([number(3, 2), minusOne]))])
+    expect(tokenizerFromSentencePiece(none, 'x').endOfText).toBeNull()
+  })
+
+  it.each<[string, Uint8Array, string]>([
+    [
+      'a unigram model',
+      Buffer.concat([...pieces, bytes(2, number(3, 1)), normalizer]),
+      'TOKENIZER_UNSUPPORTED',
+    ],
+    ['one that removes spaces', Buffer.concat([...pieces, trainer]), 'TOKENIZER_UNSUPPORTED'],
+    [
+      'one that maps characters',
+      Buffer.concat([whole, bytes(3, Buffer.concat([bytes(2, 'x'), number(4, 0)]))]),
+      'TOKENIZER_UNSUPPORTED',
+    ],
+    ['no pieces', Buffer.concat([trainer, normalizer]), 'TOKENIZER_INVALID'],
+    ['a piece of an unknown type', Buffer.concat([piece('a', 0, 9), whole]), 'TOKENIZER_INVALID'],
+    ['a text', Buffer.from('{"model": {}}'), 'TOKENIZER_INVALID'],
+    ['nothing', Buffer.alloc(0), 'TOKENIZER_INVALID'],
+  ])('%s is refused', (_, content, code) => {
+    expect(() => tokenizerFromSentencePiece(content, 'x')).toThrow(expect.objectContaining({ code }))
+  })
+
+  it('damaged is refused or another vocabulary', () => {
+    const survives = (content: Uint8Array) => {
+      try {
+        const tokenizer = tokenizerFromSentencePiece(content, 'damaged')
+        tokenizer.decode(tokenizer.encode('a a\n'))
+      } catch (error) {
+        if (!(error instanceof TokenizerError)) throw error
+      }
+    }
+    for (let length = 0; length < whole.length; length++) survives(whole.subarray(0, length))
+    for (let bit = 0; bit < 8 * whole.length; bit++) {
+      const content = Uint8Array.from(whole)
+      content[bit >> 3] ^= 1 << (bit & 7)
+      survives(content)
+    }
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 60 }), survives))
   })
 })
 
