@@ -12,6 +12,7 @@ import { evalCommand } from './eval.js'
 import { generateCommand } from './generate.js'
 import { infoCommand } from './info.js'
 import { logitsCommand } from './logits.js'
+import { mlpCommand } from './mlp.js'
 import { studyCommand } from './study.js'
 import { reportError } from './terminal.js'
 import { trainCommand } from './train.js'
@@ -31,6 +32,7 @@ export function createProgram(): Command {
     logitsCommand,
     convertCommand,
     evalCommand,
+    mlpCommand,
     activationsCommand,
     benchCommand,
     infoCommand,

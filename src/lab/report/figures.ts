@@ -1,6 +1,7 @@
 // All figures of one experiment, for the page and as files.
 
 import path from 'node:path'
+import { writeFileAtomic } from '../../formats/atomic.js'
 import type { FigureOptions } from '../../study/report/figures/index.js'
 import type { Markup } from '../../study/report/markup.js'
 import { savePlot } from '../../study/report/save-plot.js'
@@ -9,6 +10,7 @@ import { curveFigure, curveLooks } from './curves.js'
 import { doubtFigure } from './doubt.js'
 import { finalLossFigure } from './final-loss.js'
 import { gateFigure } from './gates.js'
+import { renderLabPage } from './page.js'
 
 export interface LabFigure {
   /** File name without its ending: `val_loss`. */
@@ -69,14 +71,21 @@ export function labFigures(results: LabResults): LabFigure[] {
 /** Width of figures that are files. */
 const FILE_WIDTH = 900
 
-/** Writes every figure as SVG and PNG into `directory`; returns the files. Throws StorageError. */
-export function saveFigures(results: LabResults, directory: string): string[] {
-  return labFigures(results).flatMap(figure => {
+/**
+ * Writes every figure as SVG and PNG into `directory`/plots, and report.html into `directory`; returns the files.
+ * Throws StorageError.
+ */
+export function saveLabReport(results: LabResults, directory: string): string[] {
+  const figures = labFigures(results)
+  const files = figures.flatMap(figure => {
     const drawing = figure.draw({ width: FILE_WIDTH, id: figure.name.replace(/[^a-z0-9-]/gi, '-') })
     return ['svg', 'png'].map(format => {
-      const file = path.join(directory, `${figure.name}.${format}`)
+      const file = path.join(directory, 'plots', `${figure.name}.${format}`)
       savePlot(drawing, file)
       return file
     })
   })
+  const page = path.join(directory, 'report.html')
+  writeFileAtomic(page, renderLabPage(results, figures))
+  return [...files, page]
 }

@@ -9,15 +9,15 @@ import { PAGE_STYLE } from '../../study/report/page-style.js'
 import { visibleLine } from '../../study/report/visible-text.js'
 import type { LabResults } from '../results.js'
 import { overRuns } from './curves.js'
-import { type LabFigure, labFigures } from './figures.js'
+import type { LabFigure } from './figures.js'
 import { tableColumns } from './table.js'
 
 /** Widths that figures are drawn for, px. */
 const WIDE = 1000
 const NARROW = 358
 
-/** The whole page. Whatever stands in `results` is text here, never markup. */
-export function renderLabPage(results: LabResults): string {
+/** The whole page with these figures. Whatever stands in `results` is text here, never markup. */
+export function renderLabPage(results: LabResults, figures: readonly LabFigure[]): string {
   const { data, machine, variants, config } = results
   const hash = createHash('sha256').update(PAGE_STYLE).digest('base64')
   // The policy allows this page's own style sheet and nothing else: no script, no request.
@@ -43,7 +43,7 @@ ${config.question !== undefined && html`<p>${config.question}</p>`}
 <nav aria-label="Parts of this page"><a href="#numbers">Numbers</a> <a href="#figures">Figures</a> <a href="#again">Run it again</a></nav>
 </header>
 <section id="numbers"><h2>Numbers</h2>${table(results)}</section>
-<section id="figures"><h2>Figures</h2>${labFigures(results).map(figure => drawn(figure, results))}</section>
+<section id="figures"><h2>Figures</h2>${figures.map(figure => drawn(figure, results))}</section>
 <section id="again"><h2>Run it again</h2>${again(results)}</section>
 </main>
 </body>
