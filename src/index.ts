@@ -1,6 +1,16 @@
 // The library: everything that the command line does.
 
-export { type Activation, listActivations, parseActivation } from './activations/index.js'
+export {
+  type Activation,
+  defineActivation,
+  type Expression,
+  type ExpressionActivation,
+  expression,
+  listActivations,
+  loadActivationFile,
+  type PlainActivation,
+  parseActivation,
+} from './activations/index.js'
 export { benchGemm } from './bench/gemm.js'
 export { benchMachine } from './bench/machine.js'
 export { benchMemory } from './bench/memory.js'
@@ -27,7 +37,18 @@ export {
 } from './engine/index.js'
 export * from './errors.js'
 export { type Evaluation, Evaluator } from './eval/evaluate.js'
-export { readCheckpoint, writeCheckpoint } from './formats/index.js'
+export {
+  type Conversion,
+  type ConvertOptions,
+  convertModel,
+  type ModelSource,
+  openModel,
+  readCheckpoint,
+  type StoredDtype,
+  type StoredTensor,
+  writeCheckpoint,
+  writeGguf,
+} from './formats/index.js'
 export { kernels, setThreads } from './kernels/index.js'
 export { machineInfo } from './machine.js'
 export type { ModelConfig } from './nn/config.js'

@@ -82,7 +82,7 @@ function toGguf(source: ModelSource, tokenizer: Tokenizer, file: string, options
       tokenizer,
       chatTemplate: source.chatTemplate,
       dtype,
-      name: path.parse(source.path).name,
+      name: path.parse(file).name,
       tensor: name => source.tensor(name),
       bytes: (name, wanted) => (source.info(name).dtype === wanted ? source.stored(name).bytes : null),
     },

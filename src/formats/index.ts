@@ -1,8 +1,9 @@
-// Files in and out: atomic writing, safetensors, Hugging Face checkpoints, training checkpoints.
+// Files in and out: models of every kind (Hugging Face, GGUF, llama2.c) through one door, atomic writing, safetensors,
+// training checkpoints.
 
 export { writeDirectoryAtomic, writeFileAtomic } from './atomic.js'
 export { type Conversion, type ConvertOptions, convertModel, type ModelFormat } from './convert.js'
-export { type GgufContent, openGguf, writeGguf } from './gguf/index.js'
+export { type GgufContent, writeGguf } from './gguf/index.js'
 export {
   type Checkpoint,
   type CheckpointContent,
