@@ -4,6 +4,7 @@
 import { didYouMean } from '../did-you-mean.js'
 import { ActivationError } from '../errors.js'
 import type { Activation } from './activation.js'
+import { isActivationFile, loadActivationFile, loadedActivation } from './activation-file.js'
 import * as expandedGates from './expanded-gates.js'
 import type { ActivationFamily } from './family.js'
 import * as gates from './gates.js'
@@ -96,10 +97,12 @@ export function listActivations(): ActivationListing[] {
 /**
  * The activation that `spec` names: `name` or `name:key=value,key=value`, parameters left out at their defaults.
  * Throws ActivationError: ACTIVATION_UNKNOWN, ACTIVATION_SYNTAX, ACTIVATION_PARAMETER_UNKNOWN (a key that the
- * activation does not have) or ACTIVATION_PARAMETER_INVALID (a value out of range or of the wrong type).
+ * activation does not have), ACTIVATION_PARAMETER_INVALID (a value out of range or of the wrong type) or
+ * ACTIVATION_FILE_NOT_LOADED.
  */
 export function parseActivation(spec: string): Activation {
   const [name, settings] = splitOnce(spec.trim(), ':')
+  if (isActivationFile(spec)) return loadedActivation(spec)
   if (name === 'expected' && settings !== undefined) return expectationOf(parseActivation(settings))
   if (name === 'gate' && settings !== undefined) return gateOf(parseActivation(settings))
   if (name === 'mix') return parseMix(settings ?? '', parseActivation)
@@ -121,6 +124,14 @@ export function parseActivation(spec: string): Activation {
   }
 
   return family.bind(values)
+}
+
+/**
+ * The activation that a user asks for: by name, or by the path of a file of theirs, which is loaded. Only for what a
+ * user has typed: a path in a downloaded config must not run code. Throws as parseActivation and loadActivationFile do.
+ */
+export function resolveActivation(spec: string): Activation {
+  return isActivationFile(spec) ? loadActivationFile(spec.trim()) : parseActivation(spec)
 }
 
 /** The mean over draws of an activation that draws; one that does not is its own mean. */

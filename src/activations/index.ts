@@ -10,4 +10,14 @@ export {
   type Settings,
   startParameters,
 } from './activation.js'
-export { type ActivationListing, expectationOf, listActivations, parseActivation } from './catalogue.js'
+export { isActivationFile, loadActivationFile } from './activation-file.js'
+export {
+  type ActivationListing,
+  expectationOf,
+  listActivations,
+  parseActivation,
+  resolveActivation,
+} from './catalogue.js'
+export { defineActivation, type ExpressionActivation, type PlainActivation } from './define.js'
+export type { Expression } from './expression.js'
+export * as expression from './expression.js'

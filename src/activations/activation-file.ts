@@ -1,0 +1,177 @@
+// Activations from a user's file, `--activation ./my-act.ts`: loaded when the user names the file, checked on a grid, and
+// then known by the file's name. A checkpoint that names such a file does not load it: it is code.
+
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import module, { createRequire } from 'node:module'
+import path from 'node:path'
+import { ActivationError } from '../errors.js'
+import type { Activation } from './activation.js'
+import { defineActivation, type ExpressionActivation, type PlainActivation } from './define.js'
+import * as expressions from './expression.js'
+
+const EXTENSIONS = ['.ts', '.mts', '.js', '.mjs', '.cjs']
+
+/** Loaded files by their name without the directory, which is how an entry of theirs is spelled. */
+const loaded = new Map<string, { readonly file: string; readonly act: Activation }>()
+
+/** Whether `spec` is the path of a file rather than a name of the catalogue. */
+export function isActivationFile(spec: string): boolean {
+  return EXTENSIONS.includes(path.extname(spec.trim()))
+}
+
+/** The entry of a file that loadActivationFile has loaded. Throws ActivationError ACTIVATION_FILE_NOT_LOADED. */
+export function loadedActivation(spec: string): Activation {
+  const found = loaded.get(path.basename(spec.trim()))
+  if (found !== undefined) return found.act
+  throw new ActivationError(
+    'ACTIVATION_FILE_NOT_LOADED',
+    `the activation ${spec} is a file of yours that has not been loaded; name it, as in --activation ./${path.basename(spec)}.`,
+  )
+}
+
+/**
+ * Loads a file whose default export is an entry: `{ name, value }` with an expression, `{ name, forward, derivative }`
+ * with plain functions, or a function that is given the expression language and returns one of these. From then on
+ * parseActivation knows it by the file's name. Throws ActivationError ACTIVATION_FILE_MISSING, ACTIVATION_FILE_FAILED,
+ * ACTIVATION_DEFINITION or ACTIVATION_DERIVATIVE.
+ */
+export function loadActivationFile(file: string): Activation {
+  const absolute = path.resolve(file)
+  const spec = path.basename(absolute)
+  const before = loaded.get(spec)
+  if (before?.file === absolute) return before.act
+  if (before !== undefined) {
+    throw new ActivationError(
+      'ACTIVATION_FILE_NAME',
+      `${absolute} has the same name as ${before.file}, which is loaded already; rename one of them.`,
+    )
+  }
+  if (!existsSync(absolute)) {
+    throw new ActivationError(
+      'ACTIVATION_FILE_MISSING',
+      `there is no file ${absolute} to take an activation from.`,
+    )
+  }
+  const act = checked(entryOf(importDefault(absolute), absolute, spec), absolute)
+  loaded.set(spec, { file: absolute, act })
+  return act
+}
+
+function entryOf(exported: unknown, file: string, spec: string): Activation {
+  const made =
+    typeof exported === 'function'
+      ? attempt(file, 'its default export', () => exported(expressions))
+      : exported
+  const entry = { name: path.parse(file).name, ...(made as object) } as Record<string, unknown>
+  const plain = typeof entry.forward === 'function' && typeof entry.derivative === 'function'
+  const written = typeof entry.value === 'object' && entry.value !== null && 'op' in entry.value
+  if (typeof made !== 'object' || made === null || !(plain || written)) {
+    throw new ActivationError(
+      'ACTIVATION_DEFINITION',
+      `${file}: the default export must be { name, value } with an expression as value, or { name, forward, derivative } ` +
+        'with two functions of x.',
+    )
+  }
+  // Checked just now: one of the two.
+  const definition = entry as unknown as ExpressionActivation | PlainActivation
+  return attempt(file, 'the entry', () => defineActivation(definition, spec))
+}
+
+/** −8 … 8 in steps of a tenth, off the whole numbers where kinks and steps tend to stand. */
+const GRID = Array.from({ length: 161 }, (_, i) => -8 + i / 10 + 0.0137)
+const STEP = 1e-5
+
+/** The entry, after its value and derivative have been looked at on a grid. Throws ActivationError. */
+function checked(act: Activation, file: string): Activation {
+  for (const draw of act.draws ? [0.123, 0.5, 0.877] : [0]) {
+    for (const x of GRID) {
+      const at = (where: number): number => {
+        const value = attempt(file, `forward(${where})`, () => act.forward(where, draw))
+        if (typeof value === 'number' && Number.isFinite(value)) return value
+        throw new ActivationError(
+          'ACTIVATION_DEFINITION',
+          `${file}: forward(${where}) is ${String(value)}; it must be a finite number.`,
+        )
+      }
+      const derivative = attempt(file, `derivative(${x})`, () => act.derivative(x, draw))
+      const [below, here, above] = [at(x - STEP), at(x), at(x + STEP)]
+      const [left, right] = [(here - below) / STEP, (above - here) / STEP]
+      // Where the two sides differ there is a kink or a step, and nothing to compare with.
+      const smooth = Math.abs(left - right) <= 1e-2 * (1 + Math.min(Math.abs(left), Math.abs(right)))
+      const wrong = Math.abs(derivative - (left + right) / 2) > 1e-3 * (1 + Math.abs(left))
+      if (!Number.isFinite(derivative) || (smooth && wrong && act.surrogate === undefined)) {
+        throw new ActivationError(
+          'ACTIVATION_DERIVATIVE',
+          `${file}: derivative(${x}) is ${derivative}, but forward rises by ${Number(((left + right) / 2).toPrecision(6))} ` +
+            'there. Correct it, or say in "surrogate" why it is meant to differ.',
+        )
+      }
+    }
+  }
+  return act
+}
+
+/** Runs code of the user's; what it throws becomes an ActivationError that names the file. */
+function attempt<T>(file: string, what: string, run: () => T): T {
+  try {
+    return run()
+  } catch (error) {
+    if (error instanceof ActivationError) throw error
+    const message = error instanceof Error ? error.message : String(error)
+    throw new ActivationError('ACTIVATION_FILE_FAILED', `${file}: ${what} failed: ${message}`, {
+      cause: error,
+    })
+  }
+}
+
+function importDefault(file: string): unknown {
+  const require = createRequire(import.meta.url)
+  const typescript =
+    ['.ts', '.mts'].includes(path.extname(file)) &&
+    !('typescript' in process.features && process.features.typescript)
+  const from = typescript ? withoutTypes(file) : file
+  try {
+    return attempt(file, 'loading it', () => {
+      const exported = require(from) as { default?: unknown }
+      return exported.default ?? exported
+    })
+  } finally {
+    if (from !== file) rmSync(from, { force: true })
+  }
+}
+
+/** Before Node 22.18 types are taken out first: into a file beside the user's, so that its imports are found. */
+function withoutTypes(file: string): string {
+  const strip = typeStripper()
+  if (strip === null) {
+    throw new ActivationError(
+      'ACTIVATION_FILE_FAILED',
+      `${file}: this Node (${process.version}) cannot read TypeScript; use Node 22.18 or later, or save the file as .mjs.`,
+    )
+  }
+  const source = attempt(file, 'reading it', () => strip(readFileSync(file, 'utf8')))
+  const beside = path.join(path.dirname(file), `.${path.parse(file).name}.${process.pid}.${Date.now()}.mjs`)
+  attempt(file, 'taking its types out', () => writeFileSync(beside, source))
+  return beside
+}
+
+function typeStripper(): ((source: string) => string) | null {
+  const own = (module as { stripTypeScriptTypes?: (source: string) => string }).stripTypeScriptTypes
+  if (own !== undefined) return own
+  try {
+    const swc = createRequire(import.meta.url)('@swc/wasm-typescript') as {
+      transformSync(source: string, options: object): { code: string }
+    }
+    return source => {
+      try {
+        return swc.transformSync(source, { mode: 'strip-only', module: true }).code
+      } catch (error) {
+        // It throws plain objects.
+        const { message, startLine } = error as { message?: string; startLine?: number }
+        throw new Error(`${message ?? String(error)}${startLine === undefined ? '' : ` (line ${startLine})`}`)
+      }
+    }
+  } catch {
+    return null
+  }
+}
