@@ -4,6 +4,7 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import module, { createRequire } from 'node:module'
 import path from 'node:path'
+import { threadId } from 'node:worker_threads'
 import { ActivationError } from '../errors.js'
 import type { Activation } from './activation.js'
 import { defineActivation, type ExpressionActivation, type PlainActivation } from './define.js'
@@ -17,6 +18,11 @@ const loaded = new Map<string, { readonly file: string; readonly act: Activation
 /** Whether `spec` is the path of a file rather than a name of the catalogue. */
 export function isActivationFile(spec: string): boolean {
   return EXTENSIONS.includes(path.extname(spec.trim()))
+}
+
+/** The files that have been loaded, for threads that need them too. */
+export function loadedActivationFiles(): string[] {
+  return Array.from(loaded.values(), ({ file }) => file)
 }
 
 /** The entry of a file that loadActivationFile has loaded. Throws ActivationError ACTIVATION_FILE_NOT_LOADED. */
@@ -150,7 +156,10 @@ function withoutTypes(file: string): string {
     )
   }
   const source = attempt(file, 'reading it', () => strip(readFileSync(file, 'utf8')))
-  const beside = path.join(path.dirname(file), `.${path.parse(file).name}.${process.pid}.${Date.now()}.mjs`)
+  const beside = path.join(
+    path.dirname(file),
+    `.${path.parse(file).name}.${process.pid}.${threadId}.${Date.now()}.mjs`,
+  )
   attempt(file, 'taking its types out', () => writeFileSync(beside, source))
   return beside
 }

@@ -10,7 +10,7 @@ export {
   type Settings,
   startParameters,
 } from './activation.js'
-export { isActivationFile, loadActivationFile } from './activation-file.js'
+export { isActivationFile, loadActivationFile, loadedActivationFiles } from './activation-file.js'
 export {
   type ActivationListing,
   expectationOf,

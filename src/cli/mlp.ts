@@ -2,6 +2,7 @@
 
 import path from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
+import { resolveActivation } from '../activations/index.js'
 import { labDataSchema } from '../lab/data/index.js'
 import { type LabConfig, labSchema, networkSchema } from '../lab/options.js'
 import { packagedLabRecipes, readLabRecipe } from '../lab/recipe.js'
@@ -61,7 +62,7 @@ export function mlpCommand(): Command {
     .argument('[recipe]', `YAML file, or one of the package's own: ${packagedLabRecipes().join(', ')}`)
     .option(
       '--activations <names...>',
-      'any of `flicker activations` (default: relu silu stoch learnable_stoch gumbel_stoch)',
+      'any of `flicker activations`, or files of your own (default: relu silu stoch learnable_stoch gumbel_stoch)',
       (text: string, before: string[] | undefined) => [...(before ?? []), ...splitSpecs(text)],
     )
     .option('--n-runs <n>', 'runs per activation, each with a seed of its own (default: 10)', number)
@@ -120,7 +121,7 @@ Examples:
       }).finally(narrator.stop)
       const files = flags.plots === true ? saveLabReport(results, directory) : []
       if (flags.json === true) return printJson(results)
-      print(renderLabTable(results, process.stdout.columns))
+      print(renderLabTable(results, process.stdout.columns ?? 160))
       const runs = results.seeds.length
       print(
         `\nafter the last epoch, ${runs === 1 ? 'one run' : `mean ± standard deviation over ${runs} runs`} each`,
@@ -135,6 +136,8 @@ Examples:
 function configOf(recipe: string | undefined, flags: MlpFlags): LabConfig {
   const { out: _, plots: __, fresh: ___, json: ____, uncertainty, ...given } = flags
   const base = recipe === undefined ? {} : readLabRecipe(recipe)
+  // Files of activations that are named here are loaded; a recipe cannot name any: they are code.
+  for (const spec of flags.activations ?? []) resolveActivation(spec)
   // Activations on the command line take the place of whatever curves the recipe has.
   const curves = flags.activations === undefined ? {} : { variants: undefined }
   const doubt = uncertainty === undefined ? {} : { uncertainty: { draws: uncertainty } }

@@ -2,6 +2,7 @@
 
 import { availableParallelism } from 'node:os'
 import { Tinypool } from 'tinypool'
+import { loadedActivationFiles } from '../activations/index.js'
 import { TrainingError } from '../errors.js'
 import { kernels } from '../kernels/index.js'
 import type { LabSplit } from './data/index.js'
@@ -39,6 +40,8 @@ export async function runJobs(jobs: readonly Job[], data: LabSplits, options: Po
   const workers = Math.min(jobs.length, availableParallelism(), options.workers ?? Number.POSITIVE_INFINITY)
   const progress = new Int32Array(new SharedArrayBuffer(4 * (1 + jobs.length)))
   const shared = { ...data, train: inSharedMemory(data.train), validation: inSharedMemory(data.validation) }
+  const activationFiles = loadedActivationFiles()
+  const common = { data: shared, uncertainty: options.uncertainty, activationFiles, progress }
   const stop = () => Atomics.store(progress, 0, 1)
   const pool = new Tinypool({
     filename: new URL('./worker.js', import.meta.url).href,
@@ -56,7 +59,7 @@ export async function runJobs(jobs: readonly Job[], data: LabSplits, options: Po
     const outcomes = await Promise.allSettled(
       jobs.map(async (job, index) => {
         try {
-          const task: LabTask = { ...job, data: shared, uncertainty: options.uncertainty, progress, index }
+          const task: LabTask = { ...job, ...common, index }
           const result = (await pool.run(task)) as LabTaskResult
           if (result.kind === 'failed') {
             throw new TrainingError(result.code, result.message, { exitCode: result.exitCode })

@@ -1,8 +1,10 @@
 // The lab: every variant with every seed, over worker threads, with results on disk.
 
 import { createHash } from 'node:crypto'
+import fs from 'node:fs'
 import path from 'node:path'
 import type { z } from 'zod'
+import { loadedActivationFiles } from '../activations/index.js'
 import { OptionError, TrainingError } from '../errors.js'
 import { writeFileAtomic } from '../formats/atomic.js'
 import { kernels } from '../kernels/index.js'
@@ -47,15 +49,9 @@ export async function runLab(options: LabOptions = {}, run: LabRunOptions = {}):
   run.onData?.(data)
   const seeds = Array.from({ length: config.nRuns }, (_, i) => config.seed + i)
   const { backend, isa } = kernels()
-  const store =
-    run.directory === undefined
-      ? null
-      : runStore(path.join(run.directory, 'runs'), [
-          backend,
-          isa,
-          fingerprint(data),
-          config.uncertainty ?? null,
-        ])
+  const files = loadedActivationFiles().map(file => fs.readFileSync(file, 'utf8'))
+  const basis = [backend, isa, fingerprint(data), config.uncertainty ?? null, files]
+  const store = run.directory === undefined ? null : runStore(path.join(run.directory, 'runs'), basis)
 
   const records = new Map<string, RunRecord>()
   const keyOf = ({ variant, seed }: Job) => `${variant.name} ${seed}`
@@ -171,6 +167,7 @@ function progressOf(jobs: readonly Job[], foundRuns: number, onProgress: LabRunO
       secondsLeft,
     })
   }
+  tell()
   return {
     finished: () => {
       finishedRuns++

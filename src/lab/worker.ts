@@ -1,5 +1,6 @@
 // What a worker thread of the lab does: one training after another, each on this thread alone.
 
+import { loadActivationFile } from '../activations/index.js'
 import { FlickerError } from '../errors.js'
 import type { Variant } from './options.js'
 import type { RunRecord } from './results.js'
@@ -11,6 +12,8 @@ export interface LabTask {
   readonly seed: number
   readonly data: LabSplits
   readonly uncertainty?: DoubtOptions
+  /** Files of the user's own activations, which every thread must load. */
+  readonly activationFiles: readonly string[]
   /** Shared: [0] is set when all are to stop, [1 + index] counts this run's finished epochs. */
   readonly progress: Int32Array
   readonly index: number
@@ -22,10 +25,12 @@ export type LabTaskResult =
   | { readonly kind: 'stopped' }
   | { readonly kind: 'failed'; readonly code: string; readonly message: string; readonly exitCode: number }
 
-export default function work({ variant, seed, data, uncertainty, progress, index }: LabTask): LabTaskResult {
+export default function work(task: LabTask): LabTaskResult {
+  const { variant, seed, data, uncertainty, progress, index } = task
   const goesOn = () => Atomics.load(progress, 0) === 0
   if (!goesOn()) return { kind: 'stopped' }
   try {
+    task.activationFiles.forEach(loadActivationFile)
     const record = trainRun(variant, seed, data, {
       uncertainty,
       onEpoch: epoch => {

@@ -21,7 +21,7 @@ const panels = [
   {
     of: 'farAuroc',
     title: 'Does entropy tell points far from the data?',
-    yLabel: 'area under the ROC curve (0.5: not at all)',
+    yLabel: 'area under the ROC curve (below 0.5: far points look surer)',
   },
 ] as const
 

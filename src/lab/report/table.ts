@@ -37,12 +37,26 @@ function calibration({ runs }: VariantResult): string {
 
 const GAP = '  '
 
+/** Without as many of the columns that can be missed, from the last, as must go to fit into `room`. */
+function fitting(columns: readonly TableColumn[], room: number): readonly TableColumn[] {
+  const taken = columns.reduce(
+    (sum, { title, cells }) => sum + 2 + Math.max(...[title, ...cells].map(displayWidth)),
+    0,
+  )
+  const missable = columns.findLast(({ title }) => title === 'train loss' || title === 'calibration error')
+  if (taken <= room || missable === undefined) return columns
+  return fitting(
+    columns.filter(column => column !== missable),
+    room,
+  )
+}
+
 /** For the console: no line wider than `width` as long as names can be shortened. */
 export function renderLabTable(results: LabResults, width = 100): string {
-  const columns = tableColumns(results)
+  const labels = results.variants.map(({ label }) => visibleLine(label))
+  const columns = fitting(tableColumns(results), width - Math.max(...labels.map(displayWidth)))
   const widths = columns.map(({ title, cells }) => Math.max(...[title, ...cells].map(displayWidth)))
   const taken = widths.reduce((sum, each) => sum + GAP.length + each, 0)
-  const labels = results.variants.map(({ label }) => visibleLine(label))
   const first = Math.max(10, Math.min(width - taken, Math.max(10, ...labels.map(displayWidth))))
   const padded = (text: string, room: number) => ' '.repeat(Math.max(0, room - displayWidth(text))) + text
   const line = (label: string, cells: readonly string[]) => {
