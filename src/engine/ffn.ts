@@ -34,7 +34,8 @@ const NARROW_ROWS = 4
 const MOST_MEASURED_ROWS = 16
 /** FFN weights of a model that lives in the caches, where a measurement could not win what it costs. */
 const SMALL_MODEL = 16 * 2 ** 20
-const SMALL_CROSSOVER = 0.7
+/** Where nothing is measured: about what is found elsewhere. */
+const USUAL_CROSSOVER = 0.7
 
 export interface FfnOptions {
   readonly ffn: FfnMode
@@ -185,7 +186,9 @@ export class FeedForward {
     const batch = 2 ** Math.floor(Math.log2(Math.min(rows, MOST_MEASURED_ROWS)))
     let share = this.#crossovers.get(batch)
     if (share === undefined) {
-      share = this.#small ? SMALL_CROSSOVER : neuronCrossover(this.#work(batch), this.#decode)
+      const work = this.#work(batch)
+      const measurable = work.neurons.length > 0 && !this.#small
+      share = measurable ? neuronCrossover(work, this.#decode) : USUAL_CROSSOVER
       this.#crossovers.set(batch, share)
     }
     return share
@@ -205,7 +208,7 @@ export class FeedForward {
       gated: ffn === 'gated',
       dtype: weightTypeOf(neuronsOf(layers[0])),
       gates: layers.map(({ gate }) => gate),
-      neurons: layers.map(neuronsOf),
+      neurons: layers.flatMap(({ neurons }) => (neurons instanceof CompactNeurons ? [] : [neurons])),
       threads: this.#kernels.threads,
     }
   }
