@@ -10,17 +10,14 @@ namespace {
 
 constexpr int64_t rows_per_block = 16;
 
-template <int32_t KERNEL>
-constexpr bool draws = KERNEL == kStochaIdentity || KERNEL == kStochaSilu || KERNEL == kStochaDrawn;
-
 /// Calls body(offset, vectors' lane count, takes_silu) for every vector of every row.
 template <int32_t KERNEL, typename Body>
 void each_vector(int64_t rows, int64_t width, double p, const Draw& draw, const Body& body) {
-  const vi threshold = draw_threshold(p);
+  const vi threshold = fused_draws<KERNEL> ? draw_threshold(p) : vi{};
   parallel_for((rows + rows_per_block - 1) / rows_per_block, [&](int64_t block) {
     const int64_t end = (block + 1) * rows_per_block < rows ? (block + 1) * rows_per_block : rows;
     for (int64_t r = block * rows_per_block; r < end; r++) {
-      if constexpr (draws<KERNEL>) {
+      if constexpr (fused_draws<KERNEL>) {
         for (int64_t j = 0; j < width; j += draw_width) {
           alignas(64) uint32_t drawn[draw_width];
           draw_block(draw, static_cast<uint32_t>(r), static_cast<uint32_t>(j), drawn);
@@ -46,25 +43,24 @@ FLICKER_INLINE void store_n(float* p, vf v, int64_t n) {
     store_first(p, v, n);
 }
 
-/// Runs body<kernel>() for the kernel chosen at run time.
+/// Calls body(offset, lane count) for every vector of n elements.
 template <typename Body>
-void dispatch(int32_t kernel, const Body& body) {
-  switch (kernel) {
-    case kRelu: return body.template operator()<kRelu>();
-    case kSilu: return body.template operator()<kSilu>();
-    case kStochaIdentity: return body.template operator()<kStochaIdentity>();
-    case kStochaSilu: return body.template operator()<kStochaSilu>();
-    case kStochaDrawn: return body.template operator()<kStochaDrawn>();
-  }
+void each_block(int64_t n, const Body& body) {
+  constexpr int64_t block = 16384;
+  parallel_for((n + block - 1) / block, [&](int64_t b) {
+    const int64_t end = (b + 1) * block < n ? (b + 1) * block : n;
+    for (int64_t at = b * block; at < end; at += lanes) body(at, end - at < lanes ? end - at : lanes);
+  });
 }
 
 }  // namespace
 
 void activation(Activation act, const float* x, float* out, int64_t rows, int64_t width, Draw draw) {
-  dispatch(act.kernel, [&]<int32_t KERNEL>() {
+  const vf parameter = fused_parameter(act);
+  dispatch_fused(act.kernel, [&]<int32_t KERNEL>() {
     each_vector<KERNEL>(rows, width, act.p, draw, [=](int64_t at, int64_t n, vi takes_silu) {
       vf value, slope;
-      activate<KERNEL, false>(load_n(x + at, n), takes_silu, value, slope);
+      activate<KERNEL, false>(load_n(x + at, n), takes_silu, parameter, value, slope);
       store_n(out + at, value, n);
     });
   });
@@ -72,20 +68,22 @@ void activation(Activation act, const float* x, float* out, int64_t rows, int64_
 
 void activation_backward(Activation act, const float* d_out, const float* x, float* d_x, int64_t rows, int64_t width,
                          Draw draw) {
-  dispatch(act.kernel, [&]<int32_t KERNEL>() {
+  const vf parameter = fused_parameter(act);
+  dispatch_fused(act.kernel, [&]<int32_t KERNEL>() {
     each_vector<KERNEL>(rows, width, act.p, draw, [=](int64_t at, int64_t n, vi takes_silu) {
       vf value, slope;
-      activate<KERNEL, true>(load_n(x + at, n), takes_silu, value, slope);
+      activate<KERNEL, true>(load_n(x + at, n), takes_silu, parameter, value, slope);
       store_n(d_x + at, slope * load_n(d_out + at, n), n);
     });
   });
 }
 
 void gate(Activation act, const float* gate, const float* up, float* out, int64_t rows, int64_t width, Draw draw) {
-  dispatch(act.kernel, [&]<int32_t KERNEL>() {
+  const vf parameter = fused_parameter(act);
+  dispatch_fused(act.kernel, [&]<int32_t KERNEL>() {
     each_vector<KERNEL>(rows, width, act.p, draw, [=](int64_t at, int64_t n, vi takes_silu) {
       vf value, slope;
-      activate<KERNEL, false>(load_n(gate + at, n), takes_silu, value, slope);
+      activate<KERNEL, false>(load_n(gate + at, n), takes_silu, parameter, value, slope);
       store_n(out + at, value * load_n(up + at, n), n);
     });
   });
@@ -93,14 +91,32 @@ void gate(Activation act, const float* gate, const float* up, float* out, int64_
 
 void gate_backward(Activation act, const float* d_out, const float* gate, const float* up, float* d_gate, float* d_up,
                    int64_t rows, int64_t width, Draw draw) {
-  dispatch(act.kernel, [&]<int32_t KERNEL>() {
+  const vf parameter = fused_parameter(act);
+  dispatch_fused(act.kernel, [&]<int32_t KERNEL>() {
     each_vector<KERNEL>(rows, width, act.p, draw, [=](int64_t at, int64_t n, vi takes_silu) {
       vf value, slope;
-      activate<KERNEL, true>(load_n(gate + at, n), takes_silu, value, slope);
+      activate<KERNEL, true>(load_n(gate + at, n), takes_silu, parameter, value, slope);
       const vf g = load_n(d_out + at, n);
       store_n(d_gate + at, slope * load_n(up + at, n) * g, n);
       store_n(d_up + at, value * g, n);
     });
+  });
+}
+
+void drelu(const float* gate, const float* up, float* out, int64_t n) {
+  const vf zero = {};
+  each_block(n, [=](int64_t at, int64_t count) {
+    const vf g = load_n(gate + at, count), u = load_n(up + at, count);
+    store_n(out + at, (g <= zero ? zero : g) * (u <= zero ? zero : u), count);
+  });
+}
+
+void drelu_backward(const float* d_out, const float* gate, const float* up, float* d_gate, float* d_up, int64_t n) {
+  const vf zero = {};
+  each_block(n, [=](int64_t at, int64_t count) {
+    const vf g = load_n(gate + at, count), u = load_n(up + at, count), d = load_n(d_out + at, count);
+    store_n(d_gate + at, g > zero ? (u <= zero ? zero : u) * d : zero, count);
+    store_n(d_up + at, u > zero ? (g <= zero ? zero : g) * d : zero, count);
   });
 }
 

@@ -88,8 +88,10 @@ class Arguments {
   Activation activation(size_t i) {
     const int64_t kernel = size(i);
     const double p = number(i + 1);
-    if (kernel > kStochaDrawn) fail(i, "is not a fused activation");
-    if (!(p >= 0 && p <= 1)) fail(i + 1, "must be a probability");
+    const bool draws = kernel >= kStochaIdentity && kernel <= kStochaDrawn;
+    if (kernel > kFatRelu) fail(i, "is not a fused activation");
+    if (!(std::fabs(p) < 1e30)) fail(i + 1, "must be a finite number");
+    if (draws && !(p >= 0 && p <= 1)) fail(i + 1, "must be a probability");
     return {static_cast<int32_t>(kernel), p};
   }
   /// Seven arguments from i on: code, uniforms, parameters (or null), how many of them the layer shares, what shares a

@@ -189,6 +189,24 @@ const Entry entries[] = {
        return 0.0;
      },
      false},
+    {"dRelu",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t n = in.size(3);
+       const float *gate = in.floats(0, n), *up = in.floats(1, n);
+       float* out = in.floats(2, n);
+       if (in.ok()) kernels.drelu(gate, up, out, n);
+       return 0.0;
+     },
+     false},
+    {"dReluBackward",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t n = in.size(5);
+       const float *d_out = in.floats(0, n), *gate = in.floats(1, n), *up = in.floats(2, n);
+       float *d_gate = in.floats(3, n), *d_up = in.floats(4, n);
+       if (in.ok()) kernels.drelu_backward(d_out, gate, up, d_gate, d_up, n);
+       return 0.0;
+     },
+     false},
     {"programForward",
      [](Arguments& in, const Kernels& kernels) {
        const int64_t rows = in.size(10), width = in.size(11);

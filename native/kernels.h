@@ -14,12 +14,23 @@ struct Draw {
   uint32_t first_row;
 };
 
-/// A fused activation: `FusedKernel` in src/activations/activation.ts, and the probability of SiLU.
+/// A fused activation: `FusedKernel` in src/activations/activation.ts, and its number: the probability of SiLU or the
+/// threshold of FATReLU.
 struct Activation {
   int32_t kernel;
   double p;
 };
-enum FusedKernel : int32_t { kRelu = 0, kSilu = 1, kStochaIdentity = 2, kStochaSilu = 3, kStochaDrawn = 4 };
+enum FusedKernel : int32_t {
+  kRelu = 0,
+  kSilu = 1,
+  kStochaIdentity = 2,
+  kStochaSilu = 3,
+  kStochaDrawn = 4,
+  kRelu2 = 5,
+  kGelu = 6,
+  kGeluTanh = 7,
+  kFatRelu = 8,
+};
 
 /// A program for the machine of activation_program.h and what it is run with: `Program` in src/activations/programs.ts.
 struct ActivationProgram {
@@ -118,6 +129,9 @@ struct MlpCall {
     (Activation act, const float* gate, const float* up, float* out, int64_t rows, int64_t width, Draw draw))        \
   K(void, gate_backward, (Activation act, const float* d_out, const float* gate, const float* up, float* d_gate,     \
                           float* d_up, int64_t rows, int64_t width, Draw draw))                                      \
+  K(void, drelu, (const float* gate, const float* up, float* out, int64_t n))                                        \
+  K(void, drelu_backward,                                                                                            \
+    (const float* d_out, const float* gate, const float* up, float* d_gate, float* d_up, int64_t n))                 \
   K(void, program_forward, (ActivationProgram program, const float* x, const float* up, float* out, int64_t rows,    \
                             int64_t width, Draw draw))                                                               \
   K(void, program_backward,                                                                                          \

@@ -110,15 +110,15 @@ struct Layer {
 
 template <int32_t KERNEL>
 void fused_forward(const MlpCall& call, int64_t l, const Layer& layer, int64_t stride, float* h, bool keep_z) {
-  constexpr bool draws = KERNEL == kStochaIdentity || KERNEL == kStochaSilu || KERNEL == kStochaDrawn;
   float* z = layer.z;
+  const vf parameter = fused_parameter(call.activation);
   const auto apply = [=](int64_t at, vi takes_silu) {
     vf value, slope;
-    activate<KERNEL, true>(load(z + at), takes_silu, value, slope);
+    activate<KERNEL, true>(load(z + at), takes_silu, parameter, value, slope);
     store(h + at, value);
     if (!keep_z) store(z + at, slope);
   };
-  if constexpr (draws) {
+  if constexpr (fused_draws<KERNEL>) {
     const vi threshold = draw_threshold(call.activation.p);
     each_drawn(of_layer(call.draw, call.draw.tag, l), kPerElement, layer.outputs, stride,
                [=](int64_t at, vi drawn) { apply(at, drawn < threshold); });
@@ -220,13 +220,8 @@ void activate_layer(const MlpCall& call, int64_t l, const Layer& layer, const fl
     fill_draws(call, l, layer, stride);
     return program_values(call, call.forward, l, layer, params, stride, h);
   }
-  switch (call.activation.kernel) {
-    case kRelu: return fused_forward<kRelu>(call, l, layer, stride, h, keep_z);
-    case kSilu: return fused_forward<kSilu>(call, l, layer, stride, h, keep_z);
-    case kStochaIdentity: return fused_forward<kStochaIdentity>(call, l, layer, stride, h, keep_z);
-    case kStochaSilu: return fused_forward<kStochaSilu>(call, l, layer, stride, h, keep_z);
-    case kStochaDrawn: return fused_forward<kStochaDrawn>(call, l, layer, stride, h, keep_z);
-  }
+  dispatch_fused(call.activation.kernel,
+                 [&]<int32_t KERNEL>() { fused_forward<KERNEL>(call, l, layer, stride, h, keep_z); });
 }
 
 /// d: from the gradient of h to that of z.

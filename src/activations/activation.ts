@@ -4,7 +4,17 @@
 import type { ActivationPrograms } from './programs.js'
 
 /** How the hot path names an activation that has a fused kernel; the numbers are shared with native/kernels.h. */
-export const FusedKernel = { relu: 0, silu: 1, stochaIdentity: 2, stochaSilu: 3, stochaDrawn: 4 } as const
+export const FusedKernel = {
+  relu: 0,
+  silu: 1,
+  stochaIdentity: 2,
+  stochaSilu: 3,
+  stochaDrawn: 4,
+  relu2: 5,
+  gelu: 6,
+  geluTanh: 7,
+  fatrelu: 8,
+} as const
 export type FusedKernel = (typeof FusedKernel)[keyof typeof FusedKernel]
 
 /**
@@ -88,7 +98,7 @@ export interface Activation {
 
   /** What the kernels run; absent for a user's plain functions, which run through `forward` and `derivative`. */
   readonly programs?: ActivationPrograms
-  /** The fused kernel and its parameter, when the hot path has one. */
+  /** The fused kernel and its number (probability of SiLU, threshold of FATReLU), when the hot path has one. */
   readonly fused?: { readonly kernel: FusedKernel; readonly p: number }
   /** Authors, year, arXiv id. */
   readonly source: string

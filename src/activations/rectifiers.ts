@@ -64,7 +64,7 @@ export const relu2Family = family({
   source: 'So et al. 2021, arXiv 2109.08668; Zhang et al. 2024, arXiv 2402.03804',
   character: 'continuously differentiable, monotonic, exactly 0 for x ≤ 0, grows as a square',
   define: () => ({ value: square(relu) }),
-  traits: () => ({ exactZeros: true, zeroBelow: 0 }),
+  traits: () => ({ exactZeros: true, zeroBelow: 0, fused: { kernel: FusedKernel.relu2, p: 0 } }),
 })
 
 export const fatReluFamily = family({
@@ -73,7 +73,7 @@ export const fatReluFamily = family({
   source: 'Song et al. 2024 (ProSparse), arXiv 2402.13516',
   character: 'ReLU that jumps: exactly 0 below the threshold t, x from there on',
   define: ({ t }) => ({ value: select(greater(t, x), 0, x) }),
-  traits: ({ t }) => ({ exactZeros: true, zeroBelow: t }),
+  traits: ({ t }) => ({ exactZeros: true, zeroBelow: t, fused: { kernel: FusedKernel.fatrelu, p: t } }),
 })
 
 export const shiftedReluFamily = family({

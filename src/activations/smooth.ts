@@ -71,7 +71,10 @@ export const geluFamily = family({
   source: 'Hendrycks & Gimpel 2016, arXiv 1606.08415',
   character: 'smooth, non-monotonic, bounded below',
   define: ({ form }) => ({ value: form === 'exact' ? gelu : geluTanh }),
-  traits: () => ({ exactZeros: false }),
+  traits: ({ form }) => ({
+    exactZeros: false,
+    fused: { kernel: form === 'exact' ? FusedKernel.gelu : FusedKernel.geluTanh, p: 0 },
+  }),
 })
 
 export const mishFamily = family({

@@ -201,6 +201,11 @@ export interface Kernels {
     dParameters?: Floats,
   ): void
 
+  /** out = relu(gate) ⊙ relu(up), the inner vector of dReLU (Song et al. 2024, arXiv 2406.05955). */
+  dRelu(gate: Floats, up: Floats, out: Floats, n: number): void
+  /** dGate = 1[gate > 0] · relu(up) · dOut; dUp = 1[up > 0] · relu(gate) · dOut. */
+  dReluBackward(dOut: Floats, gate: Floats, up: Floats, dGate: Floats, dUp: Floats, n: number): void
+
   /**
    * losses[r] = −log softmax(logits[r])[targets[r]] in nats; a target of −1 is skipped (loss 0, gradient 0).
    * With `dLogits`, also dLogits = (softmax − onehot) · scale, OVERWRITTEN; it may be the same buffer as logits.

@@ -12,11 +12,18 @@ type NativeFunction = (...args: unknown[]) => unknown
 /** The activation kernels of `Kernels`, given the addon's functions by name. */
 export function activationKernels(
   kernel: (name: string) => NativeFunction,
-): Pick<Kernels, 'activation' | 'activationBackward' | 'gate' | 'gateBackward'> {
+): Pick<Kernels, 'activation' | 'activationBackward' | 'gate' | 'gateBackward' | 'dRelu' | 'dReluBackward'> {
   const [activation, activationBackward] = [kernel('activation'), kernel('activationBackward')]
   const [gate, gateBackward] = [kernel('gate'), kernel('gateBackward')]
   const [forward, backward] = [kernel('programForward'), kernel('programBackward')]
+  const [dRelu, dReluBackward] = [kernel('dRelu'), kernel('dReluBackward')]
   return {
+    dRelu: (g, up, out, n) => {
+      dRelu(g, up, out, n)
+    },
+    dReluBackward: (dOut, g, up, dGate, dUp, n) => {
+      dReluBackward(dOut, g, up, dGate, dUp, n)
+    },
     activation: (act, x, out, rows, width, draw, parameters) => {
       const { fused, programs } = act
       if (fused !== undefined) activation(fused.kernel, fused.p, x, out, rows, width, ...words(draw))

@@ -149,13 +149,11 @@ export class Llama {
     const hidden =
       ffn === 'plain'
         ? ops.activation(tape, activation, project('up_proj'), draw, learned)
-        : ops.gate(
+        : (ffn === 'gated' ? ops.gate : ops.dualGate)(
             tape,
             activation,
             project('gate_proj'),
-            ffn === 'gated'
-              ? project('up_proj')
-              : ops.activation(tape, activation, project('up_proj'), draw, learned),
+            project('up_proj'),
             draw,
             learned,
           )

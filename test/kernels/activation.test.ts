@@ -136,4 +136,21 @@ describe.each(natives.map(kernels => [kernels.isa, kernels] as const))('%s', (_,
   )
 })
 
+describe.each(natives.map(kernels => [kernels.isa, kernels] as const))('%s', (_, kernels) => {
+  it.each([0, 1, 17, 20_001])('dReLU of %d elements, forward and backward', n => {
+    const both = (using: Kernels, floats: Float32ArrayConstructor | Float64ArrayConstructor): Floats[] => {
+      const inputs = new RandomInputs(floats, 9)
+      const [gate, up, dOut] = [inputs.normal(n), inputs.normal(n), inputs.normal(n)]
+      const [out, dGate, dUp] = [new floats(n), new floats(n), new floats(n)]
+      using.dRelu(gate, up, out, n)
+      using.dReluBackward(dOut, gate, up, dGate, dUp, n)
+      return [out, dGate, dUp]
+    }
+    const expected = both(reference, Float64Array)
+    for (const [i, actual] of both(kernels, Float32Array).entries()) {
+      expect(difference(actual, expected[i])).toBeLessThan(2e-7)
+    }
+  })
+})
+
 afterEach(() => setThreads(defaultThreads()))

@@ -192,3 +192,24 @@ function backwardRows(
   })
   if (dParameters !== undefined) for (let i = 0; i < count; i++) dParameters[i] += gradients[i]
 }
+
+/** See Kernels.dRelu. */
+export function dRelu(gateInput: Floats, up: Floats, out: Floats, n: number): void {
+  for (let i = 0; i < n; i++) out[i] = Math.max(gateInput[i], 0) * Math.max(up[i], 0)
+}
+
+/** See Kernels.dReluBackward. */
+export function dReluBackward(
+  dOut: Floats,
+  gateInput: Floats,
+  up: Floats,
+  dGate: Floats,
+  dUp: Floats,
+  n: number,
+): void {
+  for (let i = 0; i < n; i++) {
+    const [g, u, given] = [gateInput[i], up[i], dOut[i]]
+    dGate[i] = g > 0 ? Math.max(u, 0) * given : 0
+    dUp[i] = u > 0 ? Math.max(g, 0) * given : 0
+  }
+}

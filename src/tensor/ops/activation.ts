@@ -71,6 +71,35 @@ export function gate(
   return out
 }
 
+/**
+ * f(gate) ⊙ f(up), the hidden activations of an FFN with its activation on both sides: dReLU where f is ReLU (Song et
+ * al. 2024, arXiv 2406.05955). gate, up and result: (…, h).
+ */
+export function dualGate(
+  tape: Tape,
+  act: Activation,
+  gateInput: Tensor,
+  up: Tensor,
+  draw: Draw,
+  learned: readonly Tensor[] = [],
+): Tensor {
+  if (act.name !== 'relu') {
+    return gate(tape, act, gateInput, activation(tape, act, up, draw, learned), draw, learned)
+  }
+  if (gateInput.rows !== up.rows || gateInput.width !== up.width) {
+    throw new ShapeError('SHAPE_GATE', `gate: gate ${show(gateInput.shape)} and up ${show(up.shape)} differ`)
+  }
+  const { kernels } = tape
+  const out = tape.output(gateInput.shape, gateInput, up)
+  kernels.dRelu(gateInput.data, up.data, out.data, out.size)
+  tape.record(out, dOut => {
+    tape.writeGrads([gateInput, up], (dGate, dUp) => {
+      kernels.dReluBackward(dOut, gateInput.data, up.data, dGate, dUp, out.size)
+    })
+  })
+  return out
+}
+
 /** The flat buffer that the kernels take; undefined without learned tensors. Throws ShapeError. */
 function flatten(tape: Tape, act: Activation, width: number, learned: readonly Tensor[]): Floats | undefined {
   if (learned.length === 0) return undefined

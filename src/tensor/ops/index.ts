@@ -1,6 +1,6 @@
 // Every op of the tape.
 
-export { activation, gate } from './activation.js'
+export { activation, dualGate, gate } from './activation.js'
 export { add, map, mean, multiply, scale, sum } from './elementwise.js'
 export { linear } from './linear.js'
 export { crossEntropy } from './loss.js'
