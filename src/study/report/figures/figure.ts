@@ -34,7 +34,8 @@ export function draw(id: string, ariaLabel: string, options: Plot.PlotOptions): 
     svg.setAttribute('aria-hidden', 'true')
   } else {
     svg.setAttribute('role', 'img')
-    svg.setAttribute('aria-label', visibleLine(ariaLabel))
+    // linkedom writes attributes as they are, but for quotes; a figure that is a file must be XML.
+    svg.setAttribute('aria-label', visibleLine(ariaLabel).replace(/&/g, '&amp;').replace(/</g, '&lt;'))
   }
   svg.setAttribute('font-size', String(TEXT_SIZE))
   // Plot numbers clip paths over the life of the process; the same results shall give the same page.
