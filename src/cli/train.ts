@@ -13,6 +13,7 @@ const about = {
   numAttentionHeads: 'query heads',
   numKeyValueHeads: 'key/value heads (default: as many as query heads)',
   ffn: 'form of the FFN',
+  sparkPredictorWidth: 'spark: numbers of its input that the gate reads (default: half)',
   tieWordEmbeddings: 'one matrix for embedding and head',
   rmsNormEps: 'epsilon of the norms',
   ropeTheta: 'base of the rotary positions',
@@ -45,7 +46,10 @@ export function trainCommand(): Command {
         .choices(['scratch', 'swift', 'stocha'])
         .default('scratch'),
     )
-    .option('--activation <name>', 'scratch: the activation (default: silu)')
+    .option(
+      '--activation <name>',
+      'scratch: the activation (default: silu; stat-topk:k=0.08 with --ffn spark)',
+    )
     .option('--from <name>', 'swift: activation before the switch (default: silu)')
     .option('--to <name>', 'swift, stocha: activation after the switch (default: relu)')
     .option('--alpha <share>', 'swift, stocha: share of the steps after the switch (default: 0.1)', number)
@@ -62,6 +66,7 @@ export function trainCommand(): Command {
 Examples:
   flicker train --out runs/silu --steps 500
   flicker train --out runs/swift --strategy swift --from silu --to relu --alpha 0.1 --tokenizer bpe:1024
+  flicker train --out runs/spark --ffn spark --intermediate-size 576
   flicker train --out runs/stocha --strategy stocha --p 0.7 --corpus notes/ --hidden-size 256`,
     )
     .action(async (flags: Record<string, unknown> & { out: string; corpus: string; tokenizer: string }) => {
@@ -103,7 +108,8 @@ function strategyFlags(flags: Record<string, unknown>): Record<string, unknown> 
       flags[key] === undefined ? [] : [[key, flags[key]]],
     ),
   )
-  if (flags.strategy === 'scratch') given.activation ??= 'silu'
+  // What the Spark Transformer is trained with: about 8 % of the neurons stay, through GELU.
+  if (flags.strategy === 'scratch') given.activation ??= flags.ffn === 'spark' ? 'stat-topk:k=0.08' : 'silu'
   return { strategy: flags.strategy, ...given }
 }
 

@@ -12,7 +12,7 @@
 import path from 'node:path'
 import { z } from 'zod'
 import { CheckpointError, FlickerError } from '../errors.js'
-import { headDimOf, type ModelConfig } from '../nn/config.js'
+import { FFN_FORMS, ffnWidths, headDimOf, type ModelConfig, sparkSplit } from '../nn/config.js'
 import { modelConfigProblem } from '../nn/validate-config.js'
 import {
   type Architecture,
@@ -69,7 +69,8 @@ const configSchema = z.object({
     .looseObject({
       version: z.int(),
       activation: z.string(),
-      ffn: z.enum(['gated', 'plain', 'drelu']),
+      ffn: z.enum(FFN_FORMS),
+      spark_predictor_width: size.optional(),
       attention_bias: z.enum(['qkv', 'qkvo']).optional(),
       trained_activations: z.array(z.string()).optional(),
     })
@@ -118,6 +119,7 @@ export function configToJson(
       version: FLICKER_VERSION,
       activation: config.activation,
       ffn: config.ffn,
+      ...(config.ffn === 'spark' ? { spark_predictor_width: ffnWidths(config).gate } : {}),
       ...(config.attentionBias === undefined ? {} : { attention_bias: config.attentionBias }),
       ...(config.trainedActivations === undefined ? {} : { trained_activations: config.trainedActivations }),
     },
@@ -201,6 +203,7 @@ export function readConfig(directory: string): DescribedModel {
     ...(rope.scaling === undefined ? {} : { ropeScaling: rope.scaling }),
     tieWordEmbeddings: json.tie_word_embeddings,
     ffn,
+    ...sparkSplit(ffn, json.hidden_size, json.flicker?.spark_predictor_width),
     activation: architecture.ffn === 'sparselm' ? 'relu' : activationOf(json, file),
     ...(trained === undefined ? {} : { trainedActivations: trained }),
   }

@@ -1,5 +1,8 @@
 // The shape of a Llama-style model. Field names are Hugging Face's, in camel case.
 
+/** See `ModelConfig.ffn`. */
+export const FFN_FORMS = ['gated', 'plain', 'drelu', 'spark'] as const
+
 /** Everything that fixes the model's tensors and its forward pass, weights aside. */
 export interface ModelConfig {
   vocabSize: number
@@ -25,9 +28,13 @@ export interface ModelConfig {
   tieWordEmbeddings: boolean
   /**
    * `gated`: down(f(gate x) ⊙ up x); `plain`: down(f(up x)); `drelu`: down(f(gate x) ⊙ f(up x)), f on both sides
-   * (relu in TurboSparse, Song et al. 2024). f is the activation.
+   * (relu in TurboSparse, Song et al. 2024); `spark`: gated, but gate_proj reads the first r numbers of x alone and
+   * up_proj the others, so that the gate predicts which neurons matter at no cost in parameters (You et al. 2025,
+   * arXiv 2506.06644). f is the activation.
    */
-  ffn: 'gated' | 'plain' | 'drelu'
+  ffn: (typeof FFN_FORMS)[number]
+  /** Of a Spark FFN: r, from 1 to hiddenSize − 1. Absent: half of hiddenSize. Ask `ffnWidths`. */
+  sparkPredictorWidth?: number
   /** Activation as users type it, e.g. `relu` or `stocha:p=0.7`; what inference runs by default. */
   activation: string
   /** Other activations that training went through; the model keeps their learned parameters too. Absent: none. */
@@ -54,4 +61,24 @@ export type RopeScaling =
 /** Numbers per attention head. */
 export function headDimOf(config: ModelConfig): number {
   return config.headDim ?? config.hiddenSize / config.numAttentionHeads
+}
+
+/** How many numbers of the FFN's input gate_proj and up_proj read: all of them, but Spark's share them out. */
+export function ffnWidths(config: Pick<ModelConfig, 'ffn' | 'hiddenSize' | 'sparkPredictorWidth'>): {
+  readonly gate: number
+  readonly up: number
+} {
+  const { ffn, hiddenSize, sparkPredictorWidth = Math.floor(hiddenSize / 2) } = config
+  if (ffn !== 'spark') return { gate: hiddenSize, up: hiddenSize }
+  return { gate: sparkPredictorWidth, up: hiddenSize - sparkPredictorWidth }
+}
+
+/** The field that says where a Spark FFN's input is split, left out where its default says the same. */
+export function sparkSplit(
+  ffn: ModelConfig['ffn'],
+  hiddenSize: number,
+  width: number | undefined,
+): Pick<ModelConfig, 'sparkPredictorWidth'> {
+  if (width === undefined || (ffn === 'spark' && width === Math.floor(hiddenSize / 2))) return {}
+  return { sparkPredictorWidth: width }
 }

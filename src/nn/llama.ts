@@ -1,5 +1,5 @@
 // The Llama-style decoder as a graph on the tape: RMSNorm before each part, rotary positions, grouped-query
-// attention, gated, plain or dReLU FFN. Parameters carry Hugging Face's names.
+// attention, gated, plain, dReLU or Spark FFN. Parameters carry Hugging Face's names.
 
 import { type Activation, parameterLayout } from '../activations/activation.js'
 import { CheckpointError } from '../errors.js'
@@ -7,7 +7,7 @@ import type { Draw } from '../kernels/index.js'
 import { fillNormal, Purpose } from '../kernels/philox.js'
 import { type DType, ops, parameter, sizeOf, type Tape, type Tensor } from '../tensor/index.js'
 import type { RopeTable } from '../tensor/ops/index.js'
-import type { ModelConfig } from './config.js'
+import { ffnWidths, type ModelConfig } from './config.js'
 import { activationParameterName, parameterShapes } from './parameters.js'
 import { ropeFrequencies } from './rope.js'
 
@@ -142,23 +142,28 @@ export class Llama {
   ): Tensor {
     const { ffn, rmsNormEps } = this.config
     const normed = ops.rmsNorm(tape, x, this.#get(`${prefix}.post_attention_layernorm.weight`), rmsNormEps)
-    const project = (name: string) => ops.linear(tape, normed, this.#get(`${prefix}.mlp.${name}.weight`))
+    const project = (name: string, input = normed) =>
+      ops.linear(tape, input, this.#get(`${prefix}.mlp.${name}.weight`))
     const draw = { ...options.draw, layer, rowsPerSample: seq }
     const { activation } = options
     const learned = this.#learned(activation, layer)
-    const hidden =
-      ffn === 'plain'
-        ? ops.activation(tape, activation, project('up_proj'), draw, learned)
-        : (ffn === 'gated' ? ops.gate : ops.dualGate)(
-            tape,
-            activation,
-            project('gate_proj'),
-            project('up_proj'),
-            draw,
-            learned,
-          )
+    let hidden: Tensor
+    if (ffn === 'plain') {
+      hidden = ops.activation(tape, activation, project('up_proj'), draw, learned)
+    } else {
+      const [forGate, forUp] = ffn === 'spark' ? this.#split(tape, normed) : [normed, normed]
+      const [gate, up] = [project('gate_proj', forGate), project('up_proj', forUp)]
+      const combine = ffn === 'drelu' ? ops.dualGate : ops.gate
+      hidden = combine(tape, activation, gate, up, draw, learned)
+    }
     options.onHidden?.(layer, hidden)
     return ops.linear(tape, hidden, this.#get(`${prefix}.mlp.down_proj.weight`), { residual: x })
+  }
+
+  /** The parts of a Spark FFN's input: what the gate reads, and the rest. */
+  #split(tape: Tape, x: Tensor): [forGate: Tensor, forUp: Tensor] {
+    const { gate } = ffnWidths(this.config)
+    return [ops.columns(tape, x, 0, gate), ops.columns(tape, x, gate, x.width)]
   }
 
   /** The learned parameters of the activation in one layer; undefined where the model holds none: their start values. */

@@ -2,7 +2,7 @@
 
 import { type Activation, parameterLayout, parseActivation, startParameters } from '../activations/index.js'
 import { CheckpointError } from '../errors.js'
-import { headDimOf, type ModelConfig } from './config.js'
+import { ffnWidths, headDimOf, type ModelConfig } from './config.js'
 
 export interface ParameterShape {
   readonly name: string
@@ -20,6 +20,7 @@ export function parameterShapes(config: ModelConfig): ParameterShape[] {
   const { numAttentionHeads, numKeyValueHeads } = config
   const q = headDimOf(config) * numAttentionHeads
   const kv = headDimOf(config) * numKeyValueHeads
+  const { gate, up } = ffnWidths(config)
   const shapes: ParameterShape[] = [{ name: 'model.embed_tokens.weight', shape: [vocabSize, d] }]
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
     const add = (name: string, ...shape: number[]) =>
@@ -34,8 +35,8 @@ export function parameterShapes(config: ModelConfig): ParameterShape[] {
     project('self_attn.v_proj', attentionBias !== undefined, kv, d)
     project('self_attn.o_proj', attentionBias === 'qkvo', d, q)
     add('post_attention_layernorm', d)
-    if (config.ffn !== 'plain') add('mlp.gate_proj', h, d)
-    add('mlp.up_proj', h, d)
+    if (config.ffn !== 'plain') add('mlp.gate_proj', h, gate)
+    add('mlp.up_proj', h, up)
     add('mlp.down_proj', d, h)
   }
   shapes.push({ name: 'model.norm.weight', shape: [d] })

@@ -1,7 +1,7 @@
 // Whether the numbers of a ModelConfig fit each other. Who asks (a checkpoint, a recipe, an option) throws its own
 // class of error.
 
-import { headDimOf, type ModelConfig, type RopeScaling } from './config.js'
+import { ffnWidths, headDimOf, type ModelConfig, type RopeScaling } from './config.js'
 
 /** Far beyond any model, near enough that lists per layer and sizes of tensors stay countable. */
 const MOST_LAYERS = 10_000
@@ -45,7 +45,22 @@ export function modelConfigProblem(config: ModelConfig): string | null {
   if (!(config.ropeTheta > 0 && config.ropeTheta < Number.POSITIVE_INFINITY)) {
     return `ropeTheta must be above 0, not ${config.ropeTheta}`
   }
+  const spark = sparkProblem(config)
+  if (spark !== null) return `sparkPredictorWidth ${spark}`
   return config.ropeScaling === undefined ? null : ropeScalingProblem(config.ropeScaling, headDim)
+}
+
+/** What is wrong with `sparkPredictorWidth`, as `must be …`; null when nothing is. */
+export function sparkProblem(
+  config: Pick<ModelConfig, 'ffn' | 'hiddenSize' | 'sparkPredictorWidth'>,
+): string | null {
+  const { ffn, hiddenSize, sparkPredictorWidth } = config
+  if (ffn !== 'spark') {
+    return sparkPredictorWidth === undefined ? null : `is for ffn spark alone, and ffn is ${ffn}`
+  }
+  const { gate, up } = ffnWidths(config)
+  if (Number.isInteger(gate) && gate >= 1 && up >= 1) return null
+  return `must be a whole number from 1 to ${hiddenSize - 1} (below hiddenSize), not ${gate}`
 }
 
 function ropeScalingProblem(scaling: RopeScaling, headDim: number): string | null {

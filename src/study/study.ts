@@ -88,7 +88,7 @@ async function oneRun(
   const training = { ...recipe.training, seed: seed ?? recipe.training.seed }
   const trained = await train({
     directory,
-    model: { ...recipe.model, ffn: ffn ?? recipe.model.ffn },
+    model: modelOf(recipe, ffn),
     strategy: strategyOptions,
     training,
     data,
@@ -122,6 +122,12 @@ async function oneRun(
   }
   writeFileAtomic(file, JSON.stringify({ key, result }))
   return { result, config, again: false }
+}
+
+/** The recipe's model with the form of FFN that a run asks for; only Spark has a predictor. */
+function modelOf({ model }: Recipe, ffn = model.ffn): Recipe['model'] {
+  const { sparkPredictorWidth, ...rest } = model
+  return { ...rest, ffn, ...(ffn === 'spark' && { sparkPredictorWidth }) }
 }
 
 /** The measured result of an earlier session, when it was measured in the same way. */

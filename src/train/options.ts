@@ -4,6 +4,8 @@
 import { z } from 'zod'
 import { parseActivation } from '../activations/index.js'
 import { FlickerError } from '../errors.js'
+import { FFN_FORMS } from '../nn/config.js'
+import { sparkProblem } from '../nn/validate-config.js'
 import type { StrategyOptions } from './strategies/index.js'
 
 const count = z.int().min(1)
@@ -19,8 +21,8 @@ export const activationName = z.string().superRefine((spec, context) => {
   }
 })
 
-/** `W_down(f(gate) ⊙ up)`, `W_down f(up)`, or `W_down(ReLU(gate) ⊙ ReLU(up))`. */
-export const ffnForm = z.enum(['gated', 'plain', 'drelu'])
+/** Forms of the FFN, as `ModelConfig.ffn` defines them. */
+export const ffnForm = z.enum(FFN_FORMS)
 
 /** Shape of the model; the vocabulary comes from the tokenizer. Names as in Hugging Face configs, in camel case. */
 export const modelSchema = z
@@ -32,6 +34,8 @@ export const modelSchema = z
     /** Defaults to numAttentionHeads. */
     numKeyValueHeads: count.optional(),
     ffn: ffnForm.default('gated'),
+    /** Spark: how many of the numbers that the FFN reads are the gate's; the rest are for `up`. Default: half. */
+    sparkPredictorWidth: count.optional(),
     tieWordEmbeddings: z.boolean().default(true),
     rmsNormEps: z.number().positive().default(1e-5),
     ropeTheta: z.number().positive().default(10_000),
@@ -52,6 +56,8 @@ export const modelSchema = z
         `must divide numAttentionHeads (${numAttentionHeads}), not ${numKeyValueHeads}`,
       )
     }
+    const spark = sparkProblem(model)
+    if (spark !== null) issue('sparkPredictorWidth', spark)
   })
 export type ModelOptions = z.infer<typeof modelSchema>
 

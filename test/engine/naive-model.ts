@@ -168,11 +168,16 @@ export function naiveForward(
     stream = stream.map((x, t) => {
       const normed = norm(part('post_attention_layernorm'), x)
       const activate = (values: number[]) => activateRow(run.activation, values, i => draw(layer, t, i))
-      const up = times(part('mlp.up_proj'), normed)
-      const activated = activate(config.ffn === 'plain' ? up : times(part('mlp.gate_proj'), normed))
-      const other = { plain: () => Array(h).fill(1), gated: () => up, drelu: () => activate(up) }[
-        config.ffn
-      ]()
+      const split = config.ffn === 'spark' ? (config.sparkPredictorWidth ?? d / 2) : null
+      const up = times(part('mlp.up_proj'), split === null ? normed : normed.slice(split))
+      const gate = () => times(part('mlp.gate_proj'), split === null ? normed : normed.slice(0, split))
+      const activated = activate(config.ffn === 'plain' ? up : gate())
+      const other = {
+        plain: () => Array(h).fill(1),
+        gated: () => up,
+        drelu: () => activate(up),
+        spark: () => up,
+      }[config.ffn]()
       const hidden = activated.map((value, i) => value * other[i])
       active[layer].push((config.ffn === 'drelu' ? hidden : activated).filter(value => value !== 0).length)
       const added = times(part('mlp.down_proj'), hidden)

@@ -92,6 +92,8 @@ describe('a checkpoint', () => {
     ['biases on q, k and v', { attentionBias: 'qkv' }],
     ['biases on all of attention', { attentionBias: 'qkvo' }],
     ['biases on q, k and v, with dReLU', { attentionBias: 'qkv', ffn: 'drelu', activation: 'relu' }],
+    ['Spark', { ffn: 'spark', activation: 'stat-topk:k=0.08' }],
+    ['Spark, split elsewhere', { ffn: 'spark', activation: 'relu', sparkPredictorWidth: 3 }],
     ['linear rope scaling', { ropeScaling: { type: 'linear', factor: 2 } }],
     ['rope factors', { ropeScaling: { type: 'factors', factors: [1, 2.5] } }],
     [
@@ -157,6 +159,13 @@ describe('a checkpoint', () => {
     expect(configOf(written({ ...tinyConfig, ffn: 'plain' }))).toMatchObject({
       architectures: ['FlickerForCausalLM'],
       model_type: 'flicker',
+    })
+  })
+
+  it('with a Spark FFN says where its input is split, and is of a type that transformers refuses', () => {
+    expect(configOf(written({ ...tinyConfig, ffn: 'spark', activation: 'gelu' }))).toMatchObject({
+      architectures: ['FlickerForCausalLM'],
+      flicker: { ffn: 'spark', spark_predictor_width: 4 },
     })
   })
 
@@ -305,6 +314,23 @@ describe('a config.json that does not fit is refused by its field', () => {
       /"plain" contradicts LlamaForCausalLM/,
     ],
     [{ flicker: { version: 1, activation: 'silu', ffn: 'wide' } }, 'CONFIG_INVALID', /flicker\.ffn/],
+    ...[8, 0, 2.5].map(
+      width =>
+        [
+          {
+            architectures: ['FlickerForCausalLM'],
+            model_type: 'flicker',
+            flicker: { version: 1, activation: 'silu', ffn: 'spark', spark_predictor_width: width },
+          },
+          'CONFIG_INVALID',
+          /spark_predictor_width/,
+        ] as const,
+    ),
+    [
+      { flicker: { version: 1, activation: 'silu', ffn: 'gated', spark_predictor_width: 4 } },
+      'CONFIG_INVALID',
+      /spark_predictor_width is for ffn spark alone/,
+    ],
     [
       { architectures: ['FlickerForCausalLM'], model_type: 'flicker', flicker: undefined },
       'CONFIG_INVALID',

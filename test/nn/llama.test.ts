@@ -25,12 +25,55 @@ const draw = { seedLow: 1, seedHigh: 2, purpose: 2, step: 3, firstRow: 0 }
 const inputs = Int32Array.of(1, 2, 3, 4, 10, 9, 8, 7)
 const targets = Int32Array.of(2, 3, 4, 5, 9, 8, 7, -1)
 
+describe('a Spark FFN', () => {
+  const spark: ModelConfig = { ...config, ffn: 'spark', sparkPredictorWidth: 4, numHiddenLayers: 1 }
+  const model = Llama.initialise(spark, 5, 'f64')
+  const hidden = () => {
+    const tape = new Tape(portableKernels(), { dtype: 'f64', training: false })
+    let seen: number[] = []
+    model.logits(tape, inputs, 4, {
+      activation: parseActivation('relu'),
+      draw,
+      onHidden: (_, { data }) => {
+        seen = [...data]
+      },
+    })
+    return seen
+  }
+
+  it('has the weights of its parts: nothing but the split of the input tells it from a gated one', () => {
+    const shape = (name: string) => model.parameters.get(`model.layers.0.mlp.${name}.weight`)?.shape
+    expect([shape('gate_proj'), shape('up_proj'), shape('down_proj')]).toEqual([
+      [10, 4],
+      [10, 8],
+      [12, 10],
+    ])
+  })
+
+  it('reads the first numbers of its input with the gate and the others with up', () => {
+    const norm = model.parameters.get('model.layers.0.post_attention_layernorm.weight')?.data
+    const before = hidden()
+    expect(before.some(value => value !== 0)).toBe(true)
+    // The norm's weights scale the input: those of one part act on the gate alone, those of the other on up alone.
+    norm?.fill(3, 0, 4)
+    hidden().forEach((value, i) => {
+      expect(value).toBeCloseTo(3 * before[i], 10)
+    })
+    norm?.fill(-2, 4)
+    hidden().forEach((value, i) => {
+      expect(value).toBeCloseTo(-6 * before[i], 10)
+    })
+  })
+})
+
 describe('the whole model', () => {
   for (const variant of [
     { ...config, activation: 'silu' },
     { ...config, activation: 'stocha:p=0.5', tieWordEmbeddings: true },
     { ...config, activation: 'silu', ffn: 'plain' as const, numKeyValueHeads: 3 },
     { ...config, ffn: 'drelu' as const, attentionBias: 'qkvo' as const, headDim: 6 },
+    { ...config, ffn: 'spark' as const, activation: 'stat-topk:k=0.4' },
+    { ...config, ffn: 'spark' as const, activation: 'gelu', sparkPredictorWidth: 1 },
   ]) {
     it(`has the gradients of finite differences (${variant.ffn}, ${variant.activation}, tied ${variant.tieWordEmbeddings})`, () => {
       const model = Llama.initialise(variant, 5, 'f64')

@@ -6,7 +6,14 @@
 
 import { parseActivation } from '../../activations/index.js'
 import { CheckpointError, FlickerError } from '../../errors.js'
-import { headDimOf, type ModelConfig, type RopeScaling } from '../../nn/config.js'
+import {
+  FFN_FORMS,
+  ffnWidths,
+  headDimOf,
+  type ModelConfig,
+  type RopeScaling,
+  sparkSplit,
+} from '../../nn/config.js'
 import { ropeFrequencies } from '../../nn/rope.js'
 import { modelConfigProblem } from '../../nn/validate-config.js'
 import { quoted } from '../safetensors.js'
@@ -77,6 +84,7 @@ export function configMetadata(config: ModelConfig): MetadataEntry[] {
   }
   if (architecture === 'flicker') {
     entries.push([key('activation'), 'string', config.activation], [key('ffn'), 'string', config.ffn])
+    if (config.ffn === 'spark') entries.push([key('spark_predictor_width'), 'u32', ffnWidths(config).gate])
     const trained = config.trainedActivations
     if (trained !== undefined) entries.push([key('trained_activations'), 'strings', trained])
   }
@@ -158,11 +166,14 @@ export function readGgufConfig(
     activation: 'silu',
   }
   if (architecture === 'flicker') {
-    const ffn = field('ffn', 'string')
-    if (ffn !== 'gated' && ffn !== 'plain' && ffn !== 'drelu') {
-      throw invalid(`flicker.ffn is ${quoted(String(ffn))}; supported: gated, plain, drelu`)
+    const form = field<string>('ffn', 'string')
+    const ffn = FFN_FORMS.find(known => known === form)
+    if (ffn === undefined) {
+      throw invalid(`flicker.ffn is ${quoted(form)}; supported: ${FFN_FORMS.join(', ')}`)
     }
     config.ffn = ffn
+    const width = metadata.has('flicker.spark_predictor_width') ? number('spark_predictor_width') : undefined
+    Object.assign(config, sparkSplit(ffn, hiddenSize, width))
     config.activation = checkedActivation(field<string>('activation', 'string'), file)
     const trained = metadata.get('flicker.trained_activations')
     if (Array.isArray(trained))

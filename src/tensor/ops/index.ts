@@ -1,6 +1,7 @@
 // Every op of the tape.
 
 export { activation, dualGate, gate } from './activation.js'
+export { columns } from './columns.js'
 export { add, map, mean, multiply, scale, sum } from './elementwise.js'
 export { linear } from './linear.js'
 export { crossEntropy } from './loss.js'

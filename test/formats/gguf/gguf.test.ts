@@ -70,6 +70,8 @@ describe('a written file', () => {
     ['relu', { activation: 'relu' }, 'flicker'],
     ['stocha', { activation: 'stocha:p=0.7,positive=identity' }, 'flicker'],
     ['a plain FFN', { ffn: 'plain' }, 'flicker'],
+    ['Spark', { ffn: 'spark', activation: 'stat-topk:k=0.08' }, 'flicker'],
+    ['Spark, split elsewhere', { ffn: 'spark', activation: 'silu', sparkPredictorWidth: 21 }, 'flicker'],
     ['dReLU with biases', { ffn: 'drelu', activation: 'relu', attentionBias: 'qkv' }, 'flicker'],
   ])('is the same model: %s, as %s of %s', (_, change, architecture) => {
     const of = { ...config, ...change }
