@@ -8,6 +8,7 @@ import { benchTrain, profileTrain, type TrainShape } from '../bench/train.js'
 import type { MachineInfo } from '../machine.js'
 import { benchActivationsCommand } from './bench-activations.js'
 import { benchDecodeCommand } from './bench-decode.js'
+import { benchMlpCommand } from './bench-mlp.js'
 import { integer } from './options.js'
 import { print, printJson } from './terminal.js'
 
@@ -21,6 +22,7 @@ Examples:
   flicker bench machine
   flicker bench gemm
   flicker bench activations
+  flicker bench mlp
   flicker bench decode --shape sparselm-0.5b --sparsity 0.9
   flicker bench train --json
   flicker bench train --activation stocha:p=0.7 --no-peers`,
@@ -106,6 +108,7 @@ Examples:
     })
   bench.addCommand(benchActivationsCommand())
   bench.addCommand(benchDecodeCommand())
+  bench.addCommand(benchMlpCommand())
   return bench
 }
 
