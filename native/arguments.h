@@ -97,18 +97,40 @@ class Arguments {
   /// Seven arguments from i on: code, uniforms, parameters (or null), how many of them the layer shares, what shares a
   /// draw, rows per sample, learned rows of neurons.
   ActivationProgram program(size_t i, int64_t width) {
-    const int64_t length = length_of(i);
+    const int64_t length = length_of(i), neurons = size(i + 6);
     const int32_t* code = ints(i, length);
-    if (!ok_) return {};
-    const int64_t shared = size(i + 3), neurons = size(i + 6);
-    if (!program_is_sound(code, length, neurons)) fail(i, "is not a program");
-    if (!ok_) return {};
-    const float* uniforms = floats(i + 1, code[0]);
-    const float* parameters = shared + neurons == 0 ? nullptr : floats(i + 2, shared + neurons * width);
-    const int64_t draw_per = size(i + 4), rows_per_sample = size(i + 5);
-    if (draw_per > kNoDraws) fail(i + 4, "is not a unit of draws");
-    if (rows_per_sample == 0) fail(i + 5, "must be positive");
-    return {code, uniforms, parameters, shared, static_cast<int32_t>(draw_per), static_cast<uint32_t>(rows_per_sample)};
+    if (ok_ && !program_is_sound(code, length, neurons)) fail(i, "is not a program");
+    return ok_ ? program_with(code, i, code[0], width) : ActivationProgram{};
+  }
+  /// The same, the first being a plan: neighbours, statistics, for each a rank and whether it has derivatives, then the
+  /// lengths of all codes, then the codes: main, and for each statistic values and derivatives.
+  RowProgram row_program(size_t i, int64_t width) {
+    RowProgram row = {};
+    const int64_t length = length_of(i), neurons = size(i + 6);
+    const int32_t* plan = ints(i, length);
+    constexpr int64_t most = sizeof row.ranks / sizeof *row.ranks;
+    if (ok_ && (length < 2 || plan[1] < 0 || plan[1] > most || length < 3 + 4 * plan[1])) fail(i, "is not a plan");
+    if (!ok_) return row;
+    row.neurons = neurons, row.neighbours = plan[0] != 0, row.statistics = plan[1];
+    const int32_t* lengths = plan + 2 + 2 * row.statistics;
+    int64_t at = 3 + 4 * row.statistics, uniforms = 0;
+    const auto next = [&](int32_t code_length, int statistics) -> const int32_t* {
+      const bool fits = code_length >= 5 && code_length <= length - at;
+      if (!fits || !program_is_sound(plan + at, code_length, neurons, statistics)) fail(i, "is not a plan");
+      if (!ok_) return nullptr;
+      const int32_t* code = plan + at;
+      at += code_length, uniforms += code[0];
+      return code;
+    };
+    row.main.code = next(lengths[0], row.statistics);
+    for (int s = 0; ok_ && s < row.statistics; s++) {
+      row.ranks[s] = plan[2 + 2 * s];
+      row.values[s] = next(lengths[1 + 2 * s], s);
+      if (ok_ && plan[3 + 2 * s] != 0) row.derivatives[s] = next(lengths[2 + 2 * s], s);
+      if (row.ranks[s] < 0 || row.ranks[s] > width) fail(i, "has a rank beyond the row");
+    }
+    if (ok_) row.main = program_with(row.main.code, i, uniforms, width);
+    return row;
   }
   AttentionShape attention_shape(size_t i) {
     const AttentionShape s = {size(i), size(i + 1), size(i + 2), size(i + 3), size(i + 4)};
@@ -133,8 +155,8 @@ class Arguments {
   }
 
   /// Whether the machine of activation_program.h may run this code: every slot, operation and input exists, and only
-  /// temporaries are written to. Statistics and neighbours have kernels of their own.
-  static bool program_is_sound(const int32_t* code, int64_t length, int64_t neurons) {
+  /// temporaries are written to. Of statistics there are so many; −1: neither these nor neighbours may be read.
+  static bool program_is_sound(const int32_t* code, int64_t length, int64_t neurons, int64_t statistics = -1) {
     constexpr int64_t most = 512;  // max_program_slots
     if (length < 5) return false;
     for (int i = 0; i < 5; i++)
@@ -146,7 +168,9 @@ class Arguments {
     for (int64_t i = 0; i < inputs; i++, at += 2) {
       const bool x = at[0] == 0 && at[1] == 0, draw = at[0] == 3 && at[1] >= 0 && at[1] < 200;
       const bool neuron = at[0] == 4 && at[1] >= 0 && at[1] < neurons;
-      if (!x && !draw && !neuron) return false;
+      const bool neighbour = (at[0] == 1 || at[0] == 2) && statistics >= 0;
+      const bool statistic = at[0] == 5 && at[1] >= 0 && at[1] < statistics;
+      if (!x && !draw && !neuron && !neighbour && !statistic) return false;
     }
     for (int64_t i = 0; i < outputs; i++, at++)
       if (*at < 0 || *at >= slots) return false;
@@ -159,6 +183,17 @@ class Arguments {
   }
 
  private:
+  /// A program's code with arguments i + 1 … i + 6, see program().
+  ActivationProgram program_with(const int32_t* code, size_t i, int64_t uniform_count, int64_t width) {
+    const int64_t shared = size(i + 3), neurons = size(i + 6);
+    const float* uniforms = floats(i + 1, uniform_count);
+    const float* parameters = shared + neurons == 0 ? nullptr : floats(i + 2, shared + neurons * width);
+    const int64_t draw_per = size(i + 4), rows_per_sample = size(i + 5);
+    if (draw_per > kNoDraws) fail(i + 4, "is not a unit of draws");
+    if (rows_per_sample == 0) fail(i + 5, "must be positive");
+    return {code, uniforms, parameters, shared, static_cast<int32_t>(draw_per), static_cast<uint32_t>(rows_per_sample)};
+  }
+
   void* array(size_t i, napi_typedarray_type wanted, const char* name, int64_t rows, int64_t columns) {
     napi_typedarray_type type;
     size_t length = 0;

@@ -234,6 +234,39 @@ const Entry entries[] = {
        return 0.0;
      },
      false},
+    {"rowProgramForward",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t rows = in.size(10), width = in.size(11);
+       const RowProgram program = in.row_program(0, width);
+       const float *x = in.floats(7, rows, width), *up = in.floats_or_null(8, rows, width);
+       float* out = in.floats(9, rows, width);
+       const Draw draw = in.draw(12);
+       if (in.ok()) kernels.row_program_forward(program, x, up, out, rows, width, draw);
+       return 0.0;
+     },
+     false},
+    {"rowProgramBackward",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t rows = in.size(13), width = in.size(14);
+       const RowProgram program = in.row_program(0, width);
+       const int64_t learned = program.main.shared + program.neurons;
+       if (in.ok()) {
+         bool complete = program.main.code[4] == 2 + learned + (program.neighbours ? 2 : 0) + program.statistics;
+         for (int s = 0; s < program.statistics; s++)
+           complete = complete && (program.derivatives[s] == nullptr || program.derivatives[s][4] == 1 + learned + s);
+         if (!complete) in.fail(0, "is not a backward plan");
+       }
+       const float *d_out = in.floats(7, rows, width), *x = in.floats(8, rows, width),
+                   *up = in.floats_or_null(9, rows, width);
+       float *d_x = in.floats(10, rows, width), *d_up = in.floats_or_null(11, rows, width),
+             *d_parameters = in.floats_or_null(12, program.main.shared + program.neurons * width, 1);
+       if (in.ok() && up != nullptr && d_up == nullptr) in.fail(11, "must be given with up");
+       const Draw draw = in.draw(15);
+       if (in.ok())
+         kernels.row_program_backward(program, d_out, x, up, d_x, d_up, d_parameters, rows, width, draw);
+       return 0.0;
+     },
+     false},
     {"crossEntropy",
      [](Arguments& in, const Kernels& kernels) {
        const int64_t rows = in.size(4), vocab = in.size(5);

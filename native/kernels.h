@@ -44,6 +44,18 @@ struct ActivationProgram {
 /// `drawUnits` in src/activations/activation.ts; kNoDraws takes 0 for every draw.
 enum DrawPer : int32_t { kPerElement, kPerNeuron, kPerToken, kPerSample, kPerBatch, kNoDraws };
 
+/// Programs of an activation of a whole row: `rowPlan` in src/kernels/native-activation.ts. All run with main's
+/// parameters and draws; their uniforms follow main's, in the order values₀, derivatives₀, values₁ …
+struct RowProgram {
+  ActivationProgram main;
+  int64_t neurons;
+  bool neighbours;
+  int32_t statistics;
+  const int32_t* values[8];
+  const int32_t* derivatives[8];  // null: no gradient goes through it
+  int64_t ranks[8];               // 0: the mean; k: the k-th largest
+};
+
 struct AttentionShape {
   int64_t batch, seq, heads, kv_heads, head_dim;
 };
@@ -136,6 +148,11 @@ struct MlpCall {
                             int64_t width, Draw draw))                                                               \
   K(void, program_backward,                                                                                          \
     (ActivationProgram program, const float* d_out, const float* x, const float* up, float* d_x, float* d_up,        \
+     float* d_parameters, int64_t rows, int64_t width, Draw draw))                                                   \
+  K(void, row_program_forward, (RowProgram program, const float* x, const float* up, float* out, int64_t rows,       \
+                                int64_t width, Draw draw))                                                           \
+  K(void, row_program_backward,                                                                                      \
+    (RowProgram program, const float* d_out, const float* x, const float* up, float* d_x, float* d_up,               \
      float* d_parameters, int64_t rows, int64_t width, Draw draw))                                                   \
   K(void, cross_entropy, (const float* logits, const int32_t* targets, float* losses, float* d_logits,               \
                           int64_t rows, int64_t vocab, float scale))                                                 \

@@ -7,6 +7,11 @@ import type { ActivationPrograms, LearnedNumber } from './programs.js'
 
 type Numbers = ArrayLike<number>
 
+/** The k of `rowKthLargest` as a rank in a row: a whole number from 1 to `width`. */
+export function rankOf(k: number, width: number): number {
+  return Math.min(width, Math.max(1, Math.round(k)))
+}
+
 /** Machines for one set of programs; `begin` once per call, then row after row. */
 export class RowRunner {
   readonly #programs: ActivationPrograms
@@ -165,8 +170,7 @@ export class RowRunner {
         this.#means[s] = row.reduce((sum, each) => sum + each, 0) / width
       } else {
         const { values, mask } = k.output(0)
-        const rank = Math.min(width, Math.max(1, Math.round(values[0 & mask])))
-        this.#means[s] = row.sort()[width - rank]
+        this.#means[s] = row.sort()[width - rankOf(values[0 & mask], width)]
       }
     }
   }

@@ -1,8 +1,9 @@
-// The native activation kernels: the fused ones of the hot path, the machine that runs any program, and the portable
-// kernels for what neither knows (a user's plain functions, statistics of a row).
+// The native activation kernels: the fused ones of the hot path, the machine that runs any program, element by element
+// or row by row, and the portable kernels for a user's plain functions.
 
 import { type Activation, drawUnits, parameterCount, startParameters } from '../activations/activation.js'
 import type { ActivationPrograms, Program } from '../activations/programs.js'
+import { rankOf } from '../activations/row-runner.js'
 import { ShapeError } from '../errors.js'
 import type { Draw, Floats, Kernels } from './kernels.js'
 import * as portable from './portable/activation.js'
@@ -17,6 +18,7 @@ export function activationKernels(
   const [gate, gateBackward] = [kernel('gate'), kernel('gateBackward')]
   const [forward, backward] = [kernel('programForward'), kernel('programBackward')]
   const [dRelu, dReluBackward] = [kernel('dRelu'), kernel('dReluBackward')]
+  const [rowForward, rowBackward] = [kernel('rowProgramForward'), kernel('rowProgramBackward')]
   return {
     dRelu: (g, up, out, n) => {
       dRelu(g, up, out, n)
@@ -27,59 +29,55 @@ export function activationKernels(
     activation: (act, x, out, rows, width, draw, parameters) => {
       const { fused, programs } = act
       if (fused !== undefined) activation(fused.kernel, fused.p, x, out, rows, width, ...words(draw))
-      else if (!runsNatively(act, programs)) {
-        portable.activation(act, x, out, rows, width, draw, parameters)
-      } else {
-        const program = programArguments(act, programs, programs.forward, width, draw, parameters)
-        forward(...program, x, null, out, rows, width, ...words(draw))
+      else if (programs === undefined) portable.activation(act, x, out, rows, width, draw)
+      else {
+        const run = act.rowwise ? rowForward : forward
+        const program = programArguments(act, programs, 'forward', width, draw, parameters)
+        run(...program, x, null, out, rows, width, ...words(draw))
       }
     },
     activationBackward: (act, dOut, x, dX, rows, width, draw, parameters, dParameters) => {
       const { fused, programs } = act
       if (fused !== undefined) {
         activationBackward(fused.kernel, fused.p, dOut, x, dX, rows, width, ...words(draw))
-      } else if (!runsNatively(act, programs)) {
-        portable.activationBackward(act, dOut, x, dX, rows, width, draw, parameters, dParameters)
+      } else if (programs === undefined) {
+        portable.activationBackward(act, dOut, x, dX, rows, width, draw)
       } else {
-        const program = programArguments(act, programs, programs.backward, width, draw, parameters)
-        backward(...program, dOut, x, null, dX, null, dParameters ?? null, rows, width, ...words(draw))
+        const run = act.rowwise ? rowBackward : backward
+        const program = programArguments(act, programs, 'backward', width, draw, parameters)
+        run(...program, dOut, x, null, dX, null, dParameters ?? null, rows, width, ...words(draw))
       }
     },
     gate: (act, g, up, out, rows, width, draw, parameters) => {
       const { fused, programs } = act
       if (fused !== undefined) gate(fused.kernel, fused.p, g, up, out, rows, width, ...words(draw))
-      else if (!runsNatively(act, programs)) portable.gate(act, g, up, out, rows, width, draw, parameters)
+      else if (programs === undefined) portable.gate(act, g, up, out, rows, width, draw)
       else {
-        const program = programArguments(act, programs, programs.forward, width, draw, parameters)
-        forward(...program, g, up, out, rows, width, ...words(draw))
+        const run = act.rowwise ? rowForward : forward
+        const program = programArguments(act, programs, 'forward', width, draw, parameters)
+        run(...program, g, up, out, rows, width, ...words(draw))
       }
     },
     gateBackward: (act, dOut, g, up, dGate, dUp, rows, width, draw, parameters, dParameters) => {
       const { fused, programs } = act
       if (fused !== undefined) {
         gateBackward(fused.kernel, fused.p, dOut, g, up, dGate, dUp, rows, width, ...words(draw))
-      } else if (!runsNatively(act, programs)) {
-        portable.gateBackward(act, dOut, g, up, dGate, dUp, rows, width, draw, parameters, dParameters)
+      } else if (programs === undefined) {
+        portable.gateBackward(act, dOut, g, up, dGate, dUp, rows, width, draw)
       } else {
-        const program = programArguments(act, programs, programs.backward, width, draw, parameters)
-        backward(...program, dOut, g, up, dGate, dUp, dParameters ?? null, rows, width, ...words(draw))
+        const run = act.rowwise ? rowBackward : backward
+        const program = programArguments(act, programs, 'backward', width, draw, parameters)
+        run(...program, dOut, g, up, dGate, dUp, dParameters ?? null, rows, width, ...words(draw))
       }
     },
   }
 }
 
-function runsNatively(
-  act: Activation,
-  programs: ActivationPrograms | undefined,
-): programs is ActivationPrograms {
-  return programs !== undefined && !act.rowwise
-}
-
-/** What the native machine takes of an activation: see `Arguments::program` in native/arguments.h. */
+/** What the native machine takes of an activation: see `Arguments::program` and `row_program` in native/arguments.h. */
 function programArguments(
   act: Activation,
   programs: ActivationPrograms,
-  program: Program,
+  direction: 'forward' | 'backward',
   width: number,
   draw: Draw,
   given: Floats | undefined,
@@ -92,12 +90,42 @@ function programArguments(
     )
   }
   const parameters = needed === 0 ? null : (given ?? Float32Array.from(startParameters(act, width)))
-  const uniforms = new Float32Array(program.uniformCount)
-  program.fillUniforms(uniforms, act.settings, parameters ?? [], width)
+  // In double precision: a rank must round as it does elsewhere.
+  const uniformsOf = (program: Program): Float64Array => {
+    const uniforms = new Float64Array(program.uniformCount)
+    program.fillUniforms(uniforms, act.settings, parameters ?? [], width)
+    return uniforms
+  }
+  const [code, uniforms] = act.rowwise
+    ? rowPlan(programs, direction, width, uniformsOf)
+    : [programs[direction].code, Float32Array.from(uniformsOf(programs[direction]))]
   const shared = programs.learned.filter(({ per }) => per === 'layer').length
   const neurons = programs.learned.length - shared
   const unit = act.draws ? drawUnits.indexOf(act.drawPer) : drawUnits.length
-  return [program.code, uniforms, parameters, shared, unit, draw.rowsPerSample ?? 1, neurons]
+  return [code, uniforms, parameters, shared, unit, draw.rowsPerSample ?? 1, neurons]
+}
+
+/** All programs of a row-wise activation in one list, with the ranks that its statistics have at this width. */
+function rowPlan(
+  programs: ActivationPrograms,
+  direction: 'forward' | 'backward',
+  width: number,
+  uniformsOf: (program: Program) => Float64Array,
+): [plan: Int32Array, uniforms: Float32Array] {
+  const { statistics, neighbours } = programs
+  const used: Program[] = [programs[direction]]
+  const head = [Number(neighbours), statistics.length]
+  const lengths = [programs[direction].code.length]
+  for (const { value, k, derivatives } of statistics) {
+    const back = direction === 'backward' ? derivatives : undefined
+    head.push(k === undefined ? 0 : rankOf(uniformsOf(k)[k.outputs[0]], width), Number(back !== undefined))
+    lengths.push(value.code.length, back?.code.length ?? 0)
+    used.push(value, ...(back === undefined ? [] : [back]))
+  }
+  return [
+    Int32Array.from([...head, ...lengths, ...used.flatMap(({ code }) => [...code])]),
+    Float32Array.from(used.flatMap(program => [...uniformsOf(program)])),
+  ]
 }
 
 function words(draw: Draw): [number, number, number, number, number] {
