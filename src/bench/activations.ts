@@ -53,7 +53,7 @@ const STEP_SHAPE: TrainShape = {
 
 export function benchActivations(options: BenchActivationsOptions = {}): ActivationsResult {
   const { millions = 16, rounds = 9, steps = 0 } = options
-  const specs = options.activations ?? listActivations().map(({ name }) => name)
+  const specs = options.activations ?? listActivations().map(({ spec }) => spec)
   const rows = Math.max(1, Math.round((millions * 1e6) / WIDTH))
   const size = rows * WIDTH
   const [x, y, dY] = [0, 1, 2].map(() => new Float32Array(alignedBuffer(size * 4)))

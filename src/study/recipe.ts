@@ -157,11 +157,11 @@ function check(content: unknown, name: string): Recipe & Pick<z.infer<typeof rec
 
 /** A run from scratch for each activation, called as it is typed. */
 function runsOf(activations: 'all' | readonly string[]): RunOptions[] {
-  const specs = activations === 'all' ? listActivations().map(({ name }) => name) : activations
-  return specs.map(activation => ({
-    name: activation.replace(/[^a-z0-9._-]+/gi, '-'),
-    label: activation,
+  const entries = activations === 'all' ? listActivations() : activations.map(spec => ({ name: spec, spec }))
+  return entries.map(({ name, spec }) => ({
+    name: name.replace(/[^a-z0-9._-]+/gi, '-'),
+    label: name,
     strategy: 'scratch',
-    activation,
+    activation: spec,
   }))
 }

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { listActivations, parseActivation } from '../../src/activations/index.js'
 import { curvesOf } from '../../src/gallery/curves.js'
 import { activationFigure } from '../../src/gallery/figure.js'
-import { catalogueEntry, cataloguePage, pictureFile } from '../../src/gallery/page.js'
+import { cataloguePage, pictureFile } from '../../src/gallery/page.js'
 import { terminalPlot } from '../../src/gallery/terminal-plot.js'
 import { standaloneSvg } from '../../src/study/report/save-plot.js'
 
@@ -34,8 +34,8 @@ describe('curves', () => {
   })
 
   it('of every entry are finite, for the terminal and as a picture', () => {
-    for (const { name } of listActivations()) {
-      const act = parseActivation(name)
+    for (const { name, spec } of listActivations()) {
+      const act = parseActivation(spec)
       const curves = curvesOf(act, 81)
       expect(curves.value.every(Number.isFinite), name).toBe(true)
       expect(curves.slope.every(Number.isFinite), name).toBe(true)
@@ -71,11 +71,12 @@ describe('the terminal plot', () => {
 describe('the page', () => {
   it('names every entry with its formula, source and picture', () => {
     const page = cataloguePage()
-    for (const { name, source } of listActivations()) {
+    for (const { name, spec } of listActivations()) {
+      const { formula, source } = parseActivation(spec)
       expect(page).toContain(`## ${name}\n`)
       expect(page).toContain(source)
       expect(page).toContain(pictureFile(name))
-      expect(page).toContain(catalogueEntry(name).formula)
+      expect(page).toContain(formula)
     }
   })
 })
