@@ -1,4 +1,5 @@
-// The narrow gate in plain TypeScript: the bounds written out as docs/narrow-gate.md derives them.
+// The narrow gate in plain TypeScript: the bounds written out as docs/narrow-gate.md derives them. Positions are taken as
+// they are, in f64: their 16 bits are for speed.
 
 import type { PlainWeights, Weights } from '../decode.js'
 import type { NarrowGateKernels, NarrowGateOptions } from '../narrow-gate.js'
@@ -14,6 +15,8 @@ export function portableNarrowGateKernels(): NarrowGateKernels {
 
 /** Beyond this norm nothing is proven: what stays below it cannot overflow on the way. */
 const LARGEST_NORM = 2 ** 60
+/** Shared with native/narrow_dots.h. */
+const FINER = 256
 /** Unit roundoff of f32. */
 const UNIT = 2 ** -24
 
@@ -48,7 +51,9 @@ function buildNarrowIndex(w: Weights, rows: number, columns: number): NarrowInde
       full += w2
       narrow += n2
       scales[row * blocks + block] = usable ? scale : 0
-      const error = Math.sqrt(e2) + gamma * (Math.sqrt(w2) + Math.sqrt(n2))
+      // At least a part of the norm, for what positions are off by where they are taken in 16 bits.
+      const off = Math.max(Math.sqrt(e2), Math.sqrt(n2) / FINER)
+      const error = off + gamma * (Math.sqrt(w2) + Math.sqrt(n2))
       bounds[row * blocks + block] = roundedUp(error * slack)
     }
     const provable = Math.sqrt(Math.max(full, narrow)) <= LARGEST_NORM && columns < 2 ** 20
@@ -97,8 +102,7 @@ function blockNorms(x: Float32Array): Float32Array | null {
     let sum = 0
     for (const value of x.subarray(block * NARROW_BLOCK, (block + 1) * NARROW_BLOCK)) sum += value ** 2
     all += sum
-    // More than 0, for what subnormal products lose.
-    norms[block] = roundedUp(Math.sqrt(sum) * (1 + 2 ** -30) + 2 ** -120)
+    norms[block] = roundedUp(Math.sqrt(sum) * (1 + 2 ** -30))
   }
   return Math.sqrt(all) <= LARGEST_NORM ? norms : null
 }
@@ -108,7 +112,8 @@ function upperBound(index: NarrowIndex, row: number, x: Float32Array, norms: Flo
   const { columns, codes, scales, bounds } = index
   const blocks = norms.length
   let dot = 0
-  let bound = columns * 2 ** -140
+  // More than all that is lost to underflow.
+  let bound = columns * 2 ** -110
   for (let block = 0; block < blocks; block++) {
     const end = Math.min(columns, (block + 1) * NARROW_BLOCK)
     let sum = 0
