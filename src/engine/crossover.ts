@@ -17,6 +17,9 @@ export interface FfnWork {
   /** hidden_size d and intermediate_size h. */
   readonly hiddenSize: number
   readonly intermediateSize: number
+  /** Numbers of the FFN's input that gates and up rows read. Default: hiddenSize. */
+  readonly gateWidth?: number
+  readonly upWidth?: number
   /** Positions computed together. */
   readonly batch: number
   readonly gated: boolean
@@ -89,8 +92,8 @@ function remembered(
   { directory = cacheDirectory() }: CrossoverOptions,
   measure: () => number,
 ): number {
-  const { hiddenSize, intermediateSize, batch, gated, dtype, threads } = work
-  const shape = { what, hiddenSize, intermediateSize, batch, gated, dtype }
+  const { hiddenSize, intermediateSize, gateWidth, upWidth, batch, gated, dtype, threads } = work
+  const shape = { what, hiddenSize, intermediateSize, gateWidth, upWidth, batch, gated, dtype }
   const key = JSON.stringify({ version, cpu: cpus()[0]?.model ?? '', isa: decode.isa, threads, ...shape })
   if (directory === null) return measure()
   const name = createHash('sha256').update(key).digest('hex').slice(0, 16)
@@ -119,10 +122,10 @@ function readShare(file: string, key: string): number | null {
 }
 
 /** Weights that one measurement goes through: more than the caches hold, where the model has that many. */
-const WORKING_SET = 96 * 2 ** 20
+const WORKING_SET = 64 * 2 ** 20
 /** Runs of each path at each share; the fastest counts, as what disturbs a run only ever makes it slower. */
-const RUNS = 5
-const SHARES = [0.1, 0.3, 0.5, 0.7, 0.85, 1]
+const RUNS = 4
+const SHARES = [0.1, 0.3, 0.5, 0.75, 1]
 
 /** So many of the weights that together they exceed the working set. */
 function enough(weights: readonly Weights[]): readonly Weights[] {
@@ -161,9 +164,9 @@ export function crossing(points: readonly { readonly share: number; readonly rat
 }
 
 function measureNeurons(work: FfnWork, decode: DecodeKernels): number {
-  const { hiddenSize: d, intermediateSize: h, batch, gated } = work
+  const { hiddenSize: d, intermediateSize: h, upWidth = d, batch, gated } = work
   const layers = enough(work.neurons)
-  const x = new Float32Array(batch * d).fill(1)
+  const x = new Float32Array(batch * upWidth).fill(1)
   const y = new Float32Array(batch * d)
   const active = new Int32Array(batch)
   const activated = new Float32Array(batch * h)
@@ -171,7 +174,14 @@ function measureNeurons(work: FfnWork, decode: DecodeKernels): number {
   const pass = (sparse: boolean) => () => {
     for (const weights of layers) {
       y.fill(0)
-      decode.ffnNeurons(weights, activated, x, y, active, { neurons: h, width: d, batch, gated, sparse })
+      decode.ffnNeurons(weights, activated, x, y, active, {
+        neurons: h,
+        width: d,
+        upWidth,
+        batch,
+        gated,
+        sparse,
+      })
     }
   }
   pass(false)()
@@ -186,7 +196,7 @@ function measureNeurons(work: FfnWork, decode: DecodeKernels): number {
 }
 
 function measureGate(work: FfnWork, decode: DecodeKernels): number {
-  const { hiddenSize: d, intermediateSize: h, batch } = work
+  const { intermediateSize: h, gateWidth: d = work.hiddenSize, batch } = work
   const narrow = narrowGateKernelsOf(decode)
   const gates = enough(work.gates)
   const indices: NarrowIndex[] = gates.map(gate => narrow.buildNarrowIndex(gate, h, d))
