@@ -1,4 +1,5 @@
-// The derivative of an expression: rules per operation, shared parts differentiated once.
+// Derivatives of an expression: `differentiate` by one variable, in the form that reads best; `gradients` by many at
+// once, from the value back to them, so that what their chains have in common is computed once.
 
 import {
   add,
@@ -110,4 +111,64 @@ function chain(e: Expression, d: (argument: Expression) => Expression): Expressi
     default:
       return zero
   }
+}
+
+/** d`e`/d`variables`, in their order; as `differentiate` each. */
+export function gradients(e: Expression, variables: readonly Expression[]): Expression[] {
+  const found = variables.map(() => add(0))
+  if (variables.length === 0) return found
+  const reached = new Map<Expression, Expression>([[e, add(1)]])
+  for (const node of inputsLast(e)) {
+    const adjoint = reached.get(node)
+    if (adjoint === undefined || isConstant(adjoint, 0)) continue
+    variables.forEach((variable, i) => {
+      if (sameVariable(node, variable)) found[i] = add(found[i], adjoint)
+    })
+    node.args.forEach((argument, i) => {
+      const share = shareOf(node, i, adjoint)
+      reached.set(argument, add(reached.get(argument) ?? 0, share))
+    })
+  }
+  return found
+}
+
+/** The nodes of `e`, each before those inside it. */
+function inputsLast(e: Expression): Expression[] {
+  const seen = new Set<Expression>()
+  const order: Expression[] = []
+  const walk = (node: Expression): void => {
+    if (seen.has(node)) return
+    seen.add(node)
+    node.args.forEach(walk)
+    order.push(node)
+  }
+  walk(e)
+  return order.reverse()
+}
+
+/** What argument `i` of a node gets of what has reached the node; all of it at once where it stands twice. */
+function shareOf(node: Expression, i: number, adjoint: Expression): Expression {
+  const args: readonly Expression[] = node.args
+  if (args.indexOf(args[i]) !== i) return add(0)
+  return through(
+    adjoint,
+    chain(node, argument => add(args.indexOf(argument) === i ? 1 : 0)),
+  )
+}
+
+/** adjoint · slope, where the branch not taken stays out of it: 0 times an overflow would not be 0. */
+function through(adjoint: Expression, slope: Expression): Expression {
+  if (adjoint.op === 'greater' || adjoint.op === 'greaterEqual') return select(adjoint, slope, 0)
+  if (slope.op === 'greater' || slope.op === 'greaterEqual') return select(slope, adjoint, 0)
+  if (adjoint.op === 'select') {
+    const [condition, chosen, otherwise] = adjoint.args
+    if (isConstant(otherwise, 0)) return select(condition, through(chosen, slope), 0)
+    if (isConstant(chosen, 0)) return select(condition, 0, through(otherwise, slope))
+  }
+  if (slope.op === 'select') {
+    const [condition, chosen, otherwise] = slope.args
+    if (isConstant(otherwise, 0)) return select(condition, through(adjoint, chosen), 0)
+    if (isConstant(chosen, 0)) return select(condition, 0, through(adjoint, otherwise))
+  }
+  return mul(adjoint, slope)
 }

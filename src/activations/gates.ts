@@ -12,6 +12,7 @@ import {
   log,
   mul,
   named,
+  select,
   sigmoid,
   straightThrough,
   sub,
@@ -86,7 +87,7 @@ export const learnableStochFamily = family({
   define: ({ gate: form, hidden }) => {
     const { logit, learned } = makeGate(form, hidden)
     const alpha = named('α', sigmoid(logit))
-    return { value: blend(alpha, relu, silu), learned, gate: alpha }
+    return { value: add(silu, mul(alpha, sub(relu, silu))), learned, gate: alpha }
   },
   traits: () => ({ exactZeros: false }),
 })
@@ -106,8 +107,10 @@ export const gumbelStochFamily = family({
     const alpha = named('α', sigmoid(logit))
     const hard = greater(alpha, draw())
     const soft = sigmoid(div(sub(logit, logisticNoise(draw())), temperature))
+    const choice = named('g', straightThrough(hard, soft))
     return {
-      value: blend(named('g', straightThrough(hard, soft)), relu, silu),
+      // The value exactly that of the branch, the derivative that of its blend.
+      value: straightThrough(select(hard, relu, silu), add(silu, mul(choice, sub(relu, silu)))),
       surrogate: 'the hard choice passes on the derivative of the Gumbel-softmax at the same draw',
       learned,
       gate: alpha,

@@ -4,7 +4,7 @@
 // in double precision before the call.
 
 import type { LearnedParameter, Settings } from './activation.js'
-import { differentiate } from './differentiate.js'
+import { differentiate, gradients } from './differentiate.js'
 import {
   type Expression,
   expression,
@@ -94,8 +94,7 @@ export function compileActivation(
   const leaves = leavesOf(value)
   const neighbours = leaves.some(({ op }) => op === 'previous' || op === 'next')
   const statistics = leaves.filter(({ op }) => op === 'rowMean' || op === 'rowKthLargest')
-  const byLearned = (e: Expression) =>
-    numbers.map(({ name, index }) => differentiate(e, learned(name, index)))
+  const leavesLearned = numbers.map(({ name, index }) => learned(name, index))
   const compileAll = (outputs: readonly Expression[]) => compile(outputs, numbers, statistics)
 
   let backward: Program | undefined
@@ -108,19 +107,16 @@ export function compileActivation(
       if (statistic.op === 'rowKthLargest') {
         return { kind: 'kthLargest', value: compileAll([of]), k: compileAll([k]) }
       }
-      const byEarlier = statistics.slice(0, i).map(earlier => differentiate(of, earlier))
-      const derivatives = [differentiate(of, x), ...byLearned(of), ...byEarlier]
+      const derivatives = [
+        differentiate(of, x),
+        ...gradients(of, [...leavesLearned, ...statistics.slice(0, i)]),
+      ]
       return { kind: 'mean', value: compileAll([of]), derivatives: compileAll(derivatives) }
     }),
     forward: compileAll([value]),
     get backward() {
-      backward ??= compileAll([
-        value,
-        slope,
-        ...byLearned(value),
-        ...(neighbours ? [differentiate(value, previous), differentiate(value, next)] : []),
-        ...statistics.map(statistic => differentiate(value, statistic)),
-      ])
+      const others = [...leavesLearned, ...(neighbours ? [previous, next] : []), ...statistics]
+      backward ??= compileAll([value, slope, ...gradients(value, others)])
       return backward
     },
   }

@@ -19,6 +19,7 @@ import {
   neg,
   select,
   sigmoid,
+  stopGradient,
   straightThrough,
   sub,
   tanh,
@@ -55,7 +56,8 @@ function firstLargest(scores: readonly Expression[]): Expression[] {
 }
 
 function softmax(scores: readonly Expression[]): Expression[] {
-  const largest = scores.reduce(max)
+  // Taking the largest away changes nothing but the range of the powers.
+  const largest = stopGradient(scores.reduce(max))
   const powers = scores.map(score => exp(sub(score, largest)))
   const total = add(...powers)
   return powers.map(each => div(each, total))
