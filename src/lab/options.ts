@@ -2,7 +2,7 @@
 // the library all go through them.
 
 import { z } from 'zod'
-import { parseActivation } from '../activations/index.js'
+import { parseActivation, resolveActivation } from '../activations/index.js'
 import { FlickerError, OptionError } from '../errors.js'
 import { labDataSchema } from './data/index.js'
 import { scheduleSchema } from './schedule.js'
@@ -16,7 +16,7 @@ export const BLOG_ACTIVATIONS = ['relu', 'silu', 'stoch', 'learnable_stoch', 'gu
 /** An activation of the catalogue; the message of a wrong one says what there is. */
 const activationSpec = z.string().superRefine((spec, context) => {
   try {
-    parseActivation(spec)
+    resolveActivation(spec)
   } catch (error) {
     if (!(error instanceof FlickerError)) throw error
     context.addIssue({ code: 'custom', message: error.message })

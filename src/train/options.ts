@@ -2,7 +2,7 @@
 // command line and the library all go through it.
 
 import { z } from 'zod'
-import { parseActivation } from '../activations/index.js'
+import { resolveActivation } from '../activations/index.js'
 import { FlickerError } from '../errors.js'
 import { FFN_FORMS } from '../nn/config.js'
 import { sparkProblem } from '../nn/validate-config.js'
@@ -14,7 +14,7 @@ const seed = z.int().min(0)
 /** An activation by name; the message of a wrong one lists those that exist. */
 export const activationName = z.string().superRefine((spec, context) => {
   try {
-    parseActivation(spec)
+    resolveActivation(spec)
   } catch (error) {
     if (!(error instanceof FlickerError)) throw error
     context.addIssue({ code: 'custom', message: error.message })
