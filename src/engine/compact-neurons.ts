@@ -2,7 +2,8 @@
 // file. The gate of all neurons is computed as ever; when it revives one of them, its rows are read back before they
 // are needed, and stay. So nothing that is computed changes.
 
-import { allocateWeights, type Weights, weightBytes, weightTypeOf } from '../kernels/index.js'
+import { type Weights, weightTypeOf } from '../kernels/index.js'
+import { allocateRows } from '../kernels/weight-rows.js'
 import type { SpillFile } from './spill-file.js'
 
 /** Room for so many more neurons than fired, as a share of them, and how much more when that is full. */
@@ -23,27 +24,17 @@ export class CompactNeurons {
   readonly #file: SpillFile
   readonly #offsets: Float64Array
   readonly #neuronBytes: number
-  readonly #rowsPerNeuron: number
-  readonly #columns: number
 
-  /** Keeps the neurons of `full` (neurons · rowsPerNeuron, columns) that have `fired`, and writes the others to `file`. */
-  constructor(
-    full: Weights,
-    shape: { readonly rowsPerNeuron: number; readonly columns: number },
-    fired: Uint8Array,
-    file: SpillFile,
-  ) {
-    const { rowsPerNeuron, columns } = shape
+  /** Keeps the neurons of `full`, of `neuronBytes` each, that have `fired`, and writes the others to `file`. */
+  constructor(full: Weights, neuronBytes: number, fired: Uint8Array, file: SpillFile) {
     const neurons = fired.length
     this.#file = file
-    this.#rowsPerNeuron = rowsPerNeuron
-    this.#columns = columns
-    this.#neuronBytes = rowsPerNeuron * weightBytes(weightTypeOf(full), columns)
+    this.#neuronBytes = neuronBytes
     this.places = new Int32Array(neurons).fill(-1)
     this.#offsets = new Float64Array(neurons)
     const hot = fired.reduce((sum, flag) => sum + flag, 0)
     this.#room = Math.min(neurons, Math.ceil(hot * (1 + SLACK)))
-    this.weights = allocateWeights(weightTypeOf(full), this.#room * rowsPerNeuron, columns)
+    this.weights = allocateRows(weightTypeOf(full), this.#room * neuronBytes)
     const [from, to] = [bytesOf(full), bytesOf(this.weights)]
     const cold: number[] = []
     for (let neuron = 0; neuron < neurons; neuron++) {
@@ -87,7 +78,7 @@ export class CompactNeurons {
   #reserve(neurons: number): void {
     if (neurons <= this.#room) return
     this.#room = Math.min(this.places.length, Math.max(neurons, Math.ceil(this.#room * GROWTH)))
-    const grown = allocateWeights(weightTypeOf(this.weights), this.#room * this.#rowsPerNeuron, this.#columns)
+    const grown = allocateRows(weightTypeOf(this.weights), this.#room * this.#neuronBytes)
     bytesOf(grown).set(bytesOf(this.weights).subarray(0, this.#stored * this.#neuronBytes))
     this.weights = grown
   }

@@ -4,7 +4,7 @@
 
 import type { Activation } from '../activations/index.js'
 import { OptionError } from '../errors.js'
-import { readRow, type Weights } from '../kernels/index.js'
+import { readRow, type Weights, weightTypeOf } from '../kernels/index.js'
 import { Purpose } from '../kernels/philox.js'
 import { CompactNeurons } from './compact-neurons.js'
 import { FeedForward } from './ffn.js'
@@ -12,7 +12,7 @@ import { type LayerContext, layerForward } from './forward.js'
 import { KvCache } from './kv-cache.js'
 import type { SpillFile } from './spill-file.js'
 import { passStats } from './stats.js'
-import type { LayerWeights } from './weights.js'
+import { type LayerWeights, neuronBytes } from './weights.js'
 import { PREFILL_BLOCK } from './workspace.js'
 
 /** What compaction has dropped, for people. */
@@ -70,11 +70,10 @@ export class Compaction {
 
   /** The layer without the neurons that stay inactive on the text; itself when there are none. */
   compact(layer: LayerWeights, index: number): LayerWeights {
-    const { hiddenSize: columns } = this.#context.config
     const fired = this.#fired(layer, index)
     if (layer.neurons instanceof CompactNeurons || fired.every(flag => flag === 1)) return layer
-    const shape = { rowsPerNeuron: layer.gated ? 2 : 1, columns }
-    return { ...layer, neurons: new CompactNeurons(layer.neurons, shape, fired, this.#file) }
+    const bytes = neuronBytes(this.#context.config, weightTypeOf(layer.neurons))
+    return { ...layer, neurons: new CompactNeurons(layer.neurons, bytes, fired, this.#file) }
   }
 
   /** Sends the text through the layer, in windows of their own; (h): 1 for every neuron that fired. */

@@ -16,13 +16,13 @@ import {
   narrowGateKernelsOf,
   narrowIndexBytes,
 } from '../kernels/narrow-gate.js'
-import type { ModelConfig } from '../nn/config.js'
+import { ffnWidths, type ModelConfig } from '../nn/config.js'
 import { CompactNeurons } from './compact-neurons.js'
 import { type FfnWork, gateCrossover, neuronCrossover } from './crossover.js'
 import { type NarrowGateMode, NarrowGates } from './narrow-gates.js'
 import { type NeuronSelector, narrowGate, wholeGate } from './neuron-selector.js'
 import type { PassStats } from './stats.js'
-import type { LayerWeights } from './weights.js'
+import { hasUpRows, type LayerWeights, neuronBytes } from './weights.js'
 import type { Workspace } from './workspace.js'
 
 /** `auto`: skip where counted zeros make it faster; `sparse`: wherever the activation has zeros; `dense`: nowhere. */
@@ -90,18 +90,24 @@ export class FeedForward {
     workspace: Workspace,
     stats: PassStats,
   ): void {
-    const { hiddenSize: d, intermediateSize: h, ffn } = this.#config
-    const { x, normed, activated, active } = workspace
+    const { hiddenSize: d, intermediateSize: h } = this.#config
+    const widths = ffnWidths(this.#config)
+    const { x, activated, active } = workspace
     const { rows } = stats
+    const { forGate, forUp } = workspace.ffnInputs(rows)
     const zeros = texts.some(({ activation }) => activation.exactZeros)
 
     const narrow = this.#narrowIndex(index, texts, rows)
     const selector = narrow === null ? this.#whole : this.#narrowSelector(narrow, texts)
-    const read = selector.select({ gate: layer.gate, x: normed, rows, neurons: h, width: d }, activated)
+    const read = selector.select(
+      { gate: layer.gate, x: forGate, rows, neurons: h, width: widths.gate },
+      activated,
+    )
     this.#activate(layer, texts, activated)
     let union = zeros ? this.#union(activated, rows) : h
     if (zeros) this.#narrow?.seen(index, union, narrow === null ? null : read)
-    let bytes = read * rowBytes(layer.gate, d) + (narrow === null ? 0 : narrowIndexBytes(h, d))
+    let bytes =
+      read * rowBytes(layer.gate, widths.gate) + (narrow === null ? 0 : narrowIndexBytes(h, widths.gate))
 
     if (layer.up !== null) {
       this.#multiplyUp(layer, layer.up, texts, rows, workspace)
@@ -114,13 +120,14 @@ export class FeedForward {
     const shape = {
       neurons: h,
       width: d,
+      upWidth: widths.up,
       batch: rows,
-      gated: ffn === 'gated',
+      gated: layer.gated,
       sparse,
       places: compact?.places,
     }
-    this.#decode.ffnNeurons(neuronsOf(layer), activated, normed, x, active, shape)
-    bytes += (sparse ? union : h - (compact?.dropped ?? 0)) * neuronBytes(layer, d)
+    this.#decode.ffnNeurons(neuronsOf(layer), activated, forUp, x, active, shape)
+    bytes += (sparse ? union : h - (compact?.dropped ?? 0)) * this.#neuronBytes(layer)
 
     stats.ffnBytesRead[index] = bytes
     stats.ffnBytesSkipped[index] = Math.max(0, this.#bytes(layer) - bytes)
@@ -201,11 +208,14 @@ export class FeedForward {
   #work(batch: number): FfnWork {
     const { hiddenSize, intermediateSize, ffn } = this.#config
     const layers = this.#layers
+    const { gate: gateWidth, up: upWidth } = ffnWidths(this.#config)
     return {
       hiddenSize,
       intermediateSize,
+      gateWidth,
+      upWidth,
       batch,
-      gated: ffn === 'gated',
+      gated: hasUpRows(ffn),
       dtype: weightTypeOf(neuronsOf(layers[0])),
       gates: layers.map(({ gate }) => gate),
       neurons: layers.flatMap(({ neurons }) => (neurons instanceof CompactNeurons ? [] : [neurons])),
@@ -218,7 +228,8 @@ export class FeedForward {
     const { narrow: mode } = this.#options
     if (mode === 'off' || rows > NARROW_ROWS || !provable(texts)) return null
     if (this.#narrow === null) {
-      const { hiddenSize: columns, intermediateSize: height } = this.#config
+      const { intermediateSize: height } = this.#config
+      const { gate: columns } = ffnWidths(this.#config)
       const work = this.#work(1)
       if (!work.gates.every(narrowable) || (mode === 'auto' && this.#small)) return null
       const crossover = mode === 'auto' ? gateCrossover(work, this.#decode) : 1
@@ -240,8 +251,14 @@ export class FeedForward {
 
   #bytes(layer: LayerWeights): number {
     const { hiddenSize: d, intermediateSize: h } = this.#config
+    const gate = rowBytes(layer.gate, ffnWidths(this.#config).gate)
     const up = layer.up === null ? 0 : rowBytes(layer.up, d)
-    return h * (rowBytes(layer.gate, d) + up + neuronBytes(layer, d))
+    return h * (gate + up + this.#neuronBytes(layer))
+  }
+
+  /** Bytes of the rows of one neuron that are read after the gate. */
+  #neuronBytes(layer: LayerWeights): number {
+    return neuronBytes(this.#config, weightTypeOf(neuronsOf(layer)))
   }
 }
 
@@ -258,11 +275,6 @@ function provable(texts: readonly FfnRows[]): boolean {
 
 function rowBytes(w: Weights, columns: number): number {
   return weightBytes(weightTypeOf(w), columns)
-}
-
-/** Bytes of the rows of one neuron that are read after the gate. */
-function neuronBytes(layer: LayerWeights, d: number): number {
-  return (layer.gated ? 2 : 1) * rowBytes(neuronsOf(layer), d)
 }
 
 function neuronsOf({ neurons }: LayerWeights): Weights {

@@ -4,6 +4,7 @@ import { CheckpointError } from '../errors.js'
 import type { StoredTensor } from '../formats/index.js'
 import { decodeStored, storedBytes } from '../formats/stored.js'
 import { storeBlocks, storeRow, type Weights, weightTypeOf } from '../kernels/index.js'
+import { rowsFrom } from '../kernels/weight-rows.js'
 
 /** Throws CheckpointError TENSOR_SHAPE unless `tensor` holds as many numbers as `shape` has. */
 export function checkSize(name: string, tensor: StoredTensor, shape: readonly number[]): void {
@@ -17,7 +18,7 @@ export function checkSize(name: string, tensor: StoredTensor, shape: readonly nu
   )
 }
 
-/** Row r of the matrix `tensor` (rows, columns) becomes row place(r) of `out`, which has the same columns. */
+/** Row r of the matrix `tensor` (rows, columns) becomes the row of as many columns at byte place(r) of `out`. */
 export function storeRows(
   tensor: StoredTensor,
   shape: { readonly rows: number; readonly columns: number },
@@ -29,9 +30,10 @@ export function storeRows(
   const width = storedBytes(dtype, columns)
   for (let row = 0; row < rows; row++) {
     const from = bytes.subarray(row * width, (row + 1) * width)
-    if (dtype !== weightTypeOf(out)) storeRow(out, place(row), decodeStored(dtype, from))
-    else if ('type' in out) storeBlocks(out, place(row), from, columns)
-    else bytesOf(out).set(from, place(row) * width)
+    const to = rowsFrom(out, place(row))
+    if (dtype !== weightTypeOf(to)) storeRow(to, 0, decodeStored(dtype, from))
+    else if ('type' in to) storeBlocks(to, 0, from, columns)
+    else bytesOf(to).set(from)
   }
 }
 
@@ -39,7 +41,7 @@ export function storeRows(
 const TILE_ROWS = 64
 const TILE_COLUMNS = 512
 
-/** Column c of the matrix `tensor` (rows, columns) becomes row place(c) of `out`, which has `rows` columns. */
+/** Column c of the matrix `tensor` (rows, columns) becomes the row of `rows` columns at byte place(c) of `out`. */
 export function storeColumns(
   tensor: StoredTensor,
   shape: { readonly rows: number; readonly columns: number },
@@ -62,7 +64,7 @@ export function storeColumns(
       }
     }
     for (let i = 0; i < count; i++) {
-      storeRow(out, place(first + i), turned.subarray(i * rows, (i + 1) * rows))
+      storeRow(rowsFrom(out, place(first + i)), 0, turned.subarray(i * rows, (i + 1) * rows))
     }
   }
 }

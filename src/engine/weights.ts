@@ -4,8 +4,9 @@
 import { parameterLayout, parseActivation } from '../activations/index.js'
 import type { ModelSource, StoredTensor } from '../formats/index.js'
 import { decodeStored } from '../formats/stored.js'
-import { allocateWeights, type Weights, type WeightType, weightBytes } from '../kernels/index.js'
-import { headDimOf, type ModelConfig } from '../nn/config.js'
+import { type Weights, type WeightType, weightBytes } from '../kernels/index.js'
+import { allocateRows } from '../kernels/weight-rows.js'
+import { ffnWidths, headDimOf, type ModelConfig } from '../nn/config.js'
 import type { CompactNeurons } from './compact-neurons.js'
 import { checkSize, storeColumns, storeRows } from './store.js'
 
@@ -31,13 +32,13 @@ export interface LayerWeights {
   readonly outputBias: Float32Array | null
   /** (d). */
   readonly ffnNorm: Float32Array
-  /** What the activation is applied to: gate_proj, or up_proj of a plain FFN; (h, d). */
+  /** What the activation is applied to: gate_proj, or up_proj of a plain FFN; (h, d), of a Spark FFN (h, r). */
   readonly gate: Weights
   /** up_proj of a dReLU FFN, (h, d), to which the activation is applied too; null of the other forms. */
   readonly up: Weights | null
   /**
-   * Neuron after neuron, rows of d numbers. Gated: two per neuron, its up row and its down column, (2·h, d). Plain and
-   * dReLU: the down column alone, (h, d).
+   * Neuron after neuron. Gated and Spark: its up row, of d or d − r numbers, then its down column, of d. Plain and dReLU:
+   * the down column alone.
    */
   readonly neurons: Weights | CompactNeurons
   /** Whether neurons have up rows. */
@@ -58,18 +59,18 @@ export interface EngineWeights {
 
 /** A matrix of the layout, and the tensors that become its rows. */
 interface Plan {
-  readonly columns: number
+  /** One after the other, or all of equal height: row i of each, then row i + 1 of each. */
   readonly parts: readonly Part[]
+  readonly interleaved?: boolean
   /** Embedding and head, which take 4 bits badly. */
   readonly atVocabulary?: boolean
 }
 
+/** The rows of a tensor (rows, columns), or the columns of one (columns, rows) when `turned`. */
 interface Part {
   readonly name: string
-  /** Rows of the matrix that it makes up: row i of the tensor, or column i when `turned`, is row first + step·i. */
   readonly rows: number
-  readonly first: number
-  readonly step: number
+  readonly columns: number
   readonly turned?: boolean
 }
 
@@ -78,30 +79,40 @@ function layerPlans(config: ModelConfig, layer: number) {
   const { hiddenSize: d, intermediateSize: h, numAttentionHeads, numKeyValueHeads, ffn } = config
   const q = headDimOf(config) * numAttentionHeads
   const kv = headDimOf(config) * numKeyValueHeads
-  const part = (name: string, rows: number, first = 0, step = 1, turned = false): Part => {
-    return { name: `model.layers.${layer}.${name}.weight`, rows, first, step, turned }
+  const widths = ffnWidths(config)
+  const part = (name: string, rows: number, columns: number): Part => {
+    return { name: `model.layers.${layer}.${name}.weight`, rows, columns }
   }
-  const plan = (columns: number, ...parts: Part[]): Plan => ({ columns, parts })
+  const plan = (...parts: Part[]): Plan => ({ parts })
+  const gate = part('mlp.gate_proj', h, widths.gate)
+  const up = part('mlp.up_proj', h, widths.up)
+  const down = { ...part('mlp.down_proj', h, d), turned: true }
   return {
     qkv: plan(
-      d,
-      part('self_attn.q_proj', q),
-      part('self_attn.k_proj', kv, q),
-      part('self_attn.v_proj', kv, q + kv),
+      part('self_attn.q_proj', q, d),
+      part('self_attn.k_proj', kv, d),
+      part('self_attn.v_proj', kv, d),
     ),
-    output: plan(q, part('self_attn.o_proj', d)),
-    gate: plan(d, part(ffn === 'plain' ? 'mlp.up_proj' : 'mlp.gate_proj', h)),
-    up: ffn === 'drelu' ? plan(d, part('mlp.up_proj', h)) : null,
-    neurons:
-      ffn === 'gated'
-        ? plan(d, part('mlp.up_proj', h, 0, 2), part('mlp.down_proj', h, 1, 2, true))
-        : plan(d, part('mlp.down_proj', h, 0, 1, true)),
+    output: plan(part('self_attn.o_proj', d, q)),
+    gate: plan(ffn === 'plain' ? up : gate),
+    up: ffn === 'drelu' ? plan(up) : null,
+    neurons: hasUpRows(ffn) ? { parts: [up, down], interleaved: true } : plan(down),
   }
 }
 
+/** Whether what is read of an active neuron begins with its up row. */
+export function hasUpRows(ffn: ModelConfig['ffn']): boolean {
+  return ffn === 'gated' || ffn === 'spark'
+}
+
+/** Bytes of one neuron of `LayerWeights.neurons`. */
+export function neuronBytes(config: ModelConfig, type: WeightType): number {
+  const up = hasUpRows(config.ffn) ? weightBytes(type, ffnWidths(config).up) : 0
+  return up + weightBytes(type, config.hiddenSize)
+}
+
 function vocabularyPlan(config: ModelConfig, name: string): Plan {
-  const part = { name, rows: config.vocabSize, first: 0, step: 1 }
-  return { columns: config.hiddenSize, parts: [part], atVocabulary: true }
+  return { parts: [{ name, rows: config.vocabSize, columns: config.hiddenSize }], atVocabulary: true }
 }
 
 const EMBEDDING = 'model.embed_tokens.weight'
@@ -132,7 +143,7 @@ export class WeightLayout {
     for (let layer = 0; layer < numHiddenLayers; layer++) {
       for (const plan of Object.values(layerPlans(this.#config, layer))) if (plan !== null) plans.push(plan)
     }
-    return plans.reduce((sum, plan) => sum + rowsOf(plan) * weightBytes(this.#typeOf(plan), plan.columns), 0)
+    return plans.reduce((sum, plan) => sum + bytesOf(plan, this.#typeOf(plan)), 0)
   }
 
   /**
@@ -171,7 +182,7 @@ export class WeightLayout {
       gate: this.#matrix(plans.gate),
       up: plans.up === null ? null : this.#matrix(plans.up),
       neurons: this.#matrix(plans.neurons),
-      gated: this.#config.ffn === 'gated',
+      gated: hasUpRows(this.#config.ffn),
       learned: this.#learned(layer),
     }
   }
@@ -206,16 +217,19 @@ export class WeightLayout {
   }
 
   #matrix(plan: Plan): Weights {
-    const { columns, parts } = plan
-    const out = allocateWeights(this.#typeOf(plan), rowsOf(plan), columns)
-    for (const { name, rows, first, step, turned } of parts) {
+    const type = this.#typeOf(plan)
+    const out = allocateRows(type, bytesOf(plan, type))
+    const record = plan.parts.reduce((sum, { columns }) => sum + weightBytes(type, columns), 0)
+    let start = 0
+    for (const part of plan.parts) {
+      const { name, rows, columns, turned } = part
+      const [first, own] = [start, weightBytes(type, columns)]
+      const step = plan.interleaved === true ? record : own
       const place = (row: number) => first + step * row
-      if (turned === true) {
-        const shape = { rows: columns, columns: rows }
-        storeColumns(this.#take(name, [columns, rows]), shape, out, place)
-      } else {
-        storeRows(this.#take(name, [rows, columns]), { rows, columns }, out, place)
-      }
+      const shape = turned === true ? { rows: columns, columns: rows } : { rows, columns }
+      const store = turned === true ? storeColumns : storeRows
+      store(this.#take(name, [shape.rows, shape.columns]), shape, out, place)
+      start += plan.interleaved === true ? own : rows * own
     }
     return out
   }
@@ -226,8 +240,8 @@ export class WeightLayout {
   }
 }
 
-function rowsOf({ parts }: Plan): number {
-  return parts.reduce((sum, { rows }) => sum + rows, 0)
+function bytesOf({ parts }: Plan, type: WeightType): number {
+  return parts.reduce((sum, { rows, columns }) => sum + rows * weightBytes(type, columns), 0)
 }
 
 function joined(vectors: readonly Float32Array[]): Float32Array {

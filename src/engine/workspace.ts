@@ -1,7 +1,7 @@
 // The working buffers of a forward pass. A model has one set, as large as the largest pass so far: its sessions run
 // one after the other.
 
-import { headDimOf, type ModelConfig } from '../nn/config.js'
+import { ffnWidths, headDimOf, type ModelConfig } from '../nn/config.js'
 
 /** Positions of a prompt that are computed together: each weight is read once for all of them. */
 export const PREFILL_BLOCK = 512
@@ -20,6 +20,7 @@ export class Workspace {
   /** Pre-activations, then activations, (rows, h). */
   activated = new Float32Array(0)
   #up = new Float32Array(0)
+  #parts = new Float32Array(0)
   /** Active neurons of one layer, (rows). */
   active = new Int32Array(0)
   #logits = new Float32Array(0)
@@ -50,6 +51,23 @@ export class Workspace {
     const size = rows * this.#config.intermediateSize
     if (this.#up.length < size) this.#up = new Float32Array(size)
     return this.#up.subarray(0, size)
+  }
+
+  /** What gate and up rows read of `normed`: of a Spark FFN (rows, r) and (rows, d − r), of all others `normed` itself. */
+  ffnInputs(rows: number): { readonly forGate: Float32Array; readonly forUp: Float32Array } {
+    const { normed } = this
+    const { ffn, hiddenSize: d } = this.#config
+    if (ffn !== 'spark') return { forGate: normed, forUp: normed }
+    const { gate, up } = ffnWidths(this.#config)
+    if (rows === 1) return { forGate: normed.subarray(0, gate), forUp: normed.subarray(gate, d) }
+    if (this.#parts.length < rows * d) this.#parts = new Float32Array(rows * d)
+    const forGate = this.#parts.subarray(0, rows * gate)
+    const forUp = this.#parts.subarray(rows * gate, rows * d)
+    for (let row = 0; row < rows; row++) {
+      forGate.set(normed.subarray(row * d, row * d + gate), row * gate)
+      forUp.set(normed.subarray(row * d + gate, (row + 1) * d), row * up)
+    }
+    return { forGate, forUp }
   }
 
   /** (rows, vocab), with unspecified content. */

@@ -20,6 +20,8 @@ export interface FfnShape {
   readonly neurons: number
   /** hidden_size d. */
   readonly width: number
+  /** Numbers of x, and of the up rows of gated neurons. Default: d. */
+  readonly upWidth?: number
   /** Positions. */
   readonly batch: number
   /** Weights are rows of d numbers: neuron i is rows 2i (its up row) and 2i + 1 (its down column); else row i, its down column. */
