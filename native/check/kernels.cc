@@ -114,7 +114,7 @@ void attentions(const Kernels& k) {
 
 void activations(const Kernels& k) {
   const Draw draw = {123, 456, 7 << 16 | 3, 11, 5};
-  for (int32_t kernel = kRelu; kernel <= kStochaDrawn; kernel++) {
+  for (int32_t kernel = kRelu; kernel <= kFatRelu; kernel++) {
     const int64_t rows = 19, width = 37, n = rows * width;
     const Activation act = {kernel, 0.6};
     Floats x = normal(n), up = normal(n), d = normal(n), out(n), gated(n), d_x = normal(n), d_gate = d_x, d_up = d_x;
@@ -126,6 +126,46 @@ void activations(const Kernels& k) {
     k.gate_backward(act, d.data(), x.data(), up.data(), d_gate.data(), d_up.data(), rows, width, draw);
     keep("activation, gate", {out, d_x, gated, d_gate, d_up});
   }
+  const int64_t n = 20'001;
+  Floats gate = normal(n), up = normal(n), d = normal(n), out(n), d_gate(n), d_up(n);
+  k.drelu(gate.data(), up.data(), out.data(), n);
+  k.drelu_backward(d.data(), gate.data(), up.data(), d_gate.data(), d_up.data(), n);
+  keep("drelu", {out, d_gate, d_up});
+}
+
+/// Programs as src/activations/programs.ts writes them: counts; inputs; outputs; instructions.
+void programs(const Kernels& k) {
+  const Draw draw = {123, 456, 7 << 16 | 3, 11, 5};
+  const int64_t rows = 9, width = 300, n = rows * width;
+  const Floats uniforms = {0.5f, 0.25f};
+  Floats x = normal(n), up = normal(n), d = normal(n), out(n), d_x(n), d_up(n);
+  for (float& value : x) value = std::fabs(value) + 0.01f;
+  for (int32_t operation = 0; operation <= 26; operation++) {
+    // Slots: a uniform, x, draws of channel 1, the result.
+    const std::vector<int32_t> code = {1, 2, 1, 1, 1, 0, 0, 3, 1, 3, operation, 3, 1, 2, 0};
+    for (int32_t unit : {kPerElement, kPerToken, kPerSample}) {
+      k.program_forward({code.data(), uniforms.data(), nullptr, 0, unit, 4}, x.data(), nullptr, out.data(), rows, width,
+                        draw);
+      keep("program_forward", {out});
+    }
+  }
+  // x·neuron: value, slope, by a number of the layer (here x²), by the neuron's.
+  const Floats parameters = normal(1 + width);
+  Floats d_parameters(1 + width);
+  const std::vector<int32_t> backward = {0, 2, 2, 2, 4, 0, 0, 4, 0, 2, 1, 3, 0, 20, 2, 0, 1, 0, 3, 3, 0, 0, 0};
+  k.program_backward({backward.data(), uniforms.data(), parameters.data(), 1, kNoDraws, 1}, d.data(), x.data(),
+                     up.data(), d_x.data(), d_up.data(), d_parameters.data(), rows, width, draw);
+  keep("program_backward", {d_x, d_up, d_parameters});
+  // A row: its mean, and its 20-th largest; value and slopes x·mean, mean, by both statistics x and kth.
+  const std::vector<int32_t> element = {0, 1, 0, 0, 1, 0, 0, 0}, constant = {1, 0, 0, 0, 1, 0};
+  const std::vector<int32_t> row = {0, 3, 1, 1, 4, 0, 0, 5, 0, 5, 1, 3, 1, 0, 2, 20, 3, 0, 1, 0};
+  const Floats row_uniforms = {1};
+  RowProgram program = {{row.data(), row_uniforms.data(), nullptr, 0, kNoDraws, 1}, 0, false, 2, {}, {}, {}};
+  program.values[0] = element.data(), program.derivatives[0] = constant.data();
+  program.values[1] = element.data(), program.ranks[1] = 20;
+  k.row_program_forward(program, x.data(), up.data(), out.data(), rows, width, draw);
+  k.row_program_backward(program, d.data(), x.data(), nullptr, d_x.data(), nullptr, nullptr, rows, width, draw);
+  keep("row_program", {out, d_x});
 }
 
 void rest(const Kernels& k) {
@@ -179,7 +219,7 @@ int main(int count, char** arguments) {
   FILE* file = fopen(arguments[2], write ? "wb" : "rb");
   if (file == nullptr) return 2;
   set_thread_count(2);
-  for (auto run : {matrices, norms, attentions, activations, rest}) run(FLICKER_ISA::table);
+  for (auto run : {matrices, norms, attentions, activations, programs, rest}) run(FLICKER_ISA::table);
   int status = 0;
   if (write)
     for (const Result& result : results) fwrite(result.values.data(), 4, result.values.size(), file);
