@@ -104,19 +104,22 @@ struct Layer {
   float *in, *z;
   /// (channels, outputs, stride): uniform draws of the activation, where a program reads them.
   float* draws;
+  /// (learned numbers, outputs, stride): derivatives of the activation by each of them.
+  float* by_learned;
 };
 
-// Fused activations: the forward pass leaves the derivative in place of z, since nothing else is needed of it.
+// Activations. While training the forward pass also computes the derivatives: that by z takes the place of z, of which
+// nothing else is needed.
 
 template <int32_t KERNEL>
-void fused_forward(const MlpCall& call, int64_t l, const Layer& layer, int64_t stride, float* h, bool keep_z) {
+void fused_forward(const MlpCall& call, int64_t l, const Layer& layer, int64_t stride, float* h, bool train) {
   float* z = layer.z;
   const vf parameter = fused_parameter(call.activation);
   const auto apply = [=](int64_t at, vi takes_silu) {
     vf value, slope;
     activate<KERNEL, true>(load(z + at), takes_silu, parameter, value, slope);
     store(h + at, value);
-    if (!keep_z) store(z + at, slope);
+    if (train) store(z + at, slope);
   };
   if constexpr (fused_draws<KERNEL>) {
     const vi threshold = draw_threshold(call.activation.p);
@@ -126,8 +129,6 @@ void fused_forward(const MlpCall& call, int64_t l, const Layer& layer, int64_t s
     for (int64_t at = 0; at < layer.outputs * stride; at += lanes) apply(at, vi{});
   }
 }
-
-// Programs: blocks of one layer go through the machine; draws are kept for the backward pass.
 
 alignas(64) constexpr float no_draws[lanes] = {};
 
@@ -142,8 +143,8 @@ void fill_draws(const MlpCall& call, int64_t l, const Layer& layer, int64_t stri
   }
 }
 
-/// Runs `program` over the layer and calls body(machine, first element, elements, neuron) after each block. Blocks stay
-/// within one neuron where neurons have learned numbers, else they run on over all of them (neuron 0).
+/// Runs `program` over the layer and calls body(machine, first element, elements) after each block. Blocks stay within
+/// one neuron where neurons have learned numbers, else they run on over all of them.
 template <typename Body>
 void run_program(const MlpCall& call, const MlpProgram& program, int64_t l, const Layer& layer, const float* params,
                  int64_t stride, const Body& body) {
@@ -171,64 +172,64 @@ void run_program(const MlpCall& call, const MlpProgram& program, int64_t l, cons
         }
       }
       machine.run(n);
-      body(machine, at, n, j);
+      body(machine, at, n);
     }
   }
 }
 
-FLICKER_INLINE vf part(Operand operand, int64_t i) { return load(operand.values + (i & operand.mask)); }
+/// to[0 … n) = an output of a program.
+FLICKER_INLINE void copy_output(Operand from, int64_t n, float* to) {
+  for (int64_t i = 0; i < n; i += lanes) store(to + i, load(from.values + (i & from.mask)));
+}
 
 /// out = output 0 of the program.
 void program_values(const MlpCall& call, const MlpProgram& program, int64_t l, const Layer& layer, const float* params,
                     int64_t stride, float* out) {
-  run_program(call, program, l, layer, params, stride, [=](ProgramMachine& machine, int64_t at, int64_t n, int64_t) {
-    const Operand value = machine.output(0);
-    for (int64_t i = 0; i < n; i += lanes) store(out + at + i, part(value, i));
+  run_program(call, program, l, layer, params, stride,
+              [=](ProgramMachine& machine, int64_t at, int64_t n) { copy_output(machine.output(0), n, out + at); });
+}
+
+/// The value to h, the derivatives to where the backward pass finds them.
+void program_values_and_slopes(const MlpCall& call, int64_t l, const Layer& layer, const float* params, int64_t stride,
+                               float* h) {
+  const int64_t numbers = call.shared_numbers + call.neuron_numbers, size = layer.outputs * stride;
+  run_program(call, call.backward, l, layer, params, stride, [=](ProgramMachine& machine, int64_t at, int64_t n) {
+    copy_output(machine.output(0), n, h + at);
+    for (int64_t k = 0; k < numbers; k++)
+      copy_output(machine.output(static_cast<int>(2 + k)), n, layer.by_learned + k * size + at);
+    // Last, since any output may be z itself.
+    copy_output(machine.output(1), n, layer.z + at);
   });
 }
 
-/// d ⊙= f′(z); the gradients of the learned numbers.
-void program_backward(const MlpCall& call, int64_t l, const Layer& layer, const float* params, int64_t stride, float* d,
-                      float* grads) {
-  const int64_t shared = call.shared_numbers, all = shared + call.neuron_numbers;
-  vf sums[max_program_slots / 8] = {};
-  int64_t current = 0;
-  const auto finish = [&](int64_t neuron) {
-    for (int64_t k = shared; k < all; k++) {
-      grads[layer.learned + shared + (k - shared) * layer.outputs + neuron] = reduce_add(sums[k]);
-      sums[k] = vf{};
-    }
-  };
-  run_program(call, call.backward, l, layer, params, stride,
-              [&](ProgramMachine& machine, int64_t at, int64_t n, int64_t neuron) {
-                if (neuron != current) finish(current), current = neuron;
-                for (int64_t k = 0; k < all; k++) {
-                  const Operand out = machine.output(static_cast<int>(2 + k));
-                  for (int64_t i = 0; i < n; i += lanes) sums[k] += part(out, i) * load(d + at + i);
-                }
-                const Operand slope = machine.output(1);
-                for (int64_t i = 0; i < n; i += lanes) store(d + at + i, load(d + at + i) * part(slope, i));
-              });
-  finish(current);
-  for (int64_t k = 0; k < shared; k++) grads[layer.learned + k] = reduce_add(sums[k]);
-}
-
-/// h = f(z). What the backward pass needs stays in z; `keep_z`: z stays as it is.
+/// h = f(z), and while training the derivatives.
 void activate_layer(const MlpCall& call, int64_t l, const Layer& layer, const float* params, int64_t stride, float* h,
-                    bool keep_z) {
+                    bool train) {
   if (call.forward.code != nullptr) {
     fill_draws(call, l, layer, stride);
-    return program_values(call, call.forward, l, layer, params, stride, h);
+    return train ? program_values_and_slopes(call, l, layer, params, stride, h)
+                 : program_values(call, call.forward, l, layer, params, stride, h);
   }
   dispatch_fused(call.activation.kernel,
-                 [&]<int32_t KERNEL>() { fused_forward<KERNEL>(call, l, layer, stride, h, keep_z); });
+                 [&]<int32_t KERNEL>() { fused_forward<KERNEL>(call, l, layer, stride, h, train); });
 }
 
-/// d: from the gradient of h to that of z.
-void activate_layer_backward(const MlpCall& call, int64_t l, const Layer& layer, const float* params, int64_t stride,
-                             float* d, float* grads) {
-  if (call.forward.code != nullptr) return program_backward(call, l, layer, params, stride, d, grads);
-  for (int64_t at = 0; at < layer.outputs * stride; at += lanes) store(d + at, load(d + at) * load(layer.z + at));
+/// Σ over n elements of a ⊙ b.
+float dot(const float* a, const float* b, int64_t n) {
+  vf sum = {};
+  for (int64_t i = 0; i < n; i += lanes) sum += load(a + i) * load(b + i);
+  return reduce_add(sum);
+}
+
+/// The gradients of the learned numbers; d: from the gradient of h to that of z.
+void activate_layer_backward(const MlpCall& call, const Layer& layer, int64_t stride, float* d, float* grads) {
+  const int64_t size = layer.outputs * stride;
+  const float* slopes = layer.by_learned;
+  float* learned = grads + layer.learned;
+  for (int64_t k = 0; k < call.shared_numbers; k++, slopes += size) *learned++ = dot(d, slopes, size);
+  for (int64_t k = 0; k < call.neuron_numbers * layer.outputs; k++, slopes += stride)
+    *learned++ = dot(d + k % layer.outputs * stride, slopes, stride);
+  for (int64_t at = 0; at < size; at += lanes) store(d + at, load(d + at) * load(layer.z + at));
 }
 
 struct Buffers {
@@ -238,11 +239,12 @@ struct Buffers {
 };
 
 /// Lays out the buffers for `stride` samples; false when there is no memory.
-bool lay_out(const MlpCall& call, int64_t stride, Buffers& buffers) {
+bool lay_out(const MlpCall& call, int64_t stride, bool train, Buffers& buffers) {
   const int64_t channels = call.forward.code == nullptr || call.draw_per == kNoDraws ? 0 : call.channels;
+  const int64_t numbers = train ? call.shared_numbers + call.neuron_numbers : 0;
   int64_t rows = call.widths[0], widest = call.widths[0];
   for (int64_t l = 1; l <= call.layers; l++) {
-    rows += (2 + channels) * call.widths[l];
+    rows += (2 + channels + numbers) * call.widths[l];
     widest = call.widths[l] > widest ? call.widths[l] : widest;
   }
   const uint64_t bytes = static_cast<uint64_t>(rows + 2 * widest) * static_cast<uint64_t>(stride) * 4;
@@ -259,7 +261,8 @@ bool lay_out(const MlpCall& call, int64_t stride, Buffers& buffers) {
   for (int64_t l = 0; l < call.layers; l++) {
     const int64_t inputs = call.widths[l], outputs = call.widths[l + 1];
     const int64_t bias = at + inputs * outputs, learned = bias + outputs;
-    buffers.layers[l] = {inputs, outputs, at, bias, learned, in, take(outputs), take(channels * outputs)};
+    buffers.layers[l] = {inputs, outputs, at, bias, learned, in, take(outputs), take(channels * outputs),
+                         take(numbers * outputs)};
     in = take(outputs);
     at = learned + (l + 1 < call.layers ? call.shared_numbers + call.neuron_numbers * outputs : 0);
   }
@@ -270,7 +273,7 @@ bool lay_out(const MlpCall& call, int64_t stride, Buffers& buffers) {
 
 /// From the first layer's input to the logits; visit(l, layer) after each hidden layer.
 template <typename Visit>
-void forward(const MlpCall& call, const float* params, const Layer* layers, int64_t stride, bool keep_z,
+void forward(const MlpCall& call, const float* params, const Layer* layers, int64_t stride, bool train,
              const Visit& visit) {
   for (int64_t l = 0; l < call.layers; l++) {
     const Layer& layer = layers[l];
@@ -278,7 +281,7 @@ void forward(const MlpCall& call, const float* params, const Layer* layers, int6
             layer.z);
     if (l + 1 == call.layers) break;
     float* h = layers[l + 1].in;
-    activate_layer(call, l, layer, params, stride, h, keep_z);
+    activate_layer(call, l, layer, params, stride, h, train);
     if (call.dropout > 0) drop(call, l, layer.outputs, stride, h);
     visit(l, layer);
   }
@@ -297,10 +300,10 @@ double mlp_gradients(MlpCall call, const float* params, float* grads, const floa
                      const int32_t* order, int64_t samples) {
   const int64_t stride = padded(samples);
   Buffers buffers;
-  if (samples == 0 || !lay_out(call, stride, buffers)) return 0;
+  if (samples == 0 || !lay_out(call, stride, true, buffers)) return 0;
   const Layer* layers = buffers.layers;
   gather(x, order, samples, call.widths[0], stride, layers[0].in);
-  forward(call, params, layers, stride, false, [](int64_t, const Layer&) {});
+  forward(call, params, layers, stride, true, [](int64_t, const Layer&) {});
   float* logits = layers[call.layers - 1].z;
   const double loss = cross_entropy_columns(logits, y, order, samples, call.widths[call.layers], stride);
 
@@ -312,7 +315,7 @@ double mlp_gradients(MlpCall call, const float* params, float* grads, const floa
     float* before = l % 2 == 0 ? buffers.d : buffers.d_next;
     product(params + layer.weight, 1, layer.inputs, nullptr, d, layer.inputs, layer.outputs, stride, before);
     if (call.dropout > 0) drop(call, l - 1, layer.inputs, stride, before);
-    activate_layer_backward(call, l - 1, layers[l - 1], params, stride, before, grads);
+    activate_layer_backward(call, layers[l - 1], stride, before, grads);
     d = before;
   }
   return loss;
@@ -324,12 +327,12 @@ void mlp_forward(MlpCall call, const float* params, const float* x, int64_t samp
   for (int64_t first = 0; first < samples; first += forward_block) {
     const int64_t n = samples - first < forward_block ? samples - first : forward_block, stride = padded(n);
     Buffers buffers;
-    if (!lay_out(call, stride, buffers)) return;
+    if (!lay_out(call, stride, false, buffers)) return;
     const Layer* layers = buffers.layers;
     call.draw.first_row = first_row + static_cast<uint32_t>(first);
     gather(x + first * call.widths[0], nullptr, n, call.widths[0], stride, layers[0].in);
     int64_t at = 0;
-    forward(call, params, layers, stride, true, [&](int64_t l, const Layer& layer) {
+    forward(call, params, layers, stride, false, [&](int64_t l, const Layer& layer) {
       copy_columns(layers[l + 1].in, layer.outputs, stride, n, hidden + at, samples, first);
       if (gates != nullptr) {
         program_values(call, call.gate, l, layer, params, stride, buffers.d);

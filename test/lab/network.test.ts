@@ -1,7 +1,7 @@
 // The lab's network: the native kernel, the tape and a naive one agree; gradients are those of finite differences.
 
 import { describe, expect, it } from 'vitest'
-import { type Activation, parseActivation } from '../../src/activations/index.js'
+import { type Activation, listActivations, parseActivation } from '../../src/activations/index.js'
 import { availableKernels, type Floats, portableKernels } from '../../src/kernels/index.js'
 import { mlpStack, mlpSupports } from '../../src/kernels/mlp.js'
 import { Purpose, RandomStream } from '../../src/kernels/philox.js'
@@ -69,7 +69,11 @@ const ACTIVATIONS = [
 describe.each(availableKernels().flatMap(kernels => (kernels.backend === 'native' ? [kernels] : [])))(
   'the native network ($isa)',
   kernels => {
-    const cases = ACTIVATIONS.flatMap(spec => SHAPES.map(shape => ({ spec, ...shape })))
+    const others = listActivations().filter(({ spec }) => mlpSupports(parseActivation(spec)))
+    const cases = [
+      ...ACTIVATIONS.flatMap(spec => SHAPES.map(shape => ({ spec, ...shape }))),
+      ...others.map(({ spec }) => ({ spec, ...SHAPES[1] })),
+    ]
 
     it.each(cases)(
       'has the losses and gradients of the tape in f64: $spec, $features features, $samples samples',
