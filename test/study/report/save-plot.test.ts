@@ -44,6 +44,15 @@ describe('a figure as a file', () => {
     expect(svg).not.toContain('var(')
   })
 
+  it('has positions to a hundredth of a px, and words as they are', () => {
+    const svg = standaloneSvg(
+      '<svg width="10"><path d="M1.23456,-7.5L0.001999"/><text x="3.14159">p = 0.12345</text></svg>',
+    )
+    expect(svg).toContain('d="M1.23,-7.5L0.00"')
+    expect(svg).toContain('x="3.14"')
+    expect(svg).toContain('p = 0.12345')
+  })
+
   it('is a PNG with two pixels per px, whose letters are really drawn', () => {
     const sizes = ['', 'Flicker'].map(text => {
       const file = path.join(directory, `figure-${text}.PNG`)
