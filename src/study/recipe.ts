@@ -108,7 +108,9 @@ export function readRecipe(file: string, options: { portable?: boolean } = {}): 
 }
 
 function packagedRecipes(): string[] {
-  return fs.readdirSync(packaged).map(name => path.basename(name, '.yaml'))
+  return fs
+    .readdirSync(packaged)
+    .flatMap(name => (name.endsWith('.yaml') ? [path.basename(name, '.yaml')] : []))
 }
 
 /** Like readRecipe, from the recipe's text. `name` is for messages. */

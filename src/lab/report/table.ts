@@ -14,10 +14,14 @@ export interface TableColumn {
 /** The numbers of the console's and the page's table; gates only where a variant has one. */
 export function tableColumns({ variants }: Pick<LabResults, 'variants'>): TableColumn[] {
   const finals = variants.map(finalNumbers)
-  const losses = (spread: Spread) => `${fixed(spread.mean, 3)} ± ${fixed(spread.std, 3)}`
-  const shares = (spread: Spread) => `${fixed(100 * spread.mean, 1)} ± ${percent(spread.std)}`
+  // One run has no deviation to speak of.
+  const several = variants.some(({ runs }) => runs.length > 1)
+  const within = (deviation: string) => (several ? ` ± ${deviation}` : '')
+  const losses = ({ mean, std }: Spread) => fixed(mean, 3) + within(fixed(std, 3))
+  const shares = ({ mean, std }: Spread) =>
+    several ? `${fixed(100 * mean, 1)} ± ${percent(std)}` : percent(mean)
   const weights = (spread: Spread | null) =>
-    spread === null ? '' : `${fixed(spread.mean, 2)} ± ${fixed(spread.std, 2)}`
+    spread === null ? '' : fixed(spread.mean, 2) + within(fixed(spread.std, 2))
   const columns = [
     { title: 'train loss', cells: finals.map(({ trainLoss }) => losses(trainLoss)) },
     { title: 'validation loss', cells: finals.map(({ validationLoss }) => losses(validationLoss)) },
