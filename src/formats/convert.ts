@@ -75,7 +75,7 @@ interface Written {
 
 function toGguf(source: ModelSource, tokenizer: Tokenizer, file: string, options: ConvertOptions): Written {
   const dtype = options.dtype ?? storedAs(source)
-  const { architecture, tokenizerKnown } = writeGguf(
+  const { architecture, tokenizerKnown, unblocked } = writeGguf(
     file,
     {
       config: source.config,
@@ -96,6 +96,13 @@ function toGguf(source: ModelSource, tokenizer: Tokenizer, file: string, options
     )
   } else if (!tokenizerKnown) {
     notes.push('llama.cpp has no tokenizer that gives the same ids; in it, this file takes token ids alone')
+  }
+  if (unblocked.length > 0) {
+    const parts = new Map(unblocked.map(({ name, columns }) => [name.split('.').at(-2), columns]))
+    const widths = [...parts].map(([part, columns]) => `${part} (${columns})`).join(', ')
+    notes.push(
+      `rows of ${widths} are not multiples of 32 numbers: they are stored as f16 instead of ${dtype}`,
+    )
   }
   return { dtype, notes }
 }

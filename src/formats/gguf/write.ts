@@ -43,6 +43,8 @@ export interface WrittenGguf {
   readonly architecture: string
   /** Whether llama.cpp can use the tokenizer. */
   readonly tokenizerKnown: boolean
+  /** Matrices that are f16 instead of `dtype`, since their rows are not whole blocks: names as in the model. */
+  readonly unblocked: readonly { readonly name: string; readonly columns: number }[]
 }
 
 /**
@@ -69,7 +71,7 @@ export function writeGguf(
     ...(content.chatTemplate ? [['tokenizer.chat_template', 'string', content.chatTemplate] as const] : []),
   ]
   writeFileAtomic(file, pieces(entries, tensors, config, onTensor))
-  return { architecture, tokenizerKnown: written?.known === true }
+  return { architecture, tokenizerKnown: written?.known === true, unblocked: unblocked(content) }
 }
 
 /** The file's tensors in its order: the model's, then the factors of the rotary frequencies. */
@@ -110,6 +112,13 @@ function layOut({ config, dtype, tensor, bytes }: GgufContent): WrittenTensor[] 
 function matrixDtype(name: string, shape: readonly number[], dtype: StoredDtype): StoredDtype {
   const finer = dtype === 'q4_0' && !name.startsWith('model.layers.') ? 'q8_0' : dtype
   return shape.at(-1)! % BLOCKS[finer].numbers === 0 ? finer : 'f16'
+}
+
+function unblocked({ config, dtype }: GgufContent): WrittenGguf['unblocked'] {
+  if (dtype === 'f16') return []
+  return parameterShapes(config).flatMap(({ name, shape: [rows, columns] }) =>
+    columns !== undefined && matrixDtype(name, [rows, columns], dtype) === 'f16' ? [{ name, columns }] : [],
+  )
 }
 
 /** The file's content, piece by piece. */

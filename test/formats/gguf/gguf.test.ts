@@ -99,7 +99,9 @@ describe('a written file', () => {
   })
 
   it('keeps a matrix whose rows are not whole blocks as f16', () => {
-    const { file } = write({ ...config, intermediateSize: 40 }, 'q8_0')
+    const { file, written } = write({ ...config, intermediateSize: 40 }, 'q8_0')
+    const down = (layer: number) => ({ name: `model.layers.${layer}.mlp.down_proj.weight`, columns: 40 })
+    expect(written.unblocked).toEqual([down(0), down(1)])
     const source = openModel(file)
     expect(source.info('model.layers.0.mlp.down_proj.weight')).toEqual({ dtype: 'f16', shape: [64, 40] })
     expect(source.info('model.layers.0.mlp.up_proj.weight').dtype).toBe('q8_0')
