@@ -190,7 +190,42 @@ export function naiveForward(
 
 /** An activation by its definition of one element; of a whole row for those that need one. */
 function activateRow(activation: Activation, values: number[], draw: (neuron: number) => number): number[] {
+  const { k, act } = activation.settings
+  const kept = Number(k) < 1 ? Number(k) * values.length : Number(k)
+  const after = (z: number) =>
+    act === 'relu' ? z : z * (act === 'gelu' ? normalCdf(z) : 1 / (1 + Math.exp(-z)))
+  if (activation.name === 'topk') {
+    const threshold = values.toSorted((a, b) => b - a)[Math.round(kept) - 1]
+    return values.map(value => (value < threshold ? 0 : after(Math.max(value, 0))))
+  }
+  if (activation.name === 'stat-topk') {
+    const mean = values.reduce((a, b) => a + b) / values.length
+    const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length
+    const threshold = mean + Math.sqrt(variance) * normalQuantile(1 - kept / values.length)
+    return values.map(value => after(Math.max(value - threshold, 0)))
+  }
   return values.map((value, i) => activation.forward(value, draw(i)))
+}
+
+/** Φ(z) by its series ½ + φ(z)·(z + z³/3 + z⁵/15 + …). */
+function normalCdf(z: number): number {
+  let [sum, term] = [z, z]
+  for (let i = 3; Math.abs(term) > 1e-17 * Math.abs(sum); i += 2) {
+    term *= (z * z) / i
+    sum += term
+  }
+  return 0.5 + (sum * Math.exp(-(z * z) / 2)) / Math.sqrt(2 * Math.PI)
+}
+
+/** Where Φ reaches `p`, by halving. */
+function normalQuantile(p: number): number {
+  let [below, above] = [-6, 6]
+  for (let i = 0; i < 60; i++) {
+    const middle = (below + above) / 2
+    if (normalCdf(middle) < p) below = middle
+    else above = middle
+  }
+  return below
 }
 
 /** Angle per position of each pair, as the papers define them. */

@@ -91,6 +91,18 @@ describe('a recipe', () => {
       'model: {hiddenSize: 33}\ntraining:',
       'model.hiddenSize: must be an even multiple',
     ],
+    [
+      'a predictor as wide as the model',
+      'training:',
+      'model: {ffn: spark, hiddenSize: 32, sparkPredictorWidth: 32}\ntraining:',
+      'model.sparkPredictorWidth: must be a whole number from 1 to 31',
+    ],
+    [
+      'a predictor for a gated FFN',
+      'training:',
+      'model: {sparkPredictorWidth: 32}\ntraining:',
+      'model.sparkPredictorWidth: is for ffn spark alone, and ffn is gated',
+    ],
     ['broken YAML', 'runs:', 'runs: [', 'tiny.yaml: '],
   ]
   for (const [what, from, to, message] of wrong) {
