@@ -20,11 +20,11 @@ function numbers(text: string): unknown {
 describe('flicker mlp', () => {
   it('prints a table, and with --plots writes every figure as SVG and PNG, and a page', async () => {
     const cwd = directory({})
-    const { code, stdout } = await flicker(
+    const { code, stdout, stderr } = await flicker(
       ['mlp', ...QUICK, '--activations', 'relu', 'learnable_stoch', '--plots'],
       { cwd },
     )
-    expect(code).toBe(0)
+    expect(code, stderr).toBe(0)
     expect(stdout).toMatch(/relu +\d\.\d{3} ± \d\.\d{3}/)
     expect(fs.readdirSync(path.join(cwd, 'runs/mlp')).sort()).toEqual([
       'plots',
@@ -61,8 +61,10 @@ describe('flicker mlp', () => {
       'mine.yaml':
         'nSamples: 200\nnFeatures: 6\nepochs: 50\nvariants: [{name: a, activation: relu, label: The one}]\n',
     })
-    const { code, stdout } = await flicker(['mlp', 'mine.yaml', '--epochs', '2', '--n-runs', '1'], { cwd })
-    expect(code).toBe(0)
+    const { code, stdout, stderr } = await flicker(['mlp', 'mine.yaml', '--epochs', '2', '--n-runs', '1'], {
+      cwd,
+    })
+    expect(code, stderr).toBe(0)
     expect(stdout).toContain('The one')
     const results = JSON.parse(
       fs.readFileSync(path.join(cwd, 'runs/mine/results.json'), 'utf8'),
@@ -74,11 +76,11 @@ describe('flicker mlp', () => {
     const cwd = directory({
       'mine.mjs': 'export default ({ x, mul, sigmoid }) => ({ name: "mine", value: mul(x, sigmoid(x)) })',
     })
-    const { code, stdout } = await flicker(
+    const { code, stdout, stderr } = await flicker(
       ['mlp', ...QUICK, '--n-runs', '3', '--activations', './mine.mjs,silu', '--json'],
       { cwd },
     )
-    expect(code).toBe(0)
+    expect(code, stderr).toBe(0)
     const [mine, silu] = (JSON.parse(stdout) as LabResults).variants
     for (const [i, run] of mine.runs.entries()) {
       for (const [epoch, loss] of run.trainLoss.entries())
