@@ -63,6 +63,15 @@ class Arguments {
     return static_cast<int32_t*>(array(i, napi_int32_array, "Int32Array", n, 1));
   }
 
+  /// Weights of the type numbered by argument `type_at`: rows of f32 (Float32Array), bf16 (Uint16Array), q8_0 or q4_0
+  /// (Uint8Array).
+  Weights weights(size_t i, size_t type_at, int64_t rows, int64_t columns) {
+    const int64_t type = size(type_at);
+    if (type > kQ4) fail(type_at, "is not a type of weights");
+    if (!ok_ || type <= kBf16) return weights(i, rows, columns);
+    const WeightType quantised = static_cast<WeightType>(type);
+    return {array(i, napi_uint8_array, "Uint8Array", rows, weight_row_bytes(quantised, columns)), quantised};
+  }
   /// A Float32Array (f32) or a Uint16Array (bf16) of at least rows·columns elements.
   Weights weights(size_t i, int64_t rows, int64_t columns) {
     napi_typedarray_type type = napi_float32_array;
@@ -80,6 +89,21 @@ class Arguments {
   /// An Int8Array of at least rows·columns elements.
   int8_t* codes(size_t i, int64_t rows, int64_t columns) {
     return static_cast<int8_t*>(array(i, napi_int8_array, "Int8Array", rows, columns));
+  }
+
+  CacheType cache_type(size_t i) {
+    const int64_t type = size(i);
+    if (type > kCacheQ8) fail(i, "is not a type of cache");
+    return static_cast<CacheType>(type);
+  }
+  /// Element `at` of an array of Uint8Arrays, of at least rows·columns bytes.
+  uint8_t* bytes_in(size_t i, uint32_t at, int64_t rows, int64_t columns) {
+    napi_value element = nullptr;
+    if (i >= count_ || napi_get_element(env_, values_[i], at, &element) != napi_ok) {
+      fail(i, "must be an array");
+      return nullptr;
+    }
+    return static_cast<uint8_t*>(array_of(element, i, napi_uint8_array, "Uint8Array", rows, columns));
   }
 
   Draw draw(size_t i) {
@@ -195,10 +219,14 @@ class Arguments {
   }
 
   void* array(size_t i, napi_typedarray_type wanted, const char* name, int64_t rows, int64_t columns) {
+    return array_of(i < count_ ? values_[i] : nullptr, i, wanted, name, rows, columns);
+  }
+  void* array_of(napi_value value, size_t i, napi_typedarray_type wanted, const char* name, int64_t rows,
+                 int64_t columns) {
     napi_typedarray_type type;
     size_t length = 0;
     void* data = nullptr;
-    if (i >= count_ || napi_get_typedarray_info(env_, values_[i], &type, &length, &data, nullptr, nullptr) != napi_ok ||
+    if (value == nullptr || napi_get_typedarray_info(env_, value, &type, &length, &data, nullptr, nullptr) != napi_ok ||
         type != wanted) {
       char what[60];
       snprintf(what, sizeof what, "must be a %s", name);

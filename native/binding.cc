@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "arguments.h"
+#include "cached_sequences.h"
 #include "cpu.h"
 #include "kernels.h"
 #include "mlp_arguments.h"
@@ -341,22 +342,23 @@ const Entry entries[] = {
      true},
     {"matvec",
      [](Arguments& in, const Kernels& kernels) {
-       const int64_t rows = in.size(3), columns = in.size(4), batch = in.size(5);
-       const Weights w = in.weights(0, rows, columns);
-       const float* x = in.floats(1, batch, columns);
-       float* y = in.floats(2, batch, rows);
-       const bool accumulate = in.flag(6);
-       if (in.ok()) kernels.matvec(w, x, y, rows, columns, batch, accumulate);
+       const int64_t rows = in.size(4), columns = in.size(5), batch = in.size(6);
+       const Weights w = in.weights(0, 1, rows, columns);
+       const float* x = in.floats(2, batch, columns);
+       float* y = in.floats(3, batch, rows);
+       const bool accumulate = in.flag(7);
+       const float* bias = in.floats_or_null(8, rows, 1);
+       if (in.ok()) kernels.matvec(w, x, y, rows, columns, batch, accumulate, bias);
        return 0.0;
      },
      false},
     {"ffnNeurons",
      [](Arguments& in, const Kernels& kernels) {
-       const FfnShape s = {in.size(5), in.size(6), in.size(7), in.flag(8), in.flag(9)};
-       const Weights w = in.weights(0, s.neurons, s.width * (s.gated ? 2 : 1));
-       const float *activated = in.floats(1, s.batch, s.neurons), *x = in.floats(2, s.batch, s.width);
-       float* y = in.floats(3, s.batch, s.width);
-       int32_t* active = in.ints(4, s.batch);
+       const FfnShape s = {in.size(6), in.size(7), in.size(8), in.flag(9), in.flag(10)};
+       const Weights w = in.weights(0, 1, s.neurons * (s.gated ? 2 : 1), s.width);
+       const float *activated = in.floats(2, s.batch, s.neurons), *x = in.floats(3, s.batch, s.width);
+       float* y = in.floats(4, s.batch, s.width);
+       int32_t* active = in.ints(5, s.batch);
        if (in.ok()) kernels.ffn_neurons(w, activated, x, y, active, s);
        return 0.0;
      },
@@ -387,18 +389,15 @@ const Entry entries[] = {
      true},
     {"cachedAttention",
      [](Arguments& in, const Kernels& kernels) {
-       const CachedAttentionShape s = {in.size(6), in.size(7), in.size(8), in.size(9), in.size(10), in.size(11)};
-       if (in.ok() && (s.kv_heads == 0 || s.heads % s.kv_heads != 0)) in.fail(10, "must divide the number of heads");
-       if (in.ok() && s.head_dim % 2 != 0) in.fail(11, "must be even");
-       if (in.ok() && s.position + s.batch > s.capacity) in.fail(8, "is too small for these positions");
+       const CachedAttentionShape s = {in.size(5), in.size(6), in.size(7), in.size(8), in.size(9), in.cache_type(10)};
+       if (in.ok() && (s.kv_heads == 0 || s.heads % s.kv_heads != 0)) in.fail(8, "must divide the number of heads");
+       if (in.ok() && s.head_dim % 2 != 0) in.fail(9, "must be even");
        if (!in.ok()) return 0.0;
+       const CachedSequences cached(in, 3, 11, s);
        float* qkv = in.floats(0, s.batch, (s.heads + 2 * s.kv_heads) * s.head_dim);
-       const float *cos = in.floats(1, s.position + s.batch, s.head_dim / 2),
-                   *sin = in.floats(2, s.position + s.batch, s.head_dim / 2);
-       float *keys = in.floats(3, s.kv_heads * s.capacity, s.head_dim),
-             *values = in.floats(4, s.kv_heads * s.capacity, s.head_dim),
-             *out = in.floats(5, s.batch, s.heads * s.head_dim);
-       if (in.ok()) kernels.cached_attention(qkv, cos, sin, keys, values, out, s);
+       const float *cos = in.floats(1, cached.end, s.head_dim / 2), *sin = in.floats(2, cached.end, s.head_dim / 2);
+       float* out = in.floats(4, s.batch, s.heads * s.head_dim);
+       if (in.ok()) kernels.cached_attention(qkv, cos, sin, cached.sequences.data(), out, s);
        return 0.0;
      },
      false},

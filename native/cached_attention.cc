@@ -1,11 +1,21 @@
-// Attention of new positions over a cache of keys and values. Orders of summation: decode.h.
-#include "decode.h"
+// Attention of new positions over a cache of keys and values.
+//
+// A row's sums have one order, given by its position alone: its positions are cut into chunks of 128, counted from the
+// start of its sequence; each chunk has its own softmax and its own sum of weighted values (orders within: decode.h),
+// and the chunks are put together from the first to the last. So the bits are the same for any number of threads, for
+// rows computed together or alone, and however a sequence is kept in segments.
+#include "cache_rows.h"
+#include "positions.h"
 
 namespace flicker::FLICKER_ISA {
 namespace {
 
-/// scores (n) → softmax(scale · scores).
-void softmax(float* scores, int64_t n, float scale) {
+constexpr int64_t chunk = 128;             // positions
+constexpr int64_t span_queries = 96;       // queries that share a widened key, at most
+constexpr int64_t partial_bytes = 8 << 20;  // working memory for chunks that wait to be put together, about
+
+/// scores (n) → e^(scale · score − largest); returns the largest, and the sum of the results in *sum.
+float chunk_softmax(float* scores, int64_t n, float scale, float* sum) {
   vf largest = splat(-__builtin_inff());
   int64_t i = 0;
   for (; i + lanes <= n; i += lanes) {
@@ -25,52 +35,226 @@ void softmax(float* scores, int64_t n, float scale) {
     store_first(scores + i, weight, width);
     total += load_first(scores + i, width);
   }
-  const float share = 1.f / reduce_add(total);
-  for (i = 0; i < n; i++) scores[i] *= share;
+  *sum = reduce_add(total);
+  return top;
 }
+
+/// One row of the batch: a new position of a sequence.
+struct Place {
+  const CachedSequence* sequence;
+  int64_t position;
+};
+
+/// The sums of one chunk, or of the chunks so far, of one row and head.
+struct Partial {
+  float largest, total;
+};
+
+struct Call {
+  CachedAttentionShape shape;
+  const float* qkv;
+  float* out;
+  const Place* places;  // (batch)
+  int64_t group, row, row_bytes, scale_bytes;
+  float scale;
+  // Of the chunks first_chunk, first_chunk + 1, …: (chunk, kv_heads, batch, group), and as many sums of head_dim.
+  Partial* partials;
+  float* sums;
+  int64_t first_chunk;
+
+  /// Query number `of` of row b among those of one key head.
+  const float* query(int64_t b, int64_t kv_head, int64_t of) const {
+    return qkv + b * row + (kv_head * group + of) * shape.head_dim;
+  }
+  int64_t partial_at(int64_t chunk_number, int64_t kv_head, int64_t b) const {
+    return (((chunk_number - first_chunk) * shape.kv_heads + kv_head) * shape.batch + b) * group;
+  }
+
+  /// The rows [first, last) of the batch that read the same segment, number `index` of their sequences, and from it
+  /// positions [start, end).
+  struct Run {
+    int64_t first, last, start, end;
+    const CacheSegment* segment;
+  };
+
+  /// The run that begins with row b; rows up to `last`.
+  Run run_of(int64_t b, int64_t last, int64_t index, int64_t chunk_start) const {
+    const CachedSequence& sequence = *places[b].sequence;
+    const CacheSegment& segment = sequence.segments[index];
+    const bool newest = index + 1 == sequence.segment_count;
+    const auto joins = [&](const CachedSequence& other) {
+      if (&other == &sequence) return true;
+      if (newest || index + 1 >= other.segment_count) return false;
+      const CacheSegment& its = other.segments[index];
+      return its.keys == segment.keys && its.values == segment.values && its.start == segment.start &&
+             its.capacity == segment.capacity && other.segments[index + 1].start == sequence.segments[index + 1].start;
+    };
+    int64_t end = b + 1;
+    while (end < last && joins(*places[end].sequence)) end++;
+    const int64_t stop = newest ? places[end - 1].position + 1 : sequence.segments[index + 1].start;
+    return {b, end, segment.start > chunk_start ? segment.start : chunk_start, min(stop, chunk_start + chunk), &segment};
+  }
+
+  /// Calls body(run) for everything that rows [first, last) read of the chunk, each row's positions in order.
+  template <typename Body>
+  void each_run(int64_t first, int64_t last, int64_t chunk_start, const Body& body) const {
+    bool more = true;
+    for (int64_t index = 0; more; index++) {
+      more = false;
+      for (int64_t b = first; b < last;) {
+        if (index >= places[b].sequence->segment_count) {
+          b++;
+          continue;
+        }
+        more = true;
+        Run run = run_of(b, last, index, chunk_start);
+        b = run.last;
+        // Positions of a sequence ascend: the first rows may end before what is read here.
+        while (run.first < run.last && places[run.first].position < run.start) run.first++;
+        if (run.first < run.last && run.start < run.end) body(run);
+      }
+    }
+  }
+
+  /// One chunk for rows [first, last) of the batch and the query heads of one key head.
+  template <typename Row>
+  void attend(int64_t chunk_number, int64_t first, int64_t last, int64_t kv_head) const {
+    const int64_t chunk_start = chunk_number * chunk, dim = shape.head_dim, queries = (last - first) * group;
+    const int64_t packed_floats = packed_size(queries, dim);
+    float* memory = static_cast<float*>(scratch(1, static_cast<uint64_t>(packed_floats + 2 * queries * chunk) * 4));
+    if (memory == nullptr) return;
+    float *scores = memory + packed_floats, *weights = scores + queries * chunk;
+
+    each_run(first, last, chunk_start, [&](Run run) {
+      const Tiles tiles((run.last - run.first) * group);
+      const auto query_at = [&](int64_t q) { return query(run.first + q / group, kv_head, q % group); };
+      tiles.each([&](int64_t first_query, int64_t width) {
+        pack_tile(query_at, dim, first_query, width, memory + packed_size(first_query, dim));
+      });
+      const Matrix<Row> keys = rows_of<Row>(run, run.segment->keys, kv_head);
+      float* to = scores + (run.first - first) * group * chunk + run.start - chunk_start;
+      const int64_t count = run.end - run.start;
+      packed_dots<Row>([&](int64_t i) { return keys[i]; }, count, count, row_bytes, Packed{memory, tiles, dim},
+                       [&](int64_t i, int64_t q, int64_t width, const float* dots) {
+                         for (int64_t c = 0; c < width; c++) to[(q + c) * chunk + i] = dots[c];
+                       });
+    });
+
+    Partial* partial = partials + partial_at(chunk_number, kv_head, first);
+    for (int64_t q = 0; q < queries; q++) {
+      const int64_t n = min(chunk, places[first + q / group].position + 1 - chunk_start);
+      if (n <= 0) continue;
+      partial[q].largest = chunk_softmax(scores + q * chunk, n, scale, &partial[q].total);
+      for (int64_t i = 0; i < chunk; i++) weights[i * queries + q] = i < n ? scores[q * chunk + i] : 0.f;
+    }
+
+    each_run(first, last, chunk_start, [&](Run run) {
+      const Matrix<Row> values = rows_of<Row>(run, run.segment->values, kv_head);
+      const float* h = weights + (run.start - chunk_start) * queries + (run.first - first) * group;
+      weighted_rows<Row>([&](int64_t i) { return values[i]; }, h, queries, run.end - run.start,
+                         (run.last - run.first) * group, sums + partial_at(chunk_number, kv_head, run.first) * dim, dim,
+                         dim, run.start > chunk_start);
+    });
+  }
+
+  template <typename Row>
+  Matrix<Row> rows_of(Run run, const uint8_t* data, int64_t kv_head) const {
+    const int64_t at = kv_head * run.segment->capacity + run.start - run.segment->start;
+    return {data + at * row_bytes, row_bytes, scale_bytes};
+  }
+
+  /// Puts `count` chunks of one row and head together with those before them; `so_far` is its state.
+  void combine(int64_t b, int64_t head, int64_t count, Partial& so_far) const {
+    const int64_t dim = shape.head_dim, last = places[b].position / chunk;
+    float* total = out + (b * shape.heads + head) * dim;
+    for (int64_t c = 0; c < count && first_chunk + c <= last; c++) {
+      const int64_t at = partial_at(first_chunk + c, head / group, b) + head % group;
+      const Partial next = partials[at];
+      const float* sum = sums + at * dim;
+      if (first_chunk + c == 0) {
+        so_far = next;
+        memcpy(total, sum, static_cast<size_t>(dim) * 4);
+      } else {
+        const float largest = next.largest > so_far.largest ? next.largest : so_far.largest;
+        const float before = vexp(splat(so_far.largest - largest))[0], now = vexp(splat(next.largest - largest))[0];
+        so_far = {largest, so_far.total * before + next.total * now};
+        scale_add(total, before, sum, now);
+      }
+    }
+    if (last >= first_chunk && last < first_chunk + count) scale_add(total, 1.f / so_far.total, nullptr, 0.f);
+  }
+
+  /// total = total · a + sum · b.
+  void scale_add(float* total, float a, const float* sum, float b) const {
+    for (int64_t k = 0; k < shape.head_dim; k += lanes) {
+      const int64_t width = min(lanes, shape.head_dim - k);
+      vf t = load_first(total + k, width) * splat(a);
+      if (sum != nullptr) t += load_first(sum + k, width) * splat(b);
+      store_first(total + k, t, width);
+    }
+  }
+};
 
 }  // namespace
 
-void cached_attention(float* qkv, const float* cos, const float* sin, float* keys, float* values, float* out,
+void cached_attention(float* qkv, const float* cos, const float* sin, const CachedSequence* sequences, float* out,
                       CachedAttentionShape shape) {
-  // Not a structured binding: Clang before 16 cannot capture one in a lambda.
-  const int64_t batch = shape.batch, position = shape.position, capacity = shape.capacity;
-  const int64_t heads = shape.heads, kv_heads = shape.kv_heads, head_dim = shape.head_dim;
-  if (batch == 0 || heads == 0 || head_dim == 0) return;
-  const int64_t row = (heads + 2 * kv_heads) * head_dim, group = heads / kv_heads, half = head_dim / 2;
-  for (int64_t b = 0; b < batch; b++) {
-    float* q = qkv + b * row;
-    const int64_t at = position + b;
-    rope(q, cos + at * half, sin + at * half, q, 1, 1, heads + kv_heads, head_dim, false);
-    const float *k = q + heads * head_dim, *v = k + kv_heads * head_dim;
-    for (int64_t head = 0; head < kv_heads; head++) {
-      const int64_t to = (head * capacity + at) * head_dim;
-      memcpy(keys + to, k + head * head_dim, static_cast<size_t>(head_dim) * 4);
-      memcpy(values + to, v + head * head_dim, static_cast<size_t>(head_dim) * 4);
-    }
+  const int64_t batch = shape.batch, heads = shape.heads, kv_heads = shape.kv_heads, dim = shape.head_dim;
+  if (batch == 0 || heads == 0 || dim == 0) return;
+  const int64_t group = heads / kv_heads, row_bytes = cache_row_bytes(shape.type, dim);
+  const int64_t span = group < span_queries ? span_queries / group : 1, spans = ceil_div(batch, span);
+
+  int64_t longest = 0;
+  for (int64_t s = 0; s < shape.sequences; s++) {
+    const int64_t end = sequences[s].count == 0 ? 0 : sequences[s].position + sequences[s].count;
+    longest = end > longest ? end : longest;
   }
-  const float scale = 1.f / __builtin_sqrtf(static_cast<float>(head_dim));
-  // A few short contexts are not worth waking the other threads for.
-  const int64_t jobs = batch * kv_heads, work = (position + batch) * head_dim * group;
-  const int64_t per_job = ceil_div(16384, work + 1);
-  parallel_for(ceil_div(jobs, per_job), [&](int64_t part) {
-    for (int64_t job = part * per_job; job < min(jobs, (part + 1) * per_job); job++) {
-      const int64_t b = job / kv_heads, head = job % kv_heads, length = position + b + 1;
-      const float *k = keys + head * capacity * head_dim, *v = values + head * capacity * head_dim;
-      const float* q = qkv + b * row + head * group * head_dim;
-      float* scores = static_cast<float*>(scratch(1, static_cast<uint64_t>(2 * group * length) * 4));
-      if (scores == nullptr) return;
-      each_dot<float>([&](int64_t i) { return k + i * head_dim; }, length, length, q, group, head_dim,
-                      [&](int64_t i, int64_t g, float dot) { scores[g * length + i] = dot; });
-      float* weights = scores + group * length;
-      for (int64_t g = 0; g < group; g++) {
-        softmax(scores + g * length, length, scale);
-        for (int64_t i = 0; i < length; i++) weights[i * group + g] = scores[g * length + i];
-      }
-      weighted_rows([&](int64_t i) { return v + i * head_dim; }, weights, group, length, group,
-                    out + (b * heads + head * group) * head_dim, head_dim, head_dim);
+  const int64_t chunks = ceil_div(longest, chunk), chunk_floats = batch * heads * (dim + 2);
+  const int64_t per_wave = min(chunks, partial_bytes / 4 / chunk_floats + 1);
+  const int64_t places_bytes = ceil_div(batch * static_cast<int64_t>(sizeof(Place)), 64) * 64;
+  uint8_t* memory = static_cast<uint8_t*>(
+      scratch(0, static_cast<uint64_t>(places_bytes + (per_wave * chunk_floats + 2 * batch * heads) * 4)));
+  if (memory == nullptr) return;
+  Place* places = reinterpret_cast<Place*>(memory);
+  float* sums = reinterpret_cast<float*>(memory + places_bytes);
+  Partial* partials = reinterpret_cast<Partial*>(sums + per_wave * batch * heads * dim);
+  Partial* states = partials + per_wave * batch * heads;
+
+  Place* place = places;
+  for (int64_t s = 0; s < shape.sequences; s++)
+    for (int64_t i = 0; i < sequences[s].count; i++) *place++ = {sequences + s, sequences[s].position + i};
+
+  Call call = {shape,    qkv,  out, places, group, (heads + 2 * kv_heads) * dim, row_bytes, shape.type == kCacheQ8 ? ceil_div(dim, 32) * 2 : 0,
+               1.f / __builtin_sqrtf(static_cast<float>(dim)), partials, sums, 0};
+  // Little work is not worth waking the other threads for.
+  const auto in_parallel = [](int64_t jobs, int64_t work_each, const auto& body) {
+    const int64_t per_part = ceil_div(16384, work_each + 1);
+    parallel_for(ceil_div(jobs, per_part), [&](int64_t part) {
+      for (int64_t job = part * per_part; job < min(jobs, (part + 1) * per_part); job++) body(job);
+    });
+  };
+  in_parallel(batch, call.row * 4, [&](int64_t b) {
+    const CachedSequence& sequence = *places[b].sequence;
+    const CacheSegment& segment = sequence.segments[sequence.segment_count - 1];
+    const int64_t at = places[b].position;
+    float* q = qkv + b * call.row;
+    rope(q, cos + at * dim / 2, sin + at * dim / 2, q, 1, 1, heads + kv_heads, dim, false);
+    const float *k = q + heads * dim, *v = k + kv_heads * dim;
+    for (int64_t head = 0; head < kv_heads; head++) {
+      const int64_t to = (head * segment.capacity + at - segment.start) * row_bytes;
+      store_cached(shape.type, k + head * dim, dim, segment.keys + to);
+      store_cached(shape.type, v + head * dim, dim, segment.values + to);
     }
   });
+  for (call.first_chunk = 0; call.first_chunk < chunks; call.first_chunk += per_wave) {
+    const int64_t count = min(per_wave, chunks - call.first_chunk), rows = min(span, batch);
+    in_parallel(count * spans * kv_heads, min(longest, chunk) * dim * rows * group, [&](int64_t job) {
+      const int64_t head = job % kv_heads, first = job / kv_heads % spans * span, last = min(batch, first + span);
+      const int64_t number = call.first_chunk + job / kv_heads / spans;
+      dispatch_cache(shape.type, [&]<typename Row>() { call.attend<Row>(number, first, last, head); });
+    });
+    in_parallel(batch * heads, count * dim * 4, [&](int64_t i) { call.combine(i / heads, i % heads, count, states[i]); });
+  }
 }
 
 }  // namespace flicker::FLICKER_ISA

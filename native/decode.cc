@@ -1,22 +1,31 @@
-// Decoding: matrices of weights times a few vectors. Orders of summation: decode.h.
-#include "decode.h"
+// Decoding: matrices of weights times a few positions or many. Orders of summation: decode.h.
+#include "positions.h"
 
 namespace flicker::FLICKER_ISA {
 
-void matvec(Weights w, const float* x, float* y, int64_t rows, int64_t columns, int64_t batch, bool accumulate) {
+void matvec(Weights w, const float* x, float* y, int64_t rows, int64_t columns, int64_t batch, bool accumulate,
+            const float* bias) {
   if (rows == 0 || batch == 0) return;
-  dispatch(w, [&]<typename W>(const W* weights) {
+  const int64_t at_once = positions_at_once(columns);
+  dispatch(w, columns, [&]<typename Row>(Matrix<Row> weights) {
     // Some 64 KiB of weights to a job: enough to hide its start, little enough to share out evenly.
-    const int64_t bytes = columns * static_cast<int64_t>(sizeof(W)) + 1;
-    const int64_t per_job = ceil_div(ceil_div(65536, bytes), tile_rows) * tile_rows;
-    parallel_for(ceil_div(rows, per_job), [&](int64_t job) {
-      const int64_t first = job * per_job, count = min(per_job, rows - first);
-      each_dot<W>([&](int64_t i) { return weights + (first + i) * columns; }, count, rows - first, x, batch, columns,
-                  [&](int64_t i, int64_t b, float dot) {
-                    float* to = y + b * rows + first + i;
-                    *to = accumulate ? *to + dot : dot;
-                  });
-    });
+    const int64_t per_job = ceil_div(ceil_div(65536, weights.row_bytes + 1), tile_rows) * tile_rows;
+    for (int64_t start = 0; start < batch; start += at_once) {
+      const Positions positions(x + start * columns, min(at_once, batch - start), columns);
+      if (!positions.ok()) return;
+      float* to = y + start * rows;
+      parallel_for(ceil_div(rows, per_job), [&](int64_t job) {
+        const int64_t first = job * per_job, count = min(per_job, rows - first);
+        each_dot<Row>([&](int64_t i) { return weights[first + i]; }, count, rows - first, weights.row_bytes, positions,
+                      [&](int64_t i, int64_t b, int64_t width, const float* dots) {
+                        for (int64_t c = 0; c < width; c++) {
+                          const int64_t at = (b + c) * rows + first + i;
+                          const float value = bias == nullptr ? dots[c] : dots[c] + bias[first + i];
+                          to[at] = accumulate ? to[at] + value : value;
+                        }
+                      });
+      });
+    }
   });
 }
 

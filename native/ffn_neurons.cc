@@ -1,10 +1,15 @@
 // The FFN after its activation: neurons one by one, the inactive ones skipped. Orders of summation: decode.h.
-#include "decode.h"
+//
+// Neurons stand in blocks. For one position or a few, each block adds its rows into sums of its own, which are then added
+// in block order: every row is read from memory once, up and down one after the other. For many positions the hidden
+// values come first, then each job takes some columns and goes through all blocks in order. The additions are the same.
+#include "positions.h"
 
 namespace flicker::FLICKER_ISA {
 namespace {
 
-constexpr int64_t max_block = 256;  // neurons in a block, at most
+constexpr int64_t max_block = 256;     // neurons in a block, at most
+constexpr int64_t many_at_once = 256;  // positions whose hidden values are kept at a time
 
 /// Neurons per block: some 48 blocks, so that threads share them evenly; a function of the size alone.
 int64_t block_size(int64_t neurons) {
@@ -12,110 +17,216 @@ int64_t block_size(int64_t neurons) {
   return wanted < 64 ? 64 : min(wanted, max_block);
 }
 
-/// One block of neurons of one FFN.
-template <typename W>
-struct NeuronBlock {
-  const W* weights;  // first neuron of the layer
-  const float *activated, *x;
+/// The neurons of one FFN at some positions.
+template <typename Row>
+struct Neurons {
+  Matrix<Row> weights;
+  const float* activated;  // (batch, neurons)
   FfnShape shape;
-  int64_t first, count;
+  int64_t block;
 
-  const W* up(int64_t neuron) const { return weights + neuron * (shape.gated ? 2 : 1) * shape.width; }
-  const W* down(int64_t neuron) const { return up(neuron) + (shape.gated ? shape.width : 0); }
+  Row up(int64_t neuron) const { return weights[shape.gated ? 2 * neuron : neuron]; }
+  Row down(int64_t neuron) const { return weights[shape.gated ? 2 * neuron + 1 : neuron]; }
+  int64_t blocks() const { return ceil_div(shape.neurons, block); }
+  /// Sums of different positions must not fall into one set of the cache, as at a distance of a power of two.
+  int64_t sums_stride() const { return shape.batch == 1 ? shape.width : shape.width + 80; }
+  float value(int64_t neuron, int64_t b) const { return activated[b * shape.neurons + neuron]; }
 
+  /// The neurons of a block that are not skipped; returns how many.
+  int64_t list_active(int64_t number, int32_t* list) const {
+    int64_t n = 0;
+    const int64_t first = number * block, end = min(shape.neurons, first + block);
+    for (int64_t i = first; i < end; i++)
+      if (!shape.sparse || active(i)) list[n++] = static_cast<int32_t>(i);
+    return n;
+  }
   bool active(int64_t neuron) const {
-    if (!shape.sparse) return true;
     for (int64_t b = 0; b < shape.batch; b++)
-      if (!(activated[b * shape.neurons + neuron] == 0.f)) return true;
+      if (!(value(neuron, b) == 0.f)) return true;
     return false;
   }
 
-  /// sums (batch × width) = Σ over the block's neurons of hidden · down row.
-  void run(float* sums) const {
+  /// sums (width) = Σ over a block's neurons of hidden · down row, for one position: up and down rows side by side.
+  void run_one(int64_t number, const float* x, float* sums) const {
     int32_t list[max_block];
-    int64_t n = 0;
-    for (int64_t i = first; i < first + count; i++)
-      if (active(i)) list[n++] = static_cast<int32_t>(i);
-    if (shape.batch == 1)
-      run_one(list, n, sums);
-    else
-      run_many(list, n, sums);
-  }
-
-  void run_one(const int32_t* list, int64_t n, float* sums) const {
-    if (n == 0) memset(sums, 0, static_cast<size_t>(shape.width) * 4);
-    const auto some = [&]<int ROWS>(int64_t i) {
-      const W *ups[ROWS], *downs[ROWS], *next[ROWS];
-      float hidden[ROWS];
-      for (int r = 0; r < ROWS; r++) {
-        ups[r] = up(list[i + r]);
-        downs[r] = down(list[i + r]);
-        next[r] = up(list[min(i + r + tile_rows, n - 1)]);
+    const int64_t n = list_active(number, list);
+    memset(sums, 0, static_cast<size_t>(shape.width) * 4);
+    for (int64_t i = 0; i < n;) {
+      const bool one = n - i < tile_rows;
+      const int64_t height = one ? 1 : tile_rows;
+      RowPointers ups, downs;
+      float hidden[tile_rows], dots[tile_rows];
+      ups.scale_bytes = downs.scale_bytes = weights.scale_bytes;
+      for (int64_t r = 0; r < height; r++) {
         hidden[r] = activated[list[i + r]];
+        ups.rows[r] = up(list[i + r]).begin();
+        ups.next[r] = downs.rows[r] = down(list[i + r]).begin();
+        downs.next[r] = up(list[min(i + r + height, n - 1)]).begin();
       }
       if (shape.gated) {
-        float dot[ROWS][1];
-        dots<ROWS, 1>(ups, downs, x, 0, shape.width, dot);
-        for (int r = 0; r < ROWS; r++) hidden[r] *= dot[r][0];
+        (one ? row_kernels.dot_of_one[Row::type] : row_kernels.dots[Row::type][1])(ups, x, shape.width, dots);
+        for (int64_t r = 0; r < height; r++) hidden[r] *= dots[r];
       }
-      if (i == 0)
-        add_rows<ROWS, true>(downs, next, hidden, sums, shape.width);
-      else
-        add_rows<ROWS, false>(downs, next, hidden, sums, shape.width);
-    };
-    int64_t i = 0;
-    for (; i + tile_rows <= n; i += tile_rows) some.template operator()<tile_rows>(i);
-    for (; i < n; i++) some.template operator()<1>(i);
+      (one ? row_kernels.sum_of_one[Row::type] : row_kernels.sums[Row::type][1])(downs, hidden, sums, 0, 0, shape.width);
+      i += height;
+    }
   }
 
-  void run_many(const int32_t* list, int64_t n, float* sums) const {
-    const int64_t batch = shape.batch;
-    float* hidden = static_cast<float*>(scratch(1, static_cast<uint64_t>(max_block * batch) * 4));
-    if (hidden == nullptr) return;
-    const auto value = [&](int64_t i, int64_t b) { return activated[b * shape.neurons + list[i]]; };
-    if (shape.gated) {
-      each_dot<W>([&](int64_t i) { return up(list[i]); }, n, n, x, batch, shape.width,
-                  [&](int64_t i, int64_t b, float dot) { hidden[i * batch + b] = value(i, b) * dot; });
-    } else {
-      for (int64_t i = 0; i < n; i++)
-        for (int64_t b = 0; b < batch; b++) hidden[i * batch + b] = value(i, b);
-    }
-    weighted_rows([&](int64_t i) { return down(list[i]); }, hidden, batch, n, batch, sums, shape.width, shape.width);
+  /// sums (batch × sums_stride) = Σ over a block's neurons of hidden · down row, for a few positions.
+  void run_few(int64_t number, const Positions& x, float* sums) const {
+    int32_t list[max_block];
+    const int64_t n = list_active(number, list), batch = shape.batch, height = tile_rows;
+    const Tiles tiles(batch, max_direct);
+    memset(sums, 0, static_cast<size_t>(batch * sums_stride()) * 4);
+    // Groups of `height` rows: (tile of positions, row, position). Rows that are missing from the last have zeros.
+    float hidden[max_block * few];
+    const auto group = [&](int64_t i, int64_t b) { return hidden + i / height * height * batch + b * height; };
+    const auto put = [&](int64_t i, int64_t first, int64_t width, const float* factors) {
+      float* to = group(i, first) + i % height * width;
+      for (int64_t c = 0; c < width; c++) {
+        const float activation = i < n ? value(list[i], first + c) : 0.f;
+        to[c] = factors == nullptr ? activation : activation * factors[c];
+      }
+    };
+    for (int64_t i = shape.gated ? n : 0; i < ceil_div(n, height) * height; i++)
+      tiles.each([&](int64_t first, int64_t width) { put(i, first, width, nullptr); });
+    if (shape.gated)
+      each_dot<Row>([&](int64_t i) { return up(list[i]); }, n, n, weights.row_bytes, x, put);
+    // So many columns at a time that their sums stay in the level-1 cache.
+    const int64_t columns = 4096 / batch / slice * slice;
+    for (int64_t k = 0; k < shape.width; k += columns)
+      for (int64_t i = 0; i < n; i += height) {
+        const RowPointers downs = rows_from([&](int64_t j) { return down(list[j]); }, i, height, n, n);
+        tiles.each([&](int64_t first, int64_t width) {
+          row_kernels.sums[Row::type][width](downs, group(i, first), sums + first * sums_stride(), sums_stride(), k,
+                                             min(shape.width, k + columns));
+        });
+      }
   }
 };
+
+/// One position or a few: blocks with sums of their own.
+template <typename Row>
+void by_blocks(const Neurons<Row>& neurons, const float* x, float* y) {
+  const FfnShape& shape = neurons.shape;
+  const int64_t blocks = neurons.blocks(), stride = neurons.sums_stride(), sums_size = shape.batch * stride;
+  float* sums = static_cast<float*>(scratch(0, static_cast<uint64_t>(blocks * sums_size) * 4));
+  const Positions positions(x, shape.gated ? shape.batch : 1, shape.width);
+  if (sums == nullptr || !positions.ok()) return;
+  parallel_for(blocks, [&](int64_t block) {
+    if (shape.batch == 1)
+      neurons.run_one(block, x, sums + block * sums_size);
+    else
+      neurons.run_few(block, positions, sums + block * sums_size);
+  });
+  constexpr int64_t columns_per_job = 2048;
+  const int64_t jobs_per_row = ceil_div(shape.width, columns_per_job);
+  parallel_for(shape.batch * jobs_per_row, [&](int64_t job) {
+    const int64_t b = job / jobs_per_row, first = job % jobs_per_row * columns_per_job;
+    for (int64_t k = first; k < min(shape.width, first + columns_per_job); k += lanes) {
+      const int64_t width = min(lanes, shape.width - k);
+      const bool whole = width == lanes;
+      const float* from = sums + b * stride + k;
+      vf total = {};
+      for (int64_t block = 0; block < blocks; block++, from += sums_size)
+        total += whole ? load(from) : load_first(from, width);
+      float* to = y + b * shape.width + k;
+      if (whole)
+        store(to, load(to) + total);
+      else
+        store_first(to, load_first(to, width) + total, width);
+    }
+  });
+}
+
+/// Many positions, at most many_at_once.
+template <typename Row>
+void by_columns(const Neurons<Row>& neurons, const float* x, float* y) {
+  const FfnShape& shape = neurons.shape;
+  const int64_t batch = shape.batch, width = shape.width, block = neurons.block, blocks = neurons.blocks();
+  // Of each block the active neurons, and their hidden values as (tile of positions, neuron, position).
+  const int64_t list_bytes = ceil_div((shape.neurons + blocks) * 4, 64) * 64;
+  uint8_t* memory = static_cast<uint8_t*>(scratch(0, static_cast<uint64_t>(list_bytes + batch * shape.neurons * 4)));
+  if (memory == nullptr) return;
+  int32_t *lists = reinterpret_cast<int32_t*>(memory), *counts = lists + shape.neurons;
+  float* hidden = reinterpret_cast<float*>(memory + list_bytes);
+  parallel_for(blocks, [&](int64_t b) {
+    counts[b] = static_cast<int32_t>(neurons.list_active(b, lists + b * block));
+  });
+  const int64_t at_once = positions_at_once(width);
+  for (int64_t start = 0; start < batch; start += at_once) {
+    const int64_t some = min(at_once, batch - start);
+    const Tiles tiles(some);
+    const Positions positions(x + start * width, shape.gated ? tiles : Tiles(1), width);
+    if (!positions.ok()) return;
+    parallel_for(blocks, [&](int64_t number) {
+      const int32_t* list = lists + number * block;
+      const int64_t n = counts[number];
+      float* to = hidden + number * block * batch + start * n;
+      const auto put = [&](int64_t i, int64_t first, int64_t tile_width, const float* factors) {
+        float* its = to + first * n + i * tile_width;
+        for (int64_t c = 0; c < tile_width; c++) {
+          const float value = neurons.value(list[i], start + first + c);
+          its[c] = factors == nullptr ? value : value * factors[c];
+        }
+      };
+      if (shape.gated)
+        packed_dots<Row>([&](int64_t i) { return neurons.up(list[i]); }, n, n, neurons.weights.row_bytes,
+                         positions, put);
+      else
+        for (int64_t i = 0; i < n; i++)
+          tiles.each([&](int64_t first, int64_t tile_width) { put(i, first, tile_width, nullptr); });
+    });
+  }
+  parallel_for(ceil_div(width, slice), [&](int64_t job) {
+    constexpr int64_t tile_columns = tile_vectors * lanes;
+    const int64_t first_column = job * slice, end = min(width, first_column + slice);
+    float* totals = static_cast<float*>(scratch(1, static_cast<uint64_t>(batch * slice) * 4));
+    float* panel = static_cast<float*>(scratch(3, static_cast<uint64_t>((block + 1) * slice) * 4));
+    if (totals == nullptr || panel == nullptr) return;
+    memset(totals, 0, static_cast<size_t>(batch * slice) * 4);
+    for (int64_t number = 0; number < blocks; number++) {
+      const int32_t* list = lists + number * block;
+      const int64_t n = counts[number];
+      widen_slice<Row>([&](int64_t i) { return neurons.down(list[i]); }, n, first_column, end, panel);
+      for (int64_t start = 0; start < batch; start += at_once)
+        Tiles(min(at_once, batch - start)).each([&](int64_t first, int64_t tile_width) {
+          const float* h = hidden + number * block * batch + (start + first) * n;
+          for (int64_t column = 0; column < end - first_column; column += tile_columns) {
+            alignas(64) float sums[tile_positions * tile_columns];
+            tile_kernels.sums[tile_width](panel + column, slice, h, tile_width, n, sums, tile_columns, tile_columns,
+                                          false);
+            float* to = totals + (start + first) * slice + column;
+            for (int64_t c = 0; c < tile_width; c++)
+              for (int64_t j = 0; j < tile_columns; j += lanes)
+                store(to + c * slice + j, load(to + c * slice + j) + load(sums + c * tile_columns + j));
+          }
+        });
+    }
+    for (int64_t b = 0; b < batch; b++)
+      for (int64_t k = first_column; k < end; k += lanes) {
+        const int64_t columns = min(lanes, end - k);
+        float* to = y + b * width + k;
+        store_first(to, load_first(to, columns) + load(totals + b * slice + k - first_column), columns);
+      }
+  });
+}
 
 }  // namespace
 
 void ffn_neurons(Weights w, const float* activated, const float* x, float* y, int32_t* active, FfnShape shape) {
-  const int64_t size = block_size(shape.neurons), blocks = ceil_div(shape.neurons, size);
-  const int64_t sums_size = shape.batch * shape.width;
-  if (sums_size == 0 || blocks == 0) return;
-  float* sums = static_cast<float*>(scratch(0, static_cast<uint64_t>(blocks * sums_size) * 4));
-  if (sums == nullptr) return;
+  if (shape.batch * shape.width == 0 || shape.neurons == 0) return;
   for (int64_t b = 0; b < shape.batch; b++)
     active[b] = static_cast<int32_t>(shape.neurons - count_zeros(activated + b * shape.neurons, shape.neurons));
-  dispatch(w, [&]<typename W>(const W* weights) {
-    parallel_for(blocks, [&](int64_t block) {
-      const int64_t first = block * size, count = min(size, shape.neurons - first);
-      const NeuronBlock<W> neurons = {weights, activated, x, shape, first, count};
-      neurons.run(sums + block * sums_size);
-    });
-  });
-  constexpr int64_t columns_per_job = 2048;
-  parallel_for(ceil_div(sums_size, columns_per_job), [&](int64_t job) {
-    const int64_t end = min(sums_size, (job + 1) * columns_per_job);
-    for (int64_t k = job * columns_per_job; k < end; k += lanes) {
-      const int64_t width = min(lanes, end - k);
-      const bool whole = width == lanes;
-      vf total = {};
-      for (int64_t block = 0; block < blocks; block++) {
-        const float* from = sums + block * sums_size + k;
-        total += whole ? load(from) : load_first(from, width);
-      }
-      if (whole)
-        store(y + k, load(y + k) + total);
+  dispatch(w, shape.width, [&]<typename Row>(Matrix<Row> weights) {
+    const int64_t at_once = shape.batch <= few ? few : many_at_once;
+    for (int64_t start = 0; start < shape.batch; start += at_once) {
+      Neurons<Row> neurons = {weights, activated + start * shape.neurons, shape, block_size(shape.neurons)};
+      neurons.shape.batch = min(at_once, shape.batch - start);
+      if (neurons.shape.batch <= few)
+        by_blocks(neurons, x + start * shape.width, y + start * shape.width);
       else
-        store_first(y + k, load_first(y + k, width) + total, width);
+        by_columns(neurons, x + start * shape.width, y + start * shape.width);
     }
   });
 }

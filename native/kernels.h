@@ -64,21 +64,54 @@ struct AdamWStep {
   double lr, beta1, beta2, eps, weight_decay, step, grad_scale;
 };
 
-/// A row-major matrix of weights as the engine stores it: f32, or bf16 bit patterns.
-enum WeightType : int32_t { kF32 = 0, kBf16 = 1 };
+/// A row-major matrix of weights as the engine stores it: f32, bf16 bit patterns, or rows of q8_0 or q4_0 as
+/// src/kernels/quantised.ts lays them out.
+enum WeightType : int32_t { kF32 = 0, kBf16 = 1, kQ8 = 2, kQ4 = 3 };
 struct Weights {
   const void* data;
   WeightType type;
 };
+/// Bytes of the scales at the start of a quantised row, and of a whole row.
+static inline int64_t weight_scale_bytes(int64_t columns) { return ((columns + 31) / 32 * 2 + 63) / 64 * 64; }
+static inline int64_t weight_row_bytes(WeightType type, int64_t columns) {
+  switch (type) {
+    case kF32: return columns * 4;
+    case kBf16: return columns * 2;
+    case kQ8: return weight_scale_bytes(columns) + (columns + 63) / 64 * 64;
+    case kQ4: return weight_scale_bytes(columns) + (columns + 127) / 128 * 64;
+  }
+  return 0;
+}
 
-/// See `FfnShape` and `CachedAttentionShape` in src/kernels/decode.ts.
+/// See `FfnShape` in src/kernels/decode.ts.
 struct FfnShape {
   int64_t neurons, width, batch;
   bool gated, sparse;
 };
-struct CachedAttentionShape {
-  int64_t batch, position, capacity, heads, kv_heads, head_dim;
+
+/// How a cache stores keys and values; `CacheType`, `CacheSegment` and `CachedSequence` in src/kernels/decode.ts.
+enum CacheType : int32_t { kCacheF32 = 0, kCacheF16 = 1, kCacheQ8 = 2 };
+struct CacheSegment {
+  uint8_t *keys, *values;
+  int64_t capacity, start;
 };
+struct CachedSequence {
+  int64_t count, position;
+  int64_t segment_count;
+  const CacheSegment* segments;
+};
+struct CachedAttentionShape {
+  int64_t batch, sequences, heads, kv_heads, head_dim;
+  CacheType type;
+};
+static inline int64_t cache_row_bytes(CacheType type, int64_t head_dim) {
+  switch (type) {
+    case kCacheF32: return head_dim * 4;
+    case kCacheF16: return head_dim * 2;
+    case kCacheQ8: return (head_dim + 31) / 32 * 34;
+  }
+  return 0;
+}
 
 /// See `NarrowIndex` and `NarrowGateOptions` in src/kernels/narrow-index.ts and narrow-gate.ts.
 struct NarrowIndex {
@@ -164,14 +197,15 @@ struct MlpCall {
   K(double, sum_of_squares, (const float* x, int64_t n))                                                             \
   K(int64_t, count_zeros, (const float* x, int64_t n))                                                               \
   K(void, matvec,                                                                                                    \
-    (Weights w, const float* x, float* y, int64_t rows, int64_t columns, int64_t batch, bool accumulate))            \
+    (Weights w, const float* x, float* y, int64_t rows, int64_t columns, int64_t batch, bool accumulate,             \
+     const float* bias))                                                                                             \
   K(void, ffn_neurons,                                                                                               \
     (Weights w, const float* activated, const float* x, float* y, int32_t* active, FfnShape shape))                  \
   K(void, narrow_index,                                                                                              \
     (Weights w, int8_t* codes, float* scales, float* bounds, int64_t rows, int64_t columns))                         \
   K(int64_t, narrow_gate, (Weights w, NarrowIndex index, const float* x, float* y, NarrowGateShape shape))           \
-  K(void, cached_attention, (float* qkv, const float* cos, const float* sin, float* keys, float* values, float* out, \
-                             CachedAttentionShape shape))                                                            \
+  K(void, cached_attention, (float* qkv, const float* cos, const float* sin, const CachedSequence* sequences,         \
+                             float* out, CachedAttentionShape shape))                                                \
   K(double, mlp_gradients, (MlpCall call, const float* params, float* grads, const float* x, const int32_t* y,          \
                             const int32_t* order, int64_t samples))                                                  \
   K(void, mlp_forward, (MlpCall call, const float* params, const float* x, int64_t samples, float* gates,            \

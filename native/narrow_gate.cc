@@ -2,6 +2,7 @@
 // the other rows are read in full. Why the bound holds: docs/narrow-gate.md; its twin: src/kernels/portable/narrow-gate.ts.
 #include "narrow_dots.h"
 #include "philox.h"
+#include "positions.h"
 
 namespace flicker::FLICKER_ISA {
 namespace {
@@ -19,7 +20,7 @@ constexpr int together = 2;
 /// What all rows of a call share.
 struct Call {
   NarrowIndex index;
-  const float* x;
+  const Positions& positions;
   float* y;
   NarrowGateShape shape;
   const NarrowPosition* narrow;  // (batch)
@@ -74,8 +75,8 @@ struct Call {
   }
 
   /// Rows [first, first + count) of the result; returns how many rows of `weights` it took.
-  template <typename W>
-  int64_t run(const W* weights, int64_t first, int64_t count) const {
+  template <typename Row>
+  int64_t run(Matrix<Row> weights, int64_t first, int64_t count) const {
     uint8_t* verdicts = static_cast<uint8_t*>(scratch(1, static_cast<uint64_t>(max_job_rows * shape.batch)));
     if (verdicts == nullptr) return 0;
     judge(first, count, verdicts);
@@ -92,10 +93,12 @@ struct Call {
       }
       if (!everywhere) list[n++] = static_cast<int32_t>(i);
     }
-    each_dot<W>([&](int64_t j) { return weights + (first + list[j]) * shape.columns; }, n, n, x, shape.batch,
-                shape.columns, [&](int64_t j, int64_t b, float dot) {
-                  if (!verdicts[b * max_job_rows + list[j]]) y[b * shape.rows + first + list[j]] = dot;
-                });
+    each_dot<Row>([&](int64_t j) { return weights[first + list[j]]; }, n, n, weights.row_bytes, positions,
+                  [&](int64_t j, int64_t b, int64_t width, const float* dots) {
+                    for (int64_t c = 0; c < width; c++)
+                      if (!verdicts[(b + c) * max_job_rows + list[j]])
+                        y[(b + c) * shape.rows + first + list[j]] = dots[c];
+                  });
     return n;
   }
 };
@@ -113,16 +116,18 @@ int64_t narrow_gate(Weights w, NarrowIndex index, const float* x, float* y, Narr
   uint8_t* memory = static_cast<uint8_t*>(scratch(0, static_cast<uint64_t>(shape.batch * each + jobs * 8)));
   if (memory == nullptr) return 0;
   static_assert(sizeof(NarrowPosition) <= 64);
-  NarrowPosition* positions = reinterpret_cast<NarrowPosition*>(memory);
+  NarrowPosition* narrow = reinterpret_cast<NarrowPosition*>(memory);
   uint8_t* rest = memory + shape.batch * 64;
   for (int64_t b = 0; b < shape.batch; b++, rest += each - 64) {
     float* scales = reinterpret_cast<float*>(rest + padded * 2);
-    positions[b] = {reinterpret_cast<int16_t*>(rest), scales, scales + blocks};
-    positions[b].set(x + b * shape.columns, shape.columns);
+    narrow[b] = {reinterpret_cast<int16_t*>(rest), scales, scales + blocks};
+    narrow[b].set(x + b * shape.columns, shape.columns);
   }
   int64_t* counts = reinterpret_cast<int64_t*>(rest);
-  const Call call = {index, x, y, shape, positions, blocks};
-  dispatch(w, [&]<typename W>(const W* weights) {
+  const Positions positions(x, shape.batch, shape.columns);
+  if (!positions.ok()) return 0;
+  const Call call = {index, positions, y, shape, narrow, blocks};
+  dispatch_wide(w, shape.columns, [&]<typename Row>(Matrix<Row> weights) {
     parallel_for(jobs, [&](int64_t job) {
       const int64_t first = job * per_job;
       counts[job] = call.run(weights, first, min(per_job, shape.rows - first));

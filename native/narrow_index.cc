@@ -33,15 +33,15 @@ void narrow_index(Weights w, int8_t* codes, float* scales, float* bounds, int64_
   const int64_t blocks = ceil_div(columns, block_columns);
   const double unit = 0x1p-24, roundings = static_cast<double>(columns + 16) * unit;
   const Rounding rounding = {roundings / (1 - roundings), 1 + 2 * static_cast<double>(blocks + 8) * unit};
-  dispatch(w, [&]<typename W>(const W* weights) {
+  dispatch_wide(w, columns, [&]<typename Row>(Matrix<Row> weights) {
     constexpr int64_t rows_per_job = 16;
     parallel_for(ceil_div(rows, rows_per_job), [&](int64_t job) {
       for (int64_t row = job * rows_per_job; row < min(rows, (job + 1) * rows_per_job); row++) {
         double squares[2] = {0, 0};
         for (int64_t block = 0; block < blocks; block++) {
           const int64_t first = row * columns + block * block_columns, at = row * blocks + block;
-          index_block(weights + first, min(block_columns, columns - block * block_columns), rounding, codes + first,
-                      scales + at, bounds + at, squares);
+          index_block(weights[row].data + block * block_columns, min(block_columns, columns - block * block_columns),
+                      rounding, codes + first, scales + at, bounds + at, squares);
         }
         const bool provable = __builtin_sqrt(squares[0]) <= largest_norm &&
                               __builtin_sqrt(squares[1]) <= largest_norm && columns < (1 << 20);

@@ -54,23 +54,69 @@ void matrices(const Kernels& k) {
           k.gemm(a.data(), b.data(), c.data(), m, n, depth, transposes & 1, transposes & 2, depth == 30);
           keep("gemm", {c});
         }
-  for (WeightType type : {kF32, kBf16})
-    for (int64_t batch : {1, 2, 7}) {
-      const int64_t rows = 130, columns = 45;
-      Floats w = normal(2 * rows * columns), x = normal(batch * columns), y = normal(batch * rows), z = x;
-      Floats activated = normal(batch * rows);
-      for (float& value : activated) value = value < 0 ? 0.f : value;
-      std::vector<uint16_t> half(w.size());
-      for (size_t i = 0; i < w.size(); i++) {
-        uint32_t bits;
-        memcpy(&bits, &w[i], 4);
-        half[i] = static_cast<uint16_t>(bits >> 16);
+}
+
+/// `rows` rows of weights: random numbers, or random bytes with scales of usual size; exactly as long as they must be.
+std::vector<uint8_t> weight_bytes(WeightType type, int64_t rows, int64_t columns) {
+  const int64_t row_bytes = weight_row_bytes(type, columns);
+  std::vector<uint8_t> bytes(static_cast<size_t>(rows * row_bytes));
+  const Floats values = normal(rows * columns);
+  for (int64_t r = 0; r < rows; r++) {
+    uint8_t* row = bytes.data() + r * row_bytes;
+    for (int64_t k = 0; k < columns; k++) {
+      const float x = values[static_cast<size_t>(r * columns + k)];
+      uint32_t bits;
+      memcpy(&bits, &x, 4);
+      const uint16_t half = static_cast<uint16_t>(bits >> 16), scale = static_cast<uint16_t>(0x2000 | (bits & 0x83ff));
+      if (type == kF32) memcpy(row + 4 * k, &x, 4);
+      if (type == kBf16) memcpy(row + 2 * k, &half, 2);
+      if (type == kQ8 || type == kQ4) {
+        memcpy(row + k / 32 * 2, &scale, 2);
+        row[weight_scale_bytes(columns) + (type == kQ8 ? k : k / 2)] = static_cast<uint8_t>(bits >> 4);
       }
-      const Weights weights = {type == kF32 ? static_cast<const void*>(w.data()) : half.data(), type};
-      std::vector<int32_t> active(static_cast<size_t>(batch));
-      k.matvec(weights, x.data(), y.data(), rows, columns, batch, batch == 2);
-      k.ffn_neurons(weights, activated.data(), x.data(), z.data(), active.data(), {rows, columns, batch, false, true});
-      keep("matvec, ffn_neurons", {y, z, Floats(active.begin(), active.end())});
+    }
+  }
+  return bytes;
+}
+
+void decoding(const Kernels& k) {
+  for (WeightType type : {kF32, kBf16, kQ8, kQ4})
+    for (int64_t columns : {1, 31, 33, 65, 129, 540})
+      for (int64_t batch : {1, 2, 5, 8, 16, 17, 70}) {
+        const int64_t rows = columns > 100 ? 70 : 13;
+        const std::vector<uint8_t> w = weight_bytes(type, 2 * rows, columns);
+        const Floats x = normal(batch * columns), bias = normal(rows);
+        Floats y = normal(batch * rows), z = x, activated = normal(batch * rows);
+        for (float& value : activated) value = value < 0 ? 0.f : value;
+        std::vector<int32_t> active(static_cast<size_t>(batch));
+        const bool odd = batch % 2 == 1;
+        k.matvec({w.data(), type}, x.data(), y.data(), rows, columns, batch, odd, odd ? bias.data() : nullptr);
+        k.ffn_neurons({w.data(), type}, activated.data(), x.data(), z.data(), active.data(),
+                      {rows, columns, batch, !odd, true});
+        keep("matvec, ffn_neurons", {y, z, Floats(active.begin(), active.end())});
+      }
+  for (CacheType type : {kCacheF32, kCacheF16, kCacheQ8})
+    for (int64_t dim : {2, 34, 96}) {
+      // Two sequences from one prompt of 130 positions, and a long one alone; then 5 more positions of each.
+      const int64_t heads = 4, kv_heads = 2, row = (heads + 2 * kv_heads) * dim, row_bytes = cache_row_bytes(type, dim);
+      std::vector<std::vector<uint8_t>> buffers;
+      const auto segment = [&](int64_t start, int64_t capacity) {
+        for (int i = 0; i < 2; i++) buffers.emplace_back(static_cast<size_t>(kv_heads * capacity * row_bytes), 255);
+        return CacheSegment{buffers[buffers.size() - 2].data(), buffers.back().data(), capacity, start};
+      };
+      const CacheSegment prompt[1] = {segment(0, 130)}, alone[1] = {segment(0, 305)};
+      const CacheSegment first[2] = {prompt[0], segment(130, 6)}, second[2] = {prompt[0], segment(130, 5)};
+      const Floats cos = normal(305 * dim / 2), sin = normal(305 * dim / 2);
+      const auto attend = [&](std::vector<CachedSequence> sequences) {
+        int64_t batch = 0;
+        for (const CachedSequence& sequence : sequences) batch += sequence.count;
+        Floats qkv = normal(batch * row), out(static_cast<size_t>(batch * heads * dim));
+        k.cached_attention(qkv.data(), cos.data(), sin.data(), sequences.data(), out.data(),
+                           {batch, static_cast<int64_t>(sequences.size()), heads, kv_heads, dim, type});
+        keep("cached_attention", {out});
+      };
+      attend({{130, 0, 1, prompt}, {300, 0, 1, alone}});
+      attend({{1, 130, 2, first}, {5, 130, 2, second}, {5, 300, 1, alone}});
     }
 }
 
@@ -103,13 +149,6 @@ void attentions(const Kernels& k) {
                          d_k.data(), d_v.data(), s);
     keep("attention", {out, lse, d_q, d_k, d_v});
   }
-  const int64_t heads = 4, kv_heads = 2, dim = 10, capacity = 50, position = 40, batch = 3;
-  Floats qkv = normal(batch * (heads + 2 * kv_heads) * dim), out(batch * heads * dim);
-  Floats keys = normal(kv_heads * capacity * dim), values = normal(kv_heads * capacity * dim);
-  const Floats cos = normal(capacity * dim / 2), sin = normal(capacity * dim / 2);
-  k.cached_attention(qkv.data(), cos.data(), sin.data(), keys.data(), values.data(), out.data(),
-                     {batch, position, capacity, heads, kv_heads, dim});
-  keep("cached_attention", {out, keys, values});
 }
 
 void activations(const Kernels& k) {
@@ -219,7 +258,7 @@ int main(int count, char** arguments) {
   FILE* file = fopen(arguments[2], write ? "wb" : "rb");
   if (file == nullptr) return 2;
   set_thread_count(2);
-  for (auto run : {matrices, norms, attentions, activations, programs, rest}) run(FLICKER_ISA::table);
+  for (auto run : {matrices, decoding, norms, attentions, activations, programs, rest}) run(FLICKER_ISA::table);
   int status = 0;
   if (write)
     for (const Result& result : results) fwrite(result.values.data(), 4, result.values.size(), file);

@@ -74,13 +74,6 @@ export function cacheRowBytes(type: CacheType, headDim: number): number {
   return { f32: 4 * headDim, f16: 2 * headDim, q8: 34 * groups }[type]
 }
 
-/** Of `cachedAttention`, which `attention` replaces. */
-export interface CachedAttentionShape extends AttentionHeads {
-  readonly batch: number
-  readonly position: number
-  readonly capacity: number
-}
-
 export interface DecodeKernels {
   readonly backend: 'native' | 'portable'
   readonly isa: string
@@ -124,39 +117,6 @@ export interface DecodeKernels {
     out: Float32Array,
     heads: AttentionHeads,
   ): void
-  /** As `attention`, of one sequence over a cache of f32 in one segment. */
-  cachedAttention(
-    qkv: Float32Array,
-    cos: Float32Array,
-    sin: Float32Array,
-    keys: Float32Array,
-    values: Float32Array,
-    out: Float32Array,
-    shape: CachedAttentionShape,
-  ): void
-}
-
-/** `attention` by `cachedAttention`, for what the latter can do. */
-function byCachedAttention(kernels: Pick<DecodeKernels, 'cachedAttention'>): DecodeKernels['attention'] {
-  return (qkv, cos, sin, cache, sequences, out, heads) => {
-    const row = (heads.heads + 2 * heads.kvHeads) * heads.headDim
-    let first = 0
-    for (const { count, position, segments } of sequences) {
-      const [{ keys, values, capacity }] = segments
-      if (cache !== 'f32' || segments.length > 1) throw new Error('attention over such caches is being built')
-      const floats = (bytes: Uint8Array) => new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
-      kernels.cachedAttention(
-        qkv.subarray(first * row),
-        cos,
-        sin,
-        floats(keys),
-        floats(values),
-        out.subarray(first * heads.heads * heads.headDim),
-        { ...heads, batch: count, position, capacity },
-      )
-      first += count
-    }
-  }
 }
 
 /** The native decoding kernels of one instruction set. Throws when they are not there. */
@@ -164,31 +124,44 @@ export function nativeDecodeKernels(isa: string): DecodeKernels {
   const matvec = nativeFunction(isa, 'matvec')
   const ffnNeurons = nativeFunction(isa, 'ffnNeurons')
   const cachedAttention = nativeFunction(isa, 'cachedAttention')
-  const addBias = nativeFunction(isa, 'addBias')
-  const kernels: Omit<DecodeKernels, 'attention'> = {
+  return {
     backend: 'native',
     isa,
     matvec: (w, x, y, rows, columns, batch, accumulate, bias = null) => {
-      matvec(w, x, y, rows, columns, batch, accumulate)
-      if (bias !== null) addBias(y, bias, batch, rows)
+      matvec(...stored(w), x, y, rows, columns, batch, accumulate, bias)
     },
     ffnNeurons: (w, activated, x, y, active, s) => {
-      ffnNeurons(w, activated, x, y, active, s.neurons, s.width, s.batch, s.gated, s.sparse)
+      ffnNeurons(...stored(w), activated, x, y, active, s.neurons, s.width, s.batch, s.gated, s.sparse)
     },
-    cachedAttention: (qkv, cos, sin, keys, values, out, s) => {
-      const sizes = [s.batch, s.position, s.capacity, s.heads, s.kvHeads, s.headDim]
-      cachedAttention(qkv, cos, sin, keys, values, out, ...sizes)
+    attention: (qkv, cos, sin, cache, sequences, out, { heads, kvHeads, headDim }) => {
+      const buffers: Uint8Array[] = []
+      const numbers: number[] = []
+      let batch = 0
+      for (const { count, position, segments } of sequences) {
+        batch += count
+        numbers.push(count, position, segments.length)
+        for (const { keys, values, capacity, start } of segments) {
+          buffers.push(keys, values)
+          numbers.push(start, capacity)
+        }
+      }
+      const sizes = [batch, sequences.length, heads, kvHeads, headDim, CACHE_TYPES.indexOf(cache)]
+      cachedAttention(qkv, cos, sin, buffers, out, ...sizes, Int32Array.from(numbers))
     },
   }
-  return { ...kernels, attention: byCachedAttention(kernels) }
+}
+
+/** In the order of native/kernels.h. */
+const WEIGHT_TYPES = ['f32', 'bf16', 'q8_0', 'q4_0']
+const CACHE_TYPES: CacheType[] = ['f32', 'f16', 'q8']
+
+/** The bytes of a matrix and the number of its type. */
+function stored(w: Weights): [PlainWeights | Uint8Array, number] {
+  if (w instanceof Float32Array) return [w, 0]
+  return w instanceof Uint16Array ? [w, 1] : [w.data, WEIGHT_TYPES.indexOf(w.type)]
 }
 
 /** The decoding kernels of the backend that `kernels()` has chosen. */
 export function decodeKernelsOf(kernels: { backend: 'native' | 'portable'; isa: string }): DecodeKernels {
-  return kernels.backend === 'native' ? nativeDecodeKernels(kernels.isa) : portable()
-}
-
-function portable(): DecodeKernels {
-  const kernels = portableDecodeKernels()
-  return { ...kernels, attention: byCachedAttention(kernels) }
+  return kernels.backend === 'native' ? nativeDecodeKernels(kernels.isa) : portableDecodeKernels()
 }

@@ -8,7 +8,6 @@ import { portableKernels } from './portable/index.js'
 
 export type {
   AttentionHeads,
-  CachedAttentionShape,
   CachedSequence,
   CacheSegment,
   CacheType,

@@ -65,7 +65,7 @@ export function storeRow(w: Weights, row: number, values: Float32Array): void {
     const first = scaleBytes(columns)
     for (let start = 0, group = 0; start < columns; start += GROUP, group++) {
       const end = Math.min(columns, start + GROUP)
-      const scale = w.type === 'q8_0' ? quantise8(values, start, end) : quantise4(values, start, end)
+      const scale = (w.type === 'q8_0' ? quantise8 : quantise4)(values, start, end, codes)
       if (!(Math.abs(scale) < LARGEST_SCALE)) throw outOfRange(w.type, row, values, start, end)
       scaleFloat[0] = scale
       narrowFloat16(scaleFloat, scaleHalf)
@@ -87,14 +87,16 @@ export function readRow(w: Weights, row: number, out: Float32Array): void {
   } else {
     const bytes = rowOf(w, row, columns)
     const first = scaleBytes(columns)
-    for (let k = 0; k < columns; k++) {
-      const group = k >> 5
+    for (let start = 0, group = 0; start < columns; start += GROUP, group++) {
+      const n = Math.min(GROUP, columns - start)
       const scale = widenedFloat16()[bytes[2 * group] | (bytes[2 * group + 1] << 8)]
       if (w.type === 'q8_0') {
-        out[k] = scale * ((bytes[first + k] << 24) >> 24)
+        for (let k = 0; k < n; k++) out[start + k] = scale * ((bytes[first + start + k] << 24) >> 24)
       } else {
-        const byte = bytes[first + halfAt(group, k & 15)]
-        out[k] = scale * (((k & 16) === 0 ? byte & 15 : byte >> 4) - 8)
+        for (let k = 0; k < n; k++) {
+          const byte = bytes[first + halfAt(group, k & 15)]
+          out[start + k] = scale * ((k < 16 ? byte & 15 : byte >> 4) - 8)
+        }
       }
     }
   }
@@ -141,7 +143,7 @@ export function scaleBytes(columns: number): number {
 }
 
 /** Where numbers i and i + 16 of a group of q4_0 stand among the bytes of a row's numbers. */
-export function halfAt(group: number, i: number): number {
+function halfAt(group: number, i: number): number {
   return 64 * (group >> 2) + 4 * i + (group & 3)
 }
 
@@ -161,28 +163,35 @@ export function widenedFloat16(): Float32Array {
 
 /** From here on a scale rounds to infinity in f16. */
 const LARGEST_SCALE = 65520
-/** What quantise8 and quantise4 leave behind: int8, or halves of bytes. */
 const codes = new Uint8Array(GROUP)
 const scaleFloat = new Float32Array(1)
 const scaleHalf = new Uint16Array(1)
 
-/** The scale of values [start, end) in q8_0, largest magnitude / 127; their codes are left in `codes`. */
-function quantise8(values: Float32Array, start: number, end: number): number {
+/**
+ * The scale of values [start, end), at most 32, in q8_0: largest magnitude / 127. `into` (32) receives their codes, int8,
+ * the rest 0.
+ */
+export function quantise8(
+  values: Float32Array,
+  start: number,
+  end: number,
+  into: Int8Array | Uint8Array,
+): number {
   let largest = 0
   for (let k = start; k < end; k++) largest = Math.max(largest, Math.abs(values[k]))
   const scale = Math.fround(largest / 127)
   const inverse = inverseOf(scale)
-  codes.fill(0)
+  into.fill(0)
   for (let k = start; k < end; k++) {
     const x = Math.fround(values[k] * inverse)
     // Halves away from zero, as C's roundf.
-    codes[k - start] = x < 0 ? -Math.floor(0.5 - x) : Math.floor(x + 0.5)
+    into[k - start] = x < 0 ? -Math.floor(0.5 - x) : Math.floor(x + 0.5)
   }
   return scale
 }
 
-/** The scale of values [start, end) in q4_0, the value of largest magnitude / −8; their codes are left in `codes`. */
-function quantise4(values: Float32Array, start: number, end: number): number {
+/** As quantise8 for q4_0: the value of largest magnitude / −8, codes from 0 to 15, the rest 8. */
+function quantise4(values: Float32Array, start: number, end: number, into: Uint8Array): number {
   let [largest, extreme] = [0, 0]
   for (let k = start; k < end; k++) {
     const magnitude = Math.abs(values[k])
@@ -193,9 +202,9 @@ function quantise4(values: Float32Array, start: number, end: number): number {
   }
   const scale = Math.fround(extreme / -8)
   const inverse = inverseOf(scale)
-  codes.fill(8)
+  into.fill(8)
   for (let k = start; k < end; k++) {
-    codes[k - start] = Math.min(15, Math.trunc(Math.fround(Math.fround(values[k] * inverse) + 8.5)))
+    into[k - start] = Math.min(15, Math.trunc(Math.fround(Math.fround(values[k] * inverse) + 8.5)))
   }
   return scale
 }

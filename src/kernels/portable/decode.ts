@@ -1,32 +1,49 @@
-// The decoding kernels in plain TypeScript. Sums run in double precision, in the order of their terms.
+// The decoding kernels in plain TypeScript. Sums run in double precision, in an order that depends on the sizes alone.
 
-import type { CachedAttentionShape, DecodeKernels, FfnShape, Weights } from '../decode.js'
+import type {
+  AttentionHeads,
+  CachedSequence,
+  CacheType,
+  DecodeKernels,
+  FfnShape,
+  Weights,
+} from '../decode.js'
+import { readRow } from '../quantised.js'
+import { readCacheRows, storeCacheRow } from './cache-rows.js'
 import { rope } from './rope.js'
 
 /** The portable decoding kernels. They run on the calling thread. */
-export function portableDecodeKernels(): Omit<DecodeKernels, 'attention'> {
-  return { backend: 'portable', isa: 'typescript', matvec, ffnNeurons, cachedAttention }
+export function portableDecodeKernels(): DecodeKernels {
+  return { backend: 'portable', isa: 'typescript', matvec, ffnNeurons, attention }
 }
 
-let widened = new Float32Array(0)
-let widenedBits = new Uint32Array(widened.buffer)
+/** Scratch memory, kept from call to call and grown as needed. */
+const kept = { row: new Float32Array(0), keys: new Float32Array(0), values: new Float32Array(0) }
 
-/** Weights [start, start + n) as f32: a view, or a copy that lasts until the next call. */
-function floats(w: Weights, start: number, n: number): Float32Array {
-  if ('type' in w) throw new Error('products with quantised weights are being built')
-  if (w instanceof Float32Array) return w.subarray(start, start + n)
-  if (widened.length < n) {
-    widened = new Float32Array(n)
-    widenedBits = new Uint32Array(widened.buffer)
+function scratch(name: keyof typeof kept, n: number): Float32Array {
+  if (kept[name].length < n) kept[name] = new Float32Array(n)
+  return kept[name].subarray(0, n)
+}
+
+/** Row `row` of n weights as f32: a view, or `into`. */
+function floats(w: Weights, row: number, n: number, into: Float32Array): Float32Array {
+  if (w instanceof Float32Array) return w.subarray(row * n, (row + 1) * n)
+  readRow(w, row, into)
+  return into
+}
+
+/** Σ a[i + k] · x[j + k], k < n: four partial sums, so that no product waits for the one before. */
+function dot(a: Float32Array, i: number, x: Float32Array, j: number, n: number): number {
+  let [s0, s1, s2, s3] = [0, 0, 0, 0]
+  let k = 0
+  for (; k + 4 <= n; k += 4) {
+    s0 += a[i + k] * x[j + k]
+    s1 += a[i + k + 1] * x[j + k + 1]
+    s2 += a[i + k + 2] * x[j + k + 2]
+    s3 += a[i + k + 3] * x[j + k + 3]
   }
-  for (let i = 0; i < n; i++) widenedBits[i] = w[start + i] << 16
-  return widened
-}
-
-function dot(a: Float32Array, x: Float32Array, start: number, n: number): number {
-  let sum = 0
-  for (let k = 0; k < n; k++) sum += a[k] * x[start + k]
-  return sum
+  for (; k < n; k++) s0 += a[i + k] * x[j + k]
+  return s0 + s1 + (s2 + s3)
 }
 
 /** See DecodeKernels.matvec. */
@@ -40,10 +57,11 @@ function matvec(
   accumulate: boolean,
   bias: Float32Array | null = null,
 ): void {
+  const into = scratch('row', columns)
   for (let row = 0; row < rows; row++) {
-    const weights = floats(w, row * columns, columns)
+    const weights = floats(w, row, columns, into)
     for (let b = 0; b < batch; b++) {
-      const value = dot(weights, x, b * columns, columns) + (bias === null ? 0 : bias[row])
+      const value = dot(weights, 0, x, b * columns, columns) + (bias === null ? 0 : bias[row])
       const at = b * rows + row
       y[at] = accumulate ? y[at] + value : value
     }
@@ -60,7 +78,7 @@ function ffnNeurons(
   shape: FfnShape,
 ): void {
   const { neurons, width, batch, gated, sparse } = shape
-  const stride = gated ? 2 * width : width
+  const into = scratch('row', width)
   const sums = new Float64Array(batch * width)
   const hidden = new Float64Array(batch)
   active.fill(0, 0, batch)
@@ -73,60 +91,112 @@ function ffnNeurons(
       active[b]++
     }
     if (sparse && !anywhere) continue
-    const weights = floats(w, neuron * stride, stride)
-    const down = weights.subarray(stride - width, stride)
-    for (let b = 0; b < batch; b++) {
-      const factor = gated ? hidden[b] * dot(weights, x, b * width, width) : hidden[b]
-      for (let k = 0; k < width; k++) sums[b * width + k] += factor * down[k]
+    if (gated) {
+      const up = floats(w, 2 * neuron, width, into)
+      for (let b = 0; b < batch; b++) hidden[b] *= dot(up, 0, x, b * width, width)
     }
+    const down = floats(w, gated ? 2 * neuron + 1 : neuron, width, into)
+    for (let b = 0; b < batch; b++) addScaled(sums, b * width, hidden[b], down, 0, width)
   }
   for (let k = 0; k < sums.length; k++) y[k] += sums[k]
 }
 
-/** See DecodeKernels.cachedAttention. */
-function cachedAttention(
+/** sums[i + k] += factor · row[j + k], k < n. */
+function addScaled(
+  sums: Float64Array,
+  i: number,
+  factor: number,
+  row: Float32Array,
+  j: number,
+  n: number,
+): void {
+  for (let k = 0; k < n; k++) sums[i + k] += factor * row[j + k]
+}
+
+/** See DecodeKernels.attention. */
+function attention(
   qkv: Float32Array,
   cos: Float32Array,
   sin: Float32Array,
-  keys: Float32Array,
-  values: Float32Array,
+  cache: CacheType,
+  sequences: readonly CachedSequence[],
   out: Float32Array,
-  shape: CachedAttentionShape,
+  shape: AttentionHeads,
 ): void {
-  const { batch, position, capacity, heads, kvHeads, headDim } = shape
+  const { heads, kvHeads, headDim } = shape
+  const [row, width] = [(heads + 2 * kvHeads) * headDim, heads * headDim]
+  let first = 0
+  for (const sequence of sequences) {
+    const { count } = sequence
+    const own = qkv.subarray(first * row, (first + count) * row)
+    turnAndStore(own, cos, sin, cache, sequence, shape)
+    attend(own, cache, sequence, out.subarray(first * width, (first + count) * width), shape)
+    first += count
+  }
+}
+
+/** Turns q and k of one sequence's rows [q | k | v] in place, and stores k and v. */
+function turnAndStore(
+  rows: Float32Array,
+  cos: Float32Array,
+  sin: Float32Array,
+  cache: CacheType,
+  { count, position, segments }: CachedSequence,
+  { heads, kvHeads, headDim }: AttentionHeads,
+): void {
   const row = (heads + 2 * kvHeads) * headDim
-  const group = heads / kvHeads
   const half = headDim / 2
-  const scale = 1 / Math.sqrt(headDim)
-  const weights = new Float64Array(position + batch)
-  for (let b = 0; b < batch; b++) {
+  const { keys, values, capacity, start } = segments[segments.length - 1]
+  for (let b = 0; b < count; b++) {
     const at = position + b
-    const turned = qkv.subarray(b * row, (b + 1) * row)
+    const turned = rows.subarray(b * row, (b + 1) * row)
     rope(turned, cos.subarray(at * half), sin.subarray(at * half), turned, 1, 1, heads + kvHeads, headDim)
     for (let head = 0; head < kvHeads; head++) {
       const key = (heads + head) * headDim
       const value = key + kvHeads * headDim
-      keys.set(turned.subarray(key, key + headDim), (head * capacity + at) * headDim)
-      values.set(turned.subarray(value, value + headDim), (head * capacity + at) * headDim)
+      const to = head * capacity + at - start
+      storeCacheRow(cache, keys, to, turned.subarray(key, key + headDim))
+      storeCacheRow(cache, values, to, turned.subarray(value, value + headDim))
     }
-    for (let head = 0; head < heads; head++) {
-      const cache = Math.floor(head / group) * capacity * headDim
-      const query = head * headDim
-      let largest = Number.NEGATIVE_INFINITY
-      for (let t = 0; t <= at; t++) {
-        const key = keys.subarray(cache + t * headDim, cache + (t + 1) * headDim)
-        weights[t] = scale * dot(key, turned, query, headDim)
-        largest = Math.max(largest, weights[t])
-      }
-      let total = 0
-      for (let t = 0; t <= at; t++) {
-        weights[t] = Math.exp(weights[t] - largest)
-        total += weights[t]
-      }
-      for (let c = 0; c < headDim; c++) {
-        let sum = 0
-        for (let t = 0; t <= at; t++) sum += weights[t] * values[cache + t * headDim + c]
-        out[b * heads * headDim + query + c] = sum / total
+  }
+}
+
+/** out (count, heads·headDim) of one sequence, whose keys and values are all stored. */
+function attend(
+  rows: Float32Array,
+  cache: CacheType,
+  { count, position, segments }: CachedSequence,
+  out: Float32Array,
+  { heads, kvHeads, headDim }: AttentionHeads,
+): void {
+  const row = (heads + 2 * kvHeads) * headDim
+  const group = heads / kvHeads
+  const length = position + count
+  const scale = 1 / Math.sqrt(headDim)
+  const keys = scratch('keys', length * headDim)
+  const values = scratch('values', length * headDim)
+  const weights = new Float64Array(length)
+  const mixed = new Float64Array(headDim)
+  for (let kvHead = 0; kvHead < kvHeads; kvHead++) {
+    readCacheRows(cache, segments, 'keys', { head: kvHead, headDim, length }, keys)
+    readCacheRows(cache, segments, 'values', { head: kvHead, headDim, length }, values)
+    for (let b = 0; b < count; b++) {
+      const seen = position + b + 1
+      for (let head = kvHead * group; head < (kvHead + 1) * group; head++) {
+        let largest = Number.NEGATIVE_INFINITY
+        for (let t = 0; t < seen; t++) {
+          weights[t] = scale * dot(keys, t * headDim, rows, b * row + head * headDim, headDim)
+          largest = Math.max(largest, weights[t])
+        }
+        let total = 0
+        mixed.fill(0)
+        for (let t = 0; t < seen; t++) {
+          const weight = Math.exp(weights[t] - largest)
+          total += weight
+          addScaled(mixed, 0, weight, values, t * headDim, headDim)
+        }
+        const to = (b * heads + head) * headDim
+        for (let c = 0; c < headDim; c++) out[to + c] = mixed[c] / total
       }
     }
   }

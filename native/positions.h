@@ -1,0 +1,297 @@
+// Products of rows with several positions at a time: rows are widened to floats once, in panels that stay near the
+// processor, and register tiles run over panel and positions. Every sum has the order that decode.h gives it for one
+// position, so the bits are the same however positions are cut into batches and tiles.
+//
+// Working memory of the calling thread: slots 1 and 3 of scratch(); slots 0 and 2 are left to the kernel around.
+#pragma once
+
+#include "decode.h"
+#include "row_kernels.h"
+
+namespace flicker::FLICKER_ISA {
+namespace {
+
+// A tile: tile_rows rows × up to tile_positions positions, or tile_vectors vectors of columns × as many positions.
+#if FLICKER_LANES == 16 || defined(__aarch64__)
+constexpr int tile_positions = 6, tile_vectors = 4;  // 24 accumulators of 32 registers
+#elif FLICKER_LANES == 8
+constexpr int tile_positions = 3, tile_vectors = 4;  // 12 of 16
+#else
+constexpr int tile_positions = 2, tile_vectors = 4;  // 8 of 16: more would need operands straight from memory
+#endif
+constexpr int64_t slice = 128;  // columns of a panel of weighted rows
+constexpr int64_t few = 16;     // up to so many positions rows are read directly, in tiles of up to max_direct
+
+/// Positions in tiles of nearly equal size.
+struct Tiles {
+  int64_t positions, count;
+  explicit Tiles(int64_t n, int64_t widest = tile_positions) : positions(n), count(ceil_div(n, widest)) {}
+  int64_t first(int64_t tile) const { return tile * positions / count; }
+
+  /// body(first position, how many) for every tile.
+  template <typename Body>
+  FLICKER_INLINE void each(const Body& body) const {
+    for (int64_t tile = 0; tile < count; tile++) body(first(tile), first(tile + 1) - first(tile));
+  }
+};
+
+/// So many positions of n columns that, packed, they leave room in a usual level-2 cache; a whole number of tiles.
+inline int64_t positions_at_once(int64_t n) {
+  const int64_t tiles = (512 << 10) / 4 / (n + 1) / tile_positions;
+  return (tiles < 4 ? 4 : tiles) * tile_positions;
+}
+
+/// Lines of the rows that come next, asked for a few at a time.
+struct Ahead {
+  const uint8_t* rows[tile_rows];
+  int64_t lines, per_section, at = 0;
+  static constexpr int64_t section = 8;  // steps of a tile
+
+  /// `bytes` of each row during `sections` sections.
+  Ahead(int64_t bytes, int64_t sections) : lines(tile_rows * ceil_div(bytes, 64)) {
+    per_section = ceil_div(lines, sections);
+  }
+  FLICKER_INLINE void some() {
+    const int64_t end = min(lines, at + per_section);
+    for (; at < end; at++) ask_for(rows[at % tile_rows] + at / tile_rows * 64);
+  }
+};
+
+/// Columns [k, end) of a row as vectors at distance STRIDE; k is a multiple of 128, the last vector is filled up with zeros.
+template <int64_t STRIDE, typename Row>
+FLICKER_INLINE void widen_row(const Row& row, int64_t k, int64_t end, float* out) {
+  constexpr int vectors = Row::unit / lanes;
+  while (k < end) {
+    const int64_t start = k / Row::chunk * Row::chunk, chunk_end = min(end, start + Row::chunk);
+    const typename Row::Scales scales = row.scales(start);
+    for (; k + Row::unit <= chunk_end; k += Row::unit, out += vectors * STRIDE) {
+      vf w[vectors];
+      read(row, k, scales, k - start, w);
+#pragma GCC unroll 32
+      for (int j = 0; j < vectors; j++) store(out + j * STRIDE, w[j]);
+    }
+    if (k < chunk_end) {
+      alignas(64) float w[Row::unit];
+      read_last(row, k, chunk_end - k, scales, k - start, w);
+      for (int64_t j = 0; k + j * lanes < chunk_end; j++) {
+        const int64_t width = min(lanes, chunk_end - k - j * lanes);
+        store(out + j * STRIDE, load_first(w + j * lanes, width));
+      }
+      k = chunk_end;
+    }
+  }
+}
+
+/// Floats that `positions` positions of n columns take when packed.
+inline int64_t packed_size(int64_t positions, int64_t n) { return positions * ceil_div(n, lanes) * lanes; }
+
+/// Positions [first, first + width) as (steps, width, lanes), columns filled up with zeros; at(b) is position b, n columns.
+template <typename At>
+FLICKER_INLINE void pack_tile(const At& at, int64_t n, int64_t first, int64_t width, float* out) {
+  for (int64_t c = 0; c < width; c++) {
+    const float* from = at(first + c);
+    float* to = out + c * lanes;
+    int64_t k = 0;
+    for (; k + lanes <= n; k += lanes, to += width * lanes) store(to, load(from + k));
+    if (k < n) store(to, load_first(from + k, n - k));
+  }
+}
+
+/// out[r·C + c] = row r · position c, from a panel (steps, tile_rows, lanes) and a packed tile of C positions.
+template <int C>
+void tile_dots(const float* panel, const float* xs, int64_t steps, Ahead& ahead, float* out) {
+  vf sums[tile_rows * C] = {};
+  for (int64_t k = 0; k < steps;) {
+    ahead.some();
+    for (const int64_t end = min(steps, k + Ahead::section); k < end; k++) {
+      vf x[C];
+#pragma GCC unroll 8
+      for (int c = 0; c < C; c++) x[c] = load(xs + (k * C + c) * lanes);
+#pragma GCC unroll 8
+      for (int r = 0; r < tile_rows; r++) {
+        const vf w = load(panel + (k * tile_rows + r) * lanes);
+#pragma GCC unroll 8
+        for (int c = 0; c < C; c++) sums[r * C + c] += w * x[c];
+      }
+    }
+  }
+  store_lane_sums<tile_rows * C>(sums, out);
+}
+
+/// sums (P × stride), `width` (≤ tile_vectors·lanes) columns (+)= Σ_i h[i·h_stride + p] · row i of the panel, whose rows
+/// lie `panel_stride` apart.
+template <int P>
+void tile_sums(const float* panel, int64_t panel_stride, const float* h, int64_t h_stride, int64_t count, float* sums,
+               int64_t stride, int64_t width, bool add) {
+  vf s[P][tile_vectors] = {};
+  if (add)
+    for (int p = 0; p < P; p++)
+      for (int j = 0; j < tile_vectors && j * lanes < width; j++)
+        s[p][j] = load_first(sums + p * stride + j * lanes, min(lanes, width - j * lanes));
+  for (int64_t i = 0; i < count; i++) {
+    vf w[tile_vectors];
+#pragma GCC unroll 4
+    for (int j = 0; j < tile_vectors; j++) w[j] = load(panel + i * panel_stride + j * lanes);
+#pragma GCC unroll 8
+    for (int p = 0; p < P; p++) {
+      const vf factor = splat(h[i * h_stride + p]);
+#pragma GCC unroll 4
+      for (int j = 0; j < tile_vectors; j++) s[p][j] += factor * w[j];
+    }
+  }
+  if (width == tile_vectors * lanes) {
+#pragma GCC unroll 8
+    for (int p = 0; p < P; p++)
+#pragma GCC unroll 4
+      for (int j = 0; j < tile_vectors; j++) store(sums + p * stride + j * lanes, s[p][j]);
+    return;
+  }
+  float rest[tile_vectors * lanes];
+  for (int p = 0; p < P; p++) {
+    memcpy(rest, s[p], sizeof rest);
+    memcpy(sums + p * stride, rest, static_cast<size_t>(width) * 4);
+  }
+}
+
+// Both for every number of positions up to tile_positions.
+struct TileKernels {
+  decltype(&tile_dots<1>) dots[tile_positions + 1];
+  decltype(&tile_sums<1>) sums[tile_positions + 1];
+  template <int C>
+  constexpr void fill() {
+    dots[C] = tile_dots<C>;
+    sums[C] = tile_sums<C>;
+    if constexpr (C > 1) fill<C - 1>();
+  }
+  constexpr TileKernels() : dots(), sums() { fill<tile_positions>(); }
+};
+constexpr TileKernels tile_kernels{};
+
+/// Positions, n columns each, packed tile after tile.
+struct Packed {
+  const float* data;
+  Tiles tiles;
+  int64_t n;
+
+  const float* tile(int64_t first) const { return data + first * ceil_div(n, lanes) * lanes; }
+};
+
+/// put(i, first, width, values) for every one of `count` rows and every tile of positions [first, first + width): their dot
+/// products with row i, which is row_at(i), `bytes` long. Rows up to `last` exist, beyond count too: they are asked for
+/// ahead. For many positions.
+template <typename Row, typename RowAt, typename Put>
+void packed_dots(const RowAt& row_at, int64_t count, int64_t last, int64_t bytes, Packed x, const Put& put) {
+  const int64_t steps = ceil_div(x.n, lanes);
+  float* panel = static_cast<float*>(scratch(3, static_cast<uint64_t>(steps * tile_rows * lanes) * 4));
+  if (panel == nullptr) return;
+  for (int64_t i = 0; i < count; i += tile_rows) {
+    Ahead ahead(bytes, x.tiles.count * ceil_div(steps, Ahead::section));
+    for (int r = 0; r < tile_rows; r++) {
+      // Beyond the last row: the last again, and the result is dropped.
+      widen_row<tile_rows * lanes>(row_at(min(i + r, count - 1)), 0, x.n, panel + r * lanes);
+      ahead.rows[r] = row_at(min(i + r + tile_rows, last - 1)).begin();
+    }
+    x.tiles.each([&](int64_t first, int64_t width) {
+      float out[tile_rows * tile_positions];
+      tile_kernels.dots[width](panel, x.tile(first), steps, ahead, out);
+      for (int64_t r = 0; r < min(tile_rows, count - i); r++) put(i + r, first, width, out + r * width);
+    });
+  }
+}
+
+/// Rows [i, i + height) and the `height` after them, each the last one where there are no more.
+template <typename RowAt>
+FLICKER_INLINE RowPointers rows_from(const RowAt& row_at, int64_t i, int64_t height, int64_t count, int64_t last) {
+  RowPointers at;
+  for (int64_t r = 0; r < height; r++) {
+    at.rows[r] = row_at(min(i + r, count - 1)).begin();
+    at.next[r] = row_at(min(i + r + height, last - 1)).begin();
+  }
+  at.scale_bytes = row_at(0).scale_bytes();
+  return at;
+}
+
+/// As packed_dots, for a few positions in tiles of up to max_direct, or one.
+template <typename Row, typename RowAt, typename Put>
+void direct_dots(const RowAt& row_at, int64_t count, int64_t last, Packed x, const Put& put) {
+  constexpr int64_t group = 12;  // a whole number of tiles of any height; read for every tile of positions
+  for (int64_t start = 0; start < count; start += group) {
+    const int64_t end = min(count, start + group);
+    x.tiles.each([&](int64_t first, int64_t width) {
+      for (int64_t i = start; i < end;) {
+        const bool one = width == 1 && end - i < tile_rows;
+        const int64_t height = one ? 1 : rows_for(width);
+        const RowDots dots = one ? row_kernels.dot_of_one[Row::type] : row_kernels.dots[Row::type][width];
+        float out[sums_in_registers];
+        dots(rows_from(row_at, i, height, count, last), x.tile(first), x.n, out);
+        for (int64_t r = 0; r < min(height, end - i); r++) put(i + r, first, width, out + r * width);
+        i += height;
+      }
+    });
+  }
+}
+
+/// x (batch, n) for the dot products of one call. Several positions are packed once, by the thread that calls the kernel.
+struct Positions : Packed {
+  /// Uses slot 2 of the calling thread; not ok() when there is no memory.
+  Positions(const float* x, int64_t batch, int64_t n)
+      : Positions(x, batch <= few ? Tiles(batch, max_direct) : Tiles(batch), n) {}
+  Positions(const float* x, Tiles of, int64_t columns) : Packed{x, of, columns} {
+    if (tiles.positions == 1) return;
+    float* memory = static_cast<float*>(scratch(2, static_cast<uint64_t>(packed_size(tiles.positions, n)) * 4));
+    data = memory;
+    if (memory == nullptr) return;
+    const auto pack = [&](int64_t tile) {
+      const int64_t first = tiles.first(tile), width = tiles.first(tile + 1) - first;
+      pack_tile([&](int64_t b) { return x + b * n; }, n, first, width, memory + packed_size(first, n));
+    };
+    if (tiles.count < 4)
+      for (int64_t tile = 0; tile < tiles.count; tile++) pack(tile);
+    else
+      parallel_for(tiles.count, pack);
+  }
+  bool ok() const { return data != nullptr; }
+};
+
+/// As packed_dots, for any number of positions.
+template <typename Row, typename RowAt, typename Put>
+FLICKER_INLINE void each_dot(const RowAt& row_at, int64_t count, int64_t last, int64_t bytes, const Positions& x,
+                             const Put& put) {
+  if (x.tiles.positions <= few)
+    direct_dots<Row>(row_at, count, last, x, put);
+  else
+    packed_dots<Row>(row_at, count, last, bytes, x, put);
+}
+
+/// panel (count, slice) = columns [first, end), at most `slice`, of rows row_at(i).
+template <typename Row, typename RowAt>
+void widen_slice(const RowAt& row_at, int64_t count, int64_t first, int64_t end, float* panel) {
+  constexpr int64_t ahead = 8;
+  for (int64_t i = 0; i < count; i++) {
+    const Row next = row_at(min(i + ahead, count - 1));
+    for (int64_t k = first; k < end; k += Row::unit) next.prefetch(k);
+    widen_row<lanes>(row_at(i), first, end, panel + i * slice);
+  }
+}
+
+/// sums (batch × stride), n columns, (+)= Σ_i h[i·h_stride + position] · row_at(i), in order of i.
+template <typename Row, typename RowAt>
+void weighted_rows(const RowAt& row_at, const float* h, int64_t h_stride, int64_t count, int64_t batch, float* sums,
+                   int64_t stride, int64_t n, bool add) {
+  constexpr int64_t tile_columns = tile_vectors * lanes;
+  // Room behind the last row for what a whole tile reads.
+  float* panel = static_cast<float*>(scratch(3, static_cast<uint64_t>(count * slice + tile_columns) * 4));
+  if (panel == nullptr) return;
+  for (int64_t k = 0; k < n; k += slice) {
+    const int64_t end = min(n, k + slice);
+    widen_slice<Row>(row_at, count, k, end, panel);
+    Tiles(batch).each([&](int64_t first, int64_t width) {
+      for (int64_t column = k; column < end; column += tile_columns)
+        tile_kernels.sums[width](panel + column - k, slice, h + first, h_stride, count, sums + first * stride + column,
+                                 stride, min(tile_columns, end - column), add);
+    });
+  }
+}
+
+}  // namespace
+}  // namespace flicker::FLICKER_ISA

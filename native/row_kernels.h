@@ -1,0 +1,46 @@
+// Dot products and weighted sums of a few rows for up to max_direct positions at once: rows are read once, straight from
+// memory, and never written down as floats. Orders of summation: decode.h.
+#pragma once
+
+#include "kernels.h"
+#include "simd.h"
+
+namespace flicker::FLICKER_ISA {
+
+/// Rows that are read side by side, at most.
+constexpr int tile_rows = 4;
+// A tile of dot products has rows_for(positions) rows, so that its sums stay in registers.
+#if FLICKER_LANES == 16 || defined(__aarch64__)
+constexpr int max_direct = 8, sums_in_registers = 24;
+#elif FLICKER_LANES == 8
+constexpr int max_direct = 4, sums_in_registers = 12;
+#else
+constexpr int max_direct = 2, sums_in_registers = 8;
+#endif
+constexpr int rows_for(int64_t positions) {
+  return positions * tile_rows <= sums_in_registers ? tile_rows : static_cast<int>(sums_in_registers / positions);
+}
+
+/// Rows by where they start. While they are read, `next` is asked for, so that memory is never idle between rows.
+struct RowPointers {
+  const uint8_t *rows[tile_rows], *next[tile_rows];
+  int64_t scale_bytes;
+};
+
+/// out[r·positions + c] = row r · position c, n columns; xs is the position itself, or several as pack_tile leaves them.
+using RowDots = void (*)(const RowPointers& at, const float* xs, int64_t n, float* out);
+/// sums (positions × stride), columns [first, last) += Σ_r h[r·positions + c] · row r, in order of r; `first` is a
+/// multiple of 128.
+using RowSums = void (*)(const RowPointers& at, const float* h, float* sums, int64_t stride, int64_t first,
+                         int64_t last);
+
+/// By type of weights.
+struct RowKernels {
+  RowDots dots[4][max_direct + 1];  // of rows_for(positions) rows
+  RowSums sums[4][max_direct + 1];  // of tile_rows rows
+  RowDots dot_of_one[4];            // one row, one position
+  RowSums sum_of_one[4];
+};
+extern const RowKernels& row_kernels;
+
+}  // namespace flicker::FLICKER_ISA

@@ -1,0 +1,112 @@
+// Inputs of the tests of decoding kernels: weights of every type with the numbers they stand for, and how results are
+// compared.
+
+import { expect } from 'vitest'
+import {
+  availableDecodeKernels,
+  readRow,
+  setThreads,
+  storeRow,
+  type Weights,
+  type WeightType,
+  weightBytes,
+} from '../../src/kernels/index.js'
+import { RandomInputs } from './random-inputs.js'
+
+export const weightTypes: WeightType[] = ['f32', 'bf16', 'q8_0', 'q4_0']
+
+/** Every backend with its name. */
+export const backends = availableDecodeKernels().map(
+  kernels => [`${kernels.backend} ${kernels.isa}`, kernels] as const,
+)
+
+/** Sums of up to 2,000 f32 terms, as a share of the largest value. */
+const TOLERANCE = 1e-5
+/** What stands behind the end of each output must stay. */
+const GUARD = 123.5
+
+export class Inputs extends RandomInputs {
+  constructor(seed: number) {
+    super(Float32Array, seed)
+  }
+
+  floats(n: number, std = 1): Float32Array {
+    return Float32Array.from(this.normal(n, { std }))
+  }
+
+  /** A matrix of weights, and the numbers it stands for. */
+  weights(rows: number, columns: number, type: WeightType): { stored: Weights; values: Float32Array } {
+    const values = this.floats(rows * columns)
+    const stored = exactlySized(type, rows, columns)
+    for (let row = 0; row < rows; row++) {
+      const own = values.subarray(row * columns, (row + 1) * columns)
+      storeRow(stored, row, own)
+      readRow(stored, row, own)
+    }
+    return { stored, values }
+  }
+
+  /** Activations of which about `zeros` are exactly 0, of either sign. */
+  activated(n: number, zeros: number): Float32Array {
+    const uniform = this.integers(n, 1000)
+    return this.floats(n).map((x, i) => (uniform[i] < zeros * 1000 ? (i % 2 === 0 ? 0 : -0) : x))
+  }
+}
+
+/** As allocateWeights, but without room behind the end: a sanitizer sees what reads beyond it. */
+function exactlySized(type: WeightType, rows: number, columns: number): Weights {
+  const bytes = rows * weightBytes(type, columns)
+  if (type === 'f32') return new Float32Array(bytes / 4)
+  if (type === 'bf16') return new Uint16Array(bytes / 2)
+  return { type, data: new Uint8Array(bytes) }
+}
+
+/** n numbers to be written, with a guard behind them. */
+export function guarded(n: number, initial?: Float32Array): Float32Array {
+  const out = new Float32Array(n + 2).fill(GUARD)
+  out.set(initial ?? new Float32Array(n).fill(Number.NaN))
+  return out
+}
+
+/** `actual`, from guarded(), is `expected` up to rounding. */
+export function expectClose(actual: Float32Array, expected: ArrayLike<number>, tolerance = TOLERANCE): void {
+  let [largest, worst] = [0, 0]
+  for (let i = 0; i < expected.length; i++) {
+    largest = Math.max(largest, Math.abs(expected[i]))
+    // Math.max passes NaN on, so that it is not taken for close.
+    worst = Math.max(worst, Math.abs(actual[i] - expected[i]))
+  }
+  expect(worst).toBeLessThanOrEqual(tolerance * largest)
+  expect([...actual.subarray(expected.length)]).toEqual(Array(actual.length - expected.length).fill(GUARD))
+}
+
+/** The bits of both are the same: NaN and the sign of zero too. */
+export function expectSameBits(actual: Float32Array, expected: Float32Array): void {
+  const bytes = (values: Float32Array) => Buffer.from(values.buffer, values.byteOffset, values.byteLength)
+  // Not toEqual: on arrays of this size it takes longer than the kernels.
+  if (!bytes(actual).equals(bytes(expected))) {
+    const at = actual.findIndex((value, i) => !Object.is(value, expected[i]))
+    expect.fail(`element ${at} of ${actual.length} is ${actual[at]}, not ${expected[at]}`)
+  }
+}
+
+/** Runs `body` with 1, 2 and 3 threads and returns what it gave each time. */
+export function withThreads<T>(body: () => T): T[] {
+  return [1, 2, 3].map(n => {
+    setThreads(n)
+    return body()
+  })
+}
+
+/** Σ a[aStart + i] · b[bStart + i], n terms, in f64. */
+export function dot(
+  a: ArrayLike<number>,
+  aStart: number,
+  b: ArrayLike<number>,
+  bStart: number,
+  n: number,
+): number {
+  let sum = 0
+  for (let i = 0; i < n; i++) sum += a[aStart + i] * b[bStart + i]
+  return sum
+}
