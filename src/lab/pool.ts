@@ -47,6 +47,8 @@ export async function runJobs(jobs: readonly Job[], data: LabSplits, options: Po
     filename: new URL('./worker.js', import.meta.url).href,
     minThreads: workers,
     maxThreads: workers,
+    // What the process was started with may not suit a file (`node --input-type=module -e …`).
+    execArgv: [],
     // The pool of kernel threads belongs to the process: workers must not resize it.
     env: { ...processEnvironment(), FLICKER_THREADS: String(kernels().threads) },
   })

@@ -1,6 +1,7 @@
 // The lab as a library: any number of workers, interruptions and damaged files lead to the same numbers. Worker threads
 // run compiled files, so the compiled package is what is tested.
 
+import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -9,9 +10,8 @@ import { describe, expect, it } from 'vitest'
 import type { LabOptions, LabResults } from '../../src/lab/index.js'
 import { temporaryDirectories } from '../data/temporary.js'
 
-const lab = (await import(
-  pathToFileURL(path.resolve('dist/lab/index.js')).href
-)) as typeof import('../../src/lab/index.js')
+const entry = pathToFileURL(path.resolve('dist/lab/index.js')).href
+const lab = (await import(entry)) as typeof import('../../src/lab/index.js')
 
 const directory = temporaryDirectories()
 
@@ -111,6 +111,17 @@ describe('the lab', () => {
         expect(mine.map(row => row.gate_mean === '')).toEqual([1, 2, 3].map(() => run.gate === undefined))
       }
     }
+  })
+
+  it('runs from a program that is no file', () => {
+    const program = `
+      const { runLab } = await import(${JSON.stringify(entry)})
+      const { variants } = await runLab({ nSamples: 100, nFeatures: 6, epochs: 1, nRuns: 1, activations: ['relu'] })
+      console.log(variants[0].runs.length)`
+    const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+      encoding: 'utf8',
+    })
+    expect(stdout.trim()).toBe('1')
   })
 
   it('an error in a worker arrives with its code', async () => {
