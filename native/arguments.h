@@ -64,13 +64,14 @@ class Arguments {
   }
 
   /// Weights of the type numbered by argument `type_at`: rows of f32 (Float32Array), bf16 (Uint16Array), q8_0 or q4_0
-  /// (Uint8Array).
-  Weights weights(size_t i, size_t type_at, int64_t rows, int64_t columns) {
+  /// (Uint8Array). Before each row there may be another, of `more` columns.
+  Weights weights(size_t i, size_t type_at, int64_t rows, int64_t columns, int64_t more = 0) {
     const int64_t type = size(type_at);
     if (type > kQ4) fail(type_at, "is not a type of weights");
-    if (!ok_ || type <= kBf16) return weights(i, rows, columns);
+    if (!ok_ || type <= kBf16) return weights(i, rows, columns + more);
     const WeightType quantised = static_cast<WeightType>(type);
-    return {array(i, napi_uint8_array, "Uint8Array", rows, weight_row_bytes(quantised, columns)), quantised};
+    const int64_t bytes = weight_row_bytes(quantised, columns) + weight_row_bytes(quantised, more);
+    return {array(i, napi_uint8_array, "Uint8Array", rows, bytes), quantised};
   }
   /// A Float32Array (f32) or a Uint16Array (bf16) of at least rows·columns elements.
   Weights weights(size_t i, int64_t rows, int64_t columns) {

@@ -20,13 +20,14 @@ int64_t block_size(int64_t neurons) {
 /// The neurons of one FFN at some positions.
 template <typename Row>
 struct Neurons {
-  Matrix<Row> weights;
+  Matrix<Row> ups, downs;  // each neuron's two rows stand next to each other
   const float* activated;  // (batch, neurons)
   FfnShape shape;
   int64_t block;
 
-  Row up(int64_t neuron) const { return weights[shape.gated ? 2 * neuron : neuron]; }
-  Row down(int64_t neuron) const { return weights[shape.gated ? 2 * neuron + 1 : neuron]; }
+  Row up(int64_t neuron) const { return ups[neuron]; }
+  Row down(int64_t neuron) const { return downs[neuron]; }
+  int64_t up_bytes() const { return downs.data - ups.data; }
   int64_t blocks() const { return ceil_div(shape.neurons, block); }
   /// Sums of different positions must not fall into one set of the cache, as at a distance of a power of two.
   int64_t sums_stride() const { return shape.batch == 1 ? shape.width : shape.width + 80; }
@@ -56,7 +57,7 @@ struct Neurons {
       const int64_t height = one ? 1 : tile_rows;
       RowPointers ups, downs;
       float hidden[tile_rows], dots[tile_rows];
-      ups.scale_bytes = downs.scale_bytes = weights.scale_bytes;
+      ups.scale_bytes = this->ups.scale_bytes, downs.scale_bytes = this->downs.scale_bytes;
       for (int64_t r = 0; r < height; r++) {
         hidden[r] = activated[list[i + r]];
         ups.rows[r] = up(list[i + r]).begin();
@@ -64,7 +65,7 @@ struct Neurons {
         downs.next[r] = up(list[min(i + r + height, n - 1)]).begin();
       }
       if (shape.gated) {
-        (one ? row_kernels.dot_of_one[Row::type] : row_kernels.dots[Row::type][1])(ups, x, shape.width, dots);
+        (one ? row_kernels.dot_of_one[Row::type] : row_kernels.dots[Row::type][1])(ups, x, shape.up_width, dots);
         for (int64_t r = 0; r < height; r++) hidden[r] *= dots[r];
       }
       (one ? row_kernels.sum_of_one[Row::type] : row_kernels.sums[Row::type][1])(downs, hidden, sums, 0, 0, shape.width);
@@ -91,7 +92,7 @@ struct Neurons {
     for (int64_t i = shape.gated ? n : 0; i < ceil_div(n, height) * height; i++)
       tiles.each([&](int64_t first, int64_t width) { put(i, first, width, nullptr); });
     if (shape.gated)
-      each_dot<Row>([&](int64_t i) { return up(list[i]); }, n, n, weights.row_bytes, x, put);
+      each_dot<Row>([&](int64_t i) { return up(list[i]); }, n, n, up_bytes(), x, put);
     // So many columns at a time that their sums stay in the level-1 cache.
     const int64_t columns = 4096 / batch / slice * slice;
     for (int64_t k = 0; k < shape.width; k += columns)
@@ -111,7 +112,7 @@ void by_blocks(const Neurons<Row>& neurons, const float* x, float* y) {
   const FfnShape& shape = neurons.shape;
   const int64_t blocks = neurons.blocks(), stride = neurons.sums_stride(), sums_size = shape.batch * stride;
   float* sums = static_cast<float*>(scratch(0, static_cast<uint64_t>(blocks * sums_size) * 4));
-  const Positions positions(x, shape.gated ? shape.batch : 1, shape.width);
+  const Positions positions(x, shape.gated ? shape.batch : 1, shape.up_width);
   if (sums == nullptr || !positions.ok()) return;
   parallel_for(blocks, [&](int64_t block) {
     if (shape.batch == 1)
@@ -153,11 +154,11 @@ void by_columns(const Neurons<Row>& neurons, const float* x, float* y) {
   parallel_for(blocks, [&](int64_t b) {
     counts[b] = static_cast<int32_t>(neurons.list_active(b, lists + b * block));
   });
-  const int64_t at_once = positions_at_once(width);
+  const int64_t at_once = positions_at_once(shape.up_width);
   for (int64_t start = 0; start < batch; start += at_once) {
     const int64_t some = min(at_once, batch - start);
     const Tiles tiles(some);
-    const Positions positions(x + start * width, shape.gated ? tiles : Tiles(1), width);
+    const Positions positions(x + start * shape.up_width, shape.gated ? tiles : Tiles(1), shape.up_width);
     if (!positions.ok()) return;
     parallel_for(blocks, [&](int64_t number) {
       const int32_t* list = lists + number * block;
@@ -171,8 +172,8 @@ void by_columns(const Neurons<Row>& neurons, const float* x, float* y) {
         }
       };
       if (shape.gated)
-        packed_dots<Row>([&](int64_t i) { return neurons.up(list[i]); }, n, n, neurons.weights.row_bytes,
-                         positions, put);
+        packed_dots<Row>([&](int64_t i) { return neurons.up(list[i]); }, n, n, neurons.up_bytes(), positions,
+                         put);
       else
         for (int64_t i = 0; i < n; i++)
           tiles.each([&](int64_t first, int64_t tile_width) { put(i, first, tile_width, nullptr); });
@@ -219,14 +220,18 @@ void ffn_neurons(Weights w, const float* activated, const float* x, float* y, in
   for (int64_t b = 0; b < shape.batch; b++)
     active[b] = static_cast<int32_t>(shape.neurons - count_zeros(activated + b * shape.neurons, shape.neurons));
   dispatch(w, shape.width, [&]<typename Row>(Matrix<Row> weights) {
+    const int64_t up_bytes = shape.gated ? weight_row_bytes(w.type, shape.up_width) : 0;
+    const int64_t step = up_bytes + weights.row_bytes;
+    const Matrix<Row> ups = {weights.data, step, weight_scale_bytes(shape.up_width)};
+    const Matrix<Row> downs = {weights.data + up_bytes, step, weights.scale_bytes};
     const int64_t at_once = shape.batch <= few ? few : many_at_once;
     for (int64_t start = 0; start < shape.batch; start += at_once) {
-      Neurons<Row> neurons = {weights, activated + start * shape.neurons, shape, block_size(shape.neurons)};
+      Neurons<Row> neurons = {ups, downs, activated + start * shape.neurons, shape, block_size(shape.neurons)};
       neurons.shape.batch = min(at_once, shape.batch - start);
       if (neurons.shape.batch <= few)
-        by_blocks(neurons, x + start * shape.width, y + start * shape.width);
+        by_blocks(neurons, x + start * shape.up_width, y + start * shape.width);
       else
-        by_columns(neurons, x + start * shape.width, y + start * shape.width);
+        by_columns(neurons, x + start * shape.up_width, y + start * shape.width);
     }
   });
 }

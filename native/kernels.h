@@ -85,7 +85,7 @@ static inline int64_t weight_row_bytes(WeightType type, int64_t columns) {
 
 /// See `FfnShape` in src/kernels/decode.ts.
 struct FfnShape {
-  int64_t neurons, width, batch;
+  int64_t neurons, width, up_width, batch;
   bool gated, sparse;
 };
 

@@ -24,7 +24,7 @@ export interface FfnShape {
   readonly upWidth?: number
   /** Positions. */
   readonly batch: number
-  /** Weights are rows of d numbers: neuron i is rows 2i (its up row) and 2i + 1 (its down column); else row i, its down column. */
+  /** Each neuron is its up row, of upWidth numbers, and then its down column, of d; else its down column alone. */
   readonly gated: boolean
   /** Skip the neurons that are exactly 0 at all positions of the batch. The result is the same. */
   readonly sparse: boolean
@@ -90,7 +90,7 @@ export interface DecodeKernels {
   ): void
   /**
    * The FFN after its activation: y (batch, d) += Σ over neurons i of hidden_i · down_i, where hidden_i is
-   * activated_i · (up_i · x) when gated, else activated_i. activated: (batch, h); x: (batch, d), unread unless gated;
+   * activated_i · (up_i · x) when gated, else activated_i. activated: (batch, h); x: (batch, upWidth), unread unless gated;
    * active (batch) receives how many activated values are not 0.
    */
   ffnNeurons(
@@ -131,7 +131,8 @@ export function nativeDecodeKernels(isa: string): DecodeKernels {
       matvec(...stored(w), x, y, rows, columns, batch, accumulate, bias)
     },
     ffnNeurons: (w, activated, x, y, active, s) => {
-      ffnNeurons(...stored(w), activated, x, y, active, s.neurons, s.width, s.batch, s.gated, s.sparse)
+      const sizes = [s.neurons, s.width, s.upWidth ?? s.width, s.batch]
+      ffnNeurons(...stored(w), activated, x, y, active, ...sizes, s.gated, s.sparse)
     },
     attention: (qkv, cos, sin, cache, sequences, out, { heads, kvHeads, headDim }) => {
       const buffers: Uint8Array[] = []

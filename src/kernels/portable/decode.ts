@@ -8,7 +8,8 @@ import type {
   FfnShape,
   Weights,
 } from '../decode.js'
-import { readRow } from '../quantised.js'
+import { readRow, weightBytes, weightTypeOf } from '../quantised.js'
+import { rowsFrom } from '../weight-rows.js'
 import { readCacheRows, storeCacheRow } from './cache-rows.js'
 import { rope } from './rope.js'
 
@@ -28,8 +29,9 @@ function scratch(name: keyof typeof kept, n: number): Float32Array {
 /** Row `row` of n weights as f32: a view, or `into`. */
 function floats(w: Weights, row: number, n: number, into: Float32Array): Float32Array {
   if (w instanceof Float32Array) return w.subarray(row * n, (row + 1) * n)
-  readRow(w, row, into)
-  return into
+  const own = into.subarray(0, n)
+  readRow(w, row, own)
+  return own
 }
 
 /** Σ a[i + k] · x[j + k], k < n: four partial sums, so that no product waits for the one before. */
@@ -77,8 +79,11 @@ function ffnNeurons(
   active: Int32Array,
   shape: FfnShape,
 ): void {
-  const { neurons, width, batch, gated, sparse } = shape
-  const into = scratch('row', width)
+  const { neurons, width, upWidth = width, batch, gated, sparse } = shape
+  const type = weightTypeOf(w)
+  const upBytes = gated ? weightBytes(type, upWidth) : 0
+  const neuronBytes = upBytes + weightBytes(type, width)
+  const into = scratch('row', Math.max(width, upWidth))
   const sums = new Float64Array(batch * width)
   const hidden = new Float64Array(batch)
   active.fill(0, 0, batch)
@@ -92,10 +97,10 @@ function ffnNeurons(
     }
     if (sparse && !anywhere) continue
     if (gated) {
-      const up = floats(w, 2 * neuron, width, into)
-      for (let b = 0; b < batch; b++) hidden[b] *= dot(up, 0, x, b * width, width)
+      const up = floats(rowsFrom(w, neuron * neuronBytes), 0, upWidth, into)
+      for (let b = 0; b < batch; b++) hidden[b] *= dot(up, 0, x, b * upWidth, upWidth)
     }
-    const down = floats(w, gated ? 2 * neuron + 1 : neuron, width, into)
+    const down = floats(rowsFrom(w, neuron * neuronBytes + upBytes), 0, width, into)
     for (let b = 0; b < batch; b++) addScaled(sums, b * width, hidden[b], down, 0, width)
   }
   for (let k = 0; k < sums.length; k++) y[k] += sums[k]
