@@ -34,22 +34,18 @@ FLICKER_INLINE vf reduce_exponent(vf x, vf& shifted) {
 }
 FLICKER_INLINE vi exponent_of(vf shifted) { return as_int(shifted) - as_int(splat(12582912.f)); }
 
-/// eʰⁱ⁺ˡᵒ for a small lo; below −87.3 exactly 0, above 88.7 infinity.
+/// eʰⁱ⁺ˡᵒ for a small lo; below −87.33 exactly 0, above 88.72 infinity.
 /// x = n·ln 2 + r, eˣ = 2ⁿ·eʳ, eʳ by its Taylor polynomial of degree 7 (remainder < 6e-9).
 FLICKER_INLINE vf vexp_sum(vf hi, vf lo) {
-  const vf clamped = vmin(vmax(hi, splat(-88.f)), splat(89.f));
   vf shifted;
-  const vf r = reduce_exponent(clamped, shifted) + lo;
+  const vf r = reduce_exponent(hi, shifted) + lo;
   const vf p = polynomial(r, {1.f, 1.f, 0.5f, 1.66666667e-1f, 4.16666667e-2f, 8.33333333e-3f, 1.38888889e-3f,
                               1.98412698e-4f});
-  // Two factors, since 2¹²⁸ is not a float but e⁸⁸·⁷ is.
-  const vi exponent = exponent_of(shifted);
-  const vi half = exponent >> 1;
-  const vf scale = as_float((half + 127) << 23), rest = as_float((exponent - half + 127) << 23);
-  vf y = p * scale * rest;
+  // n, in the last bits of `shifted`, moves to the exponent: within the limits the result is a normal float. Beyond them
+  // the sum wraps, which only unsigned numbers may.
+  vf y = (vf)((vu)p + ((vu)shifted << 23));
   y = hi < splat(-87.33f) ? vf{} : y;
-  y = hi > splat(88.72f) ? splat(__builtin_inff()) : y;
-  return hi != hi ? hi : y;
+  return hi <= splat(88.72f) ? y : hi * splat(__builtin_inff());  // NaN too
 }
 FLICKER_INLINE vf vexp(vf x) { return vexp_sum(x, vf{}); }
 
