@@ -103,7 +103,9 @@ export function layerForward(
   stats.otherBytesRead += attention(context, layer, index, parts, rows)
   kernels.rmsNorm(x, layer.ffnNorm, normed, rstd, rows, config.hiddenSize, config.rmsNormEps)
   const texts = parts.map(({ sequence, count, activeNeurons }) => {
-    const draw = { ...sequence.draw, layer: index, firstRow: sequence.position }
+    // All positions of a text are one sample: they share a draw where the activation says per=sample.
+    const rowsPerSample = model.config.maxPositionEmbeddings
+    const draw = { ...sequence.draw, layer: index, firstRow: sequence.position, rowsPerSample }
     return { activation: sequence.activation, count, draw, activeNeurons }
   })
   ffn.run({ layer, index }, texts, workspace, stats)
