@@ -104,7 +104,7 @@ export function layerForward(
   kernels.rmsNorm(x, layer.ffnNorm, normed, rstd, rows, config.hiddenSize, config.rmsNormEps)
   const texts = parts.map(({ sequence, count, activeNeurons }) => {
     // All positions of a text are one sample: they share a draw where the activation says per=sample.
-    const rowsPerSample = model.config.maxPositionEmbeddings
+    const rowsPerSample = config.maxPositionEmbeddings
     const draw = { ...sequence.draw, layer: index, firstRow: sequence.position, rowsPerSample }
     return { activation: sequence.activation, count, draw, activeNeurons }
   })
