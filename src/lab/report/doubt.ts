@@ -20,8 +20,8 @@ const panels = [
   },
   {
     of: 'farAuroc',
-    title: 'Does entropy tell points far from the data?',
-    yLabel: 'area under the ROC curve (below 0.5: far points look surer)',
+    title: 'Does entropy reveal far points?',
+    yLabel: 'AUROC (below 0.5: far points look surer)',
   },
 ] as const
 

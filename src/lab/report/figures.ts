@@ -44,7 +44,7 @@ export function labFigures(results: LabResults): LabFigure[] {
     {
       name: 'final_loss',
       caption: 'Runs with the same seed start from the same weights and see the samples in the same order.',
-      byVariant: false,
+      byVariant: true,
       draw: options => finalLossFigure(results, options),
     },
     ...gated.map(variant => ({

@@ -1,7 +1,7 @@
 // Where the variants end: validation loss after the last epoch, a dot per run, a rule at the mean.
 
 import * as Plot from '@observablehq/plot'
-import { axisX, cut, draw, type FigureOptions, plane } from '../../study/report/figures/figure.js'
+import { axisX, cut, draw, type FigureOptions, isWide, plane } from '../../study/report/figures/figure.js'
 import type { Markup } from '../../study/report/markup.js'
 import { fixed } from '../../study/report/numbers.js'
 import { runStyle } from '../../study/report/palette.js'
@@ -22,10 +22,11 @@ export function finalLossFigure({ variants, seeds }: LabResults, options: Figure
   const all = rows.flatMap(({ values }) => values)
   const [low, high] = [Math.min(...all), Math.max(...all)]
   const pad = Math.max((high - low) * 0.08, 0.002)
+  const wide = isWide(options)
   const left = Math.min(options.width * 0.4, Math.max(40, ...rows.map(({ label }) => nameWidth(label))) + 16)
   const area = plane(
     { width: options.width, height: HEAD - 18 + ROW * rows.length + 42 },
-    { top: HEAD - 18, right: 100, bottom: 42, left },
+    { top: HEAD - 18, right: wide ? 100 : 14, bottom: 42, left },
     [low - pad, high + pad],
     [rows.length - 0.5, -0.5],
   )
@@ -40,7 +41,9 @@ export function finalLossFigure({ variants, seeds }: LabResults, options: Figure
           {
             title: 'Validation loss after the last epoch',
             xLabel: 'cross-entropy (nats)',
-            subtitle: `a dot per run; tick and number: ${overRuns(seeds.length)}`,
+            subtitle: wide
+              ? `a dot per run; tick and number: ${overRuns(seeds.length)}`
+              : 'a dot per run, a tick at their mean',
           },
           options.width,
         ),
@@ -63,7 +66,7 @@ export function finalLossFigure({ variants, seeds }: LabResults, options: Figure
             stroke: style.color,
             strokeWidth: 2.5,
           }),
-          Plot.text([cut(label, left - 12)], {
+          Plot.text([cut(label, (left - 12) / 1.15)], {
             x: area.atX(left - 8),
             y: i,
             text: d => d,
@@ -71,7 +74,7 @@ export function finalLossFigure({ variants, seeds }: LabResults, options: Figure
             fill: style.color,
             fontWeight: 600,
           }),
-          Plot.text([`${fixed(spread.mean, 3)} ± ${fixed(spread.std, 3)}`], {
+          Plot.text(wide ? [`${fixed(spread.mean, 3)} ± ${fixed(spread.std, 3)}`] : [], {
             x: area.atX(area.right + 6),
             y: i,
             text: d => d,
