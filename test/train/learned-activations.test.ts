@@ -40,25 +40,31 @@ describe('learned parameters of an activation', () => {
     }
   })
 
-  it.each(['xielu', 'polynorm', 'rbf'])(
-    '%s: the engine computes what training computed',
-    async activation => {
-      const { checkpoint } = await trained({ strategy: 'scratch', activation })
-      const { config } = checkpoint
-      const tensor = (name: string) => checkpoint.tensor(name)
-      const tokens = Int32Array.from({ length: 16 }, (_, i) => 40 + 3 * i)
-      const [seedLow, seedHigh] = seedWords(0)
-      const draw = { seedLow, seedHigh, purpose: Purpose.decode, step: 0, firstRow: 0 }
-      const tape = new Tape(kernels(), { training: false })
-      const options = { activation: parseActivation(config.activation), draw }
-      const expected = Llama.from(config, tensor).logits(tape, tokens, tokens.length, options).data
-      const actual = new EngineModel(config, tensor).logits(tokens)
-      const largest = Math.max(...expected.map(Math.abs))
-      for (let i = 0; i < expected.length; i++) {
-        expect(Math.abs(actual[i] - expected[i])).toBeLessThan(1e-5 * largest)
-      }
-    },
-  )
+  it.each([
+    'xielu',
+    'polynorm',
+    'rbf',
+    'gumbel_stoch:gate=neuron',
+    'stoch:per=token',
+    'stoch:per=sample',
+    'topk:k=0.2',
+    'stat-topk:k=0.2',
+  ])('%s: the engine computes what training computed', async activation => {
+    const { checkpoint } = await trained({ strategy: 'scratch', activation })
+    const { config } = checkpoint
+    const tensor = (name: string) => checkpoint.tensor(name)
+    const tokens = Int32Array.from({ length: 16 }, (_, i) => 40 + 3 * i)
+    const [seedLow, seedHigh] = seedWords(0)
+    const draw = { seedLow, seedHigh, purpose: Purpose.decode, step: 0, firstRow: 0 }
+    const tape = new Tape(kernels(), { training: false })
+    const options = { activation: parseActivation(config.activation), draw }
+    const expected = Llama.from(config, tensor).logits(tape, tokens, tokens.length, options).data
+    const actual = new EngineModel(config, tensor).logits(tokens)
+    const largest = Math.max(...expected.map(Math.abs))
+    for (let i = 0; i < expected.length; i++) {
+      expect(Math.abs(actual[i] - expected[i])).toBeLessThan(1e-5 * largest)
+    }
+  })
 
   it('a run that switches keeps what its first activation learned, and says so in its config', async () => {
     const strategy = {
