@@ -61,6 +61,10 @@ export function cataloguePage(): string {
       'derivative is what the backward pass uses; where it is deliberately not that of the function, the entry says ' +
       'why. Pictures: settings and learned parameters at their defaults; entries that look at the whole row are ' +
       'drawn over the row −4 … 4, with the slope of one neuron.',
+    'Forms of the FFN (`--ffn`): `gated`, W_down(f(W_gate x) ⊙ W_up x), the default; `plain`, W_down f(W_up x); `drelu`, ' +
+      'W_down(ReLU(W_gate x) ⊙ ReLU(W_up x)) (TurboSparse, arXiv 2406.05955); `spark`, whose gate sees the first part of x ' +
+      'and whose up projection the rest (Spark Transformer, arXiv 2506.06644).',
+    'Not here: VeLU, SL²A and AF-KAN, whose exact formulas we do not know.',
     overview(entries),
     ...entries.map(section),
   ].join('\n\n')}\n`
