@@ -62,6 +62,19 @@ class Arguments {
   int32_t* ints(size_t i, int64_t n) {
     return static_cast<int32_t*>(array(i, napi_int32_array, "Int32Array", n, 1));
   }
+  /// Where n rows are stored, −1 for nowhere, or null; `stored` becomes how many rows that takes.
+  const int32_t* places(size_t i, int64_t n, int64_t& stored) {
+    napi_valuetype type = napi_undefined;
+    if (i < count_) napi_typeof(env_, values_[i], &type);
+    if (type == napi_null) return nullptr;
+    const int32_t* at = ints(i, n);
+    stored = 0;
+    for (int64_t k = 0; ok_ && k < n; k++) {
+      if (at[k] < -1) fail(i, "holds a place below -1");
+      if (at[k] >= stored) stored = at[k] + 1;
+    }
+    return at;
+  }
 
   /// Weights of the type numbered by argument `type_at`: rows of f32 (Float32Array), bf16 (Uint16Array), q8_0 or q4_0
   /// (Uint8Array). Before each row there may be another, of `more` columns.

@@ -354,8 +354,10 @@ const Entry entries[] = {
      false},
     {"ffnNeurons",
      [](Arguments& in, const Kernels& kernels) {
-       const FfnShape s = {in.size(6), in.size(7), in.size(8), in.size(9), in.flag(10), in.flag(11)};
-       const Weights w = in.weights(0, 1, s.neurons, s.width, s.gated ? s.up_width : 0);
+       FfnShape s = {in.size(6), in.size(7), in.size(8), in.size(9), in.flag(10), in.flag(11), nullptr};
+       int64_t stored = s.neurons;
+       s.places = in.places(12, s.neurons, stored);
+       const Weights w = in.weights(0, 1, stored, s.width, s.gated ? s.up_width : 0);
        const float *activated = in.floats(2, s.batch, s.neurons), *x = in.floats(3, s.batch, s.up_width);
        float* y = in.floats(4, s.batch, s.width);
        int32_t* active = in.ints(5, s.batch);

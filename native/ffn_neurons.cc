@@ -2,7 +2,9 @@
 //
 // Neurons stand in blocks. For one position or a few, each block adds its rows into sums of its own, which are then added
 // in block order: every row is read from memory once, up and down one after the other. For many positions the hidden
-// values come first, then each job takes some columns and goes through all blocks in order. The additions are the same.
+// values come first, then each job takes some columns and goes through all blocks in order. Where few neurons are active,
+// each position goes through its own rows alone (ffn_rows.h). The additions are the same.
+#include "ffn_rows.h"
 #include "positions.h"
 
 namespace flicker::FLICKER_ISA {
@@ -11,9 +13,9 @@ namespace {
 constexpr int64_t max_block = 256;     // neurons in a block, at most
 constexpr int64_t many_at_once = 256;  // positions whose hidden values are kept at a time
 
-/// Neurons per block: some 48 blocks, so that threads share them evenly; a function of the size alone.
+/// Neurons per block, a function of the size alone: some 24 blocks, which threads share evenly; more would have more sums.
 int64_t block_size(int64_t neurons) {
-  const int64_t wanted = ceil_div(ceil_div(neurons, 48), 32) * 32;
+  const int64_t wanted = ceil_div(ceil_div(neurons, 24), 32) * 32;
   return wanted < 64 ? 64 : min(wanted, max_block);
 }
 
@@ -25,8 +27,9 @@ struct Neurons {
   FfnShape shape;
   int64_t block;
 
-  Row up(int64_t neuron) const { return ups[neuron]; }
-  Row down(int64_t neuron) const { return downs[neuron]; }
+  Row up(int64_t neuron) const { return ups[place(neuron)]; }
+  Row down(int64_t neuron) const { return downs[place(neuron)]; }
+  int64_t place(int64_t neuron) const { return shape.places == nullptr ? neuron : shape.places[neuron]; }
   int64_t up_bytes() const { return downs.data - ups.data; }
   int64_t blocks() const { return ceil_div(shape.neurons, block); }
   /// Sums of different positions must not fall into one set of the cache, as at a distance of a power of two.
@@ -38,7 +41,8 @@ struct Neurons {
     int64_t n = 0;
     const int64_t first = number * block, end = min(shape.neurons, first + block);
     for (int64_t i = first; i < end; i++)
-      if (!shape.sparse || active(i)) list[n++] = static_cast<int32_t>(i);
+      // One that is stored nowhere is inactive.
+      if (place(i) >= 0 && (!shape.sparse || active(i))) list[n++] = static_cast<int32_t>(i);
     return n;
   }
   bool active(int64_t neuron) const {
@@ -213,12 +217,61 @@ void by_columns(const Neurons<Row>& neurons, const float* x, float* y) {
   });
 }
 
+/// The neurons that are not 0 at some of the positions, into `memory` (2·neurons + blocks + 1), and where blocks begin.
+ActiveNeurons find_active(const float* activated, const FfnShape& shape, int64_t block, int32_t* memory) {
+  const int64_t neurons = shape.neurons, blocks = ceil_div(neurons, block);
+  int32_t *list = memory, *anywhere = memory + neurons, *begin = anywhere + neurons;
+  for (int64_t b = 0; b < shape.batch; b++) {
+    const float* from = activated + b * neurons;
+    for (int64_t i = 0; i < neurons; i++) {
+      // True for what is not a number.
+      const int32_t here = !(from[i] == 0.f);
+      anywhere[i] = b == 0 ? here : anywhere[i] | here;
+    }
+  }
+  // One that is stored nowhere is inactive.
+  for (int64_t i = 0; shape.places != nullptr && i < neurons; i++) anywhere[i] &= shape.places[i] >= 0;
+  int64_t n = 0;
+  for (int64_t number = 0; number < blocks; number++) {
+    begin[number] = static_cast<int32_t>(n);
+    for (int64_t i = number * block, end = min(neurons, i + block); i < end; i++) {
+      list[n] = static_cast<int32_t>(i);
+      n += anywhere[i];
+    }
+  }
+  begin[blocks] = static_cast<int32_t>(n);
+  return {list, n, begin, blocks};
+}
+
+/// Goes by rows where that is less work: there a row costs as often as it is active, else as often as there are positions,
+/// though a third of that. Returns whether it did.
+bool went_by_rows(Weights w, const float* activated, const float* x, float* y, const int32_t* counts, FfnShape shape) {
+  const int64_t block = block_size(shape.neurons), blocks = ceil_div(shape.neurons, block), batch = shape.batch;
+  int64_t pairs = 0;
+  for (int64_t b = 0; b < batch; b++) pairs += counts[b];
+  const int64_t cost = batch == 1 ? 2 : 3;
+  if (!shape.sparse || blocks > most_blocks || cost * pairs > shape.neurons * batch) return false;
+  int32_t* memory = static_cast<int32_t*>(scratch(0, static_cast<uint64_t>(2 * shape.neurons + blocks + 1) * 4));
+  if (memory == nullptr) return true;
+  for (int64_t start = 0; start < batch; start += most_by_rows) {
+    FfnShape some = shape;
+    some.batch = min(most_by_rows, batch - start);
+    const float* own = activated + start * shape.neurons;
+    const ActiveNeurons found = find_active(own, some, block, memory);
+    // Positions that need the same neurons are better off together.
+    if (batch > 1 && batch <= most_by_rows && cost * pairs > found.count * batch) return false;
+    ffn_by_rows(w, found, own, x + start * shape.up_width, y + start * shape.width, some);
+  }
+  return true;
+}
+
 }  // namespace
 
 void ffn_neurons(Weights w, const float* activated, const float* x, float* y, int32_t* active, FfnShape shape) {
   if (shape.batch * shape.width == 0 || shape.neurons == 0) return;
   for (int64_t b = 0; b < shape.batch; b++)
     active[b] = static_cast<int32_t>(shape.neurons - count_zeros(activated + b * shape.neurons, shape.neurons));
+  if (went_by_rows(w, activated, x, y, active, shape)) return;
   dispatch(w, shape.width, [&]<typename Row>(Matrix<Row> weights) {
     const int64_t up_bytes = shape.gated ? weight_row_bytes(w.type, shape.up_width) : 0;
     const int64_t step = up_bytes + weights.row_bytes;

@@ -87,6 +87,7 @@ static inline int64_t weight_row_bytes(WeightType type, int64_t columns) {
 struct FfnShape {
   int64_t neurons, width, up_width, batch;
   bool gated, sparse;
+  const int32_t* places;  // null: every neuron stands at its own number
 };
 
 /// How a cache stores keys and values; `CacheType`, `CacheSegment` and `CachedSequence` in src/kernels/decode.ts.

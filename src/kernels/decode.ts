@@ -28,6 +28,11 @@ export interface FfnShape {
   readonly gated: boolean
   /** Skip the neurons that are exactly 0 at all positions of the batch. The result is the same. */
   readonly sparse: boolean
+  /**
+   * (neurons): which of the weights' neurons each is, −1 for one that is not among them and must be exactly 0. Default:
+   * each is the one of its number.
+   */
+  readonly places?: Int32Array
 }
 
 /** How keys and values are stored: f32, f16, or q8: int8 in groups of 32 with an f16 scale each, as q8_0. */
@@ -132,7 +137,7 @@ export function nativeDecodeKernels(isa: string): DecodeKernels {
     },
     ffnNeurons: (w, activated, x, y, active, s) => {
       const sizes = [s.neurons, s.width, s.upWidth ?? s.width, s.batch]
-      ffnNeurons(...stored(w), activated, x, y, active, ...sizes, s.gated, s.sparse)
+      ffnNeurons(...stored(w), activated, x, y, active, ...sizes, s.gated, s.sparse, s.places ?? null)
     },
     attention: (qkv, cos, sin, cache, sequences, out, { heads, kvHeads, headDim }) => {
       const buffers: Uint8Array[] = []

@@ -79,7 +79,7 @@ function ffnNeurons(
   active: Int32Array,
   shape: FfnShape,
 ): void {
-  const { neurons, width, upWidth = width, batch, gated, sparse } = shape
+  const { neurons, width, upWidth = width, batch, gated, sparse, places } = shape
   const type = weightTypeOf(w)
   const upBytes = gated ? weightBytes(type, upWidth) : 0
   const neuronBytes = upBytes + weightBytes(type, width)
@@ -95,12 +95,13 @@ function ffnNeurons(
       anywhere = true
       active[b]++
     }
-    if (sparse && !anywhere) continue
+    const place = places?.[neuron] ?? neuron
+    if (place < 0 || (sparse && !anywhere)) continue
     if (gated) {
-      const up = floats(rowsFrom(w, neuron * neuronBytes), 0, upWidth, into)
+      const up = floats(rowsFrom(w, place * neuronBytes), 0, upWidth, into)
       for (let b = 0; b < batch; b++) hidden[b] *= dot(up, 0, x, b * upWidth, upWidth)
     }
-    const down = floats(rowsFrom(w, neuron * neuronBytes + upBytes), 0, width, into)
+    const down = floats(rowsFrom(w, place * neuronBytes + upBytes), 0, width, into)
     for (let b = 0; b < batch; b++) addScaled(sums, b * width, hidden[b], down, 0, width)
   }
   for (let k = 0; k < sums.length; k++) y[k] += sums[k]
