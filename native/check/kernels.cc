@@ -106,7 +106,10 @@ void decoding(const Kernels& k) {
       };
       const CacheSegment prompt[1] = {segment(0, 130)}, alone[1] = {segment(0, 305)};
       const CacheSegment first[2] = {prompt[0], segment(130, 6)}, second[2] = {prompt[0], segment(130, 5)};
-      const Floats cos = normal(305 * dim / 2), sin = normal(305 * dim / 2);
+      // Turned keys differ in their last bits where products are fused; rounded to 8 bits, some would differ by a step.
+      const bool turn = type == kCacheF32;
+      const Floats none(static_cast<size_t>(305 * dim / 2)), whole(none.size(), 1.f);
+      const Floats cos = turn ? normal(305 * dim / 2) : whole, sin = turn ? normal(305 * dim / 2) : none;
       const auto attend = [&](std::vector<CachedSequence> sequences) {
         int64_t batch = 0;
         for (const CachedSequence& sequence : sequences) batch += sequence.count;
@@ -207,6 +210,34 @@ void programs(const Kernels& k) {
   keep("row_program", {out, d_x});
 }
 
+void stacks(const Kernels& k) {
+  // 7 → 5 → 7 → 3; a fused activation, then x·neuron with one number more that the layer shares.
+  const int32_t widths[] = {7, 5, 7, 3};
+  const int32_t forward[] = {0, 2, 1, 1, 1, 0, 0, 4, 0, 2, 20, 2, 0, 1, 0};
+  const int32_t backward[] = {0, 2, 2, 2, 4, 0, 0, 4, 0, 2, 1, 3, 0, 20, 2, 0, 1, 0, 3, 3, 0, 0, 0};
+  const Floats uniforms(1);
+  for (int64_t samples : {1, 37, 130})
+    for (bool programs : {false, true}) {
+      MlpCall call = {};
+      call.widths = widths, call.layers = 3, call.activation = {kStochaDrawn, 0.6};
+      call.draw = {123, 456, 2 << 16, 11, 0}, call.draw_per = kNoDraws;
+      call.dropout = samples == 37 ? 0.2 : 0, call.dropout_tag = 6 << 16;
+      if (programs) {
+        call.forward = call.gate = {forward, uniforms.data()}, call.backward = {backward, uniforms.data()};
+        call.shared_numbers = call.neuron_numbers = 1;
+      }
+      const Floats params = normal(120), x = normal(samples * 7);
+      Floats grads(120), hidden(samples * 12), gates(samples * 12), logits(samples * 3);
+      std::vector<int32_t> y(static_cast<size_t>(samples)), order(static_cast<size_t>(samples));
+      for (size_t i = 0; i < y.size(); i++) y[i] = static_cast<int32_t>(i % 3), order[i] = static_cast<int32_t>(i);
+      const double loss =
+          k.mlp_gradients(call, params.data(), grads.data(), x.data(), y.data(), order.data(), samples);
+      k.mlp_forward(call, params.data(), x.data(), samples, programs ? gates.data() : nullptr, hidden.data(),
+                    logits.data());
+      keep("mlp", {{static_cast<float>(loss)}, grads, hidden, gates, logits});
+    }
+}
+
 void rest(const Kernels& k) {
   const int64_t rows = 21, width = 35, n = rows * width;
   std::vector<int32_t> tokens(rows);
@@ -258,7 +289,7 @@ int main(int count, char** arguments) {
   FILE* file = fopen(arguments[2], write ? "wb" : "rb");
   if (file == nullptr) return 2;
   set_thread_count(2);
-  for (auto run : {matrices, decoding, norms, attentions, activations, programs, rest}) run(FLICKER_ISA::table);
+  for (auto run : {matrices, decoding, norms, attentions, activations, programs, stacks, rest}) run(FLICKER_ISA::table);
   int status = 0;
   if (write)
     for (const Result& result : results) fwrite(result.values.data(), 4, result.values.size(), file);
