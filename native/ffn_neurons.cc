@@ -244,12 +244,12 @@ ActiveNeurons find_active(const float* activated, const FfnShape& shape, int64_t
 }
 
 /// Goes by rows where that is less work: there a row costs as often as it is active, else as often as there are positions,
-/// though a third of that. Returns whether it did.
+/// but `cost` times less. Returns whether it did.
 bool went_by_rows(Weights w, const float* activated, const float* x, float* y, const int32_t* counts, FfnShape shape) {
   const int64_t block = block_size(shape.neurons), blocks = ceil_div(shape.neurons, block), batch = shape.batch;
   int64_t pairs = 0;
   for (int64_t b = 0; b < batch; b++) pairs += counts[b];
-  const int64_t cost = batch == 1 ? 2 : 3;
+  const int64_t cost = batch == 1 ? 2 : batch <= most_by_rows ? 3 : 4;
   if (!shape.sparse || blocks > most_blocks || cost * pairs > shape.neurons * batch) return false;
   int32_t* memory = static_cast<int32_t*>(scratch(0, static_cast<uint64_t>(2 * shape.neurons + blocks + 1) * 4));
   if (memory == nullptr) return true;

@@ -30,7 +30,7 @@ export type FfnMode = 'auto' | 'dense' | 'sparse'
 
 /** Rows up to which the narrow gate is asked: of more rows, few neurons are inactive at all. */
 const NARROW_ROWS = 4
-/** The crossover is measured for 1, 2, 4, … rows; the last holds for more. */
+/** The crossover is measured for 1, 2, 4, … rows; for more the kernel decides by counts. */
 const MOST_MEASURED_ROWS = 16
 /** FFN weights of a model that lives in the caches, where a measurement could not win what it costs. */
 const SMALL_MODEL = 16 * 2 ** 20
@@ -185,7 +185,9 @@ export class FeedForward {
 
   #skips(union: number, rows: number): boolean {
     const { ffn } = this.#options
-    return ffn === 'auto' ? union <= this.#crossover(rows) * this.#config.intermediateSize : ffn === 'sparse'
+    if (ffn !== 'auto') return ffn === 'sparse'
+    // Of many rows almost every neuron is active at some. The kernel goes through each row's own where that is less work.
+    return rows > MOST_MEASURED_ROWS || union <= this.#crossover(rows) * this.#config.intermediateSize
   }
 
   /** The share of active neurons up to which skipping is faster for so many rows. */
