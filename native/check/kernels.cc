@@ -92,7 +92,7 @@ void decoding(const Kernels& k) {
         const bool odd = batch % 2 == 1;
         k.matvec({w.data(), type}, x.data(), y.data(), rows, columns, batch, odd, odd ? bias.data() : nullptr);
         k.ffn_neurons({w.data(), type}, activated.data(), x.data(), z.data(), active.data(),
-                      {rows, columns, columns, batch, !odd, true});
+                      {rows, columns, columns, batch, !odd, true, nullptr});
         keep("matvec, ffn_neurons", {y, z, Floats(active.begin(), active.end())});
       }
   for (CacheType type : {kCacheF32, kCacheF16, kCacheQ8})
