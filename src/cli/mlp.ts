@@ -61,7 +61,7 @@ export function mlpCommand(): Command {
     .description('train a small feed-forward network with several activations, many runs each, and compare')
     .argument('[recipe]', `YAML file, or one of the package's own: ${packagedLabRecipes().join(', ')}`)
     .option(
-      '--activations <names...>',
+      '--activation, --activations <names...>',
       'any of `flicker activations`, or files of your own (default: relu silu stoch learnable_stoch gumbel_stoch)',
       (text: string, before: string[] | undefined) => [...(before ?? []), ...splitSpecs(text)],
     )
