@@ -352,6 +352,16 @@ const Entry entries[] = {
        return 0.0;
      },
      false},
+    {"selectedRows",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t rows = in.size(5), columns = in.size(6), batch = in.size(7);
+       const Weights w = in.weights(0, 1, rows, columns);
+       const float *chosen = in.floats(2, batch, rows), *x = in.floats(3, batch, columns);
+       float* y = in.floats(4, batch, rows);
+       if (in.ok()) kernels.selected_rows(w, chosen, x, y, rows, columns, batch);
+       return 0.0;
+     },
+     false},
     {"ffnNeurons",
      [](Arguments& in, const Kernels& kernels) {
        FfnShape s = {in.size(6), in.size(7), in.size(8), in.size(9), in.flag(10), in.flag(11), nullptr};

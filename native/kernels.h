@@ -200,6 +200,8 @@ struct MlpCall {
   K(void, matvec,                                                                                                    \
     (Weights w, const float* x, float* y, int64_t rows, int64_t columns, int64_t batch, bool accumulate,             \
      const float* bias))                                                                                             \
+  K(void, selected_rows,                                                                                             \
+    (Weights w, const float* chosen, const float* x, float* y, int64_t rows, int64_t columns, int64_t batch))        \
   K(void, ffn_neurons,                                                                                               \
     (Weights w, const float* activated, const float* x, float* y, int32_t* active, FfnShape shape))                  \
   K(void, narrow_index,                                                                                              \

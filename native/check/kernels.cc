@@ -94,6 +94,8 @@ void decoding(const Kernels& k) {
         k.ffn_neurons({w.data(), type}, activated.data(), x.data(), z.data(), active.data(),
                       {rows, columns, columns, batch, !odd, true, nullptr});
         keep("matvec, ffn_neurons", {y, z, Floats(active.begin(), active.end())});
+        k.selected_rows({w.data(), type}, activated.data(), x.data(), y.data(), rows, columns, batch);
+        keep("selected_rows", {y});
       }
   for (CacheType type : {kCacheF32, kCacheF16, kCacheQ8})
     for (int64_t dim : {2, 34, 96}) {

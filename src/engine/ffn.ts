@@ -110,8 +110,9 @@ export class FeedForward {
       read * rowBytes(layer.gate, widths.gate) + (narrow === null ? 0 : narrowIndexBytes(h, widths.gate))
 
     if (layer.up !== null) {
-      this.#multiplyUp(layer, layer.up, texts, rows, workspace)
-      bytes += h * rowBytes(layer.up, d)
+      const skips = zeros && this.#skips(union, rows)
+      this.#multiplyUp(layer, layer.up, texts, workspace, { rows, skips })
+      bytes += (skips ? union : h) * rowBytes(layer.up, d)
       if (zeros) union = this.#union(activated, rows)
     }
     const sparse = zeros && this.#skips(union, rows)
@@ -156,18 +157,19 @@ export class FeedForward {
     }
   }
 
-  /** dReLU: activated *= activation(up · x). */
+  /** dReLU: activated *= activation(up · x); rows of up whose neurons the gate has made 0 need not be read. */
   #multiplyUp(
     layer: LayerWeights,
     up: Weights,
     texts: readonly FfnRows[],
-    rows: number,
     workspace: Workspace,
+    { rows, skips }: { readonly rows: number; readonly skips: boolean },
   ): void {
     const { hiddenSize: d, intermediateSize: h } = this.#config
     const { normed, activated } = workspace
     const values = workspace.upFor(rows)
-    this.#decode.matvec(up, normed, values, h, d, rows, false)
+    if (skips) this.#decode.selectedRows(up, activated, normed, values, h, d, rows)
+    else this.#decode.matvec(up, normed, values, h, d, rows, false)
     this.#activate(layer, texts, values)
     this.#kernels.multiply(activated, values, activated, rows * h)
   }

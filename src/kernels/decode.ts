@@ -94,6 +94,19 @@ export interface DecodeKernels {
     bias?: Float32Array | null,
   ): void
   /**
+   * y (batch, rows) = x (batch, columns) · wᵀ with the bits of `matvec` in the rows of w that have a number other than 0
+   * in `chosen` (batch, rows) at one position or more; 0 in all others, which are not read.
+   */
+  selectedRows(
+    w: Weights,
+    chosen: Float32Array,
+    x: Float32Array,
+    y: Float32Array,
+    rows: number,
+    columns: number,
+    batch: number,
+  ): void
+  /**
    * The FFN after its activation: y (batch, d) += Σ over neurons i of hidden_i · down_i, where hidden_i is
    * activated_i · (up_i · x) when gated, else activated_i. activated: (batch, h); x: (batch, upWidth), unread unless gated;
    * active (batch) receives how many activated values are not 0.
@@ -127,6 +140,7 @@ export interface DecodeKernels {
 /** The native decoding kernels of one instruction set. Throws when they are not there. */
 export function nativeDecodeKernels(isa: string): DecodeKernels {
   const matvec = nativeFunction(isa, 'matvec')
+  const selectedRows = nativeFunction(isa, 'selectedRows')
   const ffnNeurons = nativeFunction(isa, 'ffnNeurons')
   const cachedAttention = nativeFunction(isa, 'cachedAttention')
   return {
@@ -134,6 +148,9 @@ export function nativeDecodeKernels(isa: string): DecodeKernels {
     isa,
     matvec: (w, x, y, rows, columns, batch, accumulate, bias = null) => {
       matvec(...stored(w), x, y, rows, columns, batch, accumulate, bias)
+    },
+    selectedRows: (w, chosen, x, y, rows, columns, batch) => {
+      selectedRows(...stored(w), chosen, x, y, rows, columns, batch)
     },
     ffnNeurons: (w, activated, x, y, active, s) => {
       const sizes = [s.neurons, s.width, s.upWidth ?? s.width, s.batch]

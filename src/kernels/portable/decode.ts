@@ -15,7 +15,7 @@ import { rope } from './rope.js'
 
 /** The portable decoding kernels. They run on the calling thread. */
 export function portableDecodeKernels(): DecodeKernels {
-  return { backend: 'portable', isa: 'typescript', matvec, ffnNeurons, attention }
+  return { backend: 'portable', isa: 'typescript', matvec, selectedRows, ffnNeurons, attention }
 }
 
 /** Scratch memory, kept from call to call and grown as needed. */
@@ -67,6 +67,27 @@ function matvec(
       const at = b * rows + row
       y[at] = accumulate ? y[at] + value : value
     }
+  }
+}
+
+/** See DecodeKernels.selectedRows. */
+function selectedRows(
+  w: Weights,
+  chosen: Float32Array,
+  x: Float32Array,
+  y: Float32Array,
+  rows: number,
+  columns: number,
+  batch: number,
+): void {
+  const into = scratch('row', columns)
+  y.fill(0, 0, batch * rows)
+  for (let row = 0; row < rows; row++) {
+    let anywhere = false
+    for (let b = 0; b < batch; b++) if (chosen[b * rows + row] !== 0) anywhere = true
+    if (!anywhere) continue
+    const weights = floats(w, row, columns, into)
+    for (let b = 0; b < batch; b++) y[b * rows + row] = dot(weights, 0, x, b * columns, columns)
   }
 }
 
