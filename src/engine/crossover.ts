@@ -34,6 +34,8 @@ export interface FfnWork {
 export interface CrossoverOptions {
   /** Where answers are kept; null: nowhere. Default: `cacheDirectory()`. */
   readonly directory?: string | null
+  /** Milliseconds. Default: performance.now. */
+  readonly clock?: () => number
 }
 
 /**
@@ -49,7 +51,7 @@ export function neuronCrossover(
   if (forced !== null) return forced
   // In TypeScript arithmetic is what takes the time, and skipping saves it.
   if (decode.backend === 'portable') return 1
-  return remembered(work, 'neurons', decode, options, () => measureNeurons(work, decode))
+  return remembered(work, 'neurons', decode, options, race => measureNeurons(work, decode, race))
 }
 
 /**
@@ -61,7 +63,7 @@ export function gateCrossover(work: FfnWork, decode: DecodeKernels, options: Cro
   const forced = forcedCrossover()
   if (forced !== null) return forced
   if (decode.backend === 'portable') return 0
-  return remembered(work, 'gate', decode, options, () => measureGate(work, decode))
+  return remembered(work, 'gate', decode, options, race => measureGate(work, decode, race))
 }
 
 /** FLICKER_CROSSOVER as a share, or null when it is not set. */
@@ -84,23 +86,29 @@ export function cacheDirectory(): string {
   return join(shared !== undefined && shared !== '' ? shared : join(homedir(), '.cache'), 'flicker')
 }
 
-/** The share kept for this machine and work, or the one that `measure` finds, which is then kept. */
+/** Increased when shares are measured in another way or of other kernels: older answers do not count then. */
+const METHOD = 2
+
+/** The share kept for this machine and work, or the one that `measure` finds; kept if nothing else ran meanwhile. */
 function remembered(
   work: FfnWork,
   what: 'neurons' | 'gate',
   decode: DecodeKernels,
-  { directory = cacheDirectory() }: CrossoverOptions,
-  measure: () => number,
+  { directory = cacheDirectory(), clock = () => performance.now() }: CrossoverOptions,
+  measure: (race: Race) => number,
 ): number {
   const { hiddenSize, intermediateSize, gateWidth, upWidth, batch, gated, dtype, threads } = work
   const shape = { what, hiddenSize, intermediateSize, gateWidth, upWidth, batch, gated, dtype }
-  const key = JSON.stringify({ version, cpu: cpus()[0]?.model ?? '', isa: decode.isa, threads, ...shape })
-  if (directory === null) return measure()
+  const machine = { version, method: METHOD, cpu: cpus()[0]?.model ?? '', isa: decode.isa, threads }
+  const key = JSON.stringify({ ...machine, ...shape })
+  const race = new Race(clock)
+  if (directory === null) return measure(race)
   const name = createHash('sha256').update(key).digest('hex').slice(0, 16)
   const file = join(directory, 'crossover', `${name}.json`)
   const kept = readShare(file, key)
   if (kept !== null) return kept
-  const share = measure()
+  const share = measure(race)
+  if (!race.quiet) return share
   try {
     writeFileAtomic(file, `${JSON.stringify({ key: JSON.parse(key), share }, null, 2)}\n`)
   } catch {
@@ -123,9 +131,11 @@ function readShare(file: string, key: string): number | null {
 
 /** Weights that one measurement goes through: more than the caches hold, where the model has that many. */
 const WORKING_SET = 64 * 2 ** 20
-/** Runs of each path at each share; the fastest counts, as what disturbs a run only ever makes it slower. */
-const RUNS = 4
+/** Runs of each path at each share. */
+const RUNS = 5
 const SHARES = [0.1, 0.3, 0.5, 0.75, 1]
+/** The median run of a machine that does nothing else takes at most so much longer than its fastest. */
+const QUIET = 1.25
 
 /** So many of the weights that together they exceed the working set. */
 function enough(weights: readonly Weights[]): readonly Weights[] {
@@ -137,33 +147,46 @@ function enough(weights: readonly Weights[]): readonly Weights[] {
   return count < 0 ? weights : weights.slice(0, count + 1)
 }
 
-/** Fastest of several passes over all layers with either path, one after the other: milliseconds. */
-function race(first: () => void, second: () => void): [first: number, second: number] {
-  const best: [number, number] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]
-  for (let run = 0; run < RUNS; run++) {
-    for (const [i, pass] of [first, second].entries()) {
-      const start = performance.now()
-      pass()
-      best[i] = Math.min(best[i], performance.now() - start)
-    }
+/** Runs two ways by turns, and sees whether anything else kept the machine busy meanwhile. */
+class Race {
+  quiet = true
+  readonly #clock: () => number
+
+  constructor(clock: () => number) {
+    this.#clock = clock
   }
-  return best
+
+  /** Time of `first` over that of `second`: the median of pairs, since what disturbs both is in both. */
+  ratio(first: () => void, second: () => void): number {
+    const times = Array.from({ length: RUNS }, () => [this.#time(first), this.#time(second)])
+    const seconds = times.map(([, time]) => time)
+    if (median(seconds) > QUIET * Math.min(...seconds)) this.quiet = false
+    return median(times.map(([one, other]) => one / other))
+  }
+
+  #time(pass: () => void): number {
+    const start = this.#clock()
+    pass()
+    return this.#clock() - start
+  }
 }
 
-/** Where the ratio sparse / dense crosses 1, linear between the shares; measured at falling or rising shares. */
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1]
+}
+
+/** Where the line through the measured ratios sparse / dense reaches 1: from 0 to 1. */
 export function crossing(points: readonly { readonly share: number; readonly ratio: number }[]): number {
-  let before = { share: 0, ratio: 0 }
-  for (const point of points) {
-    if (point.ratio > 1) {
-      const part = (1 - before.ratio) / (point.ratio - before.ratio)
-      return before.share + part * (point.share - before.share)
-    }
-    before = point
-  }
-  return 1
+  const mean = (of: (point: { share: number; ratio: number }) => number) =>
+    points.reduce((sum, point) => sum + of(point), 0) / points.length
+  const [share, ratio] = [mean(point => point.share), mean(point => point.ratio)]
+  const slope = mean(p => (p.share - share) * (p.ratio - ratio)) / mean(p => (p.share - share) ** 2)
+  // More to read that takes no longer: noise, or nothing that matters.
+  if (!(slope > 0)) return ratio < 1 ? 1 : 0
+  return Math.max(0, Math.min(1, share + (1 - ratio) / slope))
 }
 
-function measureNeurons(work: FfnWork, decode: DecodeKernels): number {
+function measureNeurons(work: FfnWork, decode: DecodeKernels, race: Race): number {
   const { hiddenSize: d, intermediateSize: h, upWidth = d, batch, gated } = work
   const layers = enough(work.neurons)
   const x = new Float32Array(batch * upWidth).fill(1)
@@ -189,13 +212,12 @@ function measureNeurons(work: FfnWork, decode: DecodeKernels): number {
     activated.fill(0)
     // Each active neuron at one position alone: the union of the batch is what is read.
     for (let i = 0; i < share * h; i++) activated[(i % batch) * h + order[i]] = 1
-    const [sparse, dense] = race(pass(true), pass(false))
-    return { share, ratio: sparse / dense }
+    return { share, ratio: race.ratio(pass(true), pass(false)) }
   })
   return crossing(points)
 }
 
-function measureGate(work: FfnWork, decode: DecodeKernels): number {
+function measureGate(work: FfnWork, decode: DecodeKernels, race: Race): number {
   const { intermediateSize: h, gateWidth: d = work.hiddenSize, batch } = work
   const narrow = narrowGateKernelsOf(decode)
   const gates = enough(work.gates)
@@ -212,12 +234,13 @@ function measureGate(work: FfnWork, decode: DecodeKernels): number {
     // About this share of the rows is not below the threshold; the count says how many more were read.
     const threshold = sorted[Math.min(h - 1, Math.floor((1 - share) * h))]
     let read = 0
-    const [narrowTime, denseTime] = race(() => {
+    const ratio = race.ratio(() => {
       read = 0
-      for (const [i, gate] of gates.entries())
+      for (const [i, gate] of gates.entries()) {
         read += narrow.narrowGate(gate, indices[i], x, y, { batch, threshold })
+      }
     }, dense)
-    return { share: read / (h * gates.length), ratio: narrowTime / denseTime }
+    return { share: read / (h * gates.length), ratio }
   })
   return crossing(points)
 }

@@ -54,19 +54,30 @@ function counted(): { decode: DecodeKernels; runs: () => number } {
 
 const native = decodeKernels().backend === 'native'
 
+/** A clock by which every run takes as long as `milliseconds` says. */
+function clockOf(milliseconds: (run: number) => number): () => number {
+  let [now, calls] = [0, 0]
+  return () => {
+    if (calls++ % 2 === 1) now += milliseconds((calls >> 1) - 1)
+    return now
+  }
+}
+/** Of a machine that does nothing else. */
+const clock = clockOf(() => 1)
+
 describe('the share from which skipping stops paying', () => {
   it.runIf(native)('is measured once per machine, shape and type, then read from the cache', () => {
     const { decode, runs } = counted()
-    const share = neuronCrossover(work(), decode, { directory })
+    const share = neuronCrossover(work(), decode, { directory, clock })
     expect(share).toBeGreaterThanOrEqual(0)
     expect(share).toBeLessThanOrEqual(1)
     const measured = runs()
     expect(measured).toBeGreaterThan(0)
-    expect(neuronCrossover(work(), decode, { directory })).toBe(share)
+    expect(neuronCrossover(work(), decode, { directory, clock })).toBe(share)
     expect(runs()).toBe(measured)
     for (const other of [{ dtype: 'bf16' }, { threads: 2 }, { batch: 2 }, { hiddenSize: 16 }]) {
       const before = runs()
-      neuronCrossover(work(other), decode, { directory })
+      neuronCrossover(work(other), decode, { directory, clock })
       expect(runs()).toBeGreaterThan(before)
     }
     expect(readdirSync(join(directory, 'crossover'))).toHaveLength(5)
@@ -74,7 +85,7 @@ describe('the share from which skipping stops paying', () => {
 
   it.runIf(native)('is measured again when the cache cannot be read', () => {
     const { decode, runs } = counted()
-    neuronCrossover(work(), decode, { directory })
+    neuronCrossover(work(), decode, { directory, clock })
     const file = join(directory, 'crossover', readdirSync(join(directory, 'crossover'))[0])
     const whole = readFileSync(file, 'utf8')
     const spoiled = [
@@ -89,9 +100,21 @@ describe('the share from which skipping stops paying', () => {
     for (const text of spoiled) {
       writeFileSync(file, text)
       const before = runs()
-      neuronCrossover(work(), decode, { directory })
+      neuronCrossover(work(), decode, { directory, clock })
       expect(runs()).toBeGreaterThan(before)
     }
+  })
+
+  it.runIf(native)('is not kept when the machine was busy with something else', () => {
+    const { decode, runs } = counted()
+    for (let i = 0; i < 2; i++) {
+      const before = runs()
+      // Of the runs of each way every third is undisturbed.
+      const busy = clockOf(run => ((run >> 1) % 3 === 0 ? 1 : 2))
+      neuronCrossover(work(), decode, { directory, clock: busy })
+      expect(runs()).toBeGreaterThan(before)
+    }
+    expect(readdirSync(directory)).toEqual([])
   })
 
   it.runIf(native)('is measured every time where nothing can be written', () => {
@@ -100,33 +123,35 @@ describe('the share from which skipping stops paying', () => {
     const { decode, runs } = counted()
     for (let i = 0; i < 2; i++) {
       const before = runs()
-      neuronCrossover(work(), decode, { directory: file })
+      neuronCrossover(work(), decode, { directory: file, clock })
       expect(runs()).toBeGreaterThan(before)
     }
   })
 
   it.runIf(native)('is known for the narrow gate too, but not beside quantised weights', () => {
     const decode = decodeKernels()
-    const share = gateCrossover(work(), decode, { directory })
+    const share = gateCrossover(work(), decode, { directory, clock })
     expect(share).toBeGreaterThanOrEqual(0)
     expect(share).toBeLessThanOrEqual(1)
     const quantised = { type: 'q8_0', data: new Uint8Array(0) } as const
-    expect(gateCrossover(work({ gates: [quantised] }), decode, { directory })).toBe(0)
+    expect(gateCrossover(work({ gates: [quantised] }), decode, { directory, clock })).toBe(0)
   })
 
   it('needs no measurement in TypeScript: arithmetic is what takes the time there', () => {
     const [portable] = availableDecodeKernels()
-    expect(neuronCrossover(work(), portable, { directory })).toBe(1)
-    expect(gateCrossover(work(), portable, { directory })).toBe(0)
+    expect(neuronCrossover(work(), portable, { directory, clock })).toBe(1)
+    expect(gateCrossover(work(), portable, { directory, clock })).toBe(0)
   })
 
   it('FLICKER_CROSSOVER forces it, and must be a share', () => {
     vi.stubEnv('FLICKER_CROSSOVER', '0.4')
-    expect(neuronCrossover(work(), decodeKernels(), { directory })).toBe(0.4)
-    expect(gateCrossover(work(), decodeKernels(), { directory })).toBe(0.4)
+    expect(neuronCrossover(work(), decodeKernels(), { directory, clock })).toBe(0.4)
+    expect(gateCrossover(work(), decodeKernels(), { directory, clock })).toBe(0.4)
     for (const wrong of ['1.5', '-0.1', 'half', 'NaN']) {
       vi.stubEnv('FLICKER_CROSSOVER', wrong)
-      expect(() => neuronCrossover(work(), decodeKernels(), { directory })).toThrow(/FLICKER_CROSSOVER/)
+      expect(() => neuronCrossover(work(), decodeKernels(), { directory, clock })).toThrow(
+        /FLICKER_CROSSOVER/,
+      )
     }
   })
 
@@ -140,26 +165,18 @@ describe('the share from which skipping stops paying', () => {
     expect(cacheDirectory()).toMatch(/\.cache.flicker$/)
   })
 
-  it('lies where the line through the measured ratios crosses 1', () => {
-    expect(
-      crossing([
-        { share: 0.5, ratio: 0.5 },
-        { share: 1, ratio: 1.5 },
-      ]),
-    ).toBeCloseTo(0.75)
-    expect(
-      crossing([
-        { share: 0.5, ratio: 0.5 },
-        { share: 1, ratio: 0.99 },
-      ]),
-    ).toBe(1)
-    expect(
-      crossing([
-        { share: 0.2, ratio: 4 },
-        { share: 1, ratio: 0.5 },
-      ]),
-    ).toBeCloseTo(0.05)
-    expect(crossing([])).toBe(1)
+  it('lies where the line through the measured ratios reaches 1', () => {
+    const points = (...ratios: number[]) =>
+      ratios.map((ratio, i) => ({ share: (i + 1) / ratios.length, ratio }))
+    expect(crossing(points(0.5, 1.5))).toBeCloseTo(0.75)
+    expect(crossing(points(0.4, 0.8, 1.2, 1.6))).toBeCloseTo(0.625)
+    expect(crossing(points(0.5, 0.98))).toBe(1)
+    expect(crossing(points(1.5, 2))).toBe(0)
+    // One disturbed measurement moves it only so far.
+    expect(Math.abs(crossing(points(0.3, 0.7, 0.9, 1.3, 1.5)) - 0.6)).toBeLessThan(0.06)
+    // Noise around one value.
+    expect(crossing(points(0.9, 0.88))).toBe(1)
+    expect(crossing(points(1.2, 1.1))).toBe(0)
   })
 })
 
