@@ -1,7 +1,10 @@
 // A Spark FFN in the engine: the gate reads the first numbers of its input, the active neurons the others, and what is
 // skipped changes nothing.
 
-import { afterAll, describe, expect, it } from 'vitest'
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { afterAll, afterEach, describe, expect, it, vi } from 'vitest'
 import { parseActivation } from '../../src/activations/index.js'
 import { EngineModel, type EngineOptions, Session } from '../../src/engine/index.js'
 import { availableKernels, defaultThreads, setThreads, weightBytes } from '../../src/kernels/index.js'
@@ -67,7 +70,13 @@ function reading(model: EngineModel): Float32Array {
   return Float32Array.from(rows.flatMap(row => [...row]))
 }
 
-afterAll(() => setThreads(defaultThreads()))
+/** Where a compacted model keeps what it drops. */
+const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'flicker-spark-'))
+afterEach(() => vi.unstubAllEnvs())
+afterAll(() => {
+  setThreads(defaultThreads())
+  fs.rmSync(directory, { recursive: true })
+})
 
 describe.each(backends)('a Spark FFN, %s', (_, kernels) => {
   it.each(list)('has the logits of the definition in every type of weights: %s', (_name, one) => {
@@ -112,6 +121,20 @@ describe.each(backends)('a Spark FFN, %s', (_, kernels) => {
           expect(bitsOf(sessions[i].logits)).toEqual(bitsOf(alone[i].step(token)))
         }
       }
+    }
+  })
+
+  it('compacted is the same model', () => {
+    const config = { ...spark, activation: 'relu', sparkPredictorWidth: 11 }
+    for (const dtype of ['f32', 'q8_0'] as const) {
+      vi.stubEnv('FLICKER_CACHE', directory)
+      const [whole, compact] = [undefined, [3, 3, 3]].map(compact =>
+        engine(config, { kernels, dtype, compact }),
+      )
+      expect(compact.compaction?.dropped).toBeGreaterThan(10)
+      expect(bitsOf(reading(compact))).toEqual(bitsOf(reading(whole)))
+      expect(compact.compaction?.recalled).toBeGreaterThan(0)
+      compact.dispose()
     }
   })
 
