@@ -57,7 +57,7 @@ describe('one set of bits', () => {
   ])('of the form %s, in every type of weights and on every backend', (_name, form) => {
     for (const kernels of [portable, native]) {
       for (const dtype of ['f32', 'bf16', 'q8_0', 'q4_0'] as const) {
-        for (const activation of ['relu', 'stocha:p=0.4']) {
+        for (const activation of ['relu', 'stocha:p=0.4', 'topk:k=0.3']) {
           const options = { kernels, dtype, activation }
           const dense = bitsOf(run(form, { ...options, ffn: 'dense', narrowGate: 'off' }))
           expect(bitsOf(run(form, { ...options, ffn: 'sparse', narrowGate: 'off' }))).toEqual(dense)
