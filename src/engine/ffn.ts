@@ -1,7 +1,7 @@
 // The FFN of a pass: the gate selects neurons, the activation says which of them are exactly 0, and the rest is either
 // computed or skipped, whichever is faster for the number of zeros there are. The result is the same bits either way.
 
-import type { Activation } from '../activations/index.js'
+import { type Activation, parseActivation } from '../activations/index.js'
 import {
   type DecodeKernels,
   type Draw,
@@ -19,7 +19,6 @@ import {
 import { ffnWidths, type ModelConfig } from '../nn/config.js'
 import { CompactNeurons } from './compact-neurons.js'
 import { type FfnWork, gateCrossover, neuronCrossover } from './crossover.js'
-import type { Memory } from './memory.js'
 import { type NarrowGateMode, NarrowGates } from './narrow-gates.js'
 import { type NeuronSelector, narrowGate, wholeGate } from './neuron-selector.js'
 import type { PassStats } from './stats.js'
@@ -31,8 +30,6 @@ export type FfnMode = 'auto' | 'dense' | 'sparse'
 
 /** Rows up to which the narrow gate is asked: of more rows, few neurons are inactive at all. */
 const NARROW_ROWS = 4
-/** Memory that must be left for the narrow gate to be made unasked, in sizes of it. */
-const NARROW_ROOM = 2
 /** The crossover is measured for 1, 2, 4, … rows; for more the kernel decides by counts. */
 const MOST_MEASURED_ROWS = 16
 /** FFN weights of a model that lives in the caches, where a measurement could not win what it costs. */
@@ -59,10 +56,11 @@ export class FeedForward {
   readonly #config: ModelConfig
   readonly #kernels: Kernels
   readonly #decode: DecodeKernels
-  readonly #memory: Memory
   readonly #options: FfnOptions
   readonly #layers: readonly LayerWeights[]
   readonly #whole: NeuronSelector
+  /** Name of the activation that the checkpoint's learned parameters belong to. */
+  readonly #learner: string
   readonly #crossovers = new Map<number, number>()
   /** One flag per neuron. */
   readonly #anywhere: Uint8Array
@@ -72,16 +70,16 @@ export class FeedForward {
   constructor(
     config: ModelConfig,
     layers: readonly LayerWeights[],
-    context: { readonly kernels: Kernels; readonly decode: DecodeKernels; readonly memory: Memory },
+    backend: { readonly kernels: Kernels; readonly decode: DecodeKernels },
     options: FfnOptions,
   ) {
     this.#config = config
     this.#layers = layers
-    this.#kernels = context.kernels
-    this.#decode = context.decode
-    this.#memory = context.memory
+    this.#kernels = backend.kernels
+    this.#decode = backend.decode
     this.#options = options
-    this.#whole = wholeGate(context.decode)
+    this.#whole = wholeGate(backend.decode)
+    this.#learner = parseActivation(config.activation).name
     this.#anywhere = new Uint8Array(config.intermediateSize)
   }
 
@@ -155,7 +153,8 @@ export class FeedForward {
         count += texts[i++].count
       }
       const own = values.subarray(start, start + count * h)
-      this.#kernels.activation(activation, own, own, count, h, draw, layer.learned?.of(activation))
+      const learned = activation.name === this.#learner ? (layer.learned ?? undefined) : undefined
+      this.#kernels.activation(activation, own, own, count, h, draw, learned)
       start += count * h
     }
   }
@@ -238,9 +237,7 @@ export class FeedForward {
       const { intermediateSize: height } = this.#config
       const { gate: columns } = ffnWidths(this.#config)
       const work = this.#work(1)
-      if (!work.gates.every(narrowable)) return null
-      const room = NARROW_ROOM * work.gates.length * narrowIndexBytes(height, columns)
-      if (mode === 'auto' && (this.#small || this.#memory.available() < room)) return null
+      if (!work.gates.every(narrowable) || (mode === 'auto' && this.#small)) return null
       const crossover = mode === 'auto' ? gateCrossover(work, this.#decode) : 1
       this.#narrow = new NarrowGates(work.gates, { rows: height, columns }, this.#decode, mode, crossover)
     }
