@@ -1,7 +1,7 @@
 // The FFN of a pass: the gate selects neurons, the activation says which of them are exactly 0, and the rest is either
 // computed or skipped, whichever is faster for the number of zeros there are. The result is the same bits either way.
 
-import { type Activation, parseActivation } from '../activations/index.js'
+import type { Activation } from '../activations/index.js'
 import {
   type DecodeKernels,
   type Draw,
@@ -19,6 +19,7 @@ import {
 import { ffnWidths, type ModelConfig } from '../nn/config.js'
 import { CompactNeurons } from './compact-neurons.js'
 import { type FfnWork, gateCrossover, neuronCrossover } from './crossover.js'
+import type { Memory } from './memory.js'
 import { type NarrowGateMode, NarrowGates } from './narrow-gates.js'
 import { type NeuronSelector, narrowGate, wholeGate } from './neuron-selector.js'
 import type { PassStats } from './stats.js'
@@ -30,6 +31,8 @@ export type FfnMode = 'auto' | 'dense' | 'sparse'
 
 /** Rows up to which the narrow gate is asked: of more rows, few neurons are inactive at all. */
 const NARROW_ROWS = 4
+/** Memory that must be left for the narrow gate to be made unasked, in sizes of it. */
+const NARROW_ROOM = 2
 /** The crossover is measured for 1, 2, 4, … rows; for more the kernel decides by counts. */
 const MOST_MEASURED_ROWS = 16
 /** FFN weights of a model that lives in the caches, where a measurement could not win what it costs. */
@@ -56,30 +59,29 @@ export class FeedForward {
   readonly #config: ModelConfig
   readonly #kernels: Kernels
   readonly #decode: DecodeKernels
+  readonly #memory: Memory
   readonly #options: FfnOptions
   readonly #layers: readonly LayerWeights[]
   readonly #whole: NeuronSelector
-  /** Name of the activation that the checkpoint's learned parameters belong to. */
-  readonly #learner: string
   readonly #crossovers = new Map<number, number>()
   /** One flag per neuron. */
   readonly #anywhere: Uint8Array
-  #narrow: NarrowGates | null = null
+  #narrow: NarrowGates | 'never' | null = null
 
   /** `layers` are those that speed is measured with. */
   constructor(
     config: ModelConfig,
     layers: readonly LayerWeights[],
-    backend: { readonly kernels: Kernels; readonly decode: DecodeKernels },
+    context: { readonly kernels: Kernels; readonly decode: DecodeKernels; readonly memory: Memory },
     options: FfnOptions,
   ) {
     this.#config = config
     this.#layers = layers
-    this.#kernels = backend.kernels
-    this.#decode = backend.decode
+    this.#kernels = context.kernels
+    this.#decode = context.decode
+    this.#memory = context.memory
     this.#options = options
-    this.#whole = wholeGate(backend.decode)
-    this.#learner = parseActivation(config.activation).name
+    this.#whole = wholeGate(context.decode)
     this.#anywhere = new Uint8Array(config.intermediateSize)
   }
 
@@ -105,7 +107,9 @@ export class FeedForward {
     )
     this.#activate(layer, texts, activated)
     let union = zeros ? this.#union(activated, rows) : h
-    if (zeros) this.#narrow?.seen(index, union, narrow === null ? null : read)
+    if (zeros && rows <= NARROW_ROWS && this.#narrow instanceof NarrowGates) {
+      this.#narrow.seen(index, union, narrow === null ? null : read)
+    }
     let bytes =
       read * rowBytes(layer.gate, widths.gate) + (narrow === null ? 0 : narrowIndexBytes(h, widths.gate))
 
@@ -153,8 +157,7 @@ export class FeedForward {
         count += texts[i++].count
       }
       const own = values.subarray(start, start + count * h)
-      const learned = activation.name === this.#learner ? (layer.learned ?? undefined) : undefined
-      this.#kernels.activation(activation, own, own, count, h, draw, learned)
+      this.#kernels.activation(activation, own, own, count, h, draw, layer.learned?.of(activation))
       start += count * h
     }
   }
@@ -233,15 +236,21 @@ export class FeedForward {
   #narrowIndex(index: number, texts: readonly FfnRows[], rows: number): NarrowIndex | null {
     const { narrow: mode } = this.#options
     if (mode === 'off' || rows > NARROW_ROWS || !provable(texts)) return null
-    if (this.#narrow === null) {
-      const { intermediateSize: height } = this.#config
-      const { gate: columns } = ffnWidths(this.#config)
-      const work = this.#work(1)
-      if (!work.gates.every(narrowable) || (mode === 'auto' && this.#small)) return null
-      const crossover = mode === 'auto' ? gateCrossover(work, this.#decode) : 1
-      this.#narrow = new NarrowGates(work.gates, { rows: height, columns }, this.#decode, mode, crossover)
-    }
-    return this.#narrow.next(index)
+    this.#narrow ??= this.#narrowGates()
+    return this.#narrow === 'never' ? null : this.#narrow.next(index)
+  }
+
+  /** Those of the model, or `never` where they are not possible or not worth their memory. */
+  #narrowGates(): NarrowGates | 'never' {
+    const { narrow: mode } = this.#options
+    const { intermediateSize: rows } = this.#config
+    const { gate: columns } = ffnWidths(this.#config)
+    const work = this.#work(1)
+    if (!work.gates.every(narrowable)) return 'never'
+    const room = NARROW_ROOM * work.gates.length * narrowIndexBytes(rows, columns)
+    if (mode === 'auto' && (this.#small || this.#memory.available() < room)) return 'never'
+    const crossover = mode === 'auto' ? gateCrossover(work, this.#decode) : 1
+    return new NarrowGates(work.gates, { rows, columns }, this.#decode, mode, crossover)
   }
 
   #narrowSelector(index: NarrowIndex, texts: readonly FfnRows[]): NeuronSelector {

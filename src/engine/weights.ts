@@ -1,12 +1,13 @@
 // A model's weights in the engine's own layout: what decoding reads together stands together, in one number type per
 // matrix. One copy serves decoding and the pass over the prompt.
 
-import { parameterLayout, parseActivation } from '../activations/index.js'
+import type { Activation } from '../activations/index.js'
 import type { ModelSource, StoredTensor } from '../formats/index.js'
 import { decodeStored } from '../formats/stored.js'
 import { type Weights, type WeightType, weightBytes } from '../kernels/index.js'
 import { allocateRows } from '../kernels/weight-rows.js'
 import { ffnWidths, headDimOf, type ModelConfig } from '../nn/config.js'
+import { activationParameterName, activationParameters, parameterShapes } from '../nn/parameters.js'
 import type { CompactNeurons } from './compact-neurons.js'
 import { checkSize, storeColumns, storeRows } from './store.js'
 
@@ -43,8 +44,8 @@ export interface LayerWeights {
   readonly neurons: Weights | CompactNeurons
   /** Whether neurons have up rows. */
   readonly gated: boolean
-  /** What the checkpoint's own activation has learned in this layer, as its kernels take it; null for most. */
-  readonly learned: Float32Array | null
+  /** Null where nothing is learned. */
+  readonly learned: LearnedParameters | null
 }
 
 export interface EngineWeights {
@@ -187,15 +188,14 @@ export class WeightLayout {
     }
   }
 
-  /** The flat buffer of the activation's parameters; null when it has none, or the source has none of them. */
-  #learned(layer: number): Float32Array | null {
-    const activation = parseActivation(this.#config.activation)
-    const { intermediateSize: h } = this.#config
-    const layout = parameterLayout(activation, h).map(place => {
-      return { ...place, tensor: `model.layers.${layer}.mlp.act.${place.name}` }
-    })
-    if (!layout.some(({ tensor }) => this.#source.names.includes(tensor))) return null
-    return joined(layout.map(({ tensor, length }) => this.#vector(tensor, length)))
+  /** All that activations have learned in a layer, whichever of them it runs with. */
+  #learned(layer: number): LearnedParameters {
+    const stored = new Map<string, Float32Array>()
+    for (const { name, shape, start } of parameterShapes(this.#config)) {
+      const own = start !== undefined && name.startsWith(activationParameterName(layer, ''))
+      if (own && this.#source.names.includes(name)) stored.set(name, this.#vector(name, shape[0]))
+    }
+    return new LearnedParameters(layer, this.#config.intermediateSize, stored)
   }
 
   /** The widest of the types that the parts are stored in, unless one is asked for. */
@@ -252,6 +252,32 @@ function joined(vectors: readonly Float32Array[]): Float32Array {
     at += vector.length
   }
   return out
+}
+
+/** What activations have learned in one layer. */
+export class LearnedParameters {
+  readonly #layer: number
+  readonly #neurons: number
+  readonly #stored: ReadonlyMap<string, Float32Array>
+  readonly #byActivation = new Map<string, Float32Array | undefined>()
+
+  /** `stored`: tensors by name. */
+  constructor(layer: number, neurons: number, stored: ReadonlyMap<string, Float32Array>) {
+    this.#layer = layer
+    this.#neurons = neurons
+    this.#stored = stored
+  }
+
+  /** The flat buffer that the kernels of `activation` take; undefined for one that learns nothing. */
+  of(activation: Activation): Float32Array | undefined {
+    const { spec, learned } = activation
+    if (learned.length === 0) return undefined
+    if (!this.#byActivation.has(spec)) {
+      const stored = (name: string) => this.#stored.get(name)
+      this.#byActivation.set(spec, activationParameters(activation, this.#neurons, this.#layer, stored))
+    }
+    return this.#byActivation.get(spec)
+  }
 }
 
 /** Tensors that are numbers in memory. */
