@@ -135,8 +135,19 @@ export class WeightLayout {
     this.#dtype = dtype
   }
 
+  /** Whether `auto` cannot keep a matrix as it is stored. Throws CheckpointError TENSOR_MISSING. */
+  get rounds(): boolean {
+    if (this.#dtype !== 'auto') return false
+    return this.#plans.some(({ parts }) => parts.some(({ name }) => this.#source.info(name).dtype === 'f16'))
+  }
+
   /** Bytes of all matrices, without reading any. Throws CheckpointError TENSOR_MISSING. */
   get bytes(): number {
+    return this.#plans.reduce((sum, plan) => sum + bytesOf(plan, this.#typeOf(plan)), 0)
+  }
+
+  /** Of all matrices. */
+  get #plans(): Plan[] {
     const { tieWordEmbeddings, numHiddenLayers } = this.#config
     const plans = [EMBEDDING, ...(tieWordEmbeddings ? [] : [HEAD])].map(name =>
       vocabularyPlan(this.#config, name),
@@ -144,7 +155,7 @@ export class WeightLayout {
     for (let layer = 0; layer < numHiddenLayers; layer++) {
       for (const plan of Object.values(layerPlans(this.#config, layer))) if (plan !== null) plans.push(plan)
     }
-    return plans.reduce((sum, plan) => sum + bytesOf(plan, this.#typeOf(plan)), 0)
+    return plans
   }
 
   /**

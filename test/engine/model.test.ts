@@ -6,7 +6,16 @@ import { parseActivation } from '../../src/activations/index.js'
 import { EngineModel, type EngineOptions, type Session } from '../../src/engine/index.js'
 import { availableKernels, defaultThreads, type Kernels, setThreads } from '../../src/kernels/index.js'
 import type { ModelConfig } from '../../src/nn/config.js'
-import { naiveForward, randomTensors, roundedToBf16, smallConfig, tensorOf } from './naive-model.js'
+import { bitsOf, relativeDifference } from './bits.js'
+import {
+  naiveForward,
+  randomTensors,
+  roundedToBf16,
+  roundedToBlocks,
+  smallConfig,
+  type Tensors,
+  tensorOf,
+} from './naive-model.js'
 
 const models: Record<string, ModelConfig> = {
   'gated, relu, grouped queries, own head': smallConfig,
@@ -57,24 +66,25 @@ const models: Record<string, ModelConfig> = {
   },
 }
 
-/** 40 tokens: more than one block of the prompt. */
-const tokens = Array.from({ length: 40 }, (_, i) => (i * i * 7 + 3) % 37)
+const tokens = Array.from({ length: 20 }, (_, i) => (i * i * 7 + 3) % 37)
 
-/** Each model with its weights, and what the definition makes of them in f32 and in bf16. */
+const some = tokens.slice(0, 8)
+
+/** Each model with its weights, and what the definition makes of them, and of them rounded. */
 const modelList = Object.entries(models).map(([name, config]) => {
   const tensors = randomTensors(config, 5)
   const run = { activation: parseActivation(config.activation), seed: 11, sequence: 3 }
   const expected = naiveForward(config, tensors, tokens, run)
-  const expectedBf16 = naiveForward(config, roundedToBf16(tensors), tokens, run)
-  return [name, { config, tensors, run: { seed: 11, sequence: 3 }, expected, expectedBf16 }] as const
+  const logits = (weights: Tensors) => naiveForward(config, weights, some, run).logits.flat()
+  const rounded = {
+    bf16: logits(roundedToBf16(tensors)),
+    q8_0: logits(roundedToBlocks(config, tensors, 'q8_0')),
+    q4_0: logits(roundedToBlocks(config, tensors, 'q4_0')),
+  }
+  return [name, { config, tensors, run: { seed: 11, sequence: 3 }, expected, rounded }] as const
 })
 
 const backends = availableKernels().map(kernels => [`${kernels.backend} ${kernels.isa}`, kernels] as const)
-
-function relativeDifference(actual: ArrayLike<number>, expected: number[]): number {
-  const largest = Math.max(...expected.map(Math.abs))
-  return Math.max(...expected.map((value, i) => Math.abs(actual[i] - value))) / largest
-}
 
 function engine(config: ModelConfig, kernels: Kernels, options: EngineOptions = {}): EngineModel {
   return new EngineModel(config, tensorOf(randomTensors(config, 5)), { kernels, ...options })
@@ -83,10 +93,6 @@ function engine(config: ModelConfig, kernels: Kernels, options: EngineOptions = 
 /** Reads `tokens` one by one: the logits after each. */
 function stepByStep(session: Session, ids: readonly number[]): Float32Array[] {
   return ids.map(id => session.step(id).slice())
-}
-
-function bitsOf(values: Float32Array): Uint32Array {
-  return new Uint32Array(values.buffer, values.byteOffset, values.length)
 }
 
 afterAll(() => setThreads(defaultThreads()))
@@ -105,10 +111,15 @@ describe.each(backends)('%s', (_, kernels) => {
     }
   })
 
-  it.each(modelList)('in bf16 they are those of the weights rounded to bf16: %s', (_name, one) => {
-    const model = new EngineModel(one.config, tensorOf(one.tensors), { kernels, dtype: 'bf16' })
-    const all = model.logits(tokens, one.run)
-    expect(relativeDifference(all, one.expectedBf16.logits.flat())).toBeLessThan(1e-4)
+  it.each(modelList)('in fewer bits they are those of the rounded weights: %s', (_name, one) => {
+    const { config, tensors, run, rounded } = one
+    for (const [dtype, expected] of Object.entries(rounded)) {
+      const model = new EngineModel(config, tensorOf(tensors), {
+        kernels,
+        dtype: dtype as keyof typeof rounded,
+      })
+      expect(relativeDifference(model.logits(some, run), expected)).toBeLessThan(1e-4)
+    }
   })
 
   it.each(modelList)('one text has one set of bits: %s', (_name, { config, tensors, run }) => {
@@ -121,8 +132,8 @@ describe.each(backends)('%s', (_, kernels) => {
         return [dense, sparse].flatMap(model => {
           const single = stepByStep(model.session(run), tokens)
           const halves = model.session(run)
-          halves.prefill(tokens.slice(0, 35))
-          const last = halves.prefill(tokens.slice(35)).slice()
+          halves.prefill(tokens.slice(0, 13))
+          const last = halves.prefill(tokens.slice(13)).slice()
           return [model.logits(tokens, run), Float32Array.from(single.flatMap(row => [...row])), last]
         })
       })
@@ -169,14 +180,29 @@ describe('a context', () => {
 
   it('longer than one piece of the cache gives what the definition gives', () => {
     const config = { ...smallConfig, maxPositionEmbeddings: 1000, numHiddenLayers: 1 }
-    const long = Array.from({ length: 300 }, (_, i) => (i * 5 + (i >> 3)) % 37)
+    const long = Array.from({ length: 560 }, (_, i) => (i * 5 + (i >> 3)) % 37)
     const expected = naiveForward(config, randomTensors(config, 5), long, {
       activation: parseActivation('relu'),
     })
     const session = engine(config, kernels).session()
     session.prefill(long.slice(0, 100))
-    for (const id of long.slice(100, 299)) session.step(id)
-    expect(relativeDifference(session.step(long[299]), expected.logits[299])).toBeLessThan(1e-4)
+    for (const id of long.slice(100, 559)) session.step(id)
+    expect(relativeDifference(session.step(long[559]), expected.logits[559])).toBeLessThan(1e-4)
+    // At once it is more than one block of a prompt.
+    expect(bitsOf(engine(config, kernels).session().prefill(long))).toEqual(bitsOf(session.logits))
+  })
+
+  it('may be stored in fewer bits, for a little of the precision', () => {
+    const logits = (kv: EngineOptions['kv']) => engine(smallConfig, kernels, { kv }).logits(tokens)
+    const exact = logits('f32')
+    for (const [kv, most] of [
+      ['f16', 2e-3],
+      ['q8', 3e-2],
+    ] as const) {
+      const difference = relativeDifference(logits(kv), exact)
+      expect(difference).toBeGreaterThan(0)
+      expect(difference).toBeLessThan(most)
+    }
   })
 
   it('refuses tokens that are not in the vocabulary, and no tokens at all', () => {
