@@ -18,7 +18,7 @@ export type {
 } from './decode.js'
 export { cacheRowBytes, decodeKernelsOf } from './decode.js'
 export type { AdamWStep, AttentionShape, Draw, Floats, Kernels } from './kernels.js'
-export { alignedBuffer, defaultThreads, measureMachine, setThreads } from './native.js'
+export { alignedBuffer, defaultThreads, measureMachine, setThreads, streamingReader } from './native.js'
 export { portableKernels } from './portable/index.js'
 export {
   allocateWeights,
