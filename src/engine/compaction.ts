@@ -13,7 +13,10 @@ import { KvCache } from './kv-cache.js'
 import type { SpillFile } from './spill-file.js'
 import { passStats } from './stats.js'
 import { type LayerWeights, neuronBytes } from './weights.js'
-import { PREFILL_BLOCK } from './workspace.js'
+import { Workspace } from './workspace.js'
+
+/** Tokens that see each other: no more memory than decoding takes. */
+const WINDOW = 256
 
 /** What compaction has dropped, for people. */
 export interface CompactionSummary {
@@ -57,11 +60,13 @@ export class Compaction {
       )
     }
     this.tokens = tokens.length
-    this.#context = context
+    const { kernels, decode, kv, memory, rotation } = context
+    // Buffers of its own: so large ones may never be needed again.
+    this.#context = { config, kernels, decode, kv, memory, rotation, workspace: new Workspace(config) }
     this.#activation = options.activation
     this.#file = options.file
     this.#ffn = new FeedForward(config, [], context, { ffn: 'dense', narrow: 'off' })
-    this.#window = Math.min(PREFILL_BLOCK, config.maxPositionEmbeddings, tokens.length)
+    this.#window = Math.min(WINDOW, config.maxPositionEmbeddings, tokens.length)
     const d = config.hiddenSize
     this.#stream = new Float32Array(tokens.length * d)
     for (let t = 0; t < tokens.length; t++)

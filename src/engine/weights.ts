@@ -4,7 +4,7 @@
 import type { Activation } from '../activations/index.js'
 import type { ModelSource, StoredTensor } from '../formats/index.js'
 import { decodeStored } from '../formats/stored.js'
-import { type Weights, type WeightType, weightBytes } from '../kernels/index.js'
+import { type Weights, type WeightType, weightBytes, weightTypeOf } from '../kernels/index.js'
 import { allocateRows } from '../kernels/weight-rows.js'
 import { ffnWidths, headDimOf, type ModelConfig } from '../nn/config.js'
 import { activationParameterName, activationParameters, parameterShapes } from '../nn/parameters.js'
@@ -169,16 +169,24 @@ export class WeightLayout {
     const config = this.#config
     const embedding = this.#matrix(vocabularyPlan(config, EMBEDDING))
     const finished = finish(embedding)
-    const { numHiddenLayers: length } = config
+    const layers: LayerWeights[] = []
+    // What a layer does not keep has the size of what the next one needs.
+    let spare: Weights | undefined
+    for (let index = 0; index < config.numHiddenLayers; index++) {
+      const layer = this.#layer(index, spare)
+      layers.push(finished(layer, index))
+      spare = layers[index].neurons === layer.neurons ? undefined : layer.neurons
+    }
     return {
       embedding,
-      layers: Array.from({ length }, (_, index) => finished(this.#layer(index), index)),
+      layers,
       norm: this.#vector('model.norm.weight', config.hiddenSize),
       head: config.tieWordEmbeddings ? embedding : this.#matrix(vocabularyPlan(config, HEAD)),
     }
   }
 
-  #layer(layer: number): LayerWeights {
+  /** `room`: for the neurons; default: new. */
+  #layer(layer: number, room?: Weights): LayerWeights & { readonly neurons: Weights } {
     const { hiddenSize: d, attentionBias } = this.#config
     const plans = layerPlans(this.#config, layer)
     const name = (part: string) => `model.layers.${layer}.${part}`
@@ -193,7 +201,7 @@ export class WeightLayout {
       ffnNorm: this.#vector(name('post_attention_layernorm.weight'), d),
       gate: this.#matrix(plans.gate),
       up: plans.up === null ? null : this.#matrix(plans.up),
-      neurons: this.#matrix(plans.neurons),
+      neurons: this.#matrix(plans.neurons, room),
       gated: hasUpRows(this.#config.ffn),
       learned: this.#learned(layer),
     }
@@ -227,9 +235,10 @@ export class WeightLayout {
     return tensor
   }
 
-  #matrix(plan: Plan): Weights {
+  #matrix(plan: Plan, room?: Weights): Weights {
     const type = this.#typeOf(plan)
-    const out = allocateRows(type, bytesOf(plan, type))
+    const out =
+      room !== undefined && weightTypeOf(room) === type ? room : allocateRows(type, bytesOf(plan, type))
     const record = plan.parts.reduce((sum, { columns }) => sum + weightBytes(type, columns), 0)
     let start = 0
     for (const part of plan.parts) {
