@@ -2,16 +2,12 @@
 // by doubling up to the model's context, so that a short text does not pay for the longest. What one text has read
 // another can go on from: the beginning is then stored once, for both.
 
-import { type AttentionHeads, alignedBuffer, type CacheSegment, cacheRowBytes } from '../kernels/index.js'
+import { alignedBuffer, type CacheSegment, cacheRowBytes } from '../kernels/index.js'
 import { headDimOf, type ModelConfig } from '../nn/config.js'
 import { ropeFrequencies } from '../nn/rope.js'
-import { type CacheKind, requireCacheMemory } from './memory.js'
+import { type CacheKind, cacheBytesPerPosition, requireCacheMemory } from './memory.js'
 
 const FIRST_CAPACITY = 128
-
-export function attentionHeads(config: ModelConfig): AttentionHeads {
-  return { heads: config.numAttentionHeads, kvHeads: config.numKeyValueHeads, headDim: headDimOf(config) }
-}
 
 export class KvCache {
   readonly #kind: CacheKind
@@ -42,15 +38,17 @@ export class KvCache {
 
   /**
    * Makes room for positions up to `length`, at most the model's context; keeps what is stored. Throws OptionError
-   * CACHE_MEMORY before anything is allocated, saying how much `texts` such caches need.
+   * CACHE_MEMORY before anything is allocated.
    */
-  reserve(length: number, texts = 1): void {
+  reserve(length: number): void {
     const own = length - this.#start
     if (own <= this.#capacity) return
-    const { config, type } = this.#kind
+    const { config, type, memory } = this.#kind
     const limit = config.maxPositionEmbeddings - this.#start
-    const capacity = Math.min(limit, Math.max(own, 2 * this.#capacity, FIRST_CAPACITY))
-    requireCacheMemory(this.#kind, { tokens: capacity, texts })
+    const ample = Math.min(limit, Math.max(own, 2 * this.#capacity, FIRST_CAPACITY))
+    const fits = ample * cacheBytesPerPosition(this.#kind) <= memory.available()
+    const capacity = fits ? ample : own
+    requireCacheMemory(this.#kind, { tokens: capacity, texts: 1 })
     this.#layers = this.#layers.map(segments => {
       const last = segments[segments.length - 1]
       const grown = (old: Uint8Array) => this.#grown(old, capacity, cacheRowBytes(type, headDimOf(config)))

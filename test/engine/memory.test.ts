@@ -38,6 +38,10 @@ describe('a cache', () => {
     )
     expect(session.position).toBe(0)
     session.prefill(Array(400).fill(1))
+    // Twice the room would not fit, so it gets what it needs.
+    session.prefill(Array(90).fill(1))
+    expect(() => session.prefill(Array(11).fill(1))).toThrow(/a cache for 501 tokens × 1 sequence needs/)
+    expect(session.position).toBe(490)
   })
 
   it('in q8 needs little more than a quarter', () => {
