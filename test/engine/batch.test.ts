@@ -2,6 +2,7 @@
 // stored once.
 
 import { afterAll, describe, expect, it } from 'vitest'
+import { parseActivation } from '../../src/activations/index.js'
 import { EngineModel, type EngineOptions, Session } from '../../src/engine/index.js'
 import { availableKernels, defaultThreads, setThreads } from '../../src/kernels/index.js'
 import type { ModelConfig } from '../../src/nn/config.js'
@@ -71,6 +72,32 @@ describe.each(backends)('texts decoded together, %s', (_, kernels) => {
         expect(together(forks(), which.map(tokensOf))).toEqual(expected)
       }
     }
+  })
+})
+
+describe('texts decoded together', () => {
+  it('have the bits of each alone by the narrow gate too', () => {
+    for (const dtype of ['f32', 'bf16'] as const) {
+      for (const activation of ['relu', 'stocha:p=0.2', 'fatrelu:t=0.1']) {
+        const forks = (narrowGate: 'on' | 'off') =>
+          read(engine({ dtype, activation, narrowGate, ffn: 'sparse' }), prompt).fork([
+            {},
+            { sequence: 1 },
+            { seed: 4 },
+          ])
+        const expected = forks('off').map((session, i) => alone(session, tokensOf(i)))
+        expect(together(forks('on'), [0, 1, 2].map(tokensOf))).toEqual(expected)
+      }
+    }
+  })
+
+  it('may each have an activation of their own', () => {
+    const options = ['relu', 'stocha:p=0.5', 'silu', 'relu', 'topk'].map((spec, sequence) => {
+      return { activation: parseActivation(spec), sequence }
+    })
+    const forks = () => read(engine(), prompt).fork(options)
+    const expected = forks().map((session, i) => alone(session, tokensOf(i)))
+    expect(together(forks(), [0, 1, 2, 3, 4].map(tokensOf))).toEqual(expected)
   })
 })
 
