@@ -19,11 +19,16 @@ export { loadTokenizer } from './data/load-tokenizer.js'
 export { type DataOptions, type PreparedData, prepareData, prepareHeldOut } from './data/prepare.js'
 export type { Tokenizer } from './data/tokenizer.js'
 export {
+  bytesRead,
+  bytesSkipped,
   type ChatMessage,
   type ChatOptions,
   type ChatPrompt,
+  type CompactionSummary,
   type Completion,
   type CompletionStats,
+  EngineModel,
+  type EngineOptions,
   type FinishReason,
   type GeneratedToken,
   type GenerateManyOptions,
@@ -31,9 +36,13 @@ export {
   type LanguageModel,
   type LoadOptions,
   load,
+  type PassStats,
   type Prompt,
   resolveModelDirectory,
+  Session,
+  type SessionOptions,
   type TokenLogprob,
+  type TokenStats,
 } from './engine/index.js'
 export * from './errors.js'
 export { type Evaluation, Evaluator } from './eval/evaluate.js'
