@@ -36,21 +36,10 @@ struct Call {
   }
   const uint8_t* down(int64_t i) const { return up(i) + up_bytes; }
 
-  /// body(pointers, their places in the list, how many) for the rows of n neurons, some at a time. Those from `later` on
-  /// of the whole list are asked for at the end: likely they are this thread's next.
-  template <typename RowAt, typename Body>
-  void some_at_a_time(const RowAt& row_at, int64_t width, const int32_t* own, int64_t n, int64_t later,
-                      const Body& body) const {
-    for (int64_t at = 0, height; at < n; at += height) {
-      height = n - at < tile_rows ? 1 : tile_rows;
-      RowPointers pointers;
-      pointers.scale_bytes = weight_scale_bytes(width);
-      for (int64_t r = 0; r < height; r++) {
-        pointers.rows[r] = row_at(own[at + r]);
-        pointers.next[r] = row_at(at + r + height < n ? own[at + r + height] : min(later + r, active.count - 1));
-      }
-      body(pointers, own + at, height);
-    }
+  /// Which of the whole list the i-th of `own`, n of them, is; after those come the ones from `later` on, which likely are
+  /// this thread's next.
+  int64_t listed(const int32_t* own, int64_t n, int64_t i, int64_t later) const {
+    return i < n ? own[i] : min(later + i - n, active.count - 1);
   }
 
   /// Hidden values of [first, end) of the list.
@@ -61,13 +50,13 @@ struct Call {
       if (!shape.gated) continue;
       int32_t own[most_together];
       const int64_t n = list_nonzero(to, first, end, own);
-      some_at_a_time([&](int64_t i) { return up(i); }, shape.up_width, own, n, later,
-                     [&](const RowPointers& ups, const int32_t* its, int64_t height) {
-                       float dots[tile_rows];
-                       (height == 1 ? row_kernels.dot_of_one[w.type] : row_kernels.dots[w.type][1])(
-                           ups, x + b * shape.up_width, shape.up_width, dots);
-                       for (int64_t r = 0; r < height; r++) to[its[r]] *= dots[r];
-                     });
+      const auto row_at = [&](int64_t i) { return up(listed(own, n, i, later)); };
+      each_tile(n, weight_scale_bytes(shape.up_width), row_at, [&](const RowPointers& ups, int64_t at, int64_t height) {
+        float dots[tile_rows];
+        (height == 1 ? row_kernels.dot_of_one[w.type] : row_kernels.dots[w.type][1])(
+            ups, x + b * shape.up_width, shape.up_width, dots);
+        for (int64_t r = 0; r < height; r++) to[own[at + r]] *= dots[r];
+      });
     }
   }
 
@@ -83,13 +72,14 @@ struct Call {
         if (n == 0) continue;
         if (!any[b]) memset(to, 0, static_cast<size_t>(shape.width) * 4);
         any[b] = true;
-        some_at_a_time([&](int64_t i) { return down(i); }, shape.width, own, n, stop < end ? stop : later,
-                       [&](const RowPointers& downs, const int32_t* its, int64_t height) {
-                         float factors[tile_rows];
-                         for (int64_t r = 0; r < height; r++) factors[r] = from[its[r]];
-                         (height == 1 ? row_kernels.sum_of_one[w.type] : row_kernels.sums[w.type][1])(
-                             downs, factors, to, 0, 0, shape.width);
-                       });
+        const auto row_at = [&](int64_t i) { return down(listed(own, n, i, stop < end ? stop : later)); };
+        each_tile(n, weight_scale_bytes(shape.width), row_at, [&](const RowPointers& downs, int64_t at, int64_t height) {
+          // Rows that only fill up a tile are added 0 times.
+          float factors[tile_rows] = {};
+          for (int64_t r = 0; r < height; r++) factors[r] = from[own[at + r]];
+          (height == 1 ? row_kernels.sum_of_one[w.type] : row_kernels.sums[w.type][1])(downs, factors, to, 0, 0,
+                                                                                      shape.width);
+        });
       }
   }
 };

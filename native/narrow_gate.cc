@@ -7,14 +7,13 @@
 namespace flicker::FLICKER_ISA {
 namespace {
 
-constexpr int64_t max_job_rows = 256;
 constexpr int64_t draw_width = 4 * lanes;
 
-// Positions at a time: each of 4 rows has a sum for the block and one for the row.
+// Positions at a time, and rows at a time of a position alone: each of 4 rows has a sum for the block and one for the row.
 #if FLICKER_LANES == 16 || defined(__aarch64__)
-constexpr int together = 3;  // 24 accumulators of 32 registers
+constexpr int together = 3, alone = 8;  // 24 or 16 accumulators of 32 registers
 #else
-constexpr int together = 2;
+constexpr int together = 2, alone = 4;
 #endif
 
 /// What all rows of a call share.
@@ -25,6 +24,7 @@ struct Call {
   NarrowGateShape shape;
   const NarrowPosition* narrow;  // (batch)
   int64_t blocks;
+  uint8_t* verdicts;  // (batch × rows): whether a row is proven to be inactive at a position
 
   /// Is the dot product of `row` with position b below the threshold, given the narrow one?
   bool proven(int64_t row, int64_t b, float dot) const {
@@ -35,16 +35,16 @@ struct Call {
     return dot + bound < shape.threshold;
   }
 
-  /// verdicts[b·max_job_rows + i] = whether row first + i is proven to be inactive at position b.
-  void judge(int64_t first, int64_t count, uint8_t* verdicts) const {
+  /// Verdicts on rows [first, first + count), and what the activation makes an exact 0 of where they are inactive.
+  void judge(int64_t first, int64_t count) const {
     const auto some = [&]<int ROWS, int COLUMNS>(int64_t i, int64_t b) {
       const int64_t row = first + i, left = shape.rows - row;
       float dots[ROWS][COLUMNS];
       narrow_dots<ROWS, COLUMNS>(index.codes + row * shape.columns, index.scales + row * blocks, shape.columns,
-                                 min(tile_rows, left - ROWS) * shape.columns, narrow + b, dots);
+                                 min(ROWS, left - ROWS) * shape.columns, narrow + b, dots);
       for (int r = 0; r < ROWS; r++)
         for (int c = 0; c < COLUMNS; c++)
-          verdicts[(b + c) * max_job_rows + i + r] = proven(row + r, b + c, dots[r][c]);
+          verdicts[(b + c) * shape.rows + row + r] = proven(row + r, b + c, dots[r][c]);
     };
     const auto positions = [&]<int ROWS>(int64_t i) {
       int64_t b = 0;
@@ -53,13 +53,20 @@ struct Call {
       for (; b < shape.batch; b++) some.template operator()<ROWS, 1>(i, b);
     };
     int64_t i = 0;
+    if (shape.batch == 1)
+      for (; i + alone <= count; i += alone) some.template operator()<alone, 1>(i, 0);
     for (; i + tile_rows <= count; i += tile_rows) positions.template operator()<tile_rows>(i);
     for (; i < count; i++) positions.template operator()<1>(i);
-    if (shape.draws != nullptr) spare_drawn(first, count, verdicts);
+    if (shape.draws != nullptr) spare_drawn(first, count);
+    // Finite, and below the threshold.
+    const float filler = shape.threshold > 0 ? -1.f : 2 * shape.threshold - 1;
+    for (int64_t b = 0; b < shape.batch; b++)
+      for (int64_t at = b * shape.rows + first, end = at + count; at < end; at++)
+        if (verdicts[at]) y[at] = filler;
   }
 
   /// Takes back the verdict on neurons whose draw says that they are not 0 below the threshold.
-  void spare_drawn(int64_t first, int64_t count, uint8_t* verdicts) const {
+  void spare_drawn(int64_t first, int64_t count) const {
     const uint32_t limit = static_cast<uint32_t>(__builtin_ceil(shape.p * 16777216.0));
     for (int64_t b = 0; b < shape.batch; b++) {
       const Draw& draw = shape.draws[b];
@@ -68,38 +75,46 @@ struct Call {
         draw_block(draw, 0, static_cast<uint32_t>(from), drawn);
         for (int64_t j = 0; j < draw_width; j++) {
           const int64_t i = from + j - first;
-          if (i >= 0 && i < count && drawn[j] < limit) verdicts[b * max_job_rows + i] = 0;
+          if (i >= 0 && i < count && drawn[j] < limit) verdicts[b * shape.rows + first + i] = 0;
         }
       }
     }
   }
 
-  /// Rows [first, first + count) of the result; returns how many rows of `weights` it took.
-  template <typename Row>
-  int64_t run(Matrix<Row> weights, int64_t first, int64_t count) const {
-    uint8_t* verdicts = static_cast<uint8_t*>(scratch(1, static_cast<uint64_t>(max_job_rows * shape.batch)));
-    if (verdicts == nullptr) return 0;
-    judge(first, count, verdicts);
-    // Finite and below the threshold, so that the activation makes an exact 0 of it.
-    const float filler = shape.threshold > 0 ? -1.f : 2 * shape.threshold - 1;
-    int32_t list[max_job_rows];
+  /// The rows that are not proven to be inactive at all positions, ascending; returns how many.
+  int64_t list_unproven(int32_t* list) const {
     int64_t n = 0;
-    for (int64_t i = 0; i < count; i++) {
-      bool everywhere = true;
-      for (int64_t b = 0; b < shape.batch; b++) {
-        const bool inactive = verdicts[b * max_job_rows + i];
-        if (inactive) y[b * shape.rows + first + i] = filler;
-        everywhere = everywhere && inactive;
-      }
-      if (!everywhere) list[n++] = static_cast<int32_t>(i);
+    for (int64_t i = 0; i < shape.rows; i++) {
+      uint8_t everywhere = 1;
+      for (int64_t b = 0; b < shape.batch; b++) everywhere &= verdicts[b * shape.rows + i];
+      list[n] = static_cast<int32_t>(i);
+      n += !everywhere;
     }
-    each_dot<Row>([&](int64_t j) { return weights[first + list[j]]; }, n, n, weights.row_bytes, positions,
-                  [&](int64_t j, int64_t b, int64_t width, const float* dots) {
-                    for (int64_t c = 0; c < width; c++)
-                      if (!verdicts[(b + c) * max_job_rows + list[j]])
-                        y[(b + c) * shape.rows + first + list[j]] = dots[c];
-                  });
     return n;
+  }
+
+  /// The dot products of rows list[first … end), with the bits of matvec; those of `later` on are likely this thread's next.
+  template <typename Row>
+  void refine(Matrix<Row> weights, const int32_t* list, int64_t first, int64_t end, int64_t later, int64_t count) const {
+    if (shape.batch > 1) {
+      each_dot<Row>([&](int64_t j) { return weights[list[first + j]]; }, end - first, end - first, weights.row_bytes,
+                    positions, [&](int64_t j, int64_t b, int64_t width, const float* dots) {
+                      for (int64_t c = 0; c < width; c++) {
+                        const int64_t at = (b + c) * shape.rows + list[first + j];
+                        if (!verdicts[at]) y[at] = dots[c];
+                      }
+                    });
+      return;
+    }
+    const auto row_at = [&](int64_t i) {
+      return weights[list[first + i < end ? first + i : min(later + first + i - end, count - 1)]].begin();
+    };
+    each_tile(end - first, weights.scale_bytes, row_at, [&](const RowPointers& rows, int64_t at, int64_t height) {
+      float dots[tile_rows];
+      (height == 1 ? row_kernels.dot_of_one[Row::type] : row_kernels.dots[Row::type][1])(rows, positions.data,
+                                                                                       shape.columns, dots);
+      for (int64_t r = 0; r < height; r++) y[list[first + at + r]] = dots[r];
+    });
   }
 };
 
@@ -109,33 +124,40 @@ int64_t narrow_gate(Weights w, NarrowIndex index, const float* x, float* y, Narr
   if (shape.rows == 0 || shape.batch == 0) return 0;
   const int64_t blocks = ceil_div(shape.columns, block_columns);
   // Some 64 KiB of codes to a job.
-  const int64_t per_job = min(max_job_rows, ceil_div(ceil_div(65536, shape.columns + 1), tile_rows) * tile_rows);
-  const int64_t jobs = ceil_div(shape.rows, per_job);
-  // Per position its struct, whole numbers, scales and norms; per job a count.
+  const int64_t per_job = ceil_div(ceil_div(65536, shape.columns + 1), 8) * 8;
+  // Per position its struct, whole numbers, scales and norms, and verdicts; the list of rows to be read.
   const int64_t padded = blocks * block_columns, each = 64 + padded * 2 + ceil_div(blocks * 8, 64) * 64;
-  uint8_t* memory = static_cast<uint8_t*>(scratch(0, static_cast<uint64_t>(shape.batch * each + jobs * 8)));
+  const int64_t list_bytes = ceil_div((shape.rows + 1) * 4, 64) * 64;
+  uint8_t* memory =
+      static_cast<uint8_t*>(scratch(0, static_cast<uint64_t>(list_bytes + shape.batch * (each + shape.rows))));
   if (memory == nullptr) return 0;
+  int32_t* list = reinterpret_cast<int32_t*>(memory);
   static_assert(sizeof(NarrowPosition) <= 64);
-  NarrowPosition* narrow = reinterpret_cast<NarrowPosition*>(memory);
-  uint8_t* rest = memory + shape.batch * 64;
+  NarrowPosition* narrow = reinterpret_cast<NarrowPosition*>(memory + list_bytes);
+  uint8_t* rest = memory + list_bytes + shape.batch * 64;
   for (int64_t b = 0; b < shape.batch; b++, rest += each - 64) {
     float* scales = reinterpret_cast<float*>(rest + padded * 2);
     narrow[b] = {reinterpret_cast<int16_t*>(rest), scales, scales + blocks};
     narrow[b].set(x + b * shape.columns, shape.columns);
   }
-  int64_t* counts = reinterpret_cast<int64_t*>(rest);
   const Positions positions(x, shape.batch, shape.columns);
   if (!positions.ok()) return 0;
-  const Call call = {index, positions, y, shape, narrow, blocks};
+  const Call call = {index, positions, y, shape, narrow, blocks, rest};
+  parallel_for(ceil_div(shape.rows, per_job), [&](int64_t job) {
+    const int64_t first = job * per_job;
+    call.judge(first, min(per_job, shape.rows - first));
+  });
+  const int64_t count = call.list_unproven(list), threads = thread_count();
+  // Few rows to a job where there are few, so that all threads have some; the cut changes no sum.
+  const int64_t rows_per_job = min(32, ceil_div(ceil_div(count, 8 * threads), tile_rows) * tile_rows);
   dispatch_wide(w, shape.columns, [&]<typename Row>(Matrix<Row> weights) {
-    parallel_for(jobs, [&](int64_t job) {
-      const int64_t first = job * per_job;
-      counts[job] = call.run(weights, first, min(per_job, shape.rows - first));
+    if (count == 0) return;
+    parallel_for(ceil_div(count, rows_per_job), [&](int64_t job) {
+      const int64_t first = job * rows_per_job;
+      call.refine(weights, list, first, min(count, first + rows_per_job), first + threads * rows_per_job, count);
     });
   });
-  int64_t read = 0;
-  for (int64_t job = 0; job < jobs; job++) read += counts[job];
-  return read;
+  return count;
 }
 
 }  // namespace flicker::FLICKER_ISA

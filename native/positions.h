@@ -219,7 +219,7 @@ void direct_dots(const RowAt& row_at, int64_t count, int64_t last, Packed x, con
     const int64_t end = min(count, start + group);
     x.tiles.each([&](int64_t first, int64_t width) {
       for (int64_t i = start; i < end;) {
-        const bool one = width == 1 && end - i < tile_rows;
+        const bool one = width == 1 && end - i == 1;
         const int64_t height = one ? 1 : rows_for(width);
         const RowDots dots = one ? row_kernels.dot_of_one[Row::type] : row_kernels.dots[Row::type][width];
         float out[sums_in_registers];

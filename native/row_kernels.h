@@ -43,4 +43,20 @@ struct RowKernels {
 };
 extern const RowKernels& row_kernels;
 
+/// body(rows, first, height) for rows [0, n), tile by tile: `height` of them are meant, the rest of a tile repeats the last;
+/// a row by itself comes alone. row_at(i) is where row i starts; those from n on are rows that will be read later.
+template <typename RowAt, typename Body>
+FLICKER_INLINE void each_tile(int64_t n, int64_t scale_bytes, const RowAt& row_at, const Body& body) {
+  for (int64_t first = 0; first < n; first += tile_rows) {
+    const int64_t height = n - first < tile_rows ? n - first : tile_rows;
+    RowPointers tile;
+    tile.scale_bytes = scale_bytes;
+    for (int64_t r = 0; r < (height == 1 ? 1 : tile_rows); r++) {
+      tile.rows[r] = row_at(first + (r < height ? r : height - 1));
+      tile.next[r] = row_at(first + tile_rows + r);
+    }
+    body(tile, first, height);
+  }
+}
+
 }  // namespace flicker::FLICKER_ISA
