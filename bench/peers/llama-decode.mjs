@@ -132,8 +132,8 @@ async function prompts(sequence, model) {
 /** Our ways of computing one random model. */
 function sessions(dtype) {
   const weights = randomWeights(randomConfig(shape, 0, context), dtype)
-  const { shift } = calibrate(shape, weights, sparsity, dtype)
-  const config = randomConfig(shape, shift, context)
+  const { threshold } = calibrate(shape, weights, sparsity, dtype)
+  const config = randomConfig(shape, threshold, context)
   const ways = { dense: ['dense', 'off'], sparse: ['sparse', 'off'], 'sparse, narrow gate': ['sparse', 'on'] }
   return Object.entries(ways).flatMap(([way, [ffn, narrowGate]]) => {
     if (narrowGate === 'on' && dtype !== 'bf16') return []

@@ -7,14 +7,14 @@ import type { WeightType } from '../kernels/index.js'
 import { fillNormal, Purpose, RandomStream } from '../kernels/philox.js'
 import { type DecodeShape, randomConfig, WEIGHT_STD } from './random-model.js'
 
-/** A shift under or above which nothing, or everything, is zero. */
+/** A threshold under or above which nothing, or everything, is zero. */
 const BEYOND = 1000
 /** Rounds, and tokens in each, over which layers are brought to the share. */
 const ROUNDS = 3
 const TOKENS = 24
 
 /**
- * The shift of a ReLU that makes `sparsity` (0 to 1) of the neurons exactly 0, and the share of zeros that its last
+ * The threshold of a ReLU that makes `sparsity` (0 to 1) of the neurons exactly 0, and the share of zeros that its last
  * tokens showed; sets the FFN norms of `weights`.
  */
 export function calibrate(
@@ -22,13 +22,15 @@ export function calibrate(
   weights: EngineWeights,
   sparsity: number,
   dtype: WeightType,
-): { shift: number; zeros: number } {
-  if (sparsity <= 0) return { shift: -BEYOND, zeros: 0 }
-  if (sparsity >= 1) return { shift: BEYOND, zeros: 1 }
+): { threshold: number; zeros: number } {
+  if (sparsity <= 0) return { threshold: -BEYOND, zeros: 0 }
+  if (sparsity >= 1) return { threshold: BEYOND, zeros: 1 }
   const normal = normalTable()
   // Normed positions have the length √d, so pre-activations spread by √d times the weights.
-  const shift = Number((quantile(normal, sparsity) * WEIGHT_STD * Math.sqrt(shape.hiddenSize)).toPrecision(6))
-  const config = randomConfig(shape, shift, ROUNDS * TOKENS)
+  const threshold = Number(
+    (quantile(normal, sparsity) * WEIGHT_STD * Math.sqrt(shape.hiddenSize)).toPrecision(6),
+  )
+  const config = randomConfig(shape, threshold, ROUNDS * TOKENS)
   const model = new EngineModel(config, weights, { dtype, ffn: 'sparse', narrowGate: 'off' })
   const session = model.session()
   const random = new RandomStream({ seed: 2, purpose: Purpose.sampler, stream: 0 })
@@ -51,7 +53,7 @@ export function calibrate(
     }
     zeros = 1 - active.reduce((sum, share) => sum + share, 0) / shape.numHiddenLayers
   }
-  return { shift, zeros }
+  return { threshold, zeros }
 }
 
 /** Normal numbers in order. */

@@ -153,8 +153,8 @@ type RandomTokens = (n: number) => Int32Array
 function sparseModel({ shape, dtype, sparsity, tokens, samples, prefill }: DecodeBenchOptions) {
   const context = Math.max(START + WARM_UP + tokens + SAMPLE_ROUNDS * 2 + samples, prefill, 1) + 64
   const weights = randomWeights(randomConfig(shape, 0, context), dtype)
-  const { shift, zeros } = calibrate(shape, weights, sparsity, dtype)
-  return { config: randomConfig(shape, shift, context), weights, zeros }
+  const { threshold, zeros } = calibrate(shape, weights, sparsity, dtype)
+  return { config: randomConfig(shape, threshold, context), weights, zeros }
 }
 
 /** Every way decodes the same tokens, one token each by turns, and so does a plain read of memory, the limit. */

@@ -55,15 +55,15 @@ export function decodeShape(name: string): DecodeShape {
   )
 }
 
-/** The config of a random model: gated, with an activation that is 0 below `shift`. */
-export function randomConfig(shape: DecodeShape, shift: number, context: number): ModelConfig {
+/** The config of a random model: gated, with an activation that is 0 below `threshold`. */
+export function randomConfig(shape: DecodeShape, threshold: number, context: number): ModelConfig {
   return {
     ...shape,
     maxPositionEmbeddings: context,
     rmsNormEps: 1e-5,
     ropeTheta: 10000,
     ffn: 'gated',
-    activation: `shifted-relu:b=${shift}`,
+    activation: threshold >= 0 ? `fatrelu:t=${threshold}` : `shifted-relu:b=${threshold}`,
   }
 }
 

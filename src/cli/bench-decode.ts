@@ -107,7 +107,7 @@ function printDecode(result: DecodeBenchResult): void {
   const { version, cpu, cores, isa, threads } = machine
   print(`flicker ${version} · ${cpu}, ${cores} cores · ${isa}, ${threads} threads`)
   print(
-    `${(parameters / 1e9).toFixed(2)} G parameters (hidden ${shape.hiddenSize}, intermediate ${shape.intermediateSize}, ` +
+    `${(parameters / 1e6).toFixed(1)} M parameters (hidden ${shape.hiddenSize}, intermediate ${shape.intermediateSize}, ` +
       `${shape.numHiddenLayers} layers), ${result.dtype}: ${(weightBytes / 1e9).toFixed(2)} GB, ` +
       `made in ${result.buildSeconds.toFixed(1)} s`,
   )

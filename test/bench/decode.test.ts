@@ -35,8 +35,8 @@ describe.runIf(native)('bench decode', () => {
   it('makes the asked share of the neurons zero, in every layer', () => {
     for (const sparsity of [0.6, 0.9, 0.99]) {
       const weights = randomWeights(randomConfig(shape, 0, 64), 'f32')
-      const { shift } = calibrate(shape, weights, sparsity, 'f32')
-      const session = new EngineModel(randomConfig(shape, shift, 200), weights).session()
+      const { threshold } = calibrate(shape, weights, sparsity, 'f32')
+      const session = new EngineModel(randomConfig(shape, threshold, 200), weights).session()
       const active = new Float64Array(3)
       for (let i = 0; i < 100; i++) {
         session.step((i * 7) % 300)
