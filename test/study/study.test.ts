@@ -103,4 +103,43 @@ describe('a study', () => {
     await study(recipe(directory), { directory: out, onEvent: events, fresh: true })
     expect(steps).toContain('silu 1')
   })
+
+  it('of the catalogue trains each entry over its seeds, in every form of the FFN', async () => {
+    const directory = temporaryDirectory()
+    fs.writeFileSync(path.join(directory, 'corpus.txt'), text)
+    const list = parseRecipe(
+      `
+name: list
+title: A part of the catalogue
+corpus: ${path.join(directory, 'corpus.txt')}
+tokenizer: chars
+model: {hiddenSize: 16, intermediateSize: 32, numHiddenLayers: 1, numAttentionHeads: 2}
+training: {steps: 6, batchSize: 2, context: 16, evalEvery: 6, evalTokens: 64, checkpointEvery: 6, warmupSteps: 2}
+measure: {evalTokens: 100, dtypes: [f32], decodeTokens: 4, decodePasses: 1, prompt: red, sampleTokens: 0}
+seeds: [3, 4]
+activations: [silu, xielu, "mix:relu@0.5,gelu@0.5", stat-topk]
+runs:
+  - {name: drelu, strategy: scratch, activation: relu, ffn: drelu}
+  - {name: spark, strategy: scratch, activation: "stat-topk:k=0.2", ffn: spark}
+`,
+      'list.yaml',
+    )
+    const out = path.join(directory, 'out')
+    const results = await study(list, { directory: out })
+    expect(results.runs.map(run => run.label)).toEqual([
+      'drelu',
+      'spark',
+      'silu',
+      'xielu',
+      'mix:relu@0.5,gelu@0.5',
+      'stat-topk',
+    ])
+    for (const run of results.runs) {
+      expect(run.perSeed?.map(({ seed }) => seed)).toEqual([3, 4])
+      const [a, b] = (run.perSeed ?? []).map(({ final }) => final.loss)
+      expect(a).not.toBe(b)
+      expect(run.final.loss).toBeCloseTo((a + b) / 2, 12)
+    }
+    expect(fs.existsSync(path.join(out, 'xielu/seed-4/result.json'))).toBe(true)
+  })
 })
