@@ -1,5 +1,5 @@
-// Keys and values as a cache stores them: f32, f16, or q8, which is a row of q8_0 (src/kernels/quantised.ts) without
-// padding: the f16 scales of the groups of 32, then their int8.
+// Keys and values as a cache stores them: f32, f16, or q8, which is a row of q8_0 (src/kernels/quantised.ts) whose scales
+// are not filled up: the f16 scales of the groups of 32, then their int8.
 #pragma once
 
 #include "weight_rows.h"

@@ -123,38 +123,77 @@ struct Call {
     const int64_t packed_floats = packed_size(queries, dim);
     float* memory = static_cast<float*>(scratch(1, static_cast<uint64_t>(packed_floats + 2 * queries * chunk) * 4));
     if (memory == nullptr) return;
-    float *scores = memory + packed_floats, *weights = scores + queries * chunk;
+    float *scores = memory + packed_floats, *transposed = scores + queries * chunk;
+    const auto scores_of = [&](Run run) {
+      return scores + (run.first - first) * group * chunk + run.start - chunk_start;
+    };
 
     each_run(first, last, chunk_start, [&](Run run) {
-      const Tiles tiles((run.last - run.first) * group);
+      const int64_t some = (run.last - run.first) * group, count = run.end - run.start;
       const auto query_at = [&](int64_t q) { return query(run.first + q / group, kv_head, q % group); };
-      tiles.each([&](int64_t first_query, int64_t width) {
-        pack_tile(query_at, dim, first_query, width, memory + packed_size(first_query, dim));
+      const Tiles tiles = some <= few ? Tiles(some, max_direct) : Tiles(some);
+      tiles.each([&](int64_t of, int64_t width) {
+        pack_tile(query_at, dim, of, width, memory + packed_size(of, dim));
       });
       const Matrix<Row> keys = rows_of<Row>(run, run.segment->keys, kv_head);
-      float* to = scores + (run.first - first) * group * chunk + run.start - chunk_start;
-      const int64_t count = run.end - run.start;
-      packed_dots<Row>([&](int64_t i) { return keys[i]; }, count, count, row_bytes, Packed{memory, tiles, dim},
-                       [&](int64_t i, int64_t q, int64_t width, const float* dots) {
-                         for (int64_t c = 0; c < width; c++) to[(q + c) * chunk + i] = dots[c];
-                       });
+      const auto key_at = [&](int64_t i) { return keys[i]; };
+      const auto put = [&](int64_t i, int64_t q, int64_t width, const float* dots) {
+        for (int64_t c = 0; c < width; c++) scores_of(run)[(q + c) * chunk + i] = dots[c];
+      };
+      const Packed packed = {memory, tiles, dim};
+      // Behind the keys come the values: rows are too short to ask for the next alone.
+      const Matrix<Row> values = rows_of<Row>(run, run.segment->values, kv_head);
+      const auto key_or_value_at = [&](int64_t i) { return i < count ? keys[i] : values[i - count]; };
+      if (some <= few)
+        direct_dots<Row>(key_or_value_at, count, 2 * count, packed, put, ahead());
+      else
+        packed_dots<Row>(key_at, count, count, row_bytes, packed, put);
     });
 
+    // Weights, unnormalised, in place of the scores: 0 for what a row does not see.
     Partial* partial = partials + partial_at(chunk_number, kv_head, first);
     for (int64_t q = 0; q < queries; q++) {
       const int64_t n = min(chunk, places[first + q / group].position + 1 - chunk_start);
       if (n <= 0) continue;
       partial[q].largest = chunk_softmax(scores + q * chunk, n, scale, &partial[q].total);
-      for (int64_t i = 0; i < chunk; i++) weights[i * queries + q] = i < n ? scores[q * chunk + i] : 0.f;
+      memset(scores + q * chunk + n, 0, static_cast<size_t>(chunk - n) * 4);
     }
 
     each_run(first, last, chunk_start, [&](Run run) {
+      const int64_t some = (run.last - run.first) * group, count = run.end - run.start;
       const Matrix<Row> values = rows_of<Row>(run, run.segment->values, kv_head);
-      const float* h = weights + (run.start - chunk_start) * queries + (run.first - first) * group;
-      weighted_rows<Row>([&](int64_t i) { return values[i]; }, h, queries, run.end - run.start,
-                         (run.last - run.first) * group, sums + partial_at(chunk_number, kv_head, run.first) * dim, dim,
-                         dim, run.start > chunk_start);
+      const auto value_at = [&](int64_t i) { return values[i]; };
+      const float* weights = scores_of(run);
+      float* to = sums + partial_at(chunk_number, kv_head, run.first) * dim;
+      const bool add = run.start > chunk_start;
+      if (some <= few) {
+        if (!add) memset(to, 0, static_cast<size_t>(some * dim) * 4);
+        add_values<Row>(value_at, count, weights, some, to);
+      } else {
+        for (int64_t q = 0; q < some; q++)
+          for (int64_t i = 0; i < count; i++) transposed[i * some + q] = weights[q * chunk + i];
+        weighted_rows<Row>(value_at, transposed, some, count, some, to, dim, dim, add);
+      }
     });
+  }
+
+  /// Rows that a memory's latency takes to arrive.
+  int64_t ahead() const { return ceil_div(8192, row_bytes); }
+
+  /// sums (queries × head_dim) += Σ_i weights[query · chunk + i] · value_at(i), for a few queries.
+  template <typename Row, typename RowAt>
+  void add_values(const RowAt& value_at, int64_t count, const float* weights, int64_t queries, float* to) const {
+    const Tiles tiles(queries, max_direct);
+    for (int64_t i = 0; i < count; i += tile_rows) {
+      const RowPointers values = rows_from(value_at, i, tile_rows, count, count, ahead());
+      tiles.each([&](int64_t q, int64_t width) {
+        float factors[tile_rows * max_direct];
+        for (int64_t r = 0; r < tile_rows; r++)
+          for (int64_t c = 0; c < width; c++)
+            factors[r * width + c] = i + r < count ? weights[(q + c) * chunk + i + r] : 0.f;
+        row_kernels.sums[Row::type][width](values, factors, to + q * shape.head_dim, shape.head_dim, 0, shape.head_dim);
+      });
+    }
   }
 
   template <typename Row>

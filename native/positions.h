@@ -199,21 +199,24 @@ void packed_dots(const RowAt& row_at, int64_t count, int64_t last, int64_t bytes
   }
 }
 
-/// Rows [i, i + height) and the `height` after them, each the last one where there are no more.
+/// Rows [i, i + height), each of `count` the last one where there are no more, and as many of the rows up to `last` that
+/// are asked for meanwhile: `ahead` further on, by default the next.
 template <typename RowAt>
-FLICKER_INLINE RowPointers rows_from(const RowAt& row_at, int64_t i, int64_t height, int64_t count, int64_t last) {
+FLICKER_INLINE RowPointers rows_from(const RowAt& row_at, int64_t i, int64_t height, int64_t count, int64_t last,
+                                     int64_t ahead = 0) {
   RowPointers at;
+  ahead = ahead < height ? height : ahead;
   for (int64_t r = 0; r < height; r++) {
     at.rows[r] = row_at(min(i + r, count - 1)).begin();
-    at.next[r] = row_at(min(i + r + height, last - 1)).begin();
+    at.next[r] = row_at(min(i + r + ahead, last - 1)).begin();
   }
   at.scale_bytes = row_at(0).scale_bytes();
   return at;
 }
 
-/// As packed_dots, for a few positions in tiles of up to max_direct, or one.
+/// As packed_dots, for a few positions in tiles of up to max_direct, or one. `ahead`: see rows_from.
 template <typename Row, typename RowAt, typename Put>
-void direct_dots(const RowAt& row_at, int64_t count, int64_t last, Packed x, const Put& put) {
+void direct_dots(const RowAt& row_at, int64_t count, int64_t last, Packed x, const Put& put, int64_t ahead = 0) {
   constexpr int64_t group = 12;  // a whole number of tiles of any height; read for every tile of positions
   for (int64_t start = 0; start < count; start += group) {
     const int64_t end = min(count, start + group);
@@ -223,7 +226,7 @@ void direct_dots(const RowAt& row_at, int64_t count, int64_t last, Packed x, con
         const int64_t height = one ? 1 : rows_for(width);
         const RowDots dots = one ? row_kernels.dot_of_one[Row::type] : row_kernels.dots[Row::type][width];
         float out[sums_in_registers];
-        dots(rows_from(row_at, i, height, count, last), x.tile(first), x.n, out);
+        dots(rows_from(row_at, i, height, count, last, ahead), x.tile(first), x.n, out);
         for (int64_t r = 0; r < min(height, end - i); r++) put(i + r, first, width, out + r * width);
         i += height;
       }

@@ -1,6 +1,4 @@
 // The kernels behind row_kernels.h, one copy for every type of weights and number of positions.
-#include "row_kernels.h"
-
 #include "decode.h"
 
 namespace flicker::FLICKER_ISA {
@@ -146,6 +144,7 @@ struct AllRowKernels : RowKernels {
     fill<Bf16Row>();
     fill<Q8Row>();
     fill<Q4Row>();
+    fill<F16Row>();
   }
 };
 constexpr AllRowKernels all_row_kernels{};

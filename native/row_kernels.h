@@ -7,6 +7,9 @@
 
 namespace flicker::FLICKER_ISA {
 
+/// One type more than weights have: keys and values of a cache.
+constexpr WeightType kF16 = static_cast<WeightType>(kQ4 + 1);
+
 /// Rows that are read side by side, at most.
 constexpr int tile_rows = 4;
 // A tile of dot products has rows_for(positions) rows, so that its sums stay in registers.
@@ -36,10 +39,10 @@ using RowSums = void (*)(const RowPointers& at, const float* h, float* sums, int
 
 /// By type of weights.
 struct RowKernels {
-  RowDots dots[4][max_direct + 1];  // of rows_for(positions) rows
-  RowSums sums[4][max_direct + 1];  // of tile_rows rows
-  RowDots dot_of_one[4];            // one row, one position
-  RowSums sum_of_one[4];
+  RowDots dots[kF16 + 1][max_direct + 1];  // of rows_for(positions) rows
+  RowSums sums[kF16 + 1][max_direct + 1];  // of tile_rows rows
+  RowDots dot_of_one[kF16 + 1];            // one row, one position
+  RowSums sum_of_one[kF16 + 1];
 };
 extern const RowKernels& row_kernels;
 

@@ -7,7 +7,7 @@
 // weight is the same number wherever it is used.
 #pragma once
 
-#include "kernels.h"
+#include "row_kernels.h"
 #include "vector_math.h"
 
 namespace flicker::FLICKER_ISA {
@@ -157,10 +157,14 @@ struct Bf16Row : HalfRow<widen_bf16> {
   using HalfRow::HalfRow;
   static constexpr WeightType type = kBf16;
 };
-using F16Row = HalfRow<widen_f16>;
+/// Only in caches.
+struct F16Row : HalfRow<widen_f16> {
+  using HalfRow::HalfRow;
+  static constexpr WeightType type = kF16;
+};
 
-/// Scales first, one f16 per group of 32 columns. Behind them stand at least 32 bytes per group of q8, or 64 per 4 of q4:
-/// a row is never shorter than what `scales` reads.
+/// Scales first, one f16 per group of 32 columns, filled up in weights but not in caches. Behind them stand whole units: a
+/// row is never shorter than what `scales` reads.
 struct ScaledRow {
   static constexpr int64_t group = 32, chunk = 512;
   struct Scales {
@@ -185,7 +189,7 @@ struct ScaledRow {
 struct Q8Row : ScaledRow {
   using ScaledRow::ScaledRow;
   static constexpr WeightType type = kQ8;
-  static constexpr int64_t unit = 64;
+  static constexpr int64_t unit = 32;
 
   template <int J>
   FLICKER_INLINE vf vector(int64_t k, const Scales& scales, int64_t at) const {
@@ -193,7 +197,7 @@ struct Q8Row : ScaledRow {
     return scaled(values, scales.of + at / group + J * lanes / group);
   }
   FLICKER_INLINE void prefetch(int64_t k) const {
-    ask_for(data + k);
+    if (k % 64 == 0) ask_for(data + k);
     if (k % 1024 == 0) ask_for(first_scale + k / group);
   }
 };

@@ -73,10 +73,9 @@ export interface AttentionHeads {
   readonly headDim: number
 }
 
-/** Bytes of one key or value: f32 and f16 plainly; q8 int8 in whole groups of 32, then their f16 scales. */
+/** Bytes of one key or value: f32 and f16 plainly; q8 the f16 scales of the groups of 32, then int8 in whole groups. */
 export function cacheRowBytes(type: CacheType, headDim: number): number {
-  const groups = Math.ceil(headDim / 32)
-  return { f32: 4 * headDim, f16: 2 * headDim, q8: 34 * groups }[type]
+  return { f32: 4 * headDim, f16: 2 * headDim, q8: 34 * Math.ceil(headDim / 32) }[type]
 }
 
 export interface DecodeKernels {

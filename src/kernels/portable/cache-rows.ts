@@ -1,6 +1,6 @@
-// Keys and values as a cache stores them: f32, f16, or q8, a row of q8_0 (../quantised.ts) without padding.
+// Keys and values as a cache stores them: f32, f16, or q8, a row of q8_0 (../quantised.ts) whose scales are not filled up.
 
-import type { CacheSegment, CacheType } from '../decode.js'
+import { type CacheSegment, type CacheType, cacheRowBytes } from '../decode.js'
 import { narrowFloat16 } from '../half-precision.js'
 import { quantise8, widenedFloat16 } from '../quantised.js'
 
@@ -18,7 +18,7 @@ export function storeCacheRow(type: CacheType, bytes: Uint8Array, row: number, v
     narrowFloat16(values, halvesOf(bytes).subarray(row * n, (row + 1) * n))
   } else {
     const groups = Math.ceil(n / GROUP)
-    const first = row * groups * (GROUP + 2)
+    const first = row * cacheRowBytes(type, n)
     for (let group = 0; group < groups; group++) {
       scale[0] = quantise8(values, group * GROUP, Math.min(n, (group + 1) * GROUP), codes)
       narrowFloat16(scale, half)
@@ -65,7 +65,7 @@ function readRows(
   }
   const groups = Math.ceil(n / GROUP)
   for (let r = 0; r < rows; r++) {
-    const first = (row + r) * groups * (GROUP + 2)
+    const first = (row + r) * cacheRowBytes(type, n)
     for (let start = 0, at = first; start < n; start += GROUP, at += 2) {
       const factor = widened[bytes[at] | (bytes[at + 1] << 8)]
       const from = first + 2 * groups + start
