@@ -125,6 +125,38 @@ void decoding(const Kernels& k) {
     }
 }
 
+/// What skips: the narrow gate, and neurons of which few are active.
+void skipping(const Kernels& k) {
+  for (WeightType type : {kF32, kBf16})
+    for (int64_t columns : {1, 40, 256, 531})
+      for (int64_t batch : {1, 2, 5}) {
+        const int64_t rows = 90, blocks = (columns + 255) / 256;
+        const std::vector<uint8_t> w = weight_bytes(type, rows, columns);
+        const Floats x = normal(batch * columns);
+        std::vector<int8_t> codes(static_cast<size_t>(rows * columns));
+        Floats scales(rows * blocks), bounds(rows * blocks), y(batch * rows);
+        k.narrow_index({w.data(), type}, codes.data(), scales.data(), bounds.data(), rows, columns);
+        const float threshold = std::sqrt(static_cast<float>(columns));
+        k.narrow_gate({w.data(), type}, {codes.data(), scales.data(), bounds.data()}, x.data(), y.data(),
+                      {rows, columns, batch, threshold, 0, nullptr});
+        // Which rows lie near enough to the threshold to be read is a matter of rounding.
+        for (float& value : y) value = value < threshold ? threshold : value;
+        keep("narrow_index, narrow_gate", {scales, bounds, y});
+      }
+  for (WeightType type : {kF32, kBf16, kQ8, kQ4})
+    for (int64_t batch : {1, 3, 18}) {
+      const int64_t neurons = 1100, width = 37;
+      const std::vector<uint8_t> w = weight_bytes(type, 2 * neurons, width);
+      const Floats x = normal(batch * width);
+      Floats y = normal(batch * width), activated = normal(batch * neurons);
+      for (float& value : activated) value = value < 3 ? 0.f : value;
+      std::vector<int32_t> active(static_cast<size_t>(batch));
+      k.ffn_neurons({w.data(), type}, activated.data(), x.data(), y.data(), active.data(),
+                    {neurons, width, width, batch, true, true, nullptr});
+      keep("ffn_neurons by rows", {y, Floats(active.begin(), active.end())});
+    }
+}
+
 void norms(const Kernels& k) {
   for (int64_t rows : {1, 37})
     for (int64_t width : {1, 18, 64}) {
@@ -291,7 +323,7 @@ int main(int count, char** arguments) {
   FILE* file = fopen(arguments[2], write ? "wb" : "rb");
   if (file == nullptr) return 2;
   set_thread_count(2);
-  for (auto run : {matrices, decoding, norms, attentions, activations, programs, stacks, rest}) run(FLICKER_ISA::table);
+  for (auto run : {matrices, decoding, skipping, norms, attentions, activations, programs, stacks, rest}) run(FLICKER_ISA::table);
   int status = 0;
   if (write)
     for (const Result& result : results) fwrite(result.values.data(), 4, result.values.size(), file);
