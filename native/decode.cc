@@ -16,14 +16,18 @@ void matvec(Weights w, const float* x, float* y, int64_t rows, int64_t columns, 
       float* to = y + start * rows;
       parallel_for(ceil_div(rows, per_job), [&](int64_t job) {
         const int64_t first = job * per_job, count = min(per_job, rows - first);
-        each_dot<Row>([&](int64_t i) { return weights[first + i]; }, count, rows - first, weights.row_bytes, positions,
-                      [&](int64_t i, int64_t b, int64_t width, const float* dots) {
-                        for (int64_t c = 0; c < width; c++) {
-                          const int64_t at = (b + c) * rows + first + i;
-                          const float value = bias == nullptr ? dots[c] : dots[c] + bias[first + i];
-                          to[at] = accumulate ? to[at] + value : value;
-                        }
-                      });
+        const auto row_at = [&](int64_t i) { return weights[first + i]; };
+        const auto put = [&](int64_t i, int64_t b, int64_t width, const float* dots) {
+          for (int64_t c = 0; c < width; c++) {
+            const int64_t at = (b + c) * rows + first + i;
+            const float value = bias == nullptr ? dots[c] : dots[c] + bias[first + i];
+            to[at] = accumulate ? to[at] + value : value;
+          }
+        };
+        if (positions.tiles.positions == 1 && streams(Row::type))
+          streamed_dots<Row>(row_at, count, positions.data, columns, put);
+        else
+          each_dot<Row>(row_at, count, rows - first, weights.row_bytes, positions, put);
       });
     }
   });

@@ -3,7 +3,9 @@
 //
 // Every sum has one order that depends on the sizes alone, so the result is the same bits for any number of threads,
 // any number of positions at a time, and whether inactive neurons are skipped or multiplied by their zero:
-// - a dot product runs over its columns in order, `lanes` partial sums, then one tree (lane_sums);
+// - a dot product runs over its columns in order, in blocks of dot_block columns: `lanes` partial sums per block, which are
+//   added block by block, then one tree (lane_sums). The processor has several blocks in the works at once: one chain of
+//   additions over a whole row would be slower than memory;
 // - a block of neurons adds its rows in ascending order onto zero (row sums, weighted_rows): a row times an exact 0 leaves
 //   the sum as it is (unless a weight is infinite or NaN);
 // - the blocks' sums are added in block order.
@@ -14,6 +16,8 @@
 
 namespace flicker::FLICKER_ISA {
 namespace {
+
+constexpr int64_t dot_block = lanes < 16 ? 128 : 256;
 
 #ifdef __clang__
 #define FLICKER_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)

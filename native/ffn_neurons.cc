@@ -51,13 +51,15 @@ struct Neurons {
     return false;
   }
 
-  /// sums (width) = Σ over a block's neurons of hidden · down row, for one position: up and down rows side by side.
+  /// sums (width) = Σ over a block's neurons of hidden · down row, for one position: up and down rows side by side. Where
+  /// all of the block are active, one row after another as they stand in memory.
   void run_one(int64_t number, const float* x, float* sums) const {
     int32_t list[max_block];
     const int64_t n = list_active(number, list);
+    const bool stream = streams(Row::type) && n == min(block, shape.neurons - number * block);
     memset(sums, 0, static_cast<size_t>(shape.width) * 4);
     for (int64_t i = 0; i < n;) {
-      const bool one = n - i < tile_rows;
+      const bool one = stream || n - i < tile_rows;
       const int64_t height = one ? 1 : tile_rows;
       RowPointers ups, downs;
       float hidden[tile_rows], dots[tile_rows];

@@ -135,7 +135,8 @@ FLICKER_INLINE void lane_totals(const vf* v, float* out) {
 }
 
 /// out[r][c] = narrow row r · narrow position c; rows stand `columns` apart, their scales a row of blocks. `ahead`: how
-/// far behind each row the one lies that is asked for meanwhile. A block's sum is at most 256 · 127 · 32767 < 2³¹.
+/// far behind each of several rows the one lies that is asked for meanwhile. A block's sum is at most
+/// 256 · 127 · 32767 < 2³¹.
 template <int ROWS, int COLUMNS>
 FLICKER_INLINE void narrow_dots(const int8_t* codes, const float* scales, int64_t columns, int64_t ahead,
                                 const NarrowPosition* positions, float (*out)[COLUMNS]) {
@@ -165,7 +166,7 @@ FLICKER_INLINE void narrow_dots(const int8_t* codes, const float* scales, int64_
     // A cache line of each row at a time.
     for (; k + 64 <= end; k += 64) {
 #pragma GCC unroll 8
-      for (int r = 0; r < ROWS; r++) __builtin_prefetch(codes + r * columns + ahead + k, 0, 2);
+      for (int r = 0; ROWS > 1 && r < ROWS; r++) __builtin_prefetch(codes + r * columns + ahead + k, 0, 2);
 #pragma GCC unroll 8
       for (int64_t j = 0; j < 64; j += step_codes) steps(k + j);
     }

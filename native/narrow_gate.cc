@@ -9,11 +9,11 @@ namespace {
 
 constexpr int64_t draw_width = 4 * lanes;
 
-// Positions at a time, and rows at a time of a position alone: each of 4 rows has a sum for the block and one for the row.
+// Positions at a time: each of 4 rows has a sum for the block and one for the row.
 #if FLICKER_LANES == 16 || defined(__aarch64__)
-constexpr int together = 3, alone = 8;  // 24 or 16 accumulators of 32 registers
+constexpr int together = 3;  // 24 accumulators of 32 registers
 #else
-constexpr int together = 2, alone = 4;
+constexpr int together = 2;
 #endif
 
 /// What all rows of a call share.
@@ -53,9 +53,8 @@ struct Call {
       for (; b < shape.batch; b++) some.template operator()<ROWS, 1>(i, b);
     };
     int64_t i = 0;
-    if (shape.batch == 1)
-      for (; i + alone <= count; i += alone) some.template operator()<alone, 1>(i, 0);
-    for (; i + tile_rows <= count; i += tile_rows) positions.template operator()<tile_rows>(i);
+    // A position alone: row after row, as memory brings them best (row_kernels.h).
+    for (; shape.batch > 1 && i + tile_rows <= count; i += tile_rows) positions.template operator()<tile_rows>(i);
     for (; i < count; i++) positions.template operator()<1>(i);
     if (shape.draws != nullptr) spare_drawn(first, count);
     // Finite, and below the threshold.

@@ -100,22 +100,28 @@ FLICKER_INLINE void pack_tile(const At& at, int64_t n, int64_t first, int64_t wi
 /// out[r·C + c] = row r · position c, from a panel (steps, tile_rows, lanes) and a packed tile of C positions.
 template <int C>
 void tile_dots(const float* panel, const float* xs, int64_t steps, Ahead& ahead, float* out) {
-  vf sums[tile_rows * C] = {};
+  static_assert(dot_block / lanes % Ahead::section == 0);
+  vf totals[tile_rows * C] = {};
   for (int64_t k = 0; k < steps;) {
-    ahead.some();
-    for (const int64_t end = min(steps, k + Ahead::section); k < end; k++) {
-      vf x[C];
+    vf sums[tile_rows * C] = {};
+    for (const int64_t block_end = min(steps, k + dot_block / lanes); k < block_end;) {
+      ahead.some();
+      for (const int64_t end = min(block_end, k + Ahead::section); k < end; k++) {
+        vf x[C];
 #pragma GCC unroll 8
-      for (int c = 0; c < C; c++) x[c] = load(xs + (k * C + c) * lanes);
+        for (int c = 0; c < C; c++) x[c] = load(xs + (k * C + c) * lanes);
 #pragma GCC unroll 8
-      for (int r = 0; r < tile_rows; r++) {
-        const vf w = load(panel + (k * tile_rows + r) * lanes);
+        for (int r = 0; r < tile_rows; r++) {
+          const vf w = load(panel + (k * tile_rows + r) * lanes);
 #pragma GCC unroll 8
-        for (int c = 0; c < C; c++) sums[r * C + c] += w * x[c];
+          for (int c = 0; c < C; c++) sums[r * C + c] += w * x[c];
+        }
       }
     }
+#pragma GCC unroll 32
+    for (int i = 0; i < tile_rows * C; i++) totals[i] += sums[i];
   }
-  store_lane_sums<tile_rows * C>(sums, out);
+  store_lane_sums<tile_rows * C>(totals, out);
 }
 
 /// sums (P × stride), `width` (≤ tile_vectors·lanes) columns (+)= Σ_i h[i·h_stride + p] · row i of the panel, whose rows
@@ -212,6 +218,16 @@ FLICKER_INLINE RowPointers rows_from(const RowAt& row_at, int64_t i, int64_t hei
   }
   at.scale_bytes = row_at(0).scale_bytes();
   return at;
+}
+
+/// put(i, 0, 1, value) for every one of `count` rows that follow each other in memory, and the position x of n columns.
+template <typename Row, typename RowAt, typename Put>
+void streamed_dots(const RowAt& row_at, int64_t count, const float* x, int64_t n, const Put& put) {
+  for (int64_t i = 0; i < count; i++) {
+    float dot;
+    row_kernels.dot_of_one[Row::type](rows_from(row_at, i, 1, count, count), x, n, &dot);
+    put(i, 0, 1, &dot);
+  }
 }
 
 /// As packed_dots, for a few positions in tiles of up to max_direct, or one. `ahead`: see rows_from.

@@ -21,16 +21,18 @@ template <typename Row, int C, int ROWS>
 void some_dots(const RowPointers& at, const float* xs, int64_t n, float* out) {
   constexpr int vectors = Row::unit / lanes;
   const Rows<Row, ROWS> of(at);
-  vf sums[ROWS * C] = {};
-  for (int64_t start = 0; start < n; start += Row::chunk) {
-    typename Row::Scales scales[ROWS];
-    for (int r = 0; r < ROWS; r++) scales[r] = of.rows[r].scales(start);
-    const int64_t end = min(n, start + Row::chunk);
-    int64_t k = start;
+  vf totals[ROWS * C] = {};
+  typename Row::Scales scales[ROWS];
+  for (int64_t block = 0; block < n; block += dot_block) {
+    const int64_t start = block / Row::chunk * Row::chunk, end = min(n, block + dot_block);
+    if (block == start)
+      for (int r = 0; r < ROWS; r++) scales[r] = of.rows[r].scales(start);
+    vf sums[ROWS * C] = {};
+    int64_t k = block;
     for (; k + Row::unit <= end; k += Row::unit) {
       if constexpr (C == 1) {
         unrolled<ROWS>([&](auto r) FLICKER_UNROLLED {
-          of.next[r].prefetch(k);
+          if constexpr (ROWS > 1) of.next[r].prefetch(k);
           vf w[vectors];
           read(of.rows[r], k, scales[r], k - start, w);
 #pragma GCC unroll 32
@@ -67,8 +69,10 @@ void some_dots(const RowPointers& at, const float* xs, int64_t n, float* out) {
         }
       }
     }
+#pragma GCC unroll 32
+    for (int i = 0; i < ROWS * C; i++) totals[i] += sums[i];
   }
-  store_lane_sums<ROWS * C>(sums, out);
+  store_lane_sums<ROWS * C>(totals, out);
 }
 
 template <typename Row, int C, int ROWS>
@@ -85,7 +89,7 @@ void some_sums(const RowPointers& at, const float* h, float* sums, int64_t strid
 #pragma GCC unroll 32
         for (int j = 0; j < vectors; j++) s[j] = load(sums + k + j * lanes);
         unrolled<ROWS>([&](auto r) FLICKER_UNROLLED {
-          of.next[r].prefetch(k);
+          if constexpr (ROWS > 1) of.next[r].prefetch(k);
           vf w[vectors];
           read(of.rows[r], k, scales[r], k - start, w);
 #pragma GCC unroll 32

@@ -24,7 +24,9 @@ constexpr int rows_for(int64_t positions) {
   return positions * tile_rows <= sums_in_registers ? tile_rows : static_cast<int>(sums_in_registers / positions);
 }
 
-/// Rows by where they start. While they are read, `next` is asked for, so that memory is never idle between rows.
+/// Rows by where they start. While several are read, `next` are asked for, so that memory is never idle between rows. One
+/// alone is read without: rows that follow each other in memory are brought best by the processor's own prefetching, which
+/// several rows side by side, or lines asked for, only disturb.
 struct RowPointers {
   const uint8_t *rows[tile_rows], *next[tile_rows];
   int64_t scale_bytes;
@@ -36,6 +38,10 @@ using RowDots = void (*)(const RowPointers& at, const float* xs, int64_t n, floa
 /// multiple of 128.
 using RowSums = void (*)(const RowPointers& at, const float* h, float* sums, int64_t stride, int64_t first,
                          int64_t last);
+
+/// Whether rows of a type, read one after another, are widened as fast as memory brings them. Of the others it takes
+/// several side by side.
+constexpr bool streams(WeightType type) { return type != kQ8 && type != kQ4; }
 
 /// By type of weights.
 struct RowKernels {
