@@ -116,6 +116,15 @@ struct Call {
     }
   }
 
+  /// The keys that are likely read after those of the run: the next chunk's, or the next head's.
+  const uint8_t* keys_after(const Run& run, int64_t kv_head) const {
+    const CacheSegment& segment = *run.segment;
+    const bool more = run.end <= places[run.last - 1].position && run.end - segment.start < segment.capacity;
+    if (!more && kv_head + 1 == shape.kv_heads) return nullptr;
+    const int64_t at = more ? kv_head * segment.capacity + run.end - segment.start : (kv_head + 1) * segment.capacity;
+    return segment.keys + at * row_bytes;
+  }
+
   /// One chunk for rows [first, last) of the batch and the query heads of one key head.
   template <typename Row>
   void attend(int64_t chunk_number, int64_t first, int64_t last, int64_t kv_head) const {
@@ -132,9 +141,10 @@ struct Call {
       const int64_t some = (run.last - run.first) * group, count = run.end - run.start;
       const auto query_at = [&](int64_t q) { return query(run.first + q / group, kv_head, q % group); };
       const Tiles tiles = some <= few ? Tiles(some, max_direct) : Tiles(some);
-      tiles.each([&](int64_t of, int64_t width) {
-        pack_tile(query_at, dim, of, width, memory + packed_size(of, dim));
-      });
+      if (some > 1)
+        tiles.each([&](int64_t of, int64_t width) {
+          pack_tile(query_at, dim, of, width, memory + packed_size(of, dim));
+        });
       const Matrix<Row> keys = rows_of<Row>(run, run.segment->keys, kv_head);
       const auto key_at = [&](int64_t i) { return keys[i]; };
       const auto put = [&](int64_t i, int64_t q, int64_t width, const float* dots) {
@@ -144,7 +154,9 @@ struct Call {
       // Behind the keys come the values: rows are too short to ask for the next alone.
       const Matrix<Row> values = rows_of<Row>(run, run.segment->values, kv_head);
       const auto key_or_value_at = [&](int64_t i) { return i < count ? keys[i] : values[i - count]; };
-      if (some <= few)
+      if (some == 1)
+        row_kernels.dots_in_line[Row::type](keys.line(0, count, values.data), query_at(0), dim, scores_of(run));
+      else if (some <= few)
         direct_dots<Row>(key_or_value_at, count, 2 * count, packed, put, ahead());
       else
         packed_dots<Row>(key_at, count, count, row_bytes, packed, put);
@@ -168,7 +180,10 @@ struct Call {
       const bool add = run.start > chunk_start;
       if (some <= few) {
         if (!add) memset(to, 0, static_cast<size_t>(some * dim) * 4);
-        add_values<Row>(value_at, count, weights, some, to);
+        if (some == 1)
+          row_kernels.sums_in_line[Row::type](values.line(0, count, keys_after(run, kv_head)), weights, to, dim);
+        else
+          add_values<Row>(value_at, count, weights, some, to);
       } else {
         for (int64_t q = 0; q < some; q++)
           for (int64_t i = 0; i < count; i++) transposed[i * some + q] = weights[q * chunk + i];
@@ -265,9 +280,10 @@ void cached_attention(float* qkv, const float* cos, const float* sin, const Cach
 
   Call call = {shape,    qkv,  out, places, group, (heads + 2 * kv_heads) * dim, row_bytes, shape.type == kCacheQ8 ? ceil_div(dim, 32) * 2 : 0,
                1.f / __builtin_sqrtf(static_cast<float>(dim)), partials, sums, 0};
-  // Little work is not worth waking the other threads for.
+  // Little work is not worth waking the other threads for; all are to have equal parts, not many.
   const auto in_parallel = [](int64_t jobs, int64_t work_each, const auto& body) {
-    const int64_t per_part = ceil_div(16384, work_each + 1);
+    const int64_t threads = thread_count(), worth = jobs * (work_each + 1) / 16384;
+    const int64_t per_part = ceil_div(jobs, worth < 2 ? 1 : min(ceil_div(worth, threads), 8) * threads);
     parallel_for(ceil_div(jobs, per_part), [&](int64_t part) {
       for (int64_t job = part * per_part; job < min(jobs, (part + 1) * per_part); job++) body(job);
     });
@@ -287,9 +303,10 @@ void cached_attention(float* qkv, const float* cos, const float* sin, const Cach
   });
   for (call.first_chunk = 0; call.first_chunk < chunks; call.first_chunk += per_wave) {
     const int64_t count = min(per_wave, chunks - call.first_chunk), rows = min(span, batch);
+    // The chunks of a head follow each other in memory.
     in_parallel(count * spans * kv_heads, min(longest, chunk) * dim * rows * group, [&](int64_t job) {
-      const int64_t head = job % kv_heads, first = job / kv_heads % spans * span, last = min(batch, first + span);
-      const int64_t number = call.first_chunk + job / kv_heads / spans;
+      const int64_t number = call.first_chunk + job % count, first = job / count % spans * span;
+      const int64_t head = job / count / spans, last = min(batch, first + span);
       dispatch_cache(shape.type, [&]<typename Row>() { call.attend<Row>(number, first, last, head); });
     });
     in_parallel(batch * heads, count * dim * 4, [&](int64_t i) { call.combine(i / heads, i % heads, count, states[i]); });

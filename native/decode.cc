@@ -24,10 +24,17 @@ void matvec(Weights w, const float* x, float* y, int64_t rows, int64_t columns, 
             to[at] = accumulate ? to[at] + value : value;
           }
         };
-        if (positions.tiles.positions == 1 && streams(Row::type))
-          streamed_dots<Row>(row_at, count, positions.data, columns, put);
-        else
+        if (positions.tiles.positions > 1 || !streams(Row::type)) {
           each_dot<Row>(row_at, count, rows - first, weights.row_bytes, positions, put);
+          return;
+        }
+        constexpr int64_t some = 16;
+        float dots[some];
+        for (int64_t i = 0; i < count; i += some) {
+          const int64_t n = min(some, count - i);
+          row_kernels.dots_in_line[Row::type](weights.line(first + i, n), positions.data, columns, dots);
+          for (int64_t r = 0; r < n; r++) put(i + r, 0, 1, dots + r);
+        }
       });
     }
   });

@@ -220,16 +220,6 @@ FLICKER_INLINE RowPointers rows_from(const RowAt& row_at, int64_t i, int64_t hei
   return at;
 }
 
-/// put(i, 0, 1, value) for every one of `count` rows that follow each other in memory, and the position x of n columns.
-template <typename Row, typename RowAt, typename Put>
-void streamed_dots(const RowAt& row_at, int64_t count, const float* x, int64_t n, const Put& put) {
-  for (int64_t i = 0; i < count; i++) {
-    float dot;
-    row_kernels.dot_of_one[Row::type](rows_from(row_at, i, 1, count, count), x, n, &dot);
-    put(i, 0, 1, &dot);
-  }
-}
-
 /// As packed_dots, for a few positions in tiles of up to max_direct, or one. `ahead`: see rows_from.
 template <typename Row, typename RowAt, typename Put>
 void direct_dots(const RowAt& row_at, int64_t count, int64_t last, Packed x, const Put& put, int64_t ahead = 0) {

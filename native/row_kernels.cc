@@ -4,23 +4,26 @@
 namespace flicker::FLICKER_ISA {
 namespace {
 
-/// The rows of one call.
-template <typename Row, int ROWS>
+/// The rows of one call. Several are read side by side, and then others asked for.
+template <typename Row, int ROWS, bool ASK = (ROWS > 1)>
 struct Rows {
-  Row rows[ROWS], next[ROWS];
+  Row rows[ROWS], next[ASK ? ROWS : 1];
 
   FLICKER_INLINE explicit Rows(const RowPointers& at) {
     for (int r = 0; r < ROWS; r++) {
       rows[r] = Row(at.rows[r], at.scale_bytes);
-      next[r] = Row(at.next[r], at.scale_bytes);
+      if constexpr (ASK) next[r] = Row(at.next[r], at.scale_bytes);
     }
+  }
+  /// Rows i, i + 1, … of a line.
+  FLICKER_INLINE Rows(const RowsInLine& line, int64_t i) {
+    for (int r = 0; r < ROWS; r++) rows[r] = Row(line.begin + (i + r) * line.row_bytes, line.scale_bytes);
   }
 };
 
-template <typename Row, int C, int ROWS>
-void some_dots(const RowPointers& at, const float* xs, int64_t n, float* out) {
+template <typename Row, int C, int ROWS, bool ASK>
+FLICKER_INLINE void dots_of(const Rows<Row, ROWS, ASK>& of, const float* xs, int64_t n, float* out) {
   constexpr int vectors = Row::unit / lanes;
-  const Rows<Row, ROWS> of(at);
   vf totals[ROWS * C] = {};
   typename Row::Scales scales[ROWS];
   for (int64_t block = 0; block < n; block += dot_block) {
@@ -32,7 +35,7 @@ void some_dots(const RowPointers& at, const float* xs, int64_t n, float* out) {
     for (; k + Row::unit <= end; k += Row::unit) {
       if constexpr (C == 1) {
         unrolled<ROWS>([&](auto r) FLICKER_UNROLLED {
-          if constexpr (ROWS > 1) of.next[r].prefetch(k);
+          if constexpr (ASK) of.next[r].prefetch(k);
           vf w[vectors];
           read(of.rows[r], k, scales[r], k - start, w);
 #pragma GCC unroll 32
@@ -73,6 +76,54 @@ void some_dots(const RowPointers& at, const float* xs, int64_t n, float* out) {
     for (int i = 0; i < ROWS * C; i++) totals[i] += sums[i];
   }
   store_lane_sums<ROWS * C>(totals, out);
+}
+
+template <typename Row, int C, int ROWS>
+void some_dots(const RowPointers& at, const float* xs, int64_t n, float* out) {
+  dots_of<Row, C, ROWS>(Rows<Row, ROWS>(at), xs, n, out);
+}
+
+/// Asks for what stands in `next` where rows [i, i + count) stand in the line.
+FLICKER_INLINE void ask_for_next(const RowsInLine& line, int64_t i, int64_t count) {
+  if (line.next == nullptr) return;
+  for (int64_t k = i * line.row_bytes / 64 * 64; k < (i + count) * line.row_bytes; k += 64) ask_for(line.next + k);
+}
+
+template <typename Row>
+void line_dots(const RowsInLine& line, const float* x, int64_t n, float* out) {
+  constexpr int together = 8;
+  int64_t i = 0;
+  // Of short ones several have a tree in common.
+  for (; n <= dot_block && i + together <= line.count; i += together) {
+    ask_for_next(line, i, together);
+    dots_of<Row, 1, together>(Rows<Row, together, false>(line, i), x, n, out + i);
+  }
+  ask_for_next(line, i, line.count - i);
+  for (; i < line.count; i++) dots_of<Row, 1, 1>(Rows<Row, 1>(line, i), x, n, out + i);
+}
+
+/// UNITS units of columns from k on: their sums stay in registers.
+template <typename Row, int UNITS>
+FLICKER_INLINE void line_columns(const RowsInLine& line, const float* h, float* sums, int64_t k) {
+  constexpr int vectors = Row::unit / lanes;
+  const int64_t start = k / Row::chunk * Row::chunk;
+  vf s[UNITS * vectors];
+#pragma GCC unroll 32
+  for (int j = 0; j < UNITS * vectors; j++) s[j] = load(sums + k + j * lanes);
+  for (int64_t i = 0; i < line.count; i++) {
+    const Row row(line.begin + i * line.row_bytes, line.scale_bytes);
+    const typename Row::Scales scales = row.scales(start);
+    const vf factor = splat(h[i]);
+    if (k == 0) ask_for_next(line, i, 1);
+    unrolled<UNITS>([&](auto u) FLICKER_UNROLLED {
+      vf w[vectors];
+      read(row, k + u * Row::unit, scales, k + u * Row::unit - start, w);
+#pragma GCC unroll 32
+      for (int j = 0; j < vectors; j++) s[u * vectors + j] += factor * w[j];
+    });
+  }
+#pragma GCC unroll 32
+  for (int j = 0; j < UNITS * vectors; j++) store(sums + k + j * lanes, s[j]);
 }
 
 template <typename Row, int C, int ROWS>
@@ -131,6 +182,20 @@ void some_sums(const RowPointers& at, const float* h, float* sums, int64_t strid
   }
 }
 
+template <typename Row>
+void line_sums(const RowsInLine& line, const float* h, float* sums, int64_t n) {
+  constexpr int units = Row::unit < 8 * lanes ? 8 * lanes / Row::unit : 1;
+  int64_t k = 0;
+  for (; k + units * Row::unit <= n; k += units * Row::unit) line_columns<Row, units>(line, h, sums, k);
+  for (; k + Row::unit <= n; k += Row::unit) line_columns<Row, 1>(line, h, sums, k);
+  if (k == n) return;
+  for (int64_t i = 0; i < line.count; i++) {
+    RowPointers at;
+    at.rows[0] = line.begin + i * line.row_bytes, at.scale_bytes = line.scale_bytes;
+    some_sums<Row, 1, 1>(at, h + i, sums, 0, k, n);
+  }
+}
+
 struct AllRowKernels : RowKernels {
   template <typename Row, int C = max_direct>
   constexpr void fill() {
@@ -141,6 +206,8 @@ struct AllRowKernels : RowKernels {
     } else {
       dot_of_one[Row::type] = some_dots<Row, 1, 1>;
       sum_of_one[Row::type] = some_sums<Row, 1, 1>;
+      dots_in_line[Row::type] = line_dots<Row>;
+      sums_in_line[Row::type] = line_sums<Row>;
     }
   }
   constexpr AllRowKernels() : RowKernels() {

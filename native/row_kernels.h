@@ -24,12 +24,19 @@ constexpr int rows_for(int64_t positions) {
   return positions * tile_rows <= sums_in_registers ? tile_rows : static_cast<int>(sums_in_registers / positions);
 }
 
-/// Rows by where they start. While several are read, `next` are asked for, so that memory is never idle between rows. One
-/// alone is read without: rows that follow each other in memory are brought best by the processor's own prefetching, which
-/// several rows side by side, or lines asked for, only disturb.
+/// Rows by where they start. While several are read, `next` are asked for, so that memory is never idle between rows.
 struct RowPointers {
   const uint8_t *rows[tile_rows], *next[tile_rows];
   int64_t scale_bytes;
+};
+
+/// Rows that follow each other in memory. They are read one after another and, if they are many, best without anything
+/// being asked for: the processor's own prefetching brings them, and long rows side by side, or lines asked for, would
+/// only disturb it. Few are over before it has noticed; then `next` is memory that is asked for meanwhile, as much of it.
+struct RowsInLine {
+  const uint8_t* begin;
+  int64_t row_bytes, scale_bytes, count;
+  const uint8_t* next = nullptr;
 };
 
 /// out[r·positions + c] = row r · position c, n columns; xs is the position itself, or several as pack_tile leaves them.
@@ -39,7 +46,12 @@ using RowDots = void (*)(const RowPointers& at, const float* xs, int64_t n, floa
 using RowSums = void (*)(const RowPointers& at, const float* h, float* sums, int64_t stride, int64_t first,
                          int64_t last);
 
-/// Whether rows of a type, read one after another, are widened as fast as memory brings them. Of the others it takes
+/// out[i] = row i · x, n columns.
+using LineDots = void (*)(const RowsInLine& line, const float* x, int64_t n, float* out);
+/// sums (n) += Σ_i h[i] · row i, in order of i.
+using LineSums = void (*)(const RowsInLine& line, const float* h, float* sums, int64_t n);
+
+/// Whether long rows of a type, read one after another, are widened as fast as memory brings them. Of the others it takes
 /// several side by side.
 constexpr bool streams(WeightType type) { return type != kQ8 && type != kQ4; }
 
@@ -49,6 +61,8 @@ struct RowKernels {
   RowSums sums[kF16 + 1][max_direct + 1];  // of tile_rows rows
   RowDots dot_of_one[kF16 + 1];            // one row, one position
   RowSums sum_of_one[kF16 + 1];
+  LineDots dots_in_line[kF16 + 1];
+  LineSums sums_in_line[kF16 + 1];
 };
 extern const RowKernels& row_kernels;
 

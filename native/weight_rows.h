@@ -280,6 +280,9 @@ struct Matrix {
   int64_t row_bytes, scale_bytes;
 
   FLICKER_INLINE Row operator[](int64_t i) const { return Row(data + i * row_bytes, scale_bytes); }
+  RowsInLine line(int64_t first, int64_t count, const uint8_t* next = nullptr) const {
+    return {data + first * row_bytes, row_bytes, scale_bytes, count, next};
+  }
 };
 
 /// Runs body(Matrix<Row>) for weights, f32 or bf16, with so many columns.

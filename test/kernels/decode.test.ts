@@ -39,6 +39,7 @@ describe.each(backends)('matvec, %s', (_, kernels) => {
     { rows: 3, columns: 1, batch: 40 },
     { rows: 130, columns: 161, batch: 40 },
     { rows: 300, columns: 1100, batch: 1 },
+    { rows: 21, columns: 650, batch: 7 },
     { rows: 30, columns: 1100, batch: 33 },
   ]
   it.each(weightTypes)('is y (+)= x · wᵀ + bias: %s', type => {
