@@ -11,6 +11,7 @@ import {
   weightTypeOf,
 } from '../kernels/index.js'
 import {
+  type NarrowGateKernels,
   type NarrowIndex,
   narrowable,
   narrowGateKernelsOf,
@@ -62,7 +63,9 @@ export class FeedForward {
   readonly #memory: Memory
   readonly #options: FfnOptions
   readonly #layers: readonly LayerWeights[]
+  readonly #widths: ReturnType<typeof ffnWidths>
   readonly #whole: NeuronSelector
+  readonly #narrowKernels: NarrowGateKernels
   readonly #crossovers = new Map<number, number>()
   /** One flag per neuron. */
   readonly #anywhere: Uint8Array
@@ -81,7 +84,9 @@ export class FeedForward {
     this.#decode = context.decode
     this.#memory = context.memory
     this.#options = options
+    this.#widths = ffnWidths(config)
     this.#whole = wholeGate(context.decode)
+    this.#narrowKernels = narrowGateKernelsOf(context.decode)
     this.#anywhere = new Uint8Array(config.intermediateSize)
   }
 
@@ -93,7 +98,7 @@ export class FeedForward {
     stats: PassStats,
   ): void {
     const { hiddenSize: d, intermediateSize: h } = this.#config
-    const widths = ffnWidths(this.#config)
+    const widths = this.#widths
     const { x, activated, active } = workspace
     const { rows } = stats
     const { forGate, forUp } = workspace.ffnInputs(rows)
@@ -217,7 +222,7 @@ export class FeedForward {
   #work(batch: number): FfnWork {
     const { hiddenSize, intermediateSize, ffn } = this.#config
     const layers = this.#layers
-    const { gate: gateWidth, up: upWidth } = ffnWidths(this.#config)
+    const { gate: gateWidth, up: upWidth } = this.#widths
     return {
       hiddenSize,
       intermediateSize,
@@ -244,29 +249,29 @@ export class FeedForward {
   #narrowGates(): NarrowGates | 'never' {
     const { narrow: mode } = this.#options
     const { intermediateSize: rows } = this.#config
-    const { gate: columns } = ffnWidths(this.#config)
+    const { gate: columns } = this.#widths
     const work = this.#work(1)
     if (!work.gates.every(narrowable)) return 'never'
     const room = NARROW_ROOM * work.gates.length * narrowIndexBytes(rows, columns)
     if (mode === 'auto' && (this.#small || this.#memory.available() < room)) return 'never'
     const crossover = mode === 'auto' ? gateCrossover(work, this.#decode) : 1
-    return new NarrowGates(work.gates, { rows, columns }, this.#decode, mode, crossover)
+    return new NarrowGates(work.gates, { rows, columns }, this.#narrowKernels, mode, crossover)
   }
 
   #narrowSelector(index: NarrowIndex, texts: readonly FfnRows[]): NeuronSelector {
     const { activation } = texts[0]
-    const kernels = narrowGateKernelsOf(this.#decode)
     const threshold = activation.zeroBelow ?? Number.NEGATIVE_INFINITY
+    if (!activation.draws) return narrowGate(this.#narrowKernels, index, { threshold })
     const draws = texts.flatMap(({ draw, count }) =>
       Array.from({ length: count }, (_, i) => ({ ...draw, firstRow: draw.firstRow + i })),
     )
-    const drawn = activation.draws ? { p: activation.fused?.p ?? 1, draws } : undefined
-    return narrowGate(kernels, index, { threshold, drawn })
+    const drawn = { p: activation.fused?.p ?? 1, draws }
+    return narrowGate(this.#narrowKernels, index, { threshold, drawn })
   }
 
   #bytes(layer: LayerWeights): number {
     const { hiddenSize: d, intermediateSize: h } = this.#config
-    const gate = rowBytes(layer.gate, ffnWidths(this.#config).gate)
+    const gate = rowBytes(layer.gate, this.#widths.gate)
     const up = layer.up === null ? 0 : rowBytes(layer.up, d)
     return h * (gate + up + this.#neuronBytes(layer))
   }

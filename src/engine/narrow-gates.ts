@@ -1,8 +1,8 @@
 // The narrow gates of a model: one index per layer, made when it first pays, and the choice from token to token whether
 // to use it. The choice rests on counts of what was active and what was read; the text is the same either way.
 
-import type { DecodeKernels, Weights } from '../kernels/index.js'
-import { type NarrowGateKernels, type NarrowIndex, narrowGateKernelsOf } from '../kernels/narrow-gate.js'
+import type { Weights } from '../kernels/index.js'
+import type { NarrowGateKernels, NarrowIndex } from '../kernels/narrow-gate.js'
 
 /** `on`: at every token. `auto`: where it is faster. */
 export type NarrowGateMode = 'on' | 'off' | 'auto'
@@ -37,11 +37,11 @@ export class NarrowGates {
   constructor(
     gates: readonly Weights[],
     shape: { readonly rows: number; readonly columns: number },
-    decode: DecodeKernels,
+    kernels: NarrowGateKernels,
     mode: NarrowGateMode,
     crossover: number,
   ) {
-    this.kernels = narrowGateKernelsOf(decode)
+    this.kernels = kernels
     this.mode = mode
     this.#rows = shape.rows
     this.#columns = shape.columns

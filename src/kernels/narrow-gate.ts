@@ -58,12 +58,14 @@ function nativeNarrowGateKernels(isa: string): NarrowGateKernels {
     },
     narrowGate(w, index, x, y, { batch, threshold, drawn }) {
       const { codes, scales, bounds, rows, columns } = index
-      const draws = new Int32Array((drawn?.draws ?? []).flatMap(words))
+      const draws = drawn === undefined ? NO_DRAWS : new Int32Array(drawn.draws.flatMap(words))
       const options = [rows, columns, batch, roundedDown(threshold), drawn?.p ?? 0, draws]
       return narrowGate(w, codes, scales, bounds, x, y, ...options) as number
     },
   }
 }
+
+const NO_DRAWS = new Int32Array(0)
 
 function words({ seedLow, seedHigh, purpose, layer, step, firstRow }: Draw): number[] {
   return [seedLow, seedHigh, (purpose << 16) | layer, step, firstRow]

@@ -13,6 +13,7 @@ import {
 } from '../../src/engine/crossover.js'
 import { NarrowGates } from '../../src/engine/narrow-gates.js'
 import { availableDecodeKernels, type DecodeKernels, decodeKernels } from '../../src/kernels/index.js'
+import { narrowGateKernelsOf } from '../../src/kernels/narrow-gate.js'
 
 let directory = ''
 beforeEach(() => {
@@ -186,7 +187,7 @@ describe('the choice of the narrow gate', () => {
     new NarrowGates(
       Array.from({ length: layers }, () => weights(rows, columns)),
       { rows, columns },
-      decodeKernels(),
+      narrowGateKernelsOf(decodeKernels()),
       mode,
       0.4,
     )
