@@ -106,7 +106,15 @@ export function layerForward(
     // All positions of a text are one sample: they share a draw where the activation says per=sample.
     const rowsPerSample = config.maxPositionEmbeddings
     const { seedLow, seedHigh, purpose, step } = sequence.draw
-    const draw = { seedLow, seedHigh, purpose, step, layer: index, firstRow: sequence.position, rowsPerSample }
+    const draw = {
+      seedLow,
+      seedHigh,
+      purpose,
+      step,
+      layer: index,
+      firstRow: sequence.position,
+      rowsPerSample,
+    }
     return { activation: sequence.activation, count, draw, activeNeurons }
   })
   ffn.run({ layer, index }, texts, workspace, stats)
