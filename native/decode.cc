@@ -8,8 +8,7 @@ void matvec(Weights w, const float* x, float* y, int64_t rows, int64_t columns, 
   if (rows == 0 || batch == 0) return;
   const int64_t at_once = positions_at_once(columns);
   dispatch(w, columns, [&]<typename Row>(Matrix<Row> weights) {
-    // Some 64 KiB of weights to a job: enough to hide its start, little enough to share out evenly.
-    const int64_t per_job = ceil_div(ceil_div(65536, weights.row_bytes + 1), tile_rows) * tile_rows;
+    const int64_t per_job = rows_per_job(rows, weights.row_bytes);
     for (int64_t start = 0; start < batch; start += at_once) {
       const Positions positions(x + start * columns, min(at_once, batch - start), columns);
       if (!positions.ok()) return;
