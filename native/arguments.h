@@ -76,15 +76,15 @@ class Arguments {
     return at;
   }
 
-  /// Weights of the type numbered by argument `type_at`: rows of f32 (Float32Array), bf16 (Uint16Array), q8_0 or q4_0
+  /// Weights of the type numbered by argument `type_at`: rows of f32 (Float32Array), bf16 (Uint16Array), q8_0, q4_0 or f16
   /// (Uint8Array). Before each row there may be another, of `more` columns.
   Weights weights(size_t i, size_t type_at, int64_t rows, int64_t columns, int64_t more = 0) {
     const int64_t type = size(type_at);
-    if (type > kQ4) fail(type_at, "is not a type of weights");
+    if (type > kF16) fail(type_at, "is not a type of weights");
     if (!ok_ || type <= kBf16) return weights(i, rows, columns + more);
-    const WeightType quantised = static_cast<WeightType>(type);
-    const int64_t bytes = weight_row_bytes(quantised, columns) + weight_row_bytes(quantised, more);
-    return {array(i, napi_uint8_array, "Uint8Array", rows, bytes), quantised};
+    const WeightType packed = static_cast<WeightType>(type);
+    const int64_t bytes = weight_row_bytes(packed, columns) + weight_row_bytes(packed, more);
+    return {array(i, napi_uint8_array, "Uint8Array", rows, bytes), packed};
   }
   /// A Float32Array (f32) or a Uint16Array (bf16) of at least rows·columns elements.
   Weights weights(size_t i, int64_t rows, int64_t columns) {
@@ -95,9 +95,9 @@ class Arguments {
   }
 
   /// Weights that are not quantised.
-  Weights wide_weights(size_t i, int64_t rows, int64_t columns) {
-    const Weights w = weights(i, rows, columns);
-    if (ok_ && w.type != kF32 && w.type != kBf16) fail(i, "must be f32 or bf16");
+  Weights wide_weights(size_t i, size_t type_at, int64_t rows, int64_t columns) {
+    const Weights w = weights(i, type_at, rows, columns);
+    if (ok_ && (w.type == kQ8 || w.type == kQ4)) fail(type_at, "must be f32, bf16 or f16");
     return w;
   }
   /// An Int8Array of at least rows·columns elements.

@@ -377,25 +377,25 @@ const Entry entries[] = {
      false},
     {"narrowIndex",
      [](Arguments& in, const Kernels& kernels) {
-       const int64_t rows = in.size(4), columns = in.size(5), blocks = (columns + 255) / 256;
-       const Weights w = in.wide_weights(0, rows, columns);
-       int8_t* codes = in.codes(1, rows, columns);
-       float *scales = in.floats(2, rows, blocks), *bounds = in.floats(3, rows, blocks);
+       const int64_t rows = in.size(5), columns = in.size(6), blocks = (columns + 255) / 256;
+       const Weights w = in.wide_weights(0, 1, rows, columns);
+       int8_t* codes = in.codes(2, rows, columns);
+       float *scales = in.floats(3, rows, blocks), *bounds = in.floats(4, rows, blocks);
        if (in.ok()) kernels.narrow_index(w, codes, scales, bounds, rows, columns);
        return 0.0;
      },
      false},
     {"narrowGate",
      [](Arguments& in, const Kernels& kernels) {
-       NarrowGateShape s = {in.size(6), in.size(7), in.size(8), static_cast<float>(in.number(9)), in.number(10), nullptr};
+       NarrowGateShape s = {in.size(7), in.size(8), in.size(9), static_cast<float>(in.number(10)), in.number(11), nullptr};
        const int64_t blocks = (s.columns + 255) / 256;
-       const Weights w = in.wide_weights(0, s.rows, s.columns);
-       const NarrowIndex index = {in.codes(1, s.rows, s.columns), in.floats(2, s.rows, blocks),
-                                  in.floats(3, s.rows, blocks)};
-       const float* x = in.floats(4, s.batch, s.columns);
-       float* y = in.floats(5, s.batch, s.rows);
+       const Weights w = in.wide_weights(0, 1, s.rows, s.columns);
+       const NarrowIndex index = {in.codes(2, s.rows, s.columns), in.floats(3, s.rows, blocks),
+                                  in.floats(4, s.rows, blocks)};
+       const float* x = in.floats(5, s.batch, s.columns);
+       float* y = in.floats(6, s.batch, s.rows);
        static_assert(sizeof(Draw) == 5 * sizeof(int32_t), "draws come as five words each");
-       if (s.p > 0) s.draws = reinterpret_cast<const Draw*>(in.ints(11, 5 * s.batch));
+       if (s.p > 0) s.draws = reinterpret_cast<const Draw*>(in.ints(12, 5 * s.batch));
        return in.ok() ? static_cast<double>(kernels.narrow_gate(w, index, x, y, s)) : 0.0;
      },
      true},

@@ -64,9 +64,9 @@ struct AdamWStep {
   double lr, beta1, beta2, eps, weight_decay, step, grad_scale;
 };
 
-/// A row-major matrix of weights as the engine stores it: f32, bf16 bit patterns, or rows of q8_0 or q4_0 as
+/// A row-major matrix of weights as the engine stores it: f32, bf16 or f16 bit patterns, or rows of q8_0 or q4_0 as
 /// src/kernels/quantised.ts lays them out.
-enum WeightType : int32_t { kF32 = 0, kBf16 = 1, kQ8 = 2, kQ4 = 3 };
+enum WeightType : int32_t { kF32 = 0, kBf16 = 1, kQ8 = 2, kQ4 = 3, kF16 = 4 };
 struct Weights {
   const void* data;
   WeightType type;
@@ -76,7 +76,8 @@ static inline int64_t weight_scale_bytes(int64_t columns) { return ((columns + 3
 static inline int64_t weight_row_bytes(WeightType type, int64_t columns) {
   switch (type) {
     case kF32: return columns * 4;
-    case kBf16: return columns * 2;
+    case kBf16:
+    case kF16: return columns * 2;
     case kQ8: return weight_scale_bytes(columns) + (columns + 63) / 64 * 64;
     case kQ4: return weight_scale_bytes(columns) + (columns + 127) / 128 * 64;
   }

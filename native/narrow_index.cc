@@ -1,6 +1,7 @@
 // Makes the index of the narrow gate: codes, scales and bounds (docs/narrow-gate.md; its twin:
 // src/kernels/portable/narrow-gate.ts).
 #include "narrow_dots.h"
+#include "positions.h"
 
 namespace flicker::FLICKER_ISA {
 namespace {
@@ -11,13 +12,12 @@ struct Rounding {
 };
 
 /// Codes, scale and bound of one block of a row, n columns; adds the squared norms of both to `squares`.
-template <typename W>
-void index_block(const W* w, int64_t n, Rounding rounding, int8_t* codes, float* scale, float* bound,
+template <typename Row>
+void index_block(const Row& row, int64_t first, int64_t n, Rounding rounding, int8_t* codes, float* scale, float* bound,
                  double squares[2]) {
   Block values, near;
   const Block zeros;
-  for (int64_t k = 0; k < n; k += lanes)
-    store(values.values + k, k + lanes <= n ? widen(w + k) : widen_first(w + k, n - k));
+  widen_row<lanes>(row, first, first + n, values.values);
   *scale = to_whole(values, n, 127, near);
   for (int64_t k = 0; k < n; k++) codes[k] = static_cast<int8_t>(near.values[k]);
   const double full = distance(values, 0, zeros, n), narrow = distance(zeros, *scale, near, n);
@@ -39,9 +39,9 @@ void narrow_index(Weights w, int8_t* codes, float* scales, float* bounds, int64_
       for (int64_t row = job * rows_per_job; row < min(rows, (job + 1) * rows_per_job); row++) {
         double squares[2] = {0, 0};
         for (int64_t block = 0; block < blocks; block++) {
-          const int64_t first = row * columns + block * block_columns, at = row * blocks + block;
-          index_block(weights[row].data + block * block_columns, min(block_columns, columns - block * block_columns),
-                      rounding, codes + first, scales + at, bounds + at, squares);
+          const int64_t to = row * columns + block * block_columns, at = row * blocks + block;
+          index_block(weights[row], block * block_columns, min(block_columns, columns - block * block_columns), rounding,
+                      codes + to, scales + at, bounds + at, squares);
         }
         const bool provable = __builtin_sqrt(squares[0]) <= largest_norm &&
                               __builtin_sqrt(squares[1]) <= largest_norm && columns < (1 << 20);

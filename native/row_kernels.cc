@@ -91,7 +91,7 @@ FLICKER_INLINE void ask_for_next(const RowsInLine& line, int64_t i, int64_t coun
 
 template <typename Row>
 void line_dots(const RowsInLine& line, const float* x, int64_t n, float* out) {
-  constexpr int together = 8;
+  constexpr int together = lanes == 16 ? 8 : 4;
   int64_t i = 0;
   // Of short ones several have a tree in common.
   for (; n <= dot_block && i + together <= line.count; i += together) {
@@ -206,8 +206,10 @@ struct AllRowKernels : RowKernels {
     } else {
       dot_of_one[Row::type] = some_dots<Row, 1, 1>;
       sum_of_one[Row::type] = some_sums<Row, 1, 1>;
-      dots_in_line[Row::type] = line_dots<Row>;
-      sums_in_line[Row::type] = line_sums<Row>;
+      if constexpr (Row::type != kQ4) {
+        dots_in_line[Row::type] = line_dots<Row>;
+        sums_in_line[Row::type] = line_sums<Row>;
+      }
     }
   }
   constexpr AllRowKernels() : RowKernels() {

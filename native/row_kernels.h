@@ -7,8 +7,7 @@
 
 namespace flicker::FLICKER_ISA {
 
-/// One type more than weights have: keys and values of a cache.
-constexpr WeightType kF16 = static_cast<WeightType>(kQ4 + 1);
+constexpr int weight_types = kF16 + 1;
 
 /// Rows that are read side by side, at most.
 constexpr int tile_rows = 4;
@@ -57,12 +56,13 @@ constexpr bool streams(WeightType type) { return type != kQ8 && type != kQ4; }
 
 /// By type of weights.
 struct RowKernels {
-  RowDots dots[kF16 + 1][max_direct + 1];  // of rows_for(positions) rows
-  RowSums sums[kF16 + 1][max_direct + 1];  // of tile_rows rows
-  RowDots dot_of_one[kF16 + 1];            // one row, one position
-  RowSums sum_of_one[kF16 + 1];
-  LineDots dots_in_line[kF16 + 1];
-  LineSums sums_in_line[kF16 + 1];
+  RowDots dots[weight_types][max_direct + 1];  // of rows_for(positions) rows
+  RowSums sums[weight_types][max_direct + 1];  // of tile_rows rows
+  RowDots dot_of_one[weight_types];            // one row, one position
+  RowSums sum_of_one[weight_types];
+  // Not of q4_0: no cache has it, and its rows are not streamed.
+  LineDots dots_in_line[weight_types];
+  LineSums sums_in_line[weight_types];
 };
 extern const RowKernels& row_kernels;
 

@@ -157,7 +157,6 @@ struct Bf16Row : HalfRow<widen_bf16> {
   using HalfRow::HalfRow;
   static constexpr WeightType type = kBf16;
 };
-/// Only in caches.
 struct F16Row : HalfRow<widen_f16> {
   using HalfRow::HalfRow;
   static constexpr WeightType type = kF16;
@@ -263,16 +262,6 @@ FLICKER_INLINE void read_last(const Row& row, int64_t k, int64_t n, const typena
   }
 }
 
-/// Pointers to plain weights, for kernels that know no other: `lanes` of them, or the first n (< lanes), as floats.
-FLICKER_INLINE vf widen(const float* p) { return load(p); }
-FLICKER_INLINE vf widen(const uint16_t* p) { return widen_bf16(p); }
-FLICKER_INLINE vf widen_first(const float* p, int64_t n) { return load_first(p, n); }
-FLICKER_INLINE vf widen_first(const uint16_t* p, int64_t n) {
-  uint16_t half[lanes] = {};
-  memcpy(half, p, static_cast<size_t>(n) * 2);
-  return widen_bf16(half);
-}
-
 /// Rows of one type at equal distances.
 template <typename Row>
 struct Matrix {
@@ -285,12 +274,17 @@ struct Matrix {
   }
 };
 
-/// Runs body(Matrix<Row>) for weights, f32 or bf16, with so many columns.
+/// Runs body(Matrix<Row>) for weights that are not quantised, with so many columns.
 template <typename Body>
 void dispatch_wide(Weights w, int64_t columns, const Body& body) {
   const uint8_t* data = static_cast<const uint8_t*>(w.data);
   const int64_t row_bytes = weight_row_bytes(w.type, columns);
-  return w.type == kF32 ? body(Matrix<F32Row>{data, row_bytes, 0}) : body(Matrix<Bf16Row>{data, row_bytes, 0});
+  if (w.type == kF32)
+    body(Matrix<F32Row>{data, row_bytes, 0});
+  else if (w.type == kF16)
+    body(Matrix<F16Row>{data, row_bytes, 0});
+  else
+    body(Matrix<Bf16Row>{data, row_bytes, 0});
 }
 
 /// Runs body(Matrix<Row>) for weights of any type with so many columns.
@@ -303,6 +297,7 @@ void dispatch(Weights w, int64_t columns, const Body& body) {
     case kBf16: return body(Matrix<Bf16Row>{data, row_bytes, 0});
     case kQ8: return body(Matrix<Q8Row>{data, row_bytes, scale_bytes});
     case kQ4: return body(Matrix<Q4Row>{data, row_bytes, scale_bytes});
+    case kF16: return body(Matrix<F16Row>{data, row_bytes, 0});
   }
 }
 

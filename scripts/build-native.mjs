@@ -68,7 +68,7 @@ const flags = [
   `-ffp-contract=${contract}`,
   '-DNAPI_VERSION=8',
   `-I${nodeApi}`,
-  ...(sanitize ? ['-g', ...sanitizers, '-fno-omit-frame-pointer'] : []),
+  ...(sanitize ? ['-g1', ...sanitizers, '-fno-omit-frame-pointer'] : []),
 ]
 
 const files = readdirSync(source).filter(name => name.endsWith('.cc'))

@@ -56,7 +56,7 @@ export interface DecodeRow {
 
 /** The ways that the options ask for, `dense` first. */
 function ways({ dtype, narrowGate }: DecodeBenchOptions) {
-  const narrowable = dtype === 'f32' || dtype === 'bf16'
+  const narrowable = isWide(dtype)
   const all: { way: DecodeRow['way']; options: EngineOptions; wanted: boolean }[] = [
     { way: 'dense', options: { ffn: 'dense', narrowGate: 'off' }, wanted: true },
     { way: 'sparse', options: { ffn: 'sparse', narrowGate: 'off' }, wanted: narrowGate !== 'on' },
@@ -72,6 +72,11 @@ function ways({ dtype, narrowGate }: DecodeBenchOptions) {
     },
   ]
   return all.filter(({ wanted }) => wanted)
+}
+
+/** Whether the narrow gate is narrower than weights of this type. */
+function isWide(dtype: WeightType): boolean {
+  return dtype === 'f32' || dtype === 'bf16' || dtype === 'f16'
 }
 
 /** Tokens that each text starts with before anything is timed. */
@@ -92,10 +97,10 @@ export function benchDecode(options: DecodeBenchOptions) {
       'bench decode needs the native kernels; run npm run build:native',
     )
   }
-  if (options.narrowGate === 'on' && dtype !== 'f32' && dtype !== 'bf16') {
+  if (options.narrowGate === 'on' && !isWide(dtype)) {
     throw new OptionError(
       'NARROW_GATE_DTYPE',
-      `the narrow gate stands beside f32 or bf16 weights, not ${dtype}; leave --narrow-gate out`,
+      `the narrow gate stands beside f32, bf16 or f16 weights, not ${dtype}; leave --narrow-gate out`,
     )
   }
   setThreads(threads)

@@ -131,9 +131,10 @@ class Pool {
       state = (Math.imul(state, 1664525) + 1013904223) | 0
       return from[state >>> 16]
     }
-    if (type === 'f32' || type === 'bf16') {
+    if (type === 'f32' || type === 'bf16' || type === 'f16') {
       const numbers = new Uint16Array(TABLE)
-      narrowBfloat16(table, numbers)
+      const narrow = type === 'f16' ? narrowFloat16 : narrowBfloat16
+      narrow(table, numbers)
       this.#plain = type === 'f32' ? new Float32Array(POOL) : new Uint16Array(POOL)
       const from = type === 'f32' ? table : numbers
       for (let i = 0; i < POOL; i++) this.#plain[i] = drawn(from)
@@ -152,12 +153,13 @@ class Pool {
 
   /** Fills `w`, (rows, columns) of the pool's type, and returns it. */
   fill(w: Weights, rows: number, columns: number): Weights {
-    if (!('type' in w)) {
+    if (!('type' in w) || w.type === 'f16') {
       const pool = this.#plain
+      const numbers = 'type' in w ? new Uint16Array(w.data.buffer) : w
       // The pool is of the type of `w`: both calls are of `set` on two arrays of one kind.
-      for (let at = 0; pool !== null && at < w.length; ) {
-        const count = Math.min(POOL - this.#at, w.length - at)
-        w.set(pool.subarray(this.#at, this.#at + count), at)
+      for (let at = 0; pool !== null && at < numbers.length; ) {
+        const count = Math.min(POOL - this.#at, numbers.length - at)
+        numbers.set(pool.subarray(this.#at, this.#at + count), at)
         at += count
         this.#at = (this.#at + count) % POOL
       }

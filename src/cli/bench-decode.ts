@@ -32,7 +32,7 @@ export function benchDecodeCommand(): Command {
     .option('--vocab <n>', "vocabulary instead of the shape's", integer(2))
     .addOption(
       new Option('--dtype <type>', 'how weights are stored')
-        .choices(['f32', 'bf16', 'q8_0', 'q4_0'])
+        .choices(['f32', 'bf16', 'f16', 'q8_0', 'q4_0'])
         .default('bf16'),
     )
     .addOption(

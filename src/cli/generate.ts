@@ -57,7 +57,9 @@ export function generateCommand(): Command {
     .option('--system <text>', 'a message of the system before it')
     .option('--chat-template <name|file>', "one of the model's templates, or a file with one")
     .optionsGroup('Engine (the text is the same but for dtype, kv and activation):')
-    .addOption(choice('--dtype <type>', 'weights in memory', ['auto', 'f32', 'bf16', 'q8_0', 'q4_0'], 'auto'))
+    .addOption(
+      choice('--dtype <type>', 'weights in memory', ['auto', 'f32', 'bf16', 'f16', 'q8_0', 'q4_0'], 'auto'),
+    )
     .addOption(choice('--kv <type>', 'keys and values in memory', ['f32', 'f16', 'q8'], 'f32'))
     .addOption(
       choice('--ffn <mode>', 'skip zeros where faster, never, always', ['auto', 'dense', 'sparse'], 'auto'),

@@ -29,7 +29,7 @@ export function logitsCommand(): Command {
     .option('--tokenizer <file>', "instead of the model's own; llama2.c's models have none in them")
     .option(
       '--dtype <type>',
-      'how weights are held: f32, bf16, q8_0, q4_0 or auto, as they are stored',
+      'how weights are held: f32, bf16, f16, q8_0, q4_0 or auto, as they are stored',
       'f32',
     )
     .option('--json', 'print one JSON object: {tokens, vocabSize, logits}, logits by position')

@@ -47,7 +47,7 @@ export interface EngineOptions {
 }
 
 const CHOICES = {
-  dtype: ['auto', 'f32', 'bf16', 'q8_0', 'q4_0'],
+  dtype: ['auto', 'f32', 'bf16', 'f16', 'q8_0', 'q4_0'],
   kv: ['f32', 'f16', 'q8'],
   ffn: ['auto', 'dense', 'sparse'],
   narrowGate: ['auto', 'on', 'off'],
@@ -98,13 +98,11 @@ export class EngineModel {
     this.decode = decodeKernelsOf(this.kernels)
     this.rotation = new RotationTable(config)
     this.workspace = new Workspace(config)
-    const notes: string[] = []
     const weights =
-      typeof source === 'object' && 'layers' in source ? source : this.#layOut(source, options.compact, notes)
+      typeof source === 'object' && 'layers' in source ? source : this.#layOut(source, options.compact)
     this.#ready = { weights, ffn: new FeedForward(config, weights.layers, this, { ffn, narrow: narrowGate }) }
     const { compaction } = this
     this.notes = [
-      ...notes,
       ...sparsityNotes(this.activation, ffn, narrowGate),
       ...(compaction === null ? [] : [compactionNote(compaction)]),
     ]
@@ -113,17 +111,11 @@ export class EngineModel {
   #layOut(
     source: TensorSource | ((name: string) => Float32Array),
     tokens: ArrayLike<number> | undefined,
-    notes: string[],
   ): EngineWeights {
     const names = () => parameterShapes(this.config).map(({ name }) => name)
     const tensors = typeof source === 'function' ? sourceOf(names(), source) : source
     const layout = new WeightLayout(this.config, tensors, this.dtype)
     requireModelMemory(this.memory, layout.bytes, this.dtype)
-    if (layout.rounds) {
-      notes.push(
-        'weights stored as f16 are rounded to bf16, which takes as much room; --dtype f32 keeps every bit',
-      )
-    }
     if (tokens === undefined) return layout.all()
     checkTokens(tokens, this.config, 0)
     const file = new SpillFile(cacheDirectory())

@@ -32,7 +32,7 @@ export function storeRows(
     const from = bytes.subarray(row * width, (row + 1) * width)
     const to = rowsFrom(out, place(row))
     if (dtype !== weightTypeOf(to)) storeRow(to, 0, decodeStored(dtype, from))
-    else if ('type' in to) storeBlocks(to, 0, from, columns)
+    else if ('type' in to && to.type !== 'f16') storeBlocks({ ...to, type: to.type }, 0, from, columns)
     else bytesOf(to).set(from)
   }
 }
@@ -69,6 +69,7 @@ export function storeColumns(
   }
 }
 
-function bytesOf(weights: Float32Array | Uint16Array): Uint8Array {
+function bytesOf(weights: Weights): Uint8Array {
+  if ('data' in weights) return weights.data
   return new Uint8Array(weights.buffer, weights.byteOffset, weights.byteLength)
 }

@@ -12,7 +12,7 @@ import type { CompactNeurons } from './compact-neurons.js'
 import { checkSize, storeColumns, storeRows } from './store.js'
 
 /**
- * How matrices are stored; `auto` as they are in the file (f16 as bf16). With `q4_0` the embedding and the head are
+ * How matrices are stored; `auto` as they are in the file. With `q4_0` the embedding and the head are
  * q8_0, as they bear it badly. Norms and biases are f32 in any case.
  */
 export type EngineDtype = WeightType | 'auto'
@@ -135,12 +135,6 @@ export class WeightLayout {
     this.#dtype = dtype
   }
 
-  /** Whether `auto` cannot keep a matrix as it is stored. Throws CheckpointError TENSOR_MISSING. */
-  get rounds(): boolean {
-    if (this.#dtype !== 'auto') return false
-    return this.#plans.some(({ parts }) => parts.some(({ name }) => this.#source.info(name).dtype === 'f16'))
-  }
-
   /** Bytes of all matrices, without reading any. Throws CheckpointError TENSOR_MISSING. */
   get bytes(): number {
     return this.#plans.reduce((sum, plan) => sum + bytesOf(plan, this.#typeOf(plan)), 0)
@@ -217,14 +211,12 @@ export class WeightLayout {
     return new LearnedParameters(layer, this.#config.intermediateSize, stored)
   }
 
-  /** The widest of the types that the parts are stored in, unless one is asked for. */
+  /** The type that the parts are stored in, unless one is asked for; of several the widest, of f16 and bf16 f32. */
   #typeOf({ parts, atVocabulary }: Plan): WeightType {
-    const widest: WeightType[] = ['q4_0', 'q8_0', 'bf16', 'f32']
-    const ranks = parts.map(({ name }) => {
-      const { dtype } = this.#source.info(name)
-      return widest.indexOf(dtype === 'f16' ? 'bf16' : dtype)
-    })
-    const stored = widest[Math.max(...ranks)]
+    const types = parts.map(({ name }) => this.#source.info(name).dtype)
+    const widest: WeightType[] = ['q4_0', 'q8_0', 'bf16', 'f16', 'f32']
+    const neither = types.includes('f16') && types.includes('bf16')
+    const stored = neither ? 'f32' : widest[Math.max(...types.map(type => widest.indexOf(type)))]
     if (this.#dtype === 'auto') return stored
     return this.#dtype === 'q4_0' && stored !== 'q4_0' && atVocabulary === true ? 'q8_0' : this.#dtype
   }

@@ -8,10 +8,10 @@
 
 import { nativeFunction } from './native.js'
 import { portableDecodeKernels } from './portable/decode.js'
-import type { QuantisedWeights } from './quantised.js'
+import type { PackedWeights } from './quantised.js'
 
 /** A row-major matrix: f32, bf16 as bit patterns (the upper halves of f32), or quantised. */
-export type Weights = PlainWeights | QuantisedWeights
+export type Weights = PlainWeights | PackedWeights
 export type PlainWeights = Float32Array | Uint16Array
 
 /** The inner vector of an FFN and what is done with it. */
@@ -174,11 +174,11 @@ export function nativeDecodeKernels(isa: string): DecodeKernels {
 }
 
 /** In the order of native/kernels.h. */
-const WEIGHT_TYPES = ['f32', 'bf16', 'q8_0', 'q4_0']
+const WEIGHT_TYPES = ['f32', 'bf16', 'q8_0', 'q4_0', 'f16']
 const CACHE_TYPES: CacheType[] = ['f32', 'f16', 'q8']
 
 /** The bytes of a matrix and the number of its type. */
-function stored(w: Weights): [PlainWeights | Uint8Array, number] {
+export function stored(w: Weights): [PlainWeights | Uint8Array, number] {
   if (w instanceof Float32Array) return [w, 0]
   return w instanceof Uint16Array ? [w, 1] : [w.data, WEIGHT_TYPES.indexOf(w.type)]
 }

@@ -2,7 +2,7 @@
 // inactive, so that their full rows are never read. The result after the activation is the same bits as without it.
 // The argument, with the rounding of every sum accounted for, is in docs/narrow-gate.md.
 
-import type { DecodeKernels, Weights } from './decode.js'
+import { type DecodeKernels, stored, type Weights } from './decode.js'
 import type { Draw } from './kernels.js'
 import { emptyNarrowIndex, type NarrowIndex, roundedDown } from './narrow-index.js'
 import { alignedBuffer, nativeFunction } from './native.js'
@@ -53,14 +53,14 @@ function nativeNarrowGateKernels(isa: string): NarrowGateKernels {
     isa,
     buildNarrowIndex(w, rows, columns) {
       const index = emptyNarrowIndex(w, rows, columns, alignedBuffer)
-      narrowIndex(w, index.codes, index.scales, index.bounds, rows, columns)
+      narrowIndex(...stored(w), index.codes, index.scales, index.bounds, rows, columns)
       return index
     },
     narrowGate(w, index, x, y, { batch, threshold, drawn }) {
       const { codes, scales, bounds, rows, columns } = index
       const draws = drawn === undefined ? NO_DRAWS : new Int32Array(drawn.draws.flatMap(words))
       const options = [rows, columns, batch, roundedDown(threshold), drawn?.p ?? 0, draws]
-      return narrowGate(w, codes, scales, bounds, x, y, ...options) as number
+      return narrowGate(...stored(w), codes, scales, bounds, x, y, ...options) as number
     },
   }
 }

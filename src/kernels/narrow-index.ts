@@ -23,7 +23,7 @@ export interface NarrowIndex {
 
 /** Whether weights of this type can have a narrow index: only those that are wider than it. */
 export function narrowable(w: Weights): boolean {
-  return w instanceof Float32Array || w instanceof Uint16Array
+  return w instanceof Float32Array || w instanceof Uint16Array || w.type === 'f16'
 }
 
 /** Memory of an index, in bytes. */
@@ -41,7 +41,7 @@ export function emptyNarrowIndex(
   if (!narrowable(w)) {
     throw new OptionError(
       'NARROW_GATE_DTYPE',
-      'the narrow gate stands beside f32 or bf16 weights; quantised ones are narrow already. Leave it off',
+      'the narrow gate stands beside f32, bf16 or f16 weights; quantised ones are narrow already. Leave it off',
     )
   }
   const blocks = Math.ceil(columns / NARROW_BLOCK)

@@ -1,4 +1,4 @@
-// Matrices of weights in the four types that decoding reads: f32, bf16 and the quantised q8_0 and q4_0. The numbers are
+// Matrices of weights in the types that decoding reads: f32, bf16, f16 and the quantised q8_0 and q4_0. Their numbers are
 // those of ggml's blocks of the same names (github.com/ggml-org/ggml, quantize_row_q8_0_ref and quantize_row_q4_0_ref);
 // the order of the bytes is ours: one row is one stream, its scales first.
 //
@@ -13,14 +13,17 @@ import type { Weights } from './decode.js'
 import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from './half-precision.js'
 import { alignedBuffer } from './native.js'
 
-export type WeightType = 'f32' | 'bf16' | QuantisedType
+export type WeightType = 'f32' | 'bf16' | PackedType
+/** Types that no typed array stands for: f32 has Float32Array, bf16 Uint16Array. */
+export type PackedType = 'f16' | QuantisedType
 export type QuantisedType = 'q8_0' | 'q4_0'
 
 /** Rows of weightBytes(type, columns) bytes each, one after the other. */
-export interface QuantisedWeights {
-  readonly type: QuantisedType
+export interface PackedWeights<Type extends PackedType = PackedType> {
+  readonly type: Type
   readonly data: Uint8Array
 }
+export type QuantisedWeights = PackedWeights<QuantisedType>
 
 /** Columns that share a scale. */
 const GROUP = 32
@@ -38,7 +41,7 @@ export function weightTypeOf(w: Weights): WeightType {
 /** Bytes of one row: how far apart rows start. */
 export function weightBytes(type: WeightType, columns: number): number {
   if (type === 'f32') return 4 * columns
-  if (type === 'bf16') return 2 * columns
+  if (type === 'bf16' || type === 'f16') return 2 * columns
   return scaleBytes(columns) + roundUp(columns, type === 'q8_0' ? ALIGNMENT : 2 * ALIGNMENT) / perByte(type)
 }
 
@@ -51,7 +54,7 @@ export function allocateWeights(type: WeightType, rows: number, columns: number)
 }
 
 /**
- * Row `row` of `w` = values (columns), rounded to its type: bf16 to the nearest, ties to even; the quantised types as
+ * Row `row` of `w` = values (columns), rounded to its type: bf16 and f16 to the nearest, ties to even; the quantised types as
  * ggml rounds. Throws OptionError QUANTISE_RANGE for numbers that a quantised type cannot hold.
  */
 export function storeRow(w: Weights, row: number, values: Float32Array): void {
@@ -60,6 +63,8 @@ export function storeRow(w: Weights, row: number, values: Float32Array): void {
     w.set(values, row * columns)
   } else if (w instanceof Uint16Array) {
     narrowBfloat16(values, w.subarray(row * columns, (row + 1) * columns))
+  } else if (w.type === 'f16') {
+    narrowFloat16(values, halvesOf(rowOf(w, row, columns)))
   } else {
     const bytes = rowOf(w, row, columns)
     const first = scaleBytes(columns)
@@ -84,6 +89,8 @@ export function readRow(w: Weights, row: number, out: Float32Array): void {
     out.set(w.subarray(row * columns, (row + 1) * columns))
   } else if (w instanceof Uint16Array) {
     widenBfloat16(w.subarray(row * columns, (row + 1) * columns), out)
+  } else if (w.type === 'f16') {
+    widenFloat16(halvesOf(rowOf(w, row, columns)), out)
   } else {
     const bytes = rowOf(w, row, columns)
     const first = scaleBytes(columns)
@@ -220,9 +227,13 @@ function placeHalves(bytes: Uint8Array, first: number, group: number, of: Uint8A
   for (let i = 0; i < 16; i++) bytes[first + halfAt(group, i)] = of[i] | (of[i + 16] << 4)
 }
 
-function rowOf(w: QuantisedWeights, row: number, columns: number): Uint8Array {
+function rowOf(w: PackedWeights, row: number, columns: number): Uint8Array {
   const size = weightBytes(w.type, columns)
   return w.data.subarray(row * size, (row + 1) * size)
+}
+
+function halvesOf({ buffer, byteOffset, byteLength }: Uint8Array): Uint16Array {
+  return new Uint16Array(buffer, byteOffset, byteLength / 2)
 }
 
 function outOfRange(

@@ -231,7 +231,7 @@ describe('flicker generate', () => {
       [['--logit-bias', 'a=much'], /"much" is not a number/],
       [['--stop', ''], /STOP_INVALID/],
       [['--stop', '"\\q"'], /not a JSON text/],
-      [['--dtype', 'f8'], /Allowed choices are auto, f32, bf16, q8_0, q4_0/],
+      [['--dtype', 'f8'], /Allowed choices are auto, f32, bf16, f16, q8_0, q4_0/],
       [['--compact', 'nowhere.txt'], /the text for compaction.*nowhere.txt/],
       [['--system', 'x'], /add --chat/],
       [['--chat', '--chat-template', 'nowhere'], /no chat template "nowhere"; the model has default/],

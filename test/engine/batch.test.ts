@@ -58,7 +58,7 @@ function together(sessions: readonly Session[], tokens: readonly number[][]) {
 afterAll(() => setThreads(defaultThreads()))
 
 describe.each(backends)('texts decoded together, %s', (_, kernels) => {
-  const variants = (['f32', 'bf16', 'q8_0', 'q4_0'] as const).flatMap(dtype =>
+  const variants = (['f32', 'bf16', 'f16', 'q8_0', 'q4_0'] as const).flatMap(dtype =>
     (['f32', 'f16', 'q8'] as const).map(kv => ({ dtype, kv })),
   )
   it.each(variants)('have the bits of each alone: %o', ({ dtype, kv }) => {

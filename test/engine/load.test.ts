@@ -17,6 +17,7 @@ import {
   randomTensors,
   roundedToBf16,
   roundedToBlocks,
+  roundedToF16,
   smallConfig,
   type Tensors,
   tensorOf,
@@ -58,14 +59,15 @@ function expectLogits(model: EngineModel, weights: Tensors): void {
 /** The numbers that weights of `type` stand for. */
 function rounded(weights: Tensors, type: WeightType): Tensors {
   if (type === 'f32') return weights
-  return type === 'bf16' ? roundedToBf16(weights) : roundedToBlocks(config, weights, type)
+  if (type === 'q8_0' || type === 'q4_0') return roundedToBlocks(config, weights, type)
+  return type === 'bf16' ? roundedToBf16(weights) : roundedToF16(weights)
 }
 
 describe('a GGUF file', () => {
-  it.each(stored)('of %s keeps its type, all but f16, which becomes bf16', dtype => {
+  it.each(stored)('of %s keeps its type', dtype => {
     const source = openModel(gguf(dtype))
     const model = new EngineModel(config, source, {})
-    const type = dtype === 'f16' ? 'bf16' : dtype
+    const type = dtype
     const { embedding, head, layers } = model.weights
     for (const { qkv, output, gate, neurons } of layers) {
       for (const matrix of [qkv, output, gate, neurons]) expect(weightTypeOf(matrix as never)).toBe(type)
@@ -85,26 +87,33 @@ describe('a GGUF file', () => {
         const blocks = new Uint8Array(width)
         const { gate } = layers[1]
         if (!('type' in gate)) expect.fail('not quantised')
-        readBlocks(gate, row, blocks, 64)
+        readBlocks({ ...gate, type: dtype }, row, blocks, 64)
         expect(blocks).toEqual(rows.subarray(row * width, (row + 1) * width))
       }
     } else expectLogits(model, rounded(weights, type))
     source.close()
   })
 
-  it('of f16 says that it is rounded; asked for f32, every number is kept', () => {
-    const source = openModel(gguf('f16'))
-    expect(new EngineModel(config, source).notes).toEqual([expect.stringMatching(/f16.*bf16.*--dtype f32/)])
-    const exact = new EngineModel(config, source, { dtype: 'f32' })
-    expect(exact.notes).toEqual([])
-    expectLogits(exact, read(source))
-    source.close()
+  it('whose q, k and v are partly f16 and partly bf16 loses nothing', () => {
+    const half = openModel(gguf('f16'))
+    const bfloat = openModel(gguf('bf16'))
+    const of = (name: string) => (name.includes('k_proj') ? half : bfloat)
+    const mixed = {
+      names: half.names,
+      info: (name: string) => of(name).info(name),
+      stored: (name: string) => of(name).stored(name),
+    }
+    const model = new EngineModel(config, mixed)
+    expect(weightTypeOf(model.weights.layers[0].qkv)).toBe('f32')
+    expectLogits(model, new Map([...half.names].map(name => [name, of(name).tensor(name)])))
+    half.close()
+    bfloat.close()
   })
 })
 
 describe('a type that is asked for', () => {
   const pairs = stored.flatMap(from =>
-    (['f32', 'bf16', 'q8_0', 'q4_0'] as const).map(to => [from, to] as const),
+    (['f32', 'bf16', 'f16', 'q8_0', 'q4_0'] as const).map(to => [from, to] as const),
   )
   it.each(pairs)('of a file in %s: %s', (from, dtype) => {
     const source = openModel(gguf(from))

@@ -50,9 +50,18 @@ export function tensorOf(tensors: Tensors): (name: string) => Float32Array {
 
 /** The matrices rounded to bf16 (to nearest, ties to even, by arithmetic on the significand). */
 export function roundedToBf16(tensors: Tensors): Tensors {
+  return roundedTo(7, -126, tensors)
+}
+
+/** As roundedToBf16, to f16, whose least normal number is 2⁻¹⁴. */
+export function roundedToF16(tensors: Tensors): Tensors {
+  return roundedTo(10, -14, tensors)
+}
+
+function roundedTo(bits: number, leastExponent: number, tensors: Tensors): Tensors {
   const round = (x: number) => {
     if (x === 0) return x
-    const unit = 2 ** (Math.floor(Math.log2(Math.abs(x))) - 7)
+    const unit = 2 ** (Math.max(leastExponent, Math.floor(Math.log2(Math.abs(x)))) - bits)
     const [below, rest] = [Math.floor(x / unit), x / unit - Math.floor(x / unit)]
     return unit * (rest > 0.5 || (rest === 0.5 && below % 2 !== 0) ? below + 1 : below)
   }

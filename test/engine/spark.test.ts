@@ -15,6 +15,7 @@ import {
   randomTensors,
   roundedToBf16,
   roundedToBlocks,
+  roundedToF16,
   smallConfig,
   type Tensors,
   tensorOf,
@@ -43,7 +44,7 @@ const models: Record<string, ModelConfig> = {
 }
 const tokens = Array.from({ length: 30 }, (_, i) => (i * i * 7 + 3) % 37)
 const run = { seed: 11, sequence: 3 }
-const dtypes = ['f32', 'bf16', 'q8_0', 'q4_0'] as const
+const dtypes = ['f32', 'bf16', 'f16', 'q8_0', 'q4_0'] as const
 type Dtype = (typeof dtypes)[number]
 
 const backends = availableKernels().map(kernels => [`${kernels.backend} ${kernels.isa}`, kernels] as const)
@@ -55,7 +56,8 @@ const list = Object.entries(models).map(([name, config]) => {
 /** The numbers that the weights of a type stand for. */
 function rounded(config: ModelConfig, tensors: Tensors, dtype: Dtype): Tensors {
   if (dtype === 'f32') return tensors
-  return dtype === 'bf16' ? roundedToBf16(tensors) : roundedToBlocks(config, tensors, dtype)
+  if (dtype === 'q8_0' || dtype === 'q4_0') return roundedToBlocks(config, tensors, dtype)
+  return dtype === 'bf16' ? roundedToBf16(tensors) : roundedToF16(tensors)
 }
 
 function engine(config: ModelConfig, options: EngineOptions = {}, tensors = randomTensors(config, 5)) {

@@ -56,7 +56,7 @@ describe('one set of bits', () => {
     ['plain', plain],
   ])('of the form %s, in every type of weights and on every backend', (_name, form) => {
     for (const kernels of [portable, native]) {
-      for (const dtype of ['f32', 'bf16', 'q8_0', 'q4_0'] as const) {
+      for (const dtype of ['f32', 'bf16', 'f16', 'q8_0', 'q4_0'] as const) {
         for (const activation of ['relu', 'stocha:p=0.4', 'topk:k=0.3']) {
           const options = { kernels, dtype, activation }
           const dense = bitsOf(run(form, { ...options, ffn: 'dense', narrowGate: 'off' }))
@@ -86,7 +86,7 @@ describe('an activation without exact zeros', () => {
 
 describe('what is not there', () => {
   it.each([
-    [{ dtype: 'int3' }, 'DTYPE_UNKNOWN', /auto, f32, bf16, q8_0, q4_0, not "int3"/],
+    [{ dtype: 'int3' }, 'DTYPE_UNKNOWN', /auto, f32, bf16, f16, q8_0, q4_0, not "int3"/],
     [{ kv: 'q4' }, 'KV_UNKNOWN', /f32, f16, q8/],
     [{ ffn: 'sparsest' }, 'FFN_UNKNOWN', /auto, dense, sparse/],
     [{ narrowGate: 'maybe' }, 'NARROW_GATE_UNKNOWN', /auto, on, off/],

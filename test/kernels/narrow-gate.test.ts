@@ -3,6 +3,7 @@
 
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
+import { narrowFloat16, widenFloat16 } from '../../src/kernels/half-precision.js'
 import {
   availableDecodeKernels,
   type DecodeKernels,
@@ -37,13 +38,32 @@ function bf16(values: Float32Array): Uint16Array {
   )
 }
 
+function f16(values: Float32Array): Weights {
+  const data = new Uint8Array(2 * values.length)
+  narrowFloat16(values, new Uint16Array(data.buffer))
+  return { type: 'f16', data }
+}
+
+const dtypes = ['f32', 'bf16', 'f16'] as const
+type Dtype = (typeof dtypes)[number]
+
+function weightsOf(values: Float32Array, dtype: Dtype): Weights {
+  if (dtype === 'f32') return values
+  return dtype === 'bf16' ? bf16(values) : f16(values)
+}
+
 /** The numbers that stored weights stand for. */
-function numbers(w: Float32Array | Uint16Array): Float32Array {
+function numbers(w: Weights): Float32Array {
+  if ('type' in w) {
+    const out = new Float32Array(w.data.length / 2)
+    widenFloat16(new Uint16Array(w.data.buffer), out)
+    return out
+  }
   return w instanceof Float32Array ? w : new Float32Array(Uint32Array.from(w, bits => bits << 16).buffer)
 }
 
 interface GateCase extends NarrowGateOptions {
-  readonly w: Float32Array | Uint16Array
+  readonly w: Weights
   readonly x: Float32Array
   readonly rows: number
   readonly columns: number
@@ -53,7 +73,7 @@ function run(kernels: DecodeKernels, one: GateCase) {
   const { w, x, rows, columns, batch } = one
   const narrow = narrowGateKernelsOf(kernels)
   const dense = new Float32Array(batch * rows)
-  kernels.matvec(w as Weights, x, dense, rows, columns, batch, false)
+  kernels.matvec(w, x, dense, rows, columns, batch, false)
   const gate = new Float32Array(batch * rows + 1).fill(Number.NaN)
   gate[batch * rows] = 123.5
   const index = narrow.buildNarrowIndex(w, rows, columns)
@@ -88,13 +108,13 @@ function gaussian(options: {
   batch?: number
   active?: number
   seed?: number
-  dtype?: 'f32' | 'bf16'
+  dtype?: Dtype
 }): GateCase {
   const { rows, columns, batch = 1, active = 0.1, seed = 1, dtype = 'bf16' } = options
   const inputs = new Inputs(seed)
   const values = inputs.floats(rows * columns, 0.02)
   const x = inputs.floats(batch * columns)
-  const w = dtype === 'f32' ? values : bf16(values)
+  const w = weightsOf(values, dtype)
   const y = new Float32Array(batch * rows)
   availableDecodeKernels()[0].matvec(w, x, y, rows, columns, batch, false)
   return { w, x, rows, columns, batch, threshold: quantile(y, 1 - active) }
@@ -110,7 +130,7 @@ describe.each(backends)('the narrow gate, %s', (_, kernels) => {
     { rows: 300, columns: 1029, batch: 4 },
   ]
   it.each(shapes)('leaves the same neurons with the same bits: %o', shape => {
-    for (const dtype of ['f32', 'bf16'] as const) {
+    for (const dtype of dtypes) {
       for (const active of [0, 0.05, 0.5, 1]) expectExact(kernels, gaussian({ ...shape, dtype, active }))
     }
   })
@@ -132,14 +152,16 @@ describe.each(backends)('the narrow gate, %s', (_, kernels) => {
         inputScale: scale,
         outlierScale: fc.integer({ min: 0, max: 12 }),
         cancel: fc.boolean(),
-        dtype: fc.constantFrom('f32', 'bf16'),
+        dtype: fc.constantFrom(...dtypes),
         share: fc.double({ min: 0, max: 1, noNaN: true }),
         nudge: fc.constantFrom(-1, 0, 1),
       }),
       ({ seed, columns, batch, weightScale, inputScale, outlierScale, cancel, dtype, share, nudge }) => {
         const rows = 24
         const inputs = new Inputs(seed)
-        const values = inputs.floats(rows * columns).map(v => v * 10 ** weightScale)
+        // No f16 is larger than 65504.
+        const size = dtype === 'f16' ? Math.min(weightScale, -10) : weightScale
+        const values = inputs.floats(rows * columns).map(v => v * 10 ** size)
         const x = inputs.floats(batch * columns).map(v => v * 10 ** inputScale)
         const places = inputs.integers(6, columns)
         for (const k of places.subarray(0, 3)) x[k] *= 10 ** outlierScale
@@ -149,7 +171,7 @@ describe.each(backends)('the narrow gate, %s', (_, kernels) => {
           for (let i = 1; i < values.length; i += 2) values[i] = -values[i - 1] * (1 + 2 ** -20)
           for (let i = 1; i < x.length; i += 2) x[i] = x[i - 1]
         }
-        const w = dtype === 'f32' ? values : bf16(values)
+        const w = weightsOf(values, dtype)
         const y = new Float32Array(batch * rows)
         kernels.matvec(w, x, y, rows, columns, batch, false)
         // A threshold that stands exactly on, just above or just below a value of the dense result.
@@ -264,7 +286,9 @@ describe.each(backends)('the narrow gate, %s', (_, kernels) => {
     const [rows, columns] = [6, 600]
     for (const size of [1e-30, 0.02, 1e15]) {
       const values = new Inputs(11).floats(rows * columns, size)
-      for (const w of [values, bf16(values)]) {
+      for (const dtype of dtypes) {
+        if (dtype === 'f16' && size !== 0.02) continue
+        const w = weightsOf(values, dtype)
         const { codes, scales, bounds } = narrowGateKernelsOf(kernels).buildNarrowIndex(w, rows, columns)
         const exact = numbers(w)
         const gamma = columns * 2 ** -24

@@ -204,7 +204,7 @@ describe.each(types)('%s', type => {
 
 describe('weights of every type', () => {
   it('a stored row is read back, within the rounding of its type', () => {
-    const error = { f32: 0, bf16: 2 ** -8, q8_0: 1 / 250, q4_0: 1 / 8 }
+    const error = { f32: 0, bf16: 2 ** -8, f16: 2 ** -11, q8_0: 1 / 250, q4_0: 1 / 8 }
     for (const type of weightTypes) {
       const values = new Inputs(3).floats(77)
       const w = allocateWeights(type, 3, 77)

@@ -1,10 +1,11 @@
 // The narrow gate in plain TypeScript: the bounds written out as docs/narrow-gate.md derives them. Positions are taken as
 // they are, in f64: their 16 bits are for speed.
 
-import type { PlainWeights, Weights } from '../decode.js'
+import type { Weights } from '../decode.js'
 import type { NarrowGateKernels, NarrowGateOptions } from '../narrow-gate.js'
 import { emptyNarrowIndex, NARROW_BLOCK, type NarrowIndex, roundedDown, roundedUp } from '../narrow-index.js'
-import { readRow } from '../quantised.js'
+import { readRow, weightBytes, weightTypeOf } from '../quantised.js'
+import { rowsFrom } from '../weight-rows.js'
 import { portableDecodeKernels } from './decode.js'
 import { drawRow } from './draws.js'
 
@@ -86,7 +87,7 @@ function narrowGate(
         y[at] = filler
       } else {
         unproven[row] = 1
-        const weights = (w as PlainWeights).subarray(row * columns, (row + 1) * columns)
+        const weights = rowsFrom(w, row * weightBytes(weightTypeOf(w), columns))
         matvec(weights, position, y.subarray(at, at + 1), 1, columns, 1, false)
       }
     }
