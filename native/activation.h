@@ -58,10 +58,7 @@ FLICKER_INLINE void activate(vf x, vi takes_silu, vf parameter, vf& value, vf& d
     value = x < parameter ? zero : x;
     if constexpr (DERIVATIVE) derivative = x < parameter ? zero : one;
   } else if constexpr (KERNEL == kGelu) {
-    vf cdf, pdf;
-    vnormal(x, cdf, pdf);
-    value = x * cdf;
-    if constexpr (DERIVATIVE) derivative = cdf + x * pdf;
+    vgelu<DERIVATIVE>(x, value, derivative);
   } else if constexpr (KERNEL == kGeluTanh) {
     // ½·(1 + tanh u) = σ(2u), u = √(2/π)·(x + 0.044715·x³).
     const vf square = x * x;

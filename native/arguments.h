@@ -170,6 +170,17 @@ class Arguments {
     if (ok_) row.main = program_with(row.main.code, i, uniforms, width);
     return row;
   }
+  /// Three arguments from i on, for rows of this width.
+  RowSelection row_selection(size_t i, int64_t width) {
+    const int64_t keep = size(i), then = size(i + 1);
+    const double at = number(i + 2);
+    if (keep > kKeepAbove) fail(i, "is not a way to keep neurons");
+    if (then > kThenSilu) fail(i + 1, "is not what can be applied to kept neurons");
+    if (!(std::fabs(at) < 1e30)) fail(i + 2, "must be a finite number");
+    const bool ranked = at >= 1 && at <= static_cast<double>(width);
+    if (keep != kKeepAbove && width > 0 && !ranked) fail(i + 2, "is not a rank in a row");
+    return {static_cast<int32_t>(keep), static_cast<int32_t>(then), at};
+  }
   AttentionShape attention_shape(size_t i) {
     const AttentionShape s = {size(i), size(i + 1), size(i + 2), size(i + 3), size(i + 4)};
     if (ok_ && (s.kv_heads == 0 || s.heads % s.kv_heads != 0)) fail(i + 3, "must divide the number of heads");

@@ -268,6 +268,28 @@ const Entry entries[] = {
        return 0.0;
      },
      false},
+    {"rowSelectionForward",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t rows = in.size(6), width = in.size(7);
+       const RowSelection selection = in.row_selection(0, width);
+       const float *x = in.floats(3, rows, width), *up = in.floats_or_null(4, rows, width);
+       float* out = in.floats(5, rows, width);
+       if (in.ok()) kernels.row_selection_forward(selection, x, up, out, rows, width);
+       return 0.0;
+     },
+     false},
+    {"rowSelectionBackward",
+     [](Arguments& in, const Kernels& kernels) {
+       const int64_t rows = in.size(8), width = in.size(9);
+       const RowSelection selection = in.row_selection(0, width);
+       const float *d_out = in.floats(3, rows, width), *x = in.floats(4, rows, width),
+                   *up = in.floats_or_null(5, rows, width);
+       float *d_x = in.floats(6, rows, width), *d_up = in.floats_or_null(7, rows, width);
+       if (in.ok() && up != nullptr && d_up == nullptr) in.fail(7, "must be given with up");
+       if (in.ok()) kernels.row_selection_backward(selection, d_out, x, up, d_x, d_up, rows, width);
+       return 0.0;
+     },
+     false},
     {"crossEntropy",
      [](Arguments& in, const Kernels& kernels) {
        const int64_t rows = in.size(4), vocab = in.size(5);

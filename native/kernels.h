@@ -56,6 +56,14 @@ struct RowProgram {
   int64_t ranks[8];               // 0: the mean; k: the k-th largest
 };
 
+/// Which neurons of a row are kept, and what is applied to them: `RowSelection` in src/activations/activation.ts.
+struct RowSelection {
+  int32_t keep, then;
+  double at;
+};
+enum RowKeep : int32_t { kKeepLargest, kKeepMagnitude, kKeepAbove };
+enum RowThen : int32_t { kThenRelu, kThenIdentity, kThenGelu, kThenSilu };
+
 struct AttentionShape {
   int64_t batch, seq, heads, kv_heads, head_dim;
 };
@@ -189,6 +197,11 @@ struct MlpCall {
   K(void, row_program_backward,                                                                                      \
     (RowProgram program, const float* d_out, const float* x, const float* up, float* d_x, float* d_up,               \
      float* d_parameters, int64_t rows, int64_t width, Draw draw))                                                   \
+  K(void, row_selection_forward, (RowSelection selection, const float* x, const float* up, float* out, int64_t rows, \
+                                  int64_t width))                                                                    \
+  K(void, row_selection_backward,                                                                                    \
+    (RowSelection selection, const float* d_out, const float* x, const float* up, float* d_x, float* d_up,           \
+     int64_t rows, int64_t width))                                                                                   \
   K(void, cross_entropy, (const float* logits, const int32_t* targets, float* losses, float* d_logits,               \
                           int64_t rows, int64_t vocab, float scale))                                                 \
   K(void, adam_w, (float* param, const float* grad, float* m, float* v, int64_t n, AdamWStep options))               \

@@ -7,8 +7,9 @@ namespace {
 
 constexpr int most_statistics = 8;
 
-/// Orders floats as unsigned integers: −∞ < … < −0 < 0 < … < ∞ < NaN.
+/// Orders floats as unsigned integers: −∞ < … < −0 < 0 < … < ∞ < NaN of either sign.
 FLICKER_INLINE uint32_t ordered(float x) {
+  if (x != x) return UINT32_MAX;
   uint32_t bits;
   memcpy(&bits, &x, sizeof bits);
   return bits >> 31 ? ~bits : bits | 0x80000000u;

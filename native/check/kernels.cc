@@ -202,6 +202,17 @@ void activations(const Kernels& k) {
     k.gate_backward(act, d.data(), x.data(), up.data(), d_gate.data(), d_up.data(), rows, width, draw);
     keep("activation, gate", {out, d_x, gated, d_gate, d_up});
   }
+  for (int32_t keep_what : {kKeepLargest, kKeepMagnitude, kKeepAbove})
+    for (int32_t then : {kThenRelu, kThenIdentity, kThenGelu, kThenSilu}) {
+      const int64_t rows = 19, width = 37, n = rows * width;
+      const RowSelection selection = {keep_what, then, keep_what == kKeepAbove ? 0.8 : 9.};
+      Floats x = normal(n), up = normal(n), d = normal(n), out(n), gated(n), d_x(n), d_gate(n), d_up(n);
+      k.row_selection_forward(selection, x.data(), nullptr, out.data(), rows, width);
+      k.row_selection_forward(selection, x.data(), up.data(), gated.data(), rows, width);
+      k.row_selection_backward(selection, d.data(), x.data(), nullptr, d_x.data(), nullptr, rows, width);
+      k.row_selection_backward(selection, d.data(), x.data(), up.data(), d_gate.data(), d_up.data(), rows, width);
+      keep("row_selection", {out, gated, d_x, d_gate, d_up});
+    }
   const int64_t n = 20'001;
   Floats gate = normal(n), up = normal(n), d = normal(n), out(n), d_gate(n), d_up(n);
   k.drelu(gate.data(), up.data(), out.data(), n);

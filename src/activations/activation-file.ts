@@ -74,8 +74,8 @@ function entryOf(exported: unknown, file: string, spec: string): Activation {
   if (typeof made !== 'object' || made === null || !(plain || written)) {
     throw new ActivationError(
       'ACTIVATION_DEFINITION',
-      `${file}: the default export must be { name, value } with an expression as value, or { name, forward, derivative } ` +
-        'with two functions of x.',
+      `${file}: the default export must be { name, value } with an expression as value, { name, forward, derivative } ` +
+        'with two functions of x, or a function that makes one of these: ({ x, mul, sigmoid }) => ({ value: mul(x, sigmoid(x)) }).',
     )
   }
   // Checked just now: one of the two.
@@ -97,6 +97,13 @@ function checked(act: Activation, file: string): Activation {
         throw new ActivationError(
           'ACTIVATION_DEFINITION',
           `${file}: forward(${where}) is ${String(value)}; it must be a finite number.`,
+        )
+      }
+      // The engine skips what is said to be 0 without looking.
+      if (act.zeroBelow !== undefined && !act.draws && x < act.zeroBelow && at(x) !== 0) {
+        throw new ActivationError(
+          'ACTIVATION_DEFINITION',
+          `${file}: zeroBelow is ${act.zeroBelow}, but forward(${x}) is ${at(x)}, not exactly 0. Correct it, or leave zeroBelow out.`,
         )
       }
       const derivative = attempt(file, `derivative(${x})`, () => act.derivative(x, draw))
@@ -141,6 +148,15 @@ function importDefault(file: string): unknown {
       const exported = require(from) as { default?: unknown }
       return exported.default ?? exported
     })
+  } catch (error) {
+    // Installed globally, the package is not found from the user's directory; the file does not need it.
+    if (!(error instanceof Error) || !error.message.includes("'flicker-lm'")) throw error
+    throw new ActivationError(
+      'ACTIVATION_FILE_FAILED',
+      `${file}: flicker-lm is not installed where the file stands. It need not import it: export default ({ x, mul, sigmoid }) => ` +
+        '({ value: mul(x, sigmoid(x)) }) is given the expression language.',
+      { cause: error },
+    )
   } finally {
     if (from !== file) rmSync(from, { force: true })
   }

@@ -18,6 +18,19 @@ export const FusedKernel = {
 export type FusedKernel = (typeof FusedKernel)[keyof typeof FusedKernel]
 
 /**
+ * Row-wise entries with a fused kernel: the neurons that are kept (the `at` largest of a row, those of the `at` largest
+ * magnitudes, or what stands above mean + `at` standard deviations, by how far it does), and what is applied to them.
+ * The words' places are shared with native/kernels.h.
+ */
+export interface RowSelection {
+  readonly keep: (typeof keptNeurons)[number]
+  readonly act: (typeof keptActivations)[number]
+  readonly at: (width: number) => number
+}
+export const keptNeurons = ['value', 'magnitude', 'above'] as const
+export const keptActivations = ['relu', 'identity', 'gelu', 'silu'] as const
+
+/**
  * What shares one draw: every element its own; a neuron (column) for the whole batch; a token (row); the rows of one
  * sample (`Draw.rowsPerSample`); the whole batch (one draw per step).
  */
@@ -100,6 +113,8 @@ export interface Activation {
   readonly programs?: ActivationPrograms
   /** The fused kernel and its number (probability of SiLU, threshold of FATReLU), when the hot path has one. */
   readonly fused?: { readonly kernel: FusedKernel; readonly p: number }
+  /** The same for entries of a whole row. */
+  readonly fusedRows?: RowSelection
   /** Authors, year, arXiv id. */
   readonly source: string
   /** One line on its character: "smooth, non-monotonic, bounded below". */

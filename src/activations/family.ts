@@ -47,7 +47,7 @@ export interface Definition {
 }
 
 /** What follows from the numbers. */
-export interface Traits extends Pick<Activation, 'exactZeros' | 'zeroBelow' | 'fused'> {
+export interface Traits extends Pick<Activation, 'exactZeros' | 'zeroBelow' | 'fused' | 'fusedRows'> {
   /** Default: whether the expression has draws. */
   readonly draws?: boolean
   /** Where settings say at what value a learned parameter starts. */

@@ -28,6 +28,8 @@ import {
 } from './expression.js'
 import { type Definition, family } from './family.js'
 import { polynomialParameters, relu } from './rectifiers.js'
+import { rankOf } from './row-runner.js'
+import { normalQuantile as quantile } from './scalar-functions.js'
 import { number, oneOf } from './settings.js'
 import { gelu, silu } from './smooth.js'
 
@@ -35,6 +37,9 @@ const k = number(0.1, 0, 2 ** 31, 'how many neurons to keep; below 1 their share
 
 /** The setting k as a number of neurons. */
 const kept = named('n', select(greater(1, setting('k')), mul(setting('k'), width), setting('k')))
+
+/** The same in numbers, for the fused kernels. */
+const keptOf = (setting: number, neurons: number) => (setting < 1 ? setting * neurons : setting)
 
 /** What is applied to the neurons that are kept; all are 0 at 0. */
 const after = { relu, identity: x, gelu, silu } as const
@@ -54,7 +59,10 @@ export const topkFamily = family({
     const threshold = named('t', rowKthLargest(score, kept))
     return { value: select(greater(threshold, score), 0, after[act]) }
   },
-  traits: () => ({ exactZeros: true }),
+  traits: ({ k, by, act }) => ({
+    exactZeros: true,
+    fusedRows: { keep: by, act, at: width => rankOf(keptOf(k, width), width) },
+  }),
 })
 
 /** Keeps the standard deviation of a constant row differentiable. */
@@ -75,7 +83,17 @@ export const statTopkFamily = family({
     const above = named('z', max(sub(x, threshold), 0))
     return { value: substitution(leaf => (leaf.op === 'x' ? above : null))(after[act]) }
   },
-  traits: () => ({ exactZeros: true }),
+  traits: ({ k, act }) => ({
+    exactZeros: true,
+    fusedRows: {
+      keep: 'above',
+      act,
+      at: width => {
+        const half = 0.5 / width
+        return quantile(1 - Math.max(Math.min(keptOf(k, width) / width, 1 - half), half))
+      },
+    },
+  }),
 })
 
 export const polyNormFamily = family({

@@ -38,7 +38,8 @@ export const sugarFamily = family({
     form: oneOf(['bsilu', 'silu'], 'whose derivative goes backward: B-SiLU (x + α)·σ(x) − α/2, or SiLU'),
     alpha: number(1.67, 0, 100, 'α of B-SiLU'),
   },
-  source: 'SUGAR (surrogate gradient learning for ReLU) 2025; "ReLU forward, SiLU backward"',
+  source:
+    'Horuz et al. 2025 (The Resurrection of the ReLU: SUGAR), arXiv 2505.22074; B-SiLU and α = 1.67: its Eq. 7',
   character: 'ReLU forward, a smooth derivative backward: exactly 0 for x ≤ 0',
   define: ({ form, alpha }) => ({
     value: straightThrough(relu, form === 'silu' ? silu : sub(mul(add(x, alpha), sigmoid(x)), div(alpha, 2))),

@@ -84,7 +84,7 @@ export function benchActivations(options: BenchActivationsOptions = {}): Activat
     const rate = (bytes: number, taken: readonly number[]) => bytes / median(taken) / 1e9
     return {
       activation: act.spec,
-      fused: act.fused !== undefined,
+      fused: (act.fused ?? act.fusedRows) !== undefined,
       forwardGigabytesPerSecond: rate(8 * size, times.forward),
       shareOfCopy: median(times.copy) / median(times.forward),
       backwardGigabytesPerSecond: rate(12 * size, times.backward),

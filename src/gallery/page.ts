@@ -39,7 +39,7 @@ function entryOf(spec: string, listing: ActivationListing | undefined): Catalogu
     draws: act.draws,
     exactZeros: act.exactZeros,
     rowwise: act.rowwise,
-    fused: act.fused !== undefined,
+    fused: (act.fused ?? act.fusedRows) !== undefined,
     learned: act.learned.map(({ name, about, per, start }) => ({ name, about, per, start })),
   }
 }

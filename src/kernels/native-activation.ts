@@ -1,7 +1,15 @@
-// The native activation kernels: the fused ones of the hot path, the machine that runs any program, element by element
-// or row by row, and the portable kernels for a user's plain functions.
+// The native activation kernels: the fused ones of the hot path, the machine that runs any program (both element by
+// element or row by row), and the portable kernels for a user's plain functions.
 
-import { type Activation, drawUnits, parameterCount, startParameters } from '../activations/activation.js'
+import {
+  type Activation,
+  drawUnits,
+  keptActivations,
+  keptNeurons,
+  parameterCount,
+  type RowSelection,
+  startParameters,
+} from '../activations/activation.js'
 import type { ActivationPrograms, Program } from '../activations/programs.js'
 import { rankOf } from '../activations/row-runner.js'
 import { ShapeError } from '../errors.js'
@@ -18,6 +26,7 @@ export function activationKernels(
   const [gate, gateBackward] = [kernel('gate'), kernel('gateBackward')]
   const [forward, backward] = [kernel('programForward'), kernel('programBackward')]
   const [dRelu, dReluBackward] = [kernel('dRelu'), kernel('dReluBackward')]
+  const [selectForward, selectBackward] = [kernel('rowSelectionForward'), kernel('rowSelectionBackward')]
   const [rowForward, rowBackward] = [kernel('rowProgramForward'), kernel('rowProgramBackward')]
   return {
     dRelu: (g, up, out, n) => {
@@ -27,8 +36,10 @@ export function activationKernels(
       dReluBackward(dOut, g, up, dGate, dUp, n)
     },
     activation: (act, x, out, rows, width, draw, parameters) => {
-      const { fused, programs } = act
+      const { fused, fusedRows, programs } = act
       if (fused !== undefined) activation(fused.kernel, fused.p, x, out, rows, width, ...words(draw))
+      else if (fusedRows !== undefined)
+        selectForward(...selection(fusedRows, width), x, null, out, rows, width)
       else if (programs === undefined) portable.activation(act, x, out, rows, width, draw)
       else {
         const run = act.rowwise ? rowForward : forward
@@ -37,9 +48,11 @@ export function activationKernels(
       }
     },
     activationBackward: (act, dOut, x, dX, rows, width, draw, parameters, dParameters) => {
-      const { fused, programs } = act
+      const { fused, fusedRows, programs } = act
       if (fused !== undefined) {
         activationBackward(fused.kernel, fused.p, dOut, x, dX, rows, width, ...words(draw))
+      } else if (fusedRows !== undefined) {
+        selectBackward(...selection(fusedRows, width), dOut, x, null, dX, null, rows, width)
       } else if (programs === undefined) {
         portable.activationBackward(act, dOut, x, dX, rows, width, draw)
       } else {
@@ -49,8 +62,9 @@ export function activationKernels(
       }
     },
     gate: (act, g, up, out, rows, width, draw, parameters) => {
-      const { fused, programs } = act
+      const { fused, fusedRows, programs } = act
       if (fused !== undefined) gate(fused.kernel, fused.p, g, up, out, rows, width, ...words(draw))
+      else if (fusedRows !== undefined) selectForward(...selection(fusedRows, width), g, up, out, rows, width)
       else if (programs === undefined) portable.gate(act, g, up, out, rows, width, draw)
       else {
         const run = act.rowwise ? rowForward : forward
@@ -59,9 +73,11 @@ export function activationKernels(
       }
     },
     gateBackward: (act, dOut, g, up, dGate, dUp, rows, width, draw, parameters, dParameters) => {
-      const { fused, programs } = act
+      const { fused, fusedRows, programs } = act
       if (fused !== undefined) {
         gateBackward(fused.kernel, fused.p, dOut, g, up, dGate, dUp, rows, width, ...words(draw))
+      } else if (fusedRows !== undefined) {
+        selectBackward(...selection(fusedRows, width), dOut, g, up, dGate, dUp, rows, width)
       } else if (programs === undefined) {
         portable.gateBackward(act, dOut, g, up, dGate, dUp, rows, width, draw)
       } else {
@@ -71,6 +87,11 @@ export function activationKernels(
       }
     },
   }
+}
+
+/** What the fused kernels of rows take: see `Arguments::row_selection` in native/arguments.h. */
+function selection({ keep, act, at }: RowSelection, width: number): [number, number, number] {
+  return [keptNeurons.indexOf(keep), keptActivations.indexOf(act), at(width)]
 }
 
 /** What the native machine takes of an activation: see `Arguments::program` and `row_program` in native/arguments.h. */

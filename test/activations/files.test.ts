@@ -139,6 +139,18 @@ describe('what is wrong with a file is said, with its name', () => {
       'ACTIVATION_DEFINITION',
       /surrogate/,
     ],
+    [
+      'claims',
+      'export default { forward: x => x, derivative: () => 1, exactZeros: true, zeroBelow: 0 }',
+      'ACTIVATION_DEFINITION',
+      /zeroBelow is 0, but forward\(-/,
+    ],
+    [
+      'imports',
+      'import { expression } from "flicker-lm"; export default { value: expression.x }',
+      'ACTIVATION_FILE_FAILED',
+      /is not installed where the file stands.*=> \(\{ value/,
+    ],
   ])('%s', (name, text, code, message) => {
     const file = text === null ? path.join(directory, `${name}.mjs`) : write(`${name}.mjs`, text)
     const error = refusal(() => loadActivationFile(file))

@@ -32,10 +32,12 @@ const specs = [
   'learnable_stoch:hidden=8',
   'gumbel_stoch:gate=neuron,per=neuron',
   'expected:stocha',
+  ...['identity', 'gelu', 'silu'].map(act => `topk:act=${act},by=magnitude`),
+  ...['relu', 'silu'].map(act => `stat-topk:act=${act}`),
 ]
 
 /** Without its fused kernel, so that the program runs. */
-function unfused({ fused: _, ...act }: Activation): Activation {
+function unfused({ fused: _, fusedRows: __, ...act }: Activation): Activation {
   return act
 }
 
@@ -126,16 +128,16 @@ describe.each(natives.map(kernels => [kernels.isa, kernels] as const))('%s', (_,
     }
   })
 
-  it.each(['stocha', 'learnable_stoch', 'gumbel_stoch:gate=neuron,per=sample', 'rbf', 'polynorm'])(
-    '%s: the bits do not depend on the number of threads',
-    spec => {
-      const act = parseActivation(spec)
-      setThreads(1)
-      const one = run(kernels, act, 200, 70, Float32Array)
-      setThreads(3)
-      expect(run(kernels, act, 200, 70, Float32Array)).toEqual(one)
-    },
-  )
+  it.each([
+    ...['stocha', 'learnable_stoch', 'gumbel_stoch:gate=neuron,per=sample', 'rbf', 'polynorm'],
+    ...['topk', 'stat-topk'],
+  ])('%s: the bits do not depend on the number of threads', spec => {
+    const act = parseActivation(spec)
+    setThreads(1)
+    const one = run(kernels, act, 200, 70, Float32Array)
+    setThreads(3)
+    expect(run(kernels, act, 200, 70, Float32Array)).toEqual(one)
+  })
 })
 
 describe.each(natives.map(kernels => [kernels.isa, kernels] as const))('%s', (_, kernels) => {

@@ -2,8 +2,13 @@
 // activations on the machine, so that the kernels' own code is measured.
 
 import { describe, expect, it } from 'vitest'
-import { defineActivation, type Expression, expression as e } from '../../src/activations/index.js'
-import { normalCdf, scalarFunctions } from '../../src/activations/scalar-functions.js'
+import {
+  defineActivation,
+  type Expression,
+  expression as e,
+  parseActivation,
+} from '../../src/activations/index.js'
+import { normalCdf, normalPdf, scalarFunctions } from '../../src/activations/scalar-functions.js'
 import { availableKernels } from '../../src/kernels/index.js'
 import { someDraw } from './random-inputs.js'
 
@@ -24,14 +29,29 @@ function ulps(actual: number, expected: number): number {
   return Math.abs(actual - expected) / unit
 }
 
+/** No output is more than `limit` ulps away. */
+function expectWithin(
+  limit: number,
+  x: Float32Array,
+  out: Float32Array,
+  reference: (x: number) => number,
+): void {
+  let [worst, at] = [0, 0]
+  for (let i = 0; i < x.length; i++) {
+    const apart = ulps(out[i], reference(x[i]))
+    if (!(apart <= worst)) [worst, at] = [apart, x[i]]
+  }
+  expect(worst, `at ${at}`).toBeLessThan(limit)
+}
+
 const functions: [string, Expression, (x: number) => number, [low: number, high: number], limit: number][] = [
   ['exp', e.exp(e.x), Math.exp, [-87.3, 88.7], 1.3],
   ['expm1', e.expm1(e.x), Math.expm1, [-40, 88.7], 1.7],
-  ['sigmoid', e.sigmoid(e.x), scalarFunctions.sigmoid as (x: number) => number, [-87, 100], 2.5],
+  ['sigmoid', e.sigmoid(e.x), scalarFunctions.sigmoid as (x: number) => number, [-87, 100], 2.05],
   ['tanh', e.tanh(e.x), Math.tanh, [-20, 20], 1.4],
   ['erf', e.erf(e.x), x => referenceErf(x), [-6, 6], 1.3],
-  ['normalCdf', e.normalCdf(e.x), normalCdf, [-12.5, 10], 5.6],
-  ['normalPdf', e.normalPdf(e.x), x => Math.exp(-x * x * 0.5) / Math.sqrt(2 * Math.PI), [-12.5, 12.5], 2.3],
+  ['normalCdf', e.normalCdf(e.x), normalCdf, [-12.8, 10], 2.3],
+  ['normalPdf', e.normalPdf(e.x), normalPdf, [-13.1, 13.1], 1.35],
   ['log', e.log(e.x), Math.log, [1e-30, 1e6], 1.1],
   ['log1p', e.log1p(e.x), Math.log1p, [-0.99999, 1e6], 1.6],
   ['softplus', e.softplus(e.x), x => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))), [-87, 100], 2],
@@ -65,12 +85,36 @@ describe.each(natives.map(kernels => [kernels.isa, kernels] as const))('%s', (_,
     const x = inputs(low, high)
     const out = new Float32Array(x.length)
     kernels.activation(act, x, out, 1, x.length, someDraw)
-    let [worst, at] = [0, 0]
-    for (let i = 0; i < x.length; i++) {
-      const apart = ulps(out[i], reference(x[i]))
-      if (!(apart <= worst)) [worst, at] = [apart, x[i]]
+    expectWithin(limit, x, out, reference)
+  })
+
+  it('the fused GELU is within its stated error, down to the smallest normal number', () => {
+    const x = inputs(-13, 20)
+    const out = new Float32Array(x.length)
+    kernels.activation(parseActivation('gelu'), x, out, 1, x.length, someDraw)
+    expectWithin(2.1, x, out, one => one * normalCdf(one))
+  })
+
+  it("the fused GELU's slope is within its stated error", () => {
+    const slope = (x: number): number => normalCdf(x) + x * normalPdf(x)
+    for (const [low, high, inUnitsOf] of [
+      [-13, -1.5, 0],
+      [-1.5, 20, 2 ** -23],
+    ] as const) {
+      const x = inputs(low, high)
+      const out = new Float32Array(x.length)
+      kernels.activationBackward(
+        parseActivation('gelu'),
+        new Float32Array(x.length).fill(1),
+        x,
+        out,
+        1,
+        x.length,
+        someDraw,
+      )
+      if (inUnitsOf === 0) expectWithin(4, x, out, slope)
+      else for (let i = 0; i < x.length; i++) expect(Math.abs(out[i] - slope(x[i]))).toBeLessThan(inUnitsOf)
     }
-    expect(worst, `at ${at}`).toBeLessThan(limit)
   })
 
   it.each([
