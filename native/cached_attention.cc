@@ -292,13 +292,19 @@ void cached_attention(float* qkv, const float* cos, const float* sin, const Cach
     const CachedSequence& sequence = *places[b].sequence;
     const CacheSegment& segment = sequence.segments[sequence.segment_count - 1];
     const int64_t at = places[b].position;
+    const auto place_of = [&](int64_t head) { return (head * segment.capacity + at - segment.start) * row_bytes; };
+    // Each head has its own place: all are fetched at once while the rotation is computed.
+    for (int64_t head = 0; head < kv_heads; head++)
+      for (int64_t k = 0; k < row_bytes; k += 64) {
+        __builtin_prefetch(segment.keys + place_of(head) + k, 1);
+        __builtin_prefetch(segment.values + place_of(head) + k, 1);
+      }
     float* q = qkv + b * call.row;
     rope(q, cos + at * dim / 2, sin + at * dim / 2, q, 1, 1, heads + kv_heads, dim, false);
     const float *k = q + heads * dim, *v = k + kv_heads * dim;
     for (int64_t head = 0; head < kv_heads; head++) {
-      const int64_t to = (head * segment.capacity + at - segment.start) * row_bytes;
-      store_cached(shape.type, k + head * dim, dim, segment.keys + to);
-      store_cached(shape.type, v + head * dim, dim, segment.values + to);
+      store_cached(shape.type, k + head * dim, dim, segment.keys + place_of(head));
+      store_cached(shape.type, v + head * dim, dim, segment.values + place_of(head));
     }
   });
   for (call.first_chunk = 0; call.first_chunk < chunks; call.first_chunk += per_wave) {
@@ -308,7 +314,12 @@ void cached_attention(float* qkv, const float* cos, const float* sin, const Cach
       const int64_t number = call.first_chunk + job % count, first = job / count % spans * span;
       const int64_t head = job / count / spans, last = min(batch, first + span);
       dispatch_cache(shape.type, [&]<typename Row>() { call.attend<Row>(number, first, last, head); });
+      if (chunks > 1) return;
+      // Nothing to wait for.
+      for (int64_t b = first; b < last; b++)
+        for (int64_t i = head * group; i < (head + 1) * group; i++) call.combine(b, i, 1, states[b * heads + i]);
     });
+    if (chunks == 1) return;
     in_parallel(batch * heads, count * dim * 4, [&](int64_t i) { call.combine(i / heads, i % heads, count, states[i]); });
   }
 }

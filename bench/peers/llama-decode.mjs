@@ -2,8 +2,8 @@
 // node-llama-cpp is not a dependency (it is large); install it anywhere (`npm i node-llama-cpp`) and give the directory:
 //   node bench/peers/llama-decode.mjs --node-llama-cpp DIR [--shape sparselm-1.5b] [--types f16,bf16,q8_0] [--threads 2]
 //     [--sparsity 0.9] [--tokens 8] [--rounds 5] [--prompt 256] [--json]
-// llama.cpp runs SiLU, which its arch knows; both have the same type of weights. Needs memory for both models, and disk space
-// for one GGUF file at a time.
+// llama.cpp runs SiLU, which its arch knows; both have the same type of weights, and keys and values in f16, llama.cpp's
+// default. Needs memory for both models, and disk space for one GGUF file at a time.
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -137,7 +137,7 @@ function sessions(dtype) {
   const ways = { dense: ['dense', 'off'], sparse: ['sparse', 'off'], 'sparse, narrow gate': ['sparse', 'on'] }
   return Object.entries(ways).flatMap(([way, [ffn, narrowGate]]) => {
     if (narrowGate === 'on' && dtype !== 'bf16' && dtype !== 'f16') return []
-    const model = new EngineModel(config, weights, { dtype, ffn, narrowGate })
+    const model = new EngineModel(config, weights, { dtype, kv: 'f16', ffn, narrowGate })
     return [{ way, model, session: model.session() }]
   })
 }
