@@ -386,17 +386,16 @@ const Entry entries[] = {
      false},
     {"ffnNeurons",
      [](Arguments& in, const Kernels& kernels) {
-       FfnShape s = {in.size(6), in.size(7), in.size(8), in.size(9), in.flag(10), in.flag(11), nullptr};
+       FfnShape s = {in.size(6), in.size(7), in.size(8), in.size(9), in.flag(10), in.size(11), nullptr};
        int64_t stored = s.neurons;
        s.places = in.places(12, s.neurons, stored);
        const Weights w = in.weights(0, 1, stored, s.width, s.gated ? s.up_width : 0);
        const float *activated = in.floats(2, s.batch, s.neurons), *x = in.floats(3, s.batch, s.up_width);
        float* y = in.floats(4, s.batch, s.width);
        int32_t* active = in.ints(5, s.batch);
-       if (in.ok()) kernels.ffn_neurons(w, activated, x, y, active, s);
-       return 0.0;
+       return in.ok() ? static_cast<double>(kernels.ffn_neurons(w, activated, x, y, active, s)) : 0.0;
      },
-     false},
+     true},
     {"narrowIndex",
      [](Arguments& in, const Kernels& kernels) {
        const int64_t rows = in.size(5), columns = in.size(6), blocks = (columns + 255) / 256;

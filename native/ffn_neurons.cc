@@ -267,13 +267,33 @@ bool went_by_rows(Weights w, const float* activated, const float* x, float* y, c
   return true;
 }
 
+/// Neurons that are not 0 at one position or more; what is not a number is not 0.
+int64_t count_anywhere(const float* activated, int64_t batch, int64_t neurons) {
+  vi counts = {};
+  int64_t i = 0, count = 0;
+  for (; i + lanes <= neurons; i += lanes) {
+    vi anywhere = {};
+    for (int64_t b = 0; b < batch; b++) anywhere |= ~(load(activated + b * neurons + i) == vf{});
+    counts -= anywhere;
+  }
+  for (int j = 0; j < lanes; j++) count += counts[j];
+  for (; i < neurons; i++) {
+    bool anywhere = false;
+    for (int64_t b = 0; b < batch; b++) anywhere |= !(activated[b * neurons + i] == 0.f);
+    count += anywhere;
+  }
+  return count;
+}
+
 }  // namespace
 
-void ffn_neurons(Weights w, const float* activated, const float* x, float* y, int32_t* active, FfnShape shape) {
-  if (shape.batch * shape.width == 0 || shape.neurons == 0) return;
+int64_t ffn_neurons(Weights w, const float* activated, const float* x, float* y, int32_t* active, FfnShape shape) {
+  if (shape.batch * shape.width == 0 || shape.neurons == 0) return 0;
   for (int64_t b = 0; b < shape.batch; b++)
-    active[b] = static_cast<int32_t>(shape.neurons - count_zeros(activated + b * shape.neurons, shape.neurons));
-  if (went_by_rows(w, activated, x, y, active, shape)) return;
+    active[b] = static_cast<int32_t>(count_anywhere(activated + b * shape.neurons, 1, shape.neurons));
+  const int64_t anywhere = shape.batch == 1 ? active[0] : count_anywhere(activated, shape.batch, shape.neurons);
+  shape.sparse = anywhere <= shape.most_active;
+  if (went_by_rows(w, activated, x, y, active, shape)) return anywhere;
   dispatch(w, shape.width, [&]<typename Row>(Matrix<Row> weights) {
     const int64_t up_bytes = shape.gated ? weight_row_bytes(w.type, shape.up_width) : 0;
     const int64_t step = up_bytes + weights.row_bytes;
@@ -289,6 +309,7 @@ void ffn_neurons(Weights w, const float* activated, const float* x, float* y, in
         by_columns(neurons, x + start * shape.up_width, y + start * shape.width);
     }
   });
+  return anywhere;
 }
 
 }  // namespace flicker::FLICKER_ISA

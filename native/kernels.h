@@ -95,8 +95,10 @@ static inline int64_t weight_row_bytes(WeightType type, int64_t columns) {
 /// See `FfnShape` in src/kernels/decode.ts.
 struct FfnShape {
   int64_t neurons, width, up_width, batch;
-  bool gated, sparse;
+  bool gated;
+  int64_t most_active;    // up to so many neurons that are active anywhere, the others are skipped
   const int32_t* places;  // null: every neuron stands at its own number
+  bool sparse = false;    // whether they are skipped: ffn_neurons says so to what it is made of
 };
 
 /// How a cache stores keys and values; `CacheType`, `CacheSegment` and `CachedSequence` in src/kernels/decode.ts.
@@ -216,7 +218,7 @@ struct MlpCall {
      const float* bias))                                                                                             \
   K(void, selected_rows,                                                                                             \
     (Weights w, const float* chosen, const float* x, float* y, int64_t rows, int64_t columns, int64_t batch))        \
-  K(void, ffn_neurons,                                                                                               \
+  K(int64_t, ffn_neurons,                                                                                               \
     (Weights w, const float* activated, const float* x, float* y, int32_t* active, FfnShape shape))                  \
   K(void, narrow_index,                                                                                              \
     (Weights w, int8_t* codes, float* scales, float* bounds, int64_t rows, int64_t columns))                         \

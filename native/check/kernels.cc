@@ -92,7 +92,7 @@ void decoding(const Kernels& k) {
         const bool odd = batch % 2 == 1;
         k.matvec({w.data(), type}, x.data(), y.data(), rows, columns, batch, odd, odd ? bias.data() : nullptr);
         k.ffn_neurons({w.data(), type}, activated.data(), x.data(), z.data(), active.data(),
-                      {rows, columns, columns, batch, !odd, true, nullptr});
+                      {rows, columns, columns, batch, !odd, rows, nullptr});
         keep("matvec, ffn_neurons", {y, z, Floats(active.begin(), active.end())});
         k.selected_rows({w.data(), type}, activated.data(), x.data(), y.data(), rows, columns, batch);
         keep("selected_rows", {y});
@@ -152,7 +152,7 @@ void skipping(const Kernels& k) {
       for (float& value : activated) value = value < 3 ? 0.f : value;
       std::vector<int32_t> active(static_cast<size_t>(batch));
       k.ffn_neurons({w.data(), type}, activated.data(), x.data(), y.data(), active.data(),
-                    {neurons, width, width, batch, true, true, nullptr});
+                    {neurons, width, width, batch, true, neurons, nullptr});
       keep("ffn_neurons by rows", {y, Floats(active.begin(), active.end())});
     }
 }

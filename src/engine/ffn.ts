@@ -111,22 +111,19 @@ export class FeedForward {
       activated,
     )
     this.#activate(layer, texts, activated)
-    let union = zeros ? this.#union(activated, rows) : h
-    if (zeros && rows <= NARROW_ROWS && this.#narrow instanceof NarrowGates) {
-      this.#narrow.seen(index, union, narrow === null ? null : read)
-    }
     let bytes =
       read * rowBytes(layer.gate, widths.gate) + (narrow === null ? 0 : narrowIndexBytes(h, widths.gate))
 
+    let passedGate: number | null = null
     if (layer.up !== null) {
       // An activation of whole rows needs every up, whichever of them the gate has left.
       const wholeRows = texts.some(({ activation }) => activation.rowwise)
-      const skips = zeros && !wholeRows && this.#skips(union, rows)
+      passedGate = zeros ? this.#union(activated, rows) : h
+      const skips = zeros && !wholeRows && passedGate <= this.#mostActive(rows)
       this.#multiplyUp(layer, layer.up, texts, workspace, { rows, skips })
-      bytes += (skips ? union : h) * rowBytes(layer.up, d)
-      if (zeros) union = this.#union(activated, rows)
+      bytes += (skips ? passedGate : h) * rowBytes(layer.up, d)
     }
-    const sparse = zeros && this.#skips(union, rows)
+    const sparse = zeros && this.#mostActive(rows)
     const compact = layer.neurons instanceof CompactNeurons ? layer.neurons : null
     compact?.recall(neuron => isActive(activated, neuron, rows, h))
     const shape = {
@@ -138,8 +135,12 @@ export class FeedForward {
       sparse,
       places: compact?.places,
     }
-    this.#decode.ffnNeurons(neuronsOf(layer), activated, forUp, x, active, shape)
-    bytes += (sparse ? union : h - (compact?.dropped ?? 0)) * this.#neuronBytes(layer)
+    const union = this.#decode.ffnNeurons(neuronsOf(layer), activated, forUp, x, active, shape)
+    const skipped = sparse !== false && union <= sparse
+    bytes += (skipped ? union : h - (compact?.dropped ?? 0)) * this.#neuronBytes(layer)
+    if (zeros && rows <= NARROW_ROWS && this.#narrow instanceof NarrowGates) {
+      this.#narrow.seen(index, passedGate ?? union, narrow === null ? null : read)
+    }
 
     stats.ffnBytesRead[index] = bytes
     stats.ffnBytesSkipped[index] = Math.max(0, this.#bytes(layer) - bytes)
@@ -195,11 +196,13 @@ export class FeedForward {
     return anywhere.reduce((sum, flag) => sum + flag, 0)
   }
 
-  #skips(union: number, rows: number): boolean {
+  /** Up to so many neurons that are active at one or more of the rows, the others are skipped. */
+  #mostActive(rows: number): number {
+    const { intermediateSize: h } = this.#config
     const { ffn } = this.#options
-    if (ffn !== 'auto') return ffn === 'sparse'
+    if (ffn !== 'auto') return ffn === 'sparse' ? h : 0
     // Of many rows almost every neuron is active at some. The kernel goes through each row's own where that is less work.
-    return rows > MOST_MEASURED_ROWS || union <= this.#crossover(rows) * this.#config.intermediateSize
+    return rows > MOST_MEASURED_ROWS ? h : Math.floor(this.#crossover(rows) * h)
   }
 
   /** The share of active neurons up to which skipping is faster for so many rows. */

@@ -26,8 +26,11 @@ export interface FfnShape {
   readonly batch: number
   /** Each neuron is its up row, of upWidth numbers, and then its down column, of d; else its down column alone. */
   readonly gated: boolean
-  /** Skip the neurons that are exactly 0 at all positions of the batch. The result is the same. */
-  readonly sparse: boolean
+  /**
+   * Skip the neurons that are exactly 0 at all positions of the batch; a number: where at most so many are not. The result is
+   * the same.
+   */
+  readonly sparse: boolean | number
   /**
    * (neurons): which of the weights' neurons each is, −1 for one that is not among them and must be exactly 0. Default:
    * each is the one of its number.
@@ -108,7 +111,7 @@ export interface DecodeKernels {
   /**
    * The FFN after its activation: y (batch, d) += Σ over neurons i of hidden_i · down_i, where hidden_i is
    * activated_i · (up_i · x) when gated, else activated_i. activated: (batch, h); x: (batch, upWidth), unread unless gated;
-   * active (batch) receives how many activated values are not 0.
+   * active (batch) receives how many activated values are not 0. Returns how many neurons are not 0 at one position or more.
    */
   ffnNeurons(
     w: Weights,
@@ -117,7 +120,7 @@ export interface DecodeKernels {
     y: Float32Array,
     active: Int32Array,
     shape: FfnShape,
-  ): void
+  ): number
   /**
    * Causal attention of new positions over all before them in their sequences. qkv: (batch, (heads + 2·kvHeads)·headDim),
    * each row [q | k | v], batch being the sum of the sequences' counts; q and k are turned in place (half-split rotary
@@ -153,7 +156,9 @@ export function nativeDecodeKernels(isa: string): DecodeKernels {
     },
     ffnNeurons: (w, activated, x, y, active, s) => {
       const sizes = [s.neurons, s.width, s.upWidth ?? s.width, s.batch]
-      ffnNeurons(...stored(w), activated, x, y, active, ...sizes, s.gated, s.sparse, s.places ?? null)
+      const mostActive = typeof s.sparse === 'number' ? s.sparse : s.sparse ? s.neurons : 0
+      const rest = [s.gated, mostActive, s.places ?? null]
+      return ffnNeurons(...stored(w), activated, x, y, active, ...sizes, ...rest) as number
     },
     attention: (qkv, cos, sin, cache, sequences, out, { heads, kvHeads, headDim }) => {
       const buffers: Uint8Array[] = []

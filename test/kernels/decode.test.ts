@@ -204,6 +204,26 @@ describe.each(backends)('ffnNeurons, %s', (_, kernels) => {
     }
   })
 
+  it('counts the neurons that are active anywhere, and skips the others up to a limit', () => {
+    // 0 and 1 are active at the first position, 0 and 2 at the second. A row that is not skipped shows: 0 · ∞ is no number.
+    const activated = Float32Array.of(1, 2, 0, 0, 0, -1, 0, 3, 0, 0)
+    const w = Float32Array.of(1, 1, 1, Number.POSITIVE_INFINITY, 1)
+    for (const [sparse, skips] of [
+      [3, true],
+      [2, false],
+      [5, true],
+      [0, false],
+      [true, true],
+      [false, false],
+    ] as const) {
+      const [y, active] = [new Float32Array(2), new Int32Array(2)]
+      const shape = { neurons: 5, width: 1, batch: 2, gated: false, sparse }
+      expect(kernels.ffnNeurons(w, activated, y, y, active, shape)).toBe(3)
+      expect([...active]).toEqual([2, 2])
+      expect([...y]).toEqual(skips ? [3, 2] : [Number.NaN, Number.NaN])
+    }
+  })
+
   it('a neuron that is not a number is not skipped', () => {
     const shape = { neurons: 3, width: 2, batch: 1, gated: false, sparse: true }
     const y = new Float32Array(2)

@@ -99,7 +99,7 @@ function ffnNeurons(
   y: Float32Array,
   active: Int32Array,
   shape: FfnShape,
-): void {
+): number {
   const { neurons, width, upWidth = width, batch, gated, sparse, places } = shape
   const type = weightTypeOf(w)
   const upBytes = gated ? weightBytes(type, upWidth) : 0
@@ -107,17 +107,21 @@ function ffnNeurons(
   const into = scratch('row', Math.max(width, upWidth))
   const sums = new Float64Array(batch * width)
   const hidden = new Float64Array(batch)
-  active.fill(0, 0, batch)
-  for (let neuron = 0; neuron < neurons; neuron++) {
-    let anywhere = false
-    for (let b = 0; b < batch; b++) {
-      hidden[b] = activated[b * neurons + neuron]
-      if (hidden[b] === 0) continue
-      anywhere = true
+  const anywhere = new Uint8Array(neurons)
+  for (let b = 0; b < batch; b++) {
+    active[b] = 0
+    for (let neuron = 0; neuron < neurons; neuron++) {
+      if (activated[b * neurons + neuron] === 0) continue
+      anywhere[neuron] = 1
       active[b]++
     }
+  }
+  const count = anywhere.reduce((sum, one) => sum + one, 0)
+  const skips = typeof sparse === 'number' ? count <= sparse : sparse
+  for (let neuron = 0; neuron < neurons; neuron++) {
     const place = places?.[neuron] ?? neuron
-    if (place < 0 || (sparse && !anywhere)) continue
+    if (place < 0 || (skips && anywhere[neuron] === 0)) continue
+    for (let b = 0; b < batch; b++) hidden[b] = activated[b * neurons + neuron]
     if (gated) {
       const up = floats(rowsFrom(w, place * neuronBytes), 0, upWidth, into)
       for (let b = 0; b < batch; b++) hidden[b] *= dot(up, 0, x, b * upWidth, upWidth)
@@ -126,6 +130,7 @@ function ffnNeurons(
     for (let b = 0; b < batch; b++) addScaled(sums, b * width, hidden[b], down, 0, width)
   }
   for (let k = 0; k < sums.length; k++) y[k] += sums[k]
+  return count
 }
 
 /** sums[i + k] += factor · row[j + k], k < n. */
