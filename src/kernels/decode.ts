@@ -10,7 +10,7 @@ import { nativeFunction } from './native.js'
 import { portableDecodeKernels } from './portable/decode.js'
 import type { PackedWeights } from './quantised.js'
 
-/** A row-major matrix: f32, bf16 as bit patterns (the upper halves of f32), or quantised. */
+/** A row-major matrix: f32, bf16 as bit patterns (the upper halves of f32), or packed: f16 and the quantised types. */
 export type Weights = PlainWeights | PackedWeights
 export type PlainWeights = Float32Array | Uint16Array
 
