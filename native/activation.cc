@@ -35,14 +35,6 @@ void each_vector(int64_t rows, int64_t width, double p, const Draw& draw, const 
   });
 }
 
-FLICKER_INLINE vf load_n(const float* p, int64_t n) { return n == lanes ? load(p) : load_first(p, n); }
-FLICKER_INLINE void store_n(float* p, vf v, int64_t n) {
-  if (n == lanes)
-    store(p, v);
-  else
-    store_first(p, v, n);
-}
-
 /// Calls body(offset, lane count) for every vector of n elements.
 template <typename Body>
 void each_block(int64_t n, const Body& body) {

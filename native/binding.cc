@@ -7,9 +7,9 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "arguments.h"
-#include "cached_sequences.h"
+#include "activation_entries.h"
 #include "cpu.h"
+#include "decode_entries.h"
 #include "kernels.h"
 #include "mlp_arguments.h"
 #include "parallel.h"
@@ -25,23 +25,8 @@ napi_value number(napi_env env, double value) {
   return result;
 }
 
-/// All tokens in [0, vocab)? Checked here so that the kernels need not.
-bool tokens_in_range(Arguments& in, size_t i, const int32_t* tokens, int64_t n, int64_t from, int64_t vocab) {
-  for (int64_t r = 0; in.ok() && r < n; r++)
-    if (tokens[r] < from || tokens[r] >= vocab) in.fail(i, "holds a token outside the vocabulary");
-  return in.ok();
-}
-
-using Call = double (*)(Arguments& in, const Kernels& k);
-
-struct Entry {
-  const char* name;
-  Call call;
-  bool returns;
-};
-
 // Arguments in the order of the kernels of kernels.h; shapes and draws are flattened in field order.
-const Entry entries[] = {
+const Entry other_entries[] = {
     {"gemm",
      [](Arguments& in, const Kernels& kernels) {
        const int64_t m = in.size(3), n = in.size(4), k = in.size(5);
@@ -145,151 +130,6 @@ const Entry entries[] = {
        return 0.0;
      },
      false},
-    {"activation",
-     [](Arguments& in, const Kernels& kernels) {
-       const Activation act = in.activation(0);
-       const int64_t rows = in.size(4), width = in.size(5);
-       const float* x = in.floats(2, rows, width);
-       float* out = in.floats(3, rows, width);
-       const Draw draw = in.draw(6);
-       if (in.ok()) kernels.activation(act, x, out, rows, width, draw);
-       return 0.0;
-     },
-     false},
-    {"activationBackward",
-     [](Arguments& in, const Kernels& kernels) {
-       const Activation act = in.activation(0);
-       const int64_t rows = in.size(5), width = in.size(6);
-       const float *d_out = in.floats(2, rows, width), *x = in.floats(3, rows, width);
-       float* d_x = in.floats(4, rows, width);
-       const Draw draw = in.draw(7);
-       if (in.ok()) kernels.activation_backward(act, d_out, x, d_x, rows, width, draw);
-       return 0.0;
-     },
-     false},
-    {"gate",
-     [](Arguments& in, const Kernels& kernels) {
-       const Activation act = in.activation(0);
-       const int64_t rows = in.size(5), width = in.size(6);
-       const float *gate = in.floats(2, rows, width), *up = in.floats(3, rows, width);
-       float* out = in.floats(4, rows, width);
-       const Draw draw = in.draw(7);
-       if (in.ok()) kernels.gate(act, gate, up, out, rows, width, draw);
-       return 0.0;
-     },
-     false},
-    {"gateBackward",
-     [](Arguments& in, const Kernels& kernels) {
-       const Activation act = in.activation(0);
-       const int64_t rows = in.size(7), width = in.size(8);
-       const float *d_out = in.floats(2, rows, width), *gate = in.floats(3, rows, width),
-                   *up = in.floats(4, rows, width);
-       float *d_gate = in.floats(5, rows, width), *d_up = in.floats(6, rows, width);
-       const Draw draw = in.draw(9);
-       if (in.ok()) kernels.gate_backward(act, d_out, gate, up, d_gate, d_up, rows, width, draw);
-       return 0.0;
-     },
-     false},
-    {"dRelu",
-     [](Arguments& in, const Kernels& kernels) {
-       const int64_t n = in.size(3);
-       const float *gate = in.floats(0, n), *up = in.floats(1, n);
-       float* out = in.floats(2, n);
-       if (in.ok()) kernels.drelu(gate, up, out, n);
-       return 0.0;
-     },
-     false},
-    {"dReluBackward",
-     [](Arguments& in, const Kernels& kernels) {
-       const int64_t n = in.size(5);
-       const float *d_out = in.floats(0, n), *gate = in.floats(1, n), *up = in.floats(2, n);
-       float *d_gate = in.floats(3, n), *d_up = in.floats(4, n);
-       if (in.ok()) kernels.drelu_backward(d_out, gate, up, d_gate, d_up, n);
-       return 0.0;
-     },
-     false},
-    {"programForward",
-     [](Arguments& in, const Kernels& kernels) {
-       const int64_t rows = in.size(10), width = in.size(11);
-       const ActivationProgram program = in.program(0, width);
-       const float *x = in.floats(7, rows, width), *up = in.floats_or_null(8, rows, width);
-       float* out = in.floats(9, rows, width);
-       const Draw draw = in.draw(12);
-       if (in.ok()) kernels.program_forward(program, x, up, out, rows, width, draw);
-       return 0.0;
-     },
-     false},
-    {"programBackward",
-     [](Arguments& in, const Kernels& kernels) {
-       const int64_t rows = in.size(13), width = in.size(14), neurons = in.size(6);
-       const ActivationProgram program = in.program(0, width);
-       if (in.ok() && program.code[4] != 2 + program.shared + neurons) in.fail(0, "is not a backward program");
-       const float *d_out = in.floats(7, rows, width), *x = in.floats(8, rows, width),
-                   *up = in.floats_or_null(9, rows, width);
-       float *d_x = in.floats(10, rows, width), *d_up = in.floats_or_null(11, rows, width),
-             *d_parameters = in.floats_or_null(12, program.shared + neurons * width, 1);
-       if (in.ok() && up != nullptr && d_up == nullptr) in.fail(11, "must be given with up");
-       const Draw draw = in.draw(15);
-       if (in.ok())
-         kernels.program_backward(program, d_out, x, up, d_x, d_up, d_parameters, rows, width, draw);
-       return 0.0;
-     },
-     false},
-    {"rowProgramForward",
-     [](Arguments& in, const Kernels& kernels) {
-       const int64_t rows = in.size(10), width = in.size(11);
-       const RowProgram program = in.row_program(0, width);
-       const float *x = in.floats(7, rows, width), *up = in.floats_or_null(8, rows, width);
-       float* out = in.floats(9, rows, width);
-       const Draw draw = in.draw(12);
-       if (in.ok()) kernels.row_program_forward(program, x, up, out, rows, width, draw);
-       return 0.0;
-     },
-     false},
-    {"rowProgramBackward",
-     [](Arguments& in, const Kernels& kernels) {
-       const int64_t rows = in.size(13), width = in.size(14);
-       const RowProgram program = in.row_program(0, width);
-       const int64_t learned = program.main.shared + program.neurons;
-       if (in.ok()) {
-         bool complete = program.main.code[4] == 2 + learned + (program.neighbours ? 2 : 0) + program.statistics;
-         for (int s = 0; s < program.statistics; s++)
-           complete = complete && (program.derivatives[s] == nullptr || program.derivatives[s][4] == 1 + learned + s);
-         if (!complete) in.fail(0, "is not a backward plan");
-       }
-       const float *d_out = in.floats(7, rows, width), *x = in.floats(8, rows, width),
-                   *up = in.floats_or_null(9, rows, width);
-       float *d_x = in.floats(10, rows, width), *d_up = in.floats_or_null(11, rows, width),
-             *d_parameters = in.floats_or_null(12, program.main.shared + program.neurons * width, 1);
-       if (in.ok() && up != nullptr && d_up == nullptr) in.fail(11, "must be given with up");
-       const Draw draw = in.draw(15);
-       if (in.ok())
-         kernels.row_program_backward(program, d_out, x, up, d_x, d_up, d_parameters, rows, width, draw);
-       return 0.0;
-     },
-     false},
-    {"rowSelectionForward",
-     [](Arguments& in, const Kernels& kernels) {
-       const int64_t rows = in.size(6), width = in.size(7);
-       const RowSelection selection = in.row_selection(0, width);
-       const float *x = in.floats(3, rows, width), *up = in.floats_or_null(4, rows, width);
-       float* out = in.floats(5, rows, width);
-       if (in.ok()) kernels.row_selection_forward(selection, x, up, out, rows, width);
-       return 0.0;
-     },
-     false},
-    {"rowSelectionBackward",
-     [](Arguments& in, const Kernels& kernels) {
-       const int64_t rows = in.size(8), width = in.size(9);
-       const RowSelection selection = in.row_selection(0, width);
-       const float *d_out = in.floats(3, rows, width), *x = in.floats(4, rows, width),
-                   *up = in.floats_or_null(5, rows, width);
-       float *d_x = in.floats(6, rows, width), *d_up = in.floats_or_null(7, rows, width);
-       if (in.ok() && up != nullptr && d_up == nullptr) in.fail(7, "must be given with up");
-       if (in.ok()) kernels.row_selection_backward(selection, d_out, x, up, d_x, d_up, rows, width);
-       return 0.0;
-     },
-     false},
     {"crossEntropy",
      [](Arguments& in, const Kernels& kernels) {
        const int64_t rows = in.size(4), vocab = in.size(5);
@@ -362,78 +202,6 @@ const Entry entries[] = {
        return in.ok() ? static_cast<double>(kernels.count_zeros(x, n)) : 0.0;
      },
      true},
-    {"matvec",
-     [](Arguments& in, const Kernels& kernels) {
-       const int64_t rows = in.size(4), columns = in.size(5), batch = in.size(6);
-       const Weights w = in.weights(0, 1, rows, columns);
-       const float* x = in.floats(2, batch, columns);
-       float* y = in.floats(3, batch, rows);
-       const bool accumulate = in.flag(7);
-       const float* bias = in.floats_or_null(8, rows, 1);
-       if (in.ok()) kernels.matvec(w, x, y, rows, columns, batch, accumulate, bias);
-       return 0.0;
-     },
-     false},
-    {"selectedRows",
-     [](Arguments& in, const Kernels& kernels) {
-       const int64_t rows = in.size(5), columns = in.size(6), batch = in.size(7);
-       const Weights w = in.weights(0, 1, rows, columns);
-       const float *chosen = in.floats(2, batch, rows), *x = in.floats(3, batch, columns);
-       float* y = in.floats(4, batch, rows);
-       if (in.ok()) kernels.selected_rows(w, chosen, x, y, rows, columns, batch);
-       return 0.0;
-     },
-     false},
-    {"ffnNeurons",
-     [](Arguments& in, const Kernels& kernels) {
-       FfnShape s = {in.size(6), in.size(7), in.size(8), in.size(9), in.flag(10), in.size(11), nullptr};
-       int64_t stored = s.neurons;
-       s.places = in.places(12, s.neurons, stored);
-       const Weights w = in.weights(0, 1, stored, s.width, s.gated ? s.up_width : 0);
-       const float *activated = in.floats(2, s.batch, s.neurons), *x = in.floats(3, s.batch, s.up_width);
-       float* y = in.floats(4, s.batch, s.width);
-       int32_t* active = in.ints(5, s.batch);
-       return in.ok() ? static_cast<double>(kernels.ffn_neurons(w, activated, x, y, active, s)) : 0.0;
-     },
-     true},
-    {"narrowIndex",
-     [](Arguments& in, const Kernels& kernels) {
-       const int64_t rows = in.size(5), columns = in.size(6), blocks = (columns + 255) / 256;
-       const Weights w = in.wide_weights(0, 1, rows, columns);
-       int8_t* codes = in.codes(2, rows, columns);
-       float *scales = in.floats(3, rows, blocks), *bounds = in.floats(4, rows, blocks);
-       if (in.ok()) kernels.narrow_index(w, codes, scales, bounds, rows, columns);
-       return 0.0;
-     },
-     false},
-    {"narrowGate",
-     [](Arguments& in, const Kernels& kernels) {
-       NarrowGateShape s = {in.size(7), in.size(8), in.size(9), static_cast<float>(in.number(10)), in.number(11), nullptr};
-       const int64_t blocks = (s.columns + 255) / 256;
-       const Weights w = in.wide_weights(0, 1, s.rows, s.columns);
-       const NarrowIndex index = {in.codes(2, s.rows, s.columns), in.floats(3, s.rows, blocks),
-                                  in.floats(4, s.rows, blocks)};
-       const float* x = in.floats(5, s.batch, s.columns);
-       float* y = in.floats(6, s.batch, s.rows);
-       static_assert(sizeof(Draw) == 5 * sizeof(int32_t), "draws come as five words each");
-       if (s.p > 0) s.draws = reinterpret_cast<const Draw*>(in.ints(12, 5 * s.batch));
-       return in.ok() ? static_cast<double>(kernels.narrow_gate(w, index, x, y, s)) : 0.0;
-     },
-     true},
-    {"cachedAttention",
-     [](Arguments& in, const Kernels& kernels) {
-       const CachedAttentionShape s = {in.size(5), in.size(6), in.size(7), in.size(8), in.size(9), in.cache_type(10)};
-       if (in.ok() && (s.kv_heads == 0 || s.heads % s.kv_heads != 0)) in.fail(8, "must divide the number of heads");
-       if (in.ok() && s.head_dim % 2 != 0) in.fail(9, "must be even");
-       if (!in.ok()) return 0.0;
-       const CachedSequences cached(in, 3, 11, s);
-       float* qkv = in.floats(0, s.batch, (s.heads + 2 * s.kv_heads) * s.head_dim);
-       const float *cos = in.floats(1, cached.end, s.head_dim / 2), *sin = in.floats(2, cached.end, s.head_dim / 2);
-       float* out = in.floats(4, s.batch, s.heads * s.head_dim);
-       if (in.ok()) kernels.cached_attention(qkv, cos, sin, cached.sequences.data(), out, s);
-       return 0.0;
-     },
-     false},
     {"mlpGradients",
      [](Arguments& in, const Kernels& kernels) {
        const MlpCall call = mlp_call(in);
@@ -570,8 +338,12 @@ NAPI_MODULE_INIT() {
   using namespace flicker;
   for (const InstructionSet* set = all_instruction_sets(); set->name != nullptr && selected == nullptr; set++)
     if (set->supported()) selected = set;
-  for (const Entry& entry : entries)
+  const auto add = [&](const Entry& entry) {
     export_function(env, exports, entry.name, call, const_cast<Entry*>(&entry));
+  };
+  for (const Entry& entry : activation_entries) add(entry);
+  for (const Entry& entry : decode_entries) add(entry);
+  for (const Entry& entry : other_entries) add(entry);
   export_function(env, exports, "instructionSets", instruction_sets, nullptr);
   export_function(env, exports, "select", select, nullptr);
   export_function(env, exports, "setThreads", set_threads, nullptr);

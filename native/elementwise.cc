@@ -78,8 +78,7 @@ int64_t count_zeros(const float* x, int64_t n) {
   return static_cast<int64_t>(reduce_blocks(n, [=](int64_t i, int64_t end) {
     vi zeros = {};
     for (; i + lanes <= end; i += lanes) zeros -= load(x + i) == vf{};
-    int64_t count = 0;
-    for (int j = 0; j < lanes; j++) count += zeros[j];
+    int64_t count = lane_sum(zeros);
     for (; i < end; i++) count += x[i] == 0.f;
     return static_cast<double>(count);
   }));

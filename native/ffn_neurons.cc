@@ -132,16 +132,12 @@ void by_blocks(const Neurons<Row>& neurons, const float* x, float* y) {
     const int64_t b = job / jobs_per_row, first = job % jobs_per_row * columns_per_job;
     for (int64_t k = first; k < min(shape.width, first + columns_per_job); k += lanes) {
       const int64_t width = min(lanes, shape.width - k);
-      const bool whole = width == lanes;
       const float* from = sums + b * stride + k;
       vf total = {};
       for (int64_t block = 0; block < blocks; block++, from += sums_size)
-        total += whole ? load(from) : load_first(from, width);
+        total += load_n(from, width);
       float* to = y + b * shape.width + k;
-      if (whole)
-        store(to, load(to) + total);
-      else
-        store_first(to, load_first(to, width) + total, width);
+      store_n(to, load_n(to, width) + total, width);
     }
   });
 }
@@ -270,13 +266,13 @@ bool went_by_rows(Weights w, const float* activated, const float* x, float* y, c
 /// Neurons that are not 0 at one position or more; what is not a number is not 0.
 int64_t count_anywhere(const float* activated, int64_t batch, int64_t neurons) {
   vi counts = {};
-  int64_t i = 0, count = 0;
+  int64_t i = 0;
   for (; i + lanes <= neurons; i += lanes) {
     vi anywhere = {};
     for (int64_t b = 0; b < batch; b++) anywhere |= ~(load(activated + b * neurons + i) == vf{});
     counts -= anywhere;
   }
-  for (int j = 0; j < lanes; j++) count += counts[j];
+  int64_t count = lane_sum(counts);
   for (; i < neurons; i++) {
     bool anywhere = false;
     for (int64_t b = 0; b < batch; b++) anywhere |= !(activated[b * neurons + i] == 0.f);

@@ -93,12 +93,9 @@ void add_sums(const float* sums, int64_t size, const bool* any, int64_t batch, i
     for (int64_t block = 0; block < blocks; block++) {
       if (!any[block * batch]) continue;
       const float* from = sums + block * size + k;
-      total += width == lanes ? load(from) : load_first(from, width);
+      total += load_n(from, width);
     }
-    if (width == lanes)
-      store(y + k, load(y + k) + total);
-    else
-      store_first(y + k, load_first(y + k, width) + total, width);
+    store_n(y + k, load_n(y + k, width) + total, width);
   }
 }
 

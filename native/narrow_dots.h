@@ -123,17 +123,6 @@ FLICKER_INLINE vi add_products(vi sums, vs a, vs b) {
 #endif
 }
 
-/// out[i] = the lanes of v[i] together.
-template <int N>
-FLICKER_INLINE void lane_totals(const vf* v, float* out) {
-  constexpr int wholes = N / lanes, rest = N % lanes;
-  for (int i = 0; i < wholes; i++) store(out + i * lanes, lane_sums<lanes>(v + i * lanes));
-  if constexpr (rest > 0) {
-    const vf totals = lane_sums<rest>(v + wholes * lanes);
-    memcpy(out + wholes * lanes, &totals, rest * 4);
-  }
-}
-
 /// out[r][c] = narrow row r · narrow position c; rows stand `columns` apart, their scales a row of blocks. `ahead`: how
 /// far behind each of several rows the one lies that is asked for meanwhile. A block's sum is at most
 /// 256 · 127 · 32767 < 2³¹.
@@ -187,7 +176,7 @@ FLICKER_INLINE void narrow_dots(const int8_t* codes, const float* scales, int64_
         totals[r][c] += splat(scales[r * blocks + block] * positions[c].scales[block]) *
                         __builtin_convertvector(sums[r][c], vf);
   }
-  lane_totals<ROWS * COLUMNS>(totals[0], out[0]);
+  store_lane_sums<ROWS * COLUMNS>(totals[0], out[0]);
 }
 
 }  // namespace

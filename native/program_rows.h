@@ -130,19 +130,6 @@ void set_inputs(ProgramMachine& machine, const ActivationProgram& program, const
 /// `lanes` elements of an output from element i on.
 FLICKER_INLINE vf part(Operand operand, int64_t i) { return load(operand.values + (i & operand.mask)); }
 
-/// Calls body(vector index i, lanes in use) for the elements of a block.
-template <typename Body>
-FLICKER_INLINE void each_vector(int64_t n, const Body& body) {
-  for (int64_t i = 0; i < n; i += lanes) body(i, n - i < lanes ? n - i : lanes);
-}
-FLICKER_INLINE vf load_n(const float* p, int64_t n) { return n == lanes ? load(p) : load_first(p, n); }
-FLICKER_INLINE void store_n(float* p, vf v, int64_t n) {
-  if (n == lanes)
-    store(p, v);
-  else
-    store_first(p, v, n);
-}
-
 /// Σ over a block of an output times what reached each element.
 double product_sum(Operand output, const float* given, int64_t n) {
   vf sum = {};

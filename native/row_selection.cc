@@ -36,12 +36,6 @@ FLICKER_INLINE float from_ordered(int32_t place) {
   return x;
 }
 
-FLICKER_INLINE int64_t sum_lanes(vi v) {
-  int64_t sum = 0;
-  for (int i = 0; i < lanes; i++) sum += v[i];
-  return sum;
-}
-
 /// How many of the scores, a multiple of lanes, are below x. NaN never is.
 int64_t below(const float* scores, int64_t padded, float x) {
   const vf limit = splat(x);
@@ -52,7 +46,7 @@ int64_t below(const float* scores, int64_t padded, float x) {
     odd -= load(scores + i + lanes) < limit;
   }
   if (i < padded) even -= load(scores + i) < limit;
-  return sum_lanes(even + odd);
+  return lane_sum(even + odd);
 }
 
 /// A number t such that exactly those of n scores are not below it that are not below the `rank`-th largest (from 1);
@@ -80,7 +74,7 @@ float largest_threshold(const float* x, int64_t n, int64_t rank, float* scores) 
     low = least[i] < low ? least[i] : low;
     high = most[i] > high ? most[i] : high;
   }
-  if (sum_lanes(unordered) - (padded - n) >= rank) return -infinity;  // the rank-th is NaN, below which nothing is
+  if (lane_sum(unordered) - (padded - n) >= rank) return -infinity;  // the rank-th is NaN, below which nothing is
 
   // The threshold lies in [from, to): at `from` not too many are below, at `to` there are.
   const int64_t dropped = n - rank;
@@ -140,21 +134,6 @@ Moments moments(const float* x, int64_t n) {
   off /= static_cast<double>(n);
   const double variance = squares / static_cast<double>(n) - off * off;
   return {static_cast<double>(about) + off, __builtin_sqrt((variance < 0 ? 0 : variance) + 1e-12)};
-}
-
-FLICKER_INLINE vf load_n(const float* p, int64_t n) { return n == lanes ? load(p) : load_first(p, n); }
-FLICKER_INLINE void store_n(float* p, vf v, int64_t n) {
-  if (n == lanes)
-    store(p, v);
-  else
-    store_first(p, v, n);
-}
-/// Calls body(column, lane count) for every vector of a row.
-template <typename Body>
-FLICKER_INLINE void each_vector(int64_t width, const Body& body) {
-  int64_t i = 0;
-  for (; i + lanes <= width; i += lanes) body(i, lanes);
-  if (i < width) body(i, width - i);
 }
 
 /// The threshold of a row in two parts, the mean (rounded) and the rest, so that what stands above loses nothing to a

@@ -96,6 +96,29 @@ FLICKER_INLINE void transpose_4x4(const float* from, int64_t from_row, float* to
   for (int i = 0; i < 4; i++) memcpy(to + i * to_row, &rows[i], sizeof rows[i]);
 }
 
+/// The lanes of v together.
+FLICKER_INLINE int64_t lane_sum(vi v) {
+  int64_t sum = 0;
+  for (int i = 0; i < lanes; i++) sum += v[i];
+  return sum;
+}
+
+/// As load and store, of the first n (≤ lanes).
+FLICKER_INLINE vf load_n(const float* p, int64_t n) { return n == lanes ? load(p) : load_first(p, n); }
+FLICKER_INLINE void store_n(float* p, vf v, int64_t n) {
+  if (n == lanes)
+    store(p, v);
+  else
+    store_first(p, v, n);
+}
+/// Calls body(offset, lanes in use) for every vector of n elements.
+template <typename Body>
+FLICKER_INLINE void each_vector(int64_t n, const Body& body) {
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) body(i, lanes);
+  if (i < n) body(i, n - i);
+}
+
 FLICKER_INLINE vf as_float(vi v) { return (vf)v; }
 FLICKER_INLINE vi as_int(vf v) { return (vi)v; }
 
