@@ -39,7 +39,7 @@ export const sugarFamily = family({
     alpha: number(1.67, 0, 100, 'α of B-SiLU'),
   },
   source:
-    'Horuz et al. 2025 (The Resurrection of the ReLU: SUGAR), arXiv 2505.22074; B-SiLU and α = 1.67: its Eq. 7',
+    'Horuz et al. 2025 (The Resurrection of the ReLU: SUGAR), arXiv 2505.22074; α = 1.67 as implementations of it have it',
   character: 'ReLU forward, a smooth derivative backward: exactly 0 for x ≤ 0',
   define: ({ form, alpha }) => ({
     value: straightThrough(relu, form === 'silu' ? silu : sub(mul(add(x, alpha), sigmoid(x)), div(alpha, 2))),
