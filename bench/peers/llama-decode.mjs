@@ -20,6 +20,7 @@ import { bytesRead } from '../../dist/engine/stats.js'
 import { writeGguf } from '../../dist/formats/index.js'
 import { encodeStored, storedBytes } from '../../dist/formats/stored.js'
 import { kernels, measureMachine, setThreads } from '../../dist/kernels/index.js'
+import { narrowable } from '../../dist/kernels/narrow-gate.js'
 import { fillNormal, Purpose } from '../../dist/kernels/philox.js'
 import { machineInfo } from '../../dist/machine.js'
 import { parameterShapes } from '../../dist/nn/parameters.js'
@@ -136,7 +137,7 @@ function sessions(dtype) {
   const config = randomConfig(shape, threshold, context)
   const ways = { dense: ['dense', 'off'], sparse: ['sparse', 'off'], 'sparse, narrow gate': ['sparse', 'on'] }
   return Object.entries(ways).flatMap(([way, [ffn, narrowGate]]) => {
-    if (narrowGate === 'on' && dtype !== 'bf16' && dtype !== 'f16') return []
+    if (narrowGate === 'on' && !narrowable(dtype)) return []
     const model = new EngineModel(config, weights, { dtype, kv: 'f16', ffn, narrowGate })
     return [{ way, model, session: model.session() }]
   })

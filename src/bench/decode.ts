@@ -8,6 +8,7 @@ import { bytesRead } from '../engine/stats.js'
 import type { EngineWeights } from '../engine/weights.js'
 import { OptionError } from '../errors.js'
 import {
+  bytesOf,
   type CacheType,
   defaultThreads,
   kernels,
@@ -15,12 +16,13 @@ import {
   streamingReader,
   type WeightType,
 } from '../kernels/index.js'
+import { narrowable } from '../kernels/narrow-gate.js'
 import { Purpose, RandomStream } from '../kernels/philox.js'
 import { machineInfo } from '../machine.js'
 import type { ModelConfig } from '../nn/config.js'
 import { calibrate } from './calibrate.js'
 import { median } from './measure.js'
-import { type DecodeShape, matrixBytes, randomConfig, randomWeights } from './random-model.js'
+import { type DecodeShape, randomConfig, randomWeights } from './random-model.js'
 
 export interface DecodeBenchOptions {
   readonly shape: DecodeShape
@@ -56,14 +58,13 @@ export interface DecodeRow {
 
 /** The ways that the options ask for, `dense` first. */
 function ways({ dtype, narrowGate }: DecodeBenchOptions) {
-  const narrowable = isWide(dtype)
   const all: { way: DecodeRow['way']; options: EngineOptions; wanted: boolean }[] = [
     { way: 'dense', options: { ffn: 'dense', narrowGate: 'off' }, wanted: true },
     { way: 'sparse', options: { ffn: 'sparse', narrowGate: 'off' }, wanted: narrowGate !== 'on' },
     {
       way: 'sparse, narrow gate',
       options: { ffn: 'sparse', narrowGate: 'on' },
-      wanted: narrowGate !== 'off' && narrowable,
+      wanted: narrowGate !== 'off' && narrowable(dtype),
     },
     {
       way: 'auto',
@@ -72,11 +73,6 @@ function ways({ dtype, narrowGate }: DecodeBenchOptions) {
     },
   ]
   return all.filter(({ wanted }) => wanted)
-}
-
-/** Whether the narrow gate is narrower than weights of this type. */
-function isWide(dtype: WeightType): boolean {
-  return dtype === 'f32' || dtype === 'bf16' || dtype === 'f16'
 }
 
 /** Tokens that each text starts with before anything is timed. */
@@ -97,7 +93,7 @@ export function benchDecode(options: DecodeBenchOptions) {
       'bench decode needs the native kernels; run npm run build:native',
     )
   }
-  if (options.narrowGate === 'on' && !isWide(dtype)) {
+  if (options.narrowGate === 'on' && !narrowable(dtype)) {
     throw new OptionError(
       'NARROW_GATE_DTYPE',
       `the narrow gate stands beside f32, bf16 or f16 weights, not ${dtype}; leave --narrow-gate out`,
@@ -300,5 +296,5 @@ function weightBytesOf({ embedding, head, layers }: EngineWeights): number {
     return 'places' in neurons ? [qkv, output, gate] : [qkv, output, gate, neurons]
   })
   const vocabulary = head === embedding ? [embedding] : [embedding, head]
-  return [...vocabulary, ...matrices].reduce((sum, w) => sum + matrixBytes(w), 0)
+  return [...vocabulary, ...matrices].reduce((sum, w) => sum + bytesOf(w).byteLength, 0)
 }

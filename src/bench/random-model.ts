@@ -104,11 +104,6 @@ export function randomWeights(config: ModelConfig, type: WeightType): EngineWeig
   }
 }
 
-/** Bytes of a matrix of weights. */
-export function matrixBytes(w: Weights): number {
-  return 'type' in w ? w.data.byteLength : w.byteLength
-}
-
 /** Odd, so that no two rows of a matrix begin at the same place. */
 const POOL = 2 ** 22 + 12345
 const TABLE = 2 ** 16

@@ -2,7 +2,7 @@
 // file. The gate of all neurons is computed as ever; when it revives one of them, its rows are read back before they
 // are needed, and stay. So nothing that is computed changes.
 
-import { type Weights, weightTypeOf } from '../kernels/index.js'
+import { bytesOf, type Weights, weightTypeOf } from '../kernels/index.js'
 import { allocateRows } from '../kernels/weight-rows.js'
 import type { SpillFile } from './spill-file.js'
 
@@ -82,8 +82,4 @@ export class CompactNeurons {
     bytesOf(grown).set(bytesOf(this.weights).subarray(0, this.#stored * this.#neuronBytes))
     this.weights = grown
   }
-}
-
-function bytesOf(w: Weights): Uint8Array {
-  return 'data' in w ? w.data : new Uint8Array(w.buffer, w.byteOffset, w.byteLength)
 }

@@ -7,7 +7,7 @@ import { cpus, homedir } from 'node:os'
 import { join } from 'node:path'
 import { OptionError } from '../errors.js'
 import { writeFileAtomic } from '../formats/atomic.js'
-import type { DecodeKernels, Weights } from '../kernels/index.js'
+import { bytesOf, type DecodeKernels, type Weights, weightTypeOf } from '../kernels/index.js'
 import { type NarrowIndex, narrowable, narrowGateKernelsOf } from '../kernels/narrow-gate.js'
 import { Purpose, RandomStream } from '../kernels/philox.js'
 import { version } from '../version.js'
@@ -59,7 +59,7 @@ export function neuronCrossover(
  * 0 for weights that cannot have a narrow index. `FLICKER_CROSSOVER` forces it. Throws OptionError CROSSOVER_RANGE.
  */
 export function gateCrossover(work: FfnWork, decode: DecodeKernels, options: CrossoverOptions = {}): number {
-  if (!work.gates.every(narrowable)) return 0
+  if (!work.gates.every(gate => narrowable(weightTypeOf(gate)))) return 0
   const forced = forcedCrossover()
   if (forced !== null) return forced
   if (decode.backend === 'portable') return 0
@@ -141,7 +141,7 @@ const QUIET = 1.25
 function enough(weights: readonly Weights[]): readonly Weights[] {
   let bytes = 0
   const count = weights.findIndex(w => {
-    bytes += 'data' in w ? w.data.byteLength : w.byteLength
+    bytes += bytesOf(w).byteLength
     return bytes > WORKING_SET
   })
   return count < 0 ? weights : weights.slice(0, count + 1)

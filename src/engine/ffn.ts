@@ -254,7 +254,7 @@ export class FeedForward {
     const { intermediateSize: rows } = this.#config
     const { gate: columns } = this.#widths
     const work = this.#work(1)
-    if (!work.gates.every(narrowable)) return 'never'
+    if (!work.gates.every(gate => narrowable(weightTypeOf(gate)))) return 'never'
     const room = NARROW_ROOM * work.gates.length * narrowIndexBytes(rows, columns)
     if (mode === 'auto' && (this.#small || this.#memory.available() < room)) return 'never'
     const crossover = mode === 'auto' ? gateCrossover(work, this.#decode) : 1

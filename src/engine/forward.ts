@@ -105,6 +105,7 @@ export function layerForward(
   const texts = parts.map(({ sequence, count, activeNeurons }) => {
     // All positions of a text are one sample: they share a draw where the activation says per=sample.
     const rowsPerSample = config.maxPositionEmbeddings
+    // Field by field: for every layer of a token, copying the object took longer than the activation.
     const { seedLow, seedHigh, purpose, step } = sequence.draw
     const draw = {
       seedLow,

@@ -3,7 +3,7 @@
 import { CheckpointError } from '../errors.js'
 import type { StoredTensor } from '../formats/index.js'
 import { decodeStored, storedBytes } from '../formats/stored.js'
-import { storeBlocks, storeRow, type Weights, weightTypeOf } from '../kernels/index.js'
+import { bytesOf, isQuantised, storeBlocks, storeRow, type Weights, weightTypeOf } from '../kernels/index.js'
 import { rowsFrom } from '../kernels/weight-rows.js'
 
 /** Throws CheckpointError TENSOR_SHAPE unless `tensor` holds as many numbers as `shape` has. */
@@ -32,7 +32,7 @@ export function storeRows(
     const from = bytes.subarray(row * width, (row + 1) * width)
     const to = rowsFrom(out, place(row))
     if (dtype !== weightTypeOf(to)) storeRow(to, 0, decodeStored(dtype, from))
-    else if ('type' in to && to.type !== 'f16') storeBlocks({ ...to, type: to.type }, 0, from, columns)
+    else if (isQuantised(to)) storeBlocks(to, 0, from, columns)
     else bytesOf(to).set(from)
   }
 }
@@ -67,9 +67,4 @@ export function storeColumns(
       storeRow(rowsFrom(out, place(first + i)), 0, turned.subarray(i * rows, (i + 1) * rows))
     }
   }
-}
-
-function bytesOf(weights: Weights): Uint8Array {
-  if ('data' in weights) return weights.data
-  return new Uint8Array(weights.buffer, weights.byteOffset, weights.byteLength)
 }

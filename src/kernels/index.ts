@@ -22,6 +22,8 @@ export { alignedBuffer, defaultThreads, measureMachine, setThreads, streamingRea
 export { portableKernels } from './portable/index.js'
 export {
   allocateWeights,
+  bytesOf,
+  isQuantised,
   type QuantisedWeights,
   readBlocks,
   readRow,

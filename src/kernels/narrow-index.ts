@@ -2,6 +2,7 @@
 
 import { OptionError } from '../errors.js'
 import type { Weights } from './decode.js'
+import { type WeightType, weightTypeOf } from './quantised.js'
 
 /** Columns that share a scale and a bound; shared with native/narrow_gate.cc. */
 export const NARROW_BLOCK = 256
@@ -22,8 +23,8 @@ export interface NarrowIndex {
 }
 
 /** Whether weights of this type can have a narrow index: only those that are wider than it. */
-export function narrowable(w: Weights): boolean {
-  return w instanceof Float32Array || w instanceof Uint16Array || w.type === 'f16'
+export function narrowable(type: WeightType): boolean {
+  return type === 'f32' || type === 'bf16' || type === 'f16'
 }
 
 /** Memory of an index, in bytes. */
@@ -38,7 +39,7 @@ export function emptyNarrowIndex(
   columns: number,
   buffer: (bytes: number) => ArrayBuffer,
 ): NarrowIndex {
-  if (!narrowable(w)) {
+  if (!narrowable(weightTypeOf(w))) {
     throw new OptionError(
       'NARROW_GATE_DTYPE',
       'the narrow gate stands beside f32, bf16 or f16 weights; quantised ones are narrow already. Leave it off',

@@ -32,6 +32,16 @@ const ALIGNMENT = 64
 /** Bytes of ggml's block of one group: an f16 scale, then the numbers. */
 const BLOCK_BYTES = { q8_0: 34, q4_0: 18 }
 
+/** Whether `w` has groups with scales. */
+export function isQuantised(w: Weights): w is QuantisedWeights {
+  return 'type' in w && w.type !== 'f16'
+}
+
+/** The bytes that `w` is kept in. */
+export function bytesOf(w: Weights): Uint8Array {
+  return 'data' in w ? w.data : new Uint8Array(w.buffer, w.byteOffset, w.byteLength)
+}
+
 /** How a matrix is stored. */
 export function weightTypeOf(w: Weights): WeightType {
   if (w instanceof Float32Array) return 'f32'
