@@ -42,7 +42,10 @@ export function lossCaption(runs: readonly Run[], part: LossPart): string {
     'Thin: training loss, the mean of a few steps each. Marked: validation loss on text never trained on.'
   const switches = describeSwitches(runs)
   if (part === 'end') {
-    return 'The end of training, enlarged: the order of the runs at the last step is the order of the table.'
+    return (
+      'The end of training, enlarged. On the way a part of the held-out text is enough; ' +
+      'the table is of more of it, so runs this close may change places.'
+    )
   }
   return switches === ''
     ? `${lines} The first steps lie above the frame.`
