@@ -113,7 +113,7 @@ const Entry activation_entries[] = {
        const RowProgram program = in.row_program(0, width);
        const int64_t learned = program.main.shared + program.neurons;
        if (in.ok()) {
-         bool complete = program.main.code[4] == 2 + learned + (program.neighbours ? 2 : 0) + program.statistics;
+         bool complete = program.main.code[4] == 2 + learned + (program.neighbors ? 2 : 0) + program.statistics;
          for (int s = 0; s < program.statistics; s++)
            complete = complete && (program.derivatives[s] == nullptr || program.derivatives[s][4] == 1 + learned + s);
          if (!complete) in.fail(0, "is not a backward plan");

@@ -1,4 +1,4 @@
-// Any elementwise activation of the catalogue, alone and inside a gated FFN, forward and backward: its program runs on
+// Any elementwise activation of the catalog, alone and inside a gated FFN, forward and backward: its program runs on
 // blocks of rows, or of a piece of a row.
 #include "program_rows.h"
 

@@ -94,7 +94,7 @@ class Arguments {
     return {array(i, napi_float32_array, "Float32Array or Uint16Array", rows, columns), kF32};
   }
 
-  /// Weights that are not quantised.
+  /// Weights that are not quantized.
   Weights wide_weights(size_t i, size_t type_at, int64_t rows, int64_t columns) {
     const Weights w = weights(i, type_at, rows, columns);
     if (ok_ && (w.type == kQ8 || w.type == kQ4)) fail(type_at, "must be f32, bf16 or f16");
@@ -140,7 +140,7 @@ class Arguments {
     if (ok_ && !program_is_sound(code, length, neurons)) fail(i, "is not a program");
     return ok_ ? program_with(code, i, code[0], width) : ActivationProgram{};
   }
-  /// The same, the first being a plan: neighbours, statistics, for each a rank and whether it has derivatives, then the
+  /// The same, the first being a plan: neighbors, statistics, for each a rank and whether it has derivatives, then the
   /// lengths of all codes, then the codes: main, and for each statistic values and derivatives.
   RowProgram row_program(size_t i, int64_t width) {
     RowProgram row = {};
@@ -149,7 +149,7 @@ class Arguments {
     constexpr int64_t most = sizeof row.ranks / sizeof *row.ranks;
     if (ok_ && (length < 2 || plan[1] < 0 || plan[1] > most || length < 3 + 4 * plan[1])) fail(i, "is not a plan");
     if (!ok_) return row;
-    row.neurons = neurons, row.neighbours = plan[0] != 0, row.statistics = plan[1];
+    row.neurons = neurons, row.neighbors = plan[0] != 0, row.statistics = plan[1];
     const int32_t* lengths = plan + 2 + 2 * row.statistics;
     int64_t at = 3 + 4 * row.statistics, uniforms = 0;
     const auto next = [&](int32_t code_length, int statistics) -> const int32_t* {
@@ -204,7 +204,7 @@ class Arguments {
   }
 
   /// Whether the machine of activation_program.h may run this code: every slot, operation and input exists, and only
-  /// temporaries are written to. Of statistics there are so many; −1: neither these nor neighbours may be read.
+  /// temporaries are written to. Of statistics there are so many; −1: neither these nor neighbors may be read.
   static bool program_is_sound(const int32_t* code, int64_t length, int64_t neurons, int64_t statistics = -1) {
     constexpr int64_t most = 512;  // max_program_slots
     if (length < 5) return false;
@@ -217,9 +217,9 @@ class Arguments {
     for (int64_t i = 0; i < inputs; i++, at += 2) {
       const bool x = at[0] == 0 && at[1] == 0, draw = at[0] == 3 && at[1] >= 0 && at[1] < 200;
       const bool neuron = at[0] == 4 && at[1] >= 0 && at[1] < neurons;
-      const bool neighbour = (at[0] == 1 || at[0] == 2) && statistics >= 0;
+      const bool neighbor = (at[0] == 1 || at[0] == 2) && statistics >= 0;
       const bool statistic = at[0] == 5 && at[1] >= 0 && at[1] < statistics;
-      if (!x && !draw && !neuron && !neighbour && !statistic) return false;
+      if (!x && !draw && !neuron && !neighbor && !statistic) return false;
     }
     for (int64_t i = 0; i < outputs; i++, at++)
       if (*at < 0 || *at >= slots) return false;

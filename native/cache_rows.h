@@ -1,4 +1,4 @@
-// Keys and values as a cache stores them: f32, f16, or q8, which is a row of q8_0 (src/kernels/quantised.ts) whose scales
+// Keys and values as a cache stores them: f32, f16, or q8, which is a row of q8_0 (src/kernels/quantized.ts) whose scales
 // are not filled up: the f16 scales of the groups of 32, then their int8.
 #pragma once
 
@@ -46,7 +46,7 @@ FLICKER_INLINE void store_f16(vf v, uint16_t* to) {
 #endif
 }
 
-/// As the quantised weights: scale = largest magnitude / 127, codes to the nearest, halves away from zero.
+/// As the quantized weights: scale = largest magnitude / 127, codes to the nearest, halves away from zero.
 inline void store_q8(const float* x, int64_t n, uint8_t* row) {
   const int64_t groups = ceil_div(n, 32);
   for (int64_t group = 0; group < groups; group++) {

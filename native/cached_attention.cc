@@ -162,7 +162,7 @@ struct Call {
         packed_dots<Row>(key_at, count, count, row_bytes, packed, put);
     });
 
-    // Weights, unnormalised, in place of the scores: 0 for what a row does not see.
+    // Weights, unnormalized, in place of the scores: 0 for what a row does not see.
     Partial* partial = partials + partial_at(chunk_number, kv_head, first);
     for (int64_t q = 0; q < queries; q++) {
       const int64_t n = min(chunk, places[first + q / group].position + 1 - chunk_start);

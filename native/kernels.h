@@ -49,7 +49,7 @@ enum DrawPer : int32_t { kPerElement, kPerNeuron, kPerToken, kPerSample, kPerBat
 struct RowProgram {
   ActivationProgram main;
   int64_t neurons;
-  bool neighbours;
+  bool neighbors;
   int32_t statistics;
   const int32_t* values[8];
   const int32_t* derivatives[8];  // null: no gradient goes through it
@@ -73,13 +73,13 @@ struct AdamWStep {
 };
 
 /// A row-major matrix of weights as the engine stores it: f32, bf16 or f16 bit patterns, or rows of q8_0 or q4_0 as
-/// src/kernels/quantised.ts lays them out.
+/// src/kernels/quantized.ts lays them out.
 enum WeightType : int32_t { kF32 = 0, kBf16 = 1, kQ8 = 2, kQ4 = 3, kF16 = 4 };
 struct Weights {
   const void* data;
   WeightType type;
 };
-/// Bytes of the scales at the start of a quantised row, and of a whole row.
+/// Bytes of the scales at the start of a quantized row, and of a whole row.
 static inline int64_t weight_scale_bytes(int64_t columns) { return ((columns + 31) / 32 * 2 + 63) / 64 * 64; }
 static inline int64_t weight_row_bytes(WeightType type, int64_t columns) {
   switch (type) {

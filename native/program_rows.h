@@ -93,7 +93,7 @@ void draw_for_block(const ActivationProgram& program, Draw draw, int32_t channel
 }
 
 /// into[0 … n) = the elements before (step −1) or after (step 1) those of a piece of a row; 0 beyond the row.
-void neighbours(const float* x, const Block& block, int64_t width, int64_t step, float* into) {
+void neighbors(const float* x, const Block& block, int64_t width, int64_t step, float* into) {
   for (int64_t i = 0; i < block.n; i++) {
     const int64_t at = block.column + i + step;
     into[i] = at >= 0 && at < width ? x[block.start + i + step] : 0.f;
@@ -110,8 +110,8 @@ void set_inputs(ProgramMachine& machine, const ActivationProgram& program, const
     const int32_t index = machine.input_index(i);
     switch (machine.input_kind(i)) {
       case kInputX: from = readable(x + block.start, block.n, buffer); break;
-      case kInputPrevious: neighbours(x, block, width, -1, buffer); break;
-      case kInputNext: neighbours(x, block, width, 1, buffer); break;
+      case kInputPrevious: neighbors(x, block, width, -1, buffer); break;
+      case kInputNext: neighbors(x, block, width, 1, buffer); break;
       case kInputStatistic: from = statistics + index * lanes, mask = 0; break;
       case kInputDraw: draw_for_block(program, draw, index, block, width, buffer); break;
       case kInputNeuron: {

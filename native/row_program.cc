@@ -1,4 +1,4 @@
-// Activations of a whole row (top-k, norms, neighbours): before a row's values its statistics are computed, each by a
+// Activations of a whole row (top-k, norms, neighbors): before a row's values its statistics are computed, each by a
 // program of its own over the row; backward, what reaches a statistic goes on to every element of the row.
 #include "program_rows.h"
 
@@ -128,7 +128,7 @@ void row_program_forward(RowProgram program, const float* x, const float* up, fl
           result[block.column + i] = up == nullptr ? v : v * up[block.start + i];
         }
       });
-      // The whole row at once: out may be x, which neighbours still read.
+      // The whole row at once: out may be x, which neighbors still read.
       memcpy(out + r * width, result, static_cast<size_t>(width) * 4);
     }
   });
@@ -164,7 +164,7 @@ void row_program_backward(RowProgram program, const float* d_out, const float* x
         }
         if (task_sums != nullptr) add_gradients(machine, 2, shared, neurons, given, block, width, task_sums);
         int output = static_cast<int>(2 + learned);
-        if (program.neighbours) {
+        if (program.neighbors) {
           const Operand before = machine.output(output), after = machine.output(output + 1);
           output += 2;
           for (int64_t i = 0; i < block.n; i++) {

@@ -1,8 +1,8 @@
-// Rows of weights, keys and values as vectors of floats, whatever they are stored as. The layout of the quantised types
-// is that of src/kernels/quantised.ts.
+// Rows of weights, keys and values as vectors of floats, whatever they are stored as. The layout of the quantized types
+// is that of src/kernels/quantized.ts.
 //
 // A row type has its columns in units: vector<J>(k, …) is vector J of the unit that starts at column k, read(k, …) all
-// unit / lanes of them. Quantised rows have one f16 scale per 32 columns; those of a chunk of columns are widened
+// unit / lanes of them. Quantized rows have one f16 scale per 32 columns; those of a chunk of columns are widened
 // together, and `at` is how far k is into the chunk. The product of a scale and an int8 or a nibble is exact in f32, so a
 // weight is the same number wherever it is used.
 #pragma once
@@ -249,7 +249,7 @@ FLICKER_INLINE void read(const Row& row, int64_t k, const typename Row::Scales& 
         [&](auto j) FLICKER_UNROLLED { out[j] = row.template vector<decltype(j)::value>(k, scales, at); });
 }
 
-/// As read_last of a row type, for all: quantised rows are filled up to whole units.
+/// As read_last of a row type, for all: quantized rows are filled up to whole units.
 template <typename Row>
 FLICKER_INLINE void read_last(const Row& row, int64_t k, int64_t n, const typename Row::Scales& scales, int64_t at,
                               float* out) {
@@ -274,7 +274,7 @@ struct Matrix {
   }
 };
 
-/// Runs body(Matrix<Row>) for weights that are not quantised, with so many columns.
+/// Runs body(Matrix<Row>) for weights that are not quantized, with so many columns.
 template <typename Body>
 void dispatch_wide(Weights w, int64_t columns, const Body& body) {
   const uint8_t* data = static_cast<const uint8_t*>(w.data);

@@ -33,7 +33,7 @@ const instructionSets =
       ? [['neon', []]]
       : []
 
-// Undefined behaviour is reported and ends the process, like an address error.
+// Undefined behavior is reported and ends the process, like an address error.
 const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=undefined']
 
 function skip(reason) {

@@ -1,5 +1,5 @@
 // Runs the kernel tests against native kernels built with AddressSanitizer and UndefinedBehaviorSanitizer: a read or
-// write outside a buffer, a use after free or undefined behaviour ends the run with exit code 1. Then a small C++
+// write outside a buffer, a use after free or undefined behavior ends the run with exit code 1. Then a small C++
 // program that starts and stops the thread pool and its working memory, under LeakSanitizer.
 //
 //   node scripts/test-native-asan.mjs [vitest arguments, default test/kernels]

@@ -56,11 +56,11 @@ for (const model of flags.model === undefined ? randomModels() : [given()]) {
     const theirs = await theirText(file)
     const same = ours.ids.findIndex((id, i) => id !== theirs.ids[i])
     const agree = same < 0 ? ours.ids.length : same
-    const tokenised = prompts.filter((_, i) => theirs.prompts[i] !== ours.prompts[i])
-    if ((dtype === 'f32' && same >= 0) || tokenised.length > 0) failed = true
+    const tokenized = prompts.filter((_, i) => theirs.prompts[i] !== ours.prompts[i])
+    if ((dtype === 'f32' && same >= 0) || tokenized.length > 0) failed = true
     console.log(
       `${name} ${architecture} ${dtype}: ${agree} of ${ours.ids.length} greedy tokens the same` +
-        (tokenised.length === 0 ? '' : `; other tokens for ${JSON.stringify(tokenised)}`),
+        (tokenized.length === 0 ? '' : `; other tokens for ${JSON.stringify(tokenized)}`),
     )
     if (dtype === 'f16') console.log(JSON.stringify(tokenizer.decode(ours.ids)).slice(0, 400))
   }

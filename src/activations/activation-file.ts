@@ -15,7 +15,7 @@ const EXTENSIONS = ['.ts', '.mts', '.js', '.mjs', '.cjs']
 /** Loaded files by their name without the directory, which is how an entry of theirs is spelled. */
 const loaded = new Map<string, { readonly file: string; readonly act: Activation }>()
 
-/** Whether `spec` is the path of a file rather than a name of the catalogue. */
+/** Whether `spec` is the path of a file rather than a name of the catalog. */
 export function isActivationFile(spec: string): boolean {
   return EXTENSIONS.includes(path.extname(spec.trim()))
 }

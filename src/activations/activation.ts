@@ -1,4 +1,4 @@
-// What an activation is. The catalogue, the kernels, the trainer, the engine, the lab, the help texts and the plots all
+// What an activation is. The catalog, the kernels, the trainer, the engine, the lab, the help texts and the plots all
 // read the same entry.
 
 import type { ActivationPrograms } from './programs.js'
@@ -106,7 +106,7 @@ export interface Activation {
    * itself nothing is said). Absent where there is no such bound that holds whatever was learned.
    */
   readonly zeroBelow?: number
-  /** Whether a value depends on other neurons of the same row (top-k, norms, neighbours). */
+  /** Whether a value depends on other neurons of the same row (top-k, norms, neighbors). */
   readonly rowwise: boolean
 
   /** What the kernels run; absent for a user's plain functions, which run through `forward` and `derivative`. */

@@ -1,5 +1,5 @@
 // An activation of one's own: written as an expression, or as plain functions of one number. It needs no entry in the
-// catalogue: `defineActivation({ name: 'half', value: mul(0.5, x) })` gives an Activation that everything here takes.
+// catalog: `defineActivation({ name: 'half', value: mul(0.5, x) })` gives an Activation that everything here takes.
 
 import { ActivationError } from '../errors.js'
 import type { Activation, DrawPer, LearnedParameter } from './activation.js'
@@ -16,7 +16,7 @@ interface Described {
   readonly character?: string
 }
 
-/** An activation as an expression: its derivatives follow, and it runs as fast as those of the catalogue. */
+/** An activation as an expression: its derivatives follow, and it runs as fast as those of the catalog. */
 export interface ExpressionActivation extends Described {
   readonly value: Expression
   /** Instead of the derivative of `value`; then `surrogate` must say why. */

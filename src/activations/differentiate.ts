@@ -30,7 +30,7 @@ function sameVariable(a: Expression, b: Expression): boolean {
 }
 
 /**
- * d`e`/d`variable`. The variable is x, a neighbour, a learned parameter or a statistic of the row; all others, the
+ * d`e`/d`variable`. The variable is x, a neighbor, a learned parameter or a statistic of the row; all others, the
  * other statistics included, are held fixed.
  */
 export function differentiate(e: Expression, variable: Expression): Expression {

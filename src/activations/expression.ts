@@ -1,4 +1,4 @@
-// The language in which activations are written. An entry of the catalogue is one expression; its value, derivatives,
+// The language in which activations are written. An entry of the catalog is one expression; its value, derivatives,
 // formula and the program that the kernels run are all derived from it. Expressions are immutable and may share parts;
 // the constructors here simplify as they build, so that derivatives stay readable.
 

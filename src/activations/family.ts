@@ -67,7 +67,7 @@ export interface FamilyDeclaration<P extends ParameterSet> {
   traits(values: ValuesOf<P>): Traits
 }
 
-/** A declaration as the catalogue holds it, whatever its settings. */
+/** A declaration as the catalog holds it, whatever its settings. */
 export interface ActivationFamily {
   readonly name: string
   readonly settings: ParameterSet
@@ -77,7 +77,7 @@ export interface ActivationFamily {
   bind(values: Settings): Activation
 }
 
-/** Declares a family: its own functions are typed by its settings, the catalogue sees the general type. */
+/** Declares a family: its own functions are typed by its settings, the catalog sees the general type. */
 export function family<P extends ParameterSet>(declaration: FamilyDeclaration<P>): ActivationFamily {
   const { name, settings, source, character } = declaration
   const compiledFor = new Map<string, Compiled>()
@@ -230,7 +230,7 @@ export function bindActivation(compiled: Compiled, identity: Identity): Activati
     get gate() {
       return compiled.gate && derivedEntry('gate', compiled.gate, identity)
     },
-    rowwise: programs.neighbours || programs.statistics.length > 0,
+    rowwise: programs.neighbors || programs.statistics.length > 0,
     programs,
   }
   definitions.set(act, definition)

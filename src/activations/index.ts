@@ -17,7 +17,7 @@ export {
   listActivations,
   parseActivation,
   resolveActivation,
-} from './catalogue.js'
+} from './catalog.js'
 export { defineActivation, type ExpressionActivation, type PlainActivation } from './define.js'
 export type { Expression } from './expression.js'
 export * as expression from './expression.js'

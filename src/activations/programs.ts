@@ -61,12 +61,12 @@ export interface RowStatistic {
 export interface ActivationPrograms {
   readonly learned: readonly LearnedNumber[]
   readonly drawChannels: number
-  /** Whether it reads the neighbours of an element. */
-  readonly neighbours: boolean
+  /** Whether it reads the neighbors of an element. */
+  readonly neighbors: boolean
   readonly statistics: readonly RowStatistic[]
   /** One output: f(x). */
   readonly forward: Program
-  /** Outputs: f, ∂f/∂x, ∂f/∂θ for every learned number, with neighbours ∂f/∂previous and ∂f/∂next, then ∂f/∂statistic. */
+  /** Outputs: f, ∂f/∂x, ∂f/∂θ for every learned number, with neighbors ∂f/∂previous and ∂f/∂next, then ∂f/∂statistic. */
   readonly backward: Program
 }
 
@@ -92,7 +92,7 @@ export function compileActivation(
 ): ActivationPrograms {
   const numbers = learnedNumbers(parameters)
   const leaves = leavesOf(value)
-  const neighbours = leaves.some(({ op }) => op === 'previous' || op === 'next')
+  const neighbors = leaves.some(({ op }) => op === 'previous' || op === 'next')
   const statistics = leaves.filter(({ op }) => op === 'rowMean' || op === 'rowKthLargest')
   const leavesLearned = numbers.map(({ name, index }) => learned(name, index))
   const compileAll = (outputs: readonly Expression[]) => compile(outputs, numbers, statistics)
@@ -101,7 +101,7 @@ export function compileActivation(
   return {
     learned: numbers,
     drawChannels: leaves.reduce((n, leaf) => (leaf.op === 'draw' ? Math.max(n, leaf.channel + 1) : n), 0),
-    neighbours,
+    neighbors,
     statistics: statistics.map((statistic, i) => {
       const [of, k] = statistic.args
       if (statistic.op === 'rowKthLargest') {
@@ -115,7 +115,7 @@ export function compileActivation(
     }),
     forward: compileAll([value]),
     get backward() {
-      const others = [...leavesLearned, ...(neighbours ? [previous, next] : []), ...statistics]
+      const others = [...leavesLearned, ...(neighbors ? [previous, next] : []), ...statistics]
       backward ??= compileAll([value, slope, ...gradients(value, others)])
       return backward
     },

@@ -104,7 +104,7 @@ export const smeluFamily = family({
 export const crreluFamily = family({
   name: 'crrelu',
   settings: { epsilon: number(0.01, -10, 10, 'weight of the correction at the start') },
-  source: 'EAFO (entropy-based activation optimisation) 2024',
+  source: 'EAFO (entropy-based activation optimization) 2024',
   character: 'ReLU with a learned wave around 0',
   define: () => ({
     value: add(relu, mul(learned('epsilon'), x, exp(mul(-0.5, square(x))))),

@@ -87,20 +87,20 @@ export class RowRunner {
     const machine = this.#backward
     const width = this.#width
     const count = this.#numbers.length
-    const { neighbours } = this.#programs
+    const { neighbors } = this.#programs
     this.#computeStatistics(x, start, draws)
     this.#adjoints.fill(0)
-    if (neighbours) dX.fill(0, 0, width)
+    if (neighbors) dX.fill(0, 0, width)
     this.#eachBlock(machine, x, start, draws, (at, n) => {
       this.#copy(machine, 0, value, at, n)
       const slope = machine.output(1)
       for (let i = 0; i < n; i++) {
         const share = slope.values[i & slope.mask] * dOut[at + i]
-        dX[at + i] = neighbours ? dX[at + i] + share : share
+        dX[at + i] = neighbors ? dX[at + i] + share : share
       }
       this.#addGradients(machine, 2, dOut, at, n, 1, gradients)
       let output = 2 + count
-      if (neighbours) {
+      if (neighbors) {
         const [before, after] = [machine.output(output++), machine.output(output++)]
         for (let i = 0; i < n; i++) {
           if (at + i > 0) dX[at + i - 1] += before.values[i & before.mask] * dOut[at + i]

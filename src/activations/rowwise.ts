@@ -100,12 +100,12 @@ export const polyNormFamily = family({
   name: 'polynorm',
   settings: {},
   source: 'Zhuo et al. 2024 (PolyCom), arXiv 2411.03884',
-  character: 'a learned sum of the powers 1, 2, 3, each normalised over the row',
+  character: 'a learned sum of the powers 1, 2, 3, each normalized over the row',
   define: () => {
-    const normalised = (i: number): Expression =>
+    const normalized = (i: number): Expression =>
       div(power(x, i), sqrt(add(rowMean(square(power(x, i))), 1e-6)))
     return {
-      value: add(...[1, 2, 3].map(i => mul(learned('a', i - 1), normalised(i))), learned('b')),
+      value: add(...[1, 2, 3].map(i => mul(learned('a', i - 1), normalized(i))), learned('b')),
       learned: polynomialParameters,
     }
   },
@@ -126,7 +126,7 @@ function stepFunction(symbol: string, name: string, of: Expression): Expression 
 
 export const tmafFamily = family({
   name: 'tmaf',
-  settings: { matrix: oneOf(['diagonal', 'tridiagonal'], 'whether the neighbouring neurons take part') },
+  settings: { matrix: oneOf(['diagonal', 'tridiagonal'], 'whether the neighboring neurons take part') },
   source: 'Liu et al. 2021 (Trainable Matrix Activation Functions), arXiv 2109.09948',
   character: 'a learned matrix whose entries are step functions of x, times x; ReLU at the start',
   define: ({ matrix }): Definition => {

@@ -1,5 +1,5 @@
 // SmartMixed: each neuron picks one of six activations. While `phase=learn` a hard Gumbel-softmax picks, its soft form
-// carries the gradient; then `phase=frozen` keeps each neuron's favourite. `act.with({ phase: 'frozen' })` moves on.
+// carries the gradient; then `phase=frozen` keeps each neuron's favorite. `act.with({ phase: 'frozen' })` moves on.
 
 import {
   add,

@@ -188,16 +188,16 @@ export const sauFamily = family({
 export const rbfFamily = family({
   name: 'rbf',
   settings: {
-    c: number(0, -100, 100, 'centre at the start'),
+    c: number(0, -100, 100, 'center at the start'),
     s: number(1, 1e-3, 100, 'width at the start'),
-    shared: oneOf(['neuron', 'layer'], 'a learned centre and width per neuron, or one of each for the layer'),
+    shared: oneOf(['neuron', 'layer'], 'a learned center and width per neuron, or one of each for the layer'),
   },
   source: 'Broomhead & Lowe 1988; Gaussian RBFNet',
   character: 'smooth, a bump between 0 and 1',
   define: ({ shared }) => ({
     value: exp(neg(div(square(sub(x, learned('c'))), mul(2, square(learned('s')))))),
     learned: [
-      { name: 'c', about: 'centre', per: shared, start: [0] },
+      { name: 'c', about: 'center', per: shared, start: [0] },
       { name: 's', about: 'width', per: shared, start: [1] },
     ],
   }),

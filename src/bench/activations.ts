@@ -31,7 +31,7 @@ export interface ActivationsResult {
 }
 
 export interface BenchActivationsOptions {
-  /** Entries as typed; the whole catalogue by default. */
+  /** Entries as typed; the whole catalog by default. */
   readonly activations?: readonly string[]
   /** Numbers per array, in millions. */
   readonly millions?: number

@@ -8,7 +8,7 @@ import { Purpose } from '../kernels/philox.js'
 import { makeClassification } from '../lab/data/index.js'
 import { initialParameters, networkLayout, shuffleForEpoch, stackWidths } from '../lab/layout.js'
 import { createNetwork } from '../lab/network.js'
-import { optimiser } from '../lab/optimizer.js'
+import { optimizer } from '../lab/optimizer.js'
 import { BLOG_ACTIVATIONS } from '../lab/options.js'
 import { runLab } from '../lab/run-lab.js'
 import { type MachineInfo, machineInfo } from '../machine.js'
@@ -84,7 +84,7 @@ function stepRow(spec: string, epochs: number, peak: number): MlpStepRow {
   const widths = stackWidths(SHAPE)
   const layout = networkLayout(widths, activation)
   const network = createNetwork(layout, activation, initialParameters(layout, activation, 1))
-  const update = optimiser(kernels(), network, { optimizer: 'adam', lr: 0.001, weightDecay: 0, momentum: 0 })
+  const update = optimizer(kernels(), network, { optimizer: 'adam', lr: 0.001, weightDecay: 0, momentum: 0 })
   const made = makeClassification({ nSamples: SAMPLES, nFeatures: SHAPE.features, randomState: 42 })
   const data = { x: Float32Array.from(made.x), y: made.y, samples: SAMPLES }
   const order = new Int32Array(SAMPLES)

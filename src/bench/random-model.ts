@@ -6,7 +6,7 @@ import { OptionError } from '../errors.js'
 import { narrowBfloat16, narrowFloat16 } from '../kernels/half-precision.js'
 import { allocateWeights, type Weights, type WeightType, weightBytes } from '../kernels/index.js'
 import { fillNormal, Purpose } from '../kernels/philox.js'
-import { scaleBytes } from '../kernels/quantised.js'
+import { scaleBytes } from '../kernels/quantized.js'
 import { headDimOf, type ModelConfig } from '../nn/config.js'
 
 export type DecodeShape = Pick<
@@ -112,7 +112,7 @@ const TABLE = 2 ** 16
 class Pool {
   readonly type: WeightType
   readonly #plain: Float32Array | Uint16Array | null = null
-  /** Codes of quantised rows, and the scales that stand before them. */
+  /** Codes of quantized rows, and the scales that stand before them. */
   readonly #codes: Uint8Array | null = null
   readonly #scale = new Uint16Array(1)
   #at = 0

@@ -1,4 +1,4 @@
-// `flicker bench train`: one optimiser step (forward, backward, AdamW) of two small models, against the arithmetic
+// `flicker bench train`: one optimizer step (forward, backward, AdamW) of two small models, against the arithmetic
 // that it needs, and beside the same step in PyTorch when python3 has it.
 
 import { spawnSync } from 'node:child_process'
@@ -112,7 +112,7 @@ export function trainingStepFor(
     ffn: 'gated',
     activation,
   }
-  const stepper = new TrainingStep(using, Llama.initialise(config, 1), {
+  const stepper = new TrainingStep(using, Llama.initialize(config, 1), {
     beta1: 0.9,
     beta2: 0.95,
     eps: 1e-8,

@@ -1,4 +1,4 @@
-// `flicker activations [NAME]`: the catalogue as a table, one entry in full, its plot.
+// `flicker activations [NAME]`: the catalog as a table, one entry in full, its plot.
 
 import path from 'node:path'
 import { Command } from 'commander'
@@ -7,13 +7,7 @@ import { OptionError } from '../errors.js'
 import { writeFileAtomic } from '../formats/index.js'
 import { curvesOf } from '../gallery/curves.js'
 import { activationFigure } from '../gallery/figure.js'
-import {
-  type CatalogueEntry,
-  catalogueEntries,
-  catalogueEntry,
-  cataloguePage,
-  pictureFile,
-} from '../gallery/page.js'
+import { type CatalogEntry, catalogEntries, catalogEntry, catalogPage, pictureFile } from '../gallery/page.js'
 import { terminalPlot } from '../gallery/terminal-plot.js'
 import { savePlot } from '../study/report/save-plot.js'
 import { log, print, printJson } from './terminal.js'
@@ -26,10 +20,10 @@ interface ActivationsFlags {
 
 export function activationsCommand(): Command {
   return new Command('activations')
-    .description('the catalogue of activations: a table, or one entry with formula, source and plot')
+    .description('the catalog of activations: a table, or one entry with formula, source and plot')
     .argument('[name]', 'an activation as it is typed elsewhere, e.g. relu or stocha:p=0.3')
     .option('--plot <file>', 'write the picture of the entry as .svg or .png')
-    .option('--docs <directory>', 'write the catalogue as a page, activations.md, with a picture of each')
+    .option('--docs <directory>', 'write the catalog as a page, activations.md, with a picture of each')
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',
@@ -49,10 +43,10 @@ Examples:
             '--plot draws one activation; say which: flicker activations silu --plot silu.svg',
           )
         }
-        const entries = catalogueEntries()
+        const entries = catalogEntries()
         return flags.json === true ? printJson({ activations: entries }) : printTable(entries)
       }
-      const entry = catalogueEntry(name)
+      const entry = catalogEntry(name)
       if (flags.plot !== undefined) {
         savePlot(activationFigure(parseActivation(name), 560), flags.plot)
         log(`plot: ${flags.plot}`)
@@ -61,7 +55,7 @@ Examples:
     })
 }
 
-function printTable(entries: readonly CatalogueEntry[]): void {
+function printTable(entries: readonly CatalogEntry[]): void {
   const width = Math.max(...entries.map(entry => entry.name.length))
   const room = Math.max(40, Math.min(process.stdout.columns ?? 110, 140)) - width - 26
   print(`${'name'.padEnd(width)}  zeros  draws  learned  character`)
@@ -76,7 +70,7 @@ function printTable(entries: readonly CatalogueEntry[]): void {
   print(`\n${entries.length} activations; flicker activations NAME shows one: formula, source and plot.`)
 }
 
-function printEntry(entry: CatalogueEntry): void {
+function printEntry(entry: CatalogEntry): void {
   const rows: [string, string][] = [
     ['f(x)', entry.formula],
     ["f'(x)", entry.derivativeFormula],
@@ -89,7 +83,7 @@ function printEntry(entry: CatalogueEntry): void {
       entry.exactZeros ? 'yes: the engine skips them' : 'no: sparse decoding has nothing to skip',
     ],
     ['draws', entry.draws ? 'yes' : 'no'],
-    ['kernel', entry.fused ? 'fused' : 'generic (vectorised program)'],
+    ['kernel', entry.fused ? 'fused' : 'generic (vectorized program)'],
     ...entry.parameters.map(({ name, about, allowed }): [string, string] => [
       `:${name}=`,
       `${about}; ${allowed}`,
@@ -107,9 +101,9 @@ function printEntry(entry: CatalogueEntry): void {
 }
 
 function writeDocs(directory: string): void {
-  for (const { name, spec } of catalogueEntries()) {
+  for (const { name, spec } of catalogEntries()) {
     savePlot(activationFigure(parseActivation(spec)), path.join(directory, pictureFile(name)))
   }
-  writeFileAtomic(path.join(directory, 'activations.md'), cataloguePage())
+  writeFileAtomic(path.join(directory, 'activations.md'), catalogPage())
   log(`written: ${path.join(directory, 'activations.md')}`)
 }

@@ -1,4 +1,4 @@
-// `flicker bench activations`: speed of the catalogue's kernels.
+// `flicker bench activations`: speed of the catalog's kernels.
 
 import { Command } from 'commander'
 import { benchActivations } from '../bench/activations.js'
@@ -15,7 +15,7 @@ interface BenchActivationsFlags {
 export function benchActivationsCommand(): Command {
   return new Command('activations')
     .description('GB/s of every activation, forward and backward, beside a copy of memory in the same run')
-    .option('--activations <list>', 'names separated by spaces or semicolons (default: the whole catalogue)')
+    .option('--activations <list>', 'names separated by spaces or semicolons (default: the whole catalog)')
     .option('--millions <n>', 'numbers per array, in millions', integer(1), 16)
     .option('--steps <n>', 'also time so many training steps against the same with silu', integer(0), 0)
     .option('--json', 'print one JSON object')

@@ -62,7 +62,7 @@ Examples:
     })
   bench
     .command('train')
-    .description('one optimiser step of two small models, beside PyTorch when python3 has it')
+    .description('one optimizer step of two small models, beside PyTorch when python3 has it')
     .option('--steps <n>', 'timed steps', integer(1), 30)
     .option('--activation <name>', 'activation of the FFN', 'silu')
     .option('--no-peers', 'leave PyTorch out')

@@ -17,7 +17,7 @@ const about = {
   tieWordEmbeddings: 'one matrix for embedding and head',
   rmsNormEps: 'epsilon of the norms',
   ropeTheta: 'base of the rotary positions',
-  steps: 'optimiser steps',
+  steps: 'optimizer steps',
   batchSize: 'sequences per micro-batch',
   context: 'tokens per sequence',
   accumulate: 'micro-batches per step',

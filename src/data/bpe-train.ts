@@ -167,7 +167,7 @@ function learnMerges(
   return Int32Array.from(merges)
 }
 
-/** Replaces (left, right) by `merged` throughout word w, from the left, and moves the counts of the neighbours. */
+/** Replaces (left, right) by `merged` throughout word w, from the left, and moves the counts of the neighbors. */
 function mergeInWord(
   words: Words,
   w: number,

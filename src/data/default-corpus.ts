@@ -11,9 +11,9 @@ import { decodeText, FileProblem, readBytes } from './text-file.js'
 
 const DOCUMENTATION = /\.md$/i
 const DECLARATIONS = /\.d\.[mc]?ts$/
-const LICENCE_NAME = /licen[cs]e|copying|notice|third.?party/i
-/** How licence texts begin that stand under another name. */
-const LICENCE_OPENING =
+const LICENSE_NAME = /licen[cs]e|copying|notice|third.?party/i
+/** How license texts begin that stand under another name. */
+const LICENSE_OPENING =
   /permission is hereby granted|redistribution and use in source|apache license\s+version/i
 
 /** Longer files become several documents, so that validation is never one long file. */
@@ -52,7 +52,7 @@ export function findNodeModules(root = packageRoot()): string {
 
 /**
  * Documents of every `*.md` and `*.d.ts` (`.d.mts`, `.d.cts`) below node_modules in the order of their paths;
- * licence texts, duplicates and near-copies are dropped. Throws CorpusError.
+ * license texts, duplicates and near-copies are dropped. Throws CorpusError.
  */
 export function loadDefaultCorpus(nodeModules = findNodeModules()): Corpus {
   try {
@@ -70,12 +70,12 @@ function readPackages(nodeModules: string): Corpus {
   for (const file of listFiles(nodeModules, name => !name.startsWith('.'))) {
     const declarations = DECLARATIONS.test(file)
     if (!declarations && !DOCUMENTATION.test(file)) continue
-    if (LICENCE_NAME.test(basename(file))) continue
+    if (LICENSE_NAME.test(basename(file))) continue
     // A package built for one platform says so in its README, which would make the corpus differ from machine to
     // machine. Its declarations (TypeScript's own library lives in one) are the same on every platform.
     if (!declarations && isPlatformPackage(nodeModules, file, platformPackage)) continue
     const text = readDocument(join(nodeModules, file))
-    if (text === null || LICENCE_OPENING.test(text.slice(0, 400))) continue
+    if (text === null || LICENSE_OPENING.test(text.slice(0, 400))) continue
     if (isNearCopy(text, seenLines)) continue
     files++
     for (const part of splitAtLines(file, text)) documents.push(part)

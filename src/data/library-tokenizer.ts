@@ -1,4 +1,4 @@
-// Every tokenizer.json that is not a plain byte-level BPE (SentencePiece-like, WordPiece, with normalisation, …),
+// Every tokenizer.json that is not a plain byte-level BPE (SentencePiece-like, WordPiece, with normalization, …),
 // encoded and decoded by @huggingface/tokenizers.
 
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers'

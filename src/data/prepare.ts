@@ -26,7 +26,7 @@ export interface PreparedData {
   readonly validationBytes: number
 }
 
-/** Reads, splits and tokenises. The same options and files give the same tokens. Throws CorpusError, TokenizerError. */
+/** Reads, splits and tokenizes. The same options and files give the same tokens. Throws CorpusError, TokenizerError. */
 export function prepareData(options: DataOptions): PreparedData {
   const whole = openCorpus(options.corpus)
   const corpus = options.corpusBytes ? takeBytes(whole, options.corpusBytes) : whole

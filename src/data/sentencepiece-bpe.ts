@@ -1,4 +1,4 @@
-// SentencePiece's byte-pair encoding: of all neighbours whose union is a piece, those with the highest score are
+// SentencePiece's byte-pair encoding: of all neighbors whose union is a piece, those with the highest score are
 // joined first. Kudo & Richardson 2018, arXiv 1808.06226. The vocabularies of Llama 1 and 2, Mistral and llama2.c, as
 // GGUF, llama2.c and SentencePiece files hold them.
 

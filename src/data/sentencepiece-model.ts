@@ -1,5 +1,5 @@
 // SentencePiece's own file, tokenizer.model: a protobuf message with the pieces, how the model was trained and how it
-// normalises text. Only what a BPE needs is read. sentencepiece_model.proto of github.com/google/sentencepiece
+// normalizes text. Only what a BPE needs is read. sentencepiece_model.proto of github.com/google/sentencepiece
 
 import { TokenizerError } from '../errors.js'
 import { type Piece, PieceType, SentencePieceBpe } from './sentencepiece-bpe.js'
@@ -23,7 +23,7 @@ export interface SentencePieceOptions {
 
 /**
  * The tokenizer in a tokenizer.model. Throws TokenizerError TOKENIZER_INVALID, TOKENIZER_UNSUPPORTED (a model that is no
- * BPE, or that normalises text).
+ * BPE, or that normalizes text).
  */
 export function tokenizerFromSentencePiece(
   bytes: Uint8Array,
@@ -59,7 +59,7 @@ export function tokenizerFromSentencePiece(
   }
   if (pieces.length === 0) throw invalid('it has no pieces; it is no tokenizer.model of SentencePiece')
   if (modelType !== BPE) throw unsupported('it is no BPE')
-  if (removesSpaces || mapsCharacters || !escapesSpaces) throw unsupported('it normalises text')
+  if (removesSpaces || mapsCharacters || !escapesSpaces) throw unsupported('it normalizes text')
   for (const [text, id] of Object.entries(options.added ?? {}).sort((a, b) => a[1] - b[1])) {
     if (id < pieces.length) {
       if (pieces[id]?.text === text) continue

@@ -88,7 +88,7 @@ function parseRanks(text: string, source: string): Map<string, number> {
 }
 
 /**
- * The merges that rebuild tiktoken's rule (join the neighbours whose union has the lowest rank): every way to cut a
+ * The merges that rebuild tiktoken's rule (join the neighbors whose union has the lowest rank): every way to cut a
  * token into two tokens, in the order of the tokens' ranks. The same conversion as in Hugging Face's transformers.
  */
 function mergesOf(ranks: ReadonlyMap<string, number>): string[] {

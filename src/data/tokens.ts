@@ -90,7 +90,7 @@ export interface BatchShape {
 
 export interface TrainingBatchOptions extends BatchShape {
   readonly seed: number | bigint
-  /** Optimiser step. */
+  /** Optimizer step. */
   readonly step: number
   /** Which micro-batch of the step: its rows count on from the ones before. Default 0. */
   readonly micro?: number

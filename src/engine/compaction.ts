@@ -116,7 +116,7 @@ export class Compaction {
 }
 
 /** layers: of `neurons` neurons each. */
-export function summariseCompaction(
+export function summarizeCompaction(
   layers: readonly LayerWeights[],
   perLayer: number,
   tokens: number,

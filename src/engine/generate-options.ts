@@ -140,7 +140,7 @@ export function checkGenerateOptions(
   }
 }
 
-/** A misspelt option would silently do nothing. */
+/** A misspelled option would silently do nothing. */
 function refuseUnknown(options: object): void {
   const known = Object.keys(OPTION_NAMES)
   for (const name of Object.keys(options)) {

@@ -13,7 +13,7 @@ import {
 import type { ModelConfig } from '../nn/config.js'
 import { parameterShapes } from '../nn/parameters.js'
 import { modelConfigProblem } from '../nn/validate-config.js'
-import { Compaction, type CompactionSummary, summariseCompaction } from './compaction.js'
+import { Compaction, type CompactionSummary, summarizeCompaction } from './compaction.js'
 import { cacheDirectory } from './crossover.js'
 import { FeedForward, type FfnMode } from './ffn.js'
 import { RotationTable } from './kv-cache.js'
@@ -135,7 +135,7 @@ export class EngineModel {
   get compaction(): CompactionSummary | null {
     const { layers } = this.weights
     if (this.#spilled === null) return null
-    return summariseCompaction(layers, this.config.intermediateSize, this.#spilled.tokens)
+    return summarizeCompaction(layers, this.config.intermediateSize, this.#spilled.tokens)
   }
 
   /** The weights and what computes the FFNs with them. Throws FlickerError MODEL_DISPOSED after dispose(). */

@@ -3,7 +3,7 @@
 import { CheckpointError } from '../errors.js'
 import type { StoredTensor } from '../formats/index.js'
 import { decodeStored, storedBytes } from '../formats/stored.js'
-import { bytesOf, isQuantised, storeBlocks, storeRow, type Weights, weightTypeOf } from '../kernels/index.js'
+import { bytesOf, isQuantized, storeBlocks, storeRow, type Weights, weightTypeOf } from '../kernels/index.js'
 import { rowsFrom } from '../kernels/weight-rows.js'
 
 /** Throws CheckpointError TENSOR_SHAPE unless `tensor` holds as many numbers as `shape` has. */
@@ -32,7 +32,7 @@ export function storeRows(
     const from = bytes.subarray(row * width, (row + 1) * width)
     const to = rowsFrom(out, place(row))
     if (dtype !== weightTypeOf(to)) storeRow(to, 0, decodeStored(dtype, from))
-    else if (isQuantised(to)) storeBlocks(to, 0, from, columns)
+    else if (isQuantized(to)) storeBlocks(to, 0, from, columns)
     else bytesOf(to).set(from)
   }
 }

@@ -120,8 +120,8 @@ const EMBEDDING = 'model.embed_tokens.weight'
 const HEAD = 'lm_head.weight'
 
 /**
- * Lays out a model's tensors one at a time: never more memory than the model and one tensor. Quantised tensors that
- * keep their type are taken over unchanged, all but down_proj: it is quantised anew, since its groups must lie within a
+ * Lays out a model's tensors one at a time: never more memory than the model and one tensor. Quantized tensors that
+ * keep their type are taken over unchanged, all but down_proj: it is quantized anew, since its groups must lie within a
  * neuron.
  */
 export class WeightLayout {
@@ -154,7 +154,7 @@ export class WeightLayout {
 
   /**
    * Everything; `finish`, made once the embedding is there, may change each layer before the next is read. Throws
-   * CheckpointError: TENSOR_SHAPE, TENSOR_MISSING; OptionError QUANTISE_RANGE.
+   * CheckpointError: TENSOR_SHAPE, TENSOR_MISSING; OptionError QUANTIZE_RANGE.
    */
   all(
     finish: (embedding: Weights) => (layer: LayerWeights, index: number) => LayerWeights = () => layer =>

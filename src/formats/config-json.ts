@@ -172,7 +172,7 @@ export function readConfig(directory: string): DescribedModel {
   if (json.quantization_config) {
     const method = json.quantization_config.quant_method ?? 'unknown'
     throw invalid(
-      `quantization_config: weights quantised by ${quoted(method)} are not supported; use the original checkpoint or a GGUF file`,
+      `quantization_config: weights quantized by ${quoted(method)} are not supported; use the original checkpoint or a GGUF file`,
     )
   }
   const rope = ropeScalingOf(json.rope_scaling, json.rope_parameters)

@@ -1,12 +1,12 @@
 // The activation as config.json names it (`hidden_act`, with `hidden_act_param` where it has a threshold) to and from
-// the catalogue's spelling. Which of the names can be run is for the catalogue to say.
+// the catalog's spelling. Which of the names can be run is for the catalog to say.
 
 import { parseActivation } from '../activations/index.js'
 import { ActivationError } from '../errors.js'
 
 interface HiddenAct {
   readonly name: string
-  /** Spelling in the catalogue; without the setting that `hidden_act_param` gives, where there is one. */
+  /** Spelling in the catalog; without the setting that `hidden_act_param` gives, where there is one. */
   readonly spec: string
   /** The setting that `hidden_act_param` gives. ProSparse and MiniCPM-S write it. */
   readonly setting?: string
@@ -31,7 +31,7 @@ const HIDDEN_ACTS: readonly HiddenAct[] = [
 ]
 
 /**
- * The activation that config.json asks for, as the catalogue spells it; `problem` goes on after the name: `is not
+ * The activation that config.json asks for, as the catalog spells it; `problem` goes on after the name: `is not
  * supported; …`.
  */
 export function activationOfHiddenAct(
@@ -66,7 +66,7 @@ export function sameHiddenAct(a: string, b: string): boolean {
 /**
  * What config.json says for an activation, and whether transformers then runs the model it should run. StochA becomes
  * `relu`, which the paper runs at inference (and which equals it on x ≥ 0): transformers cannot draw. Throws
- * ActivationError for a spelling that is not in the catalogue.
+ * ActivationError for a spelling that is not in the catalog.
  */
 export function hiddenActOf(spec: string): {
   readonly hiddenAct: string

@@ -3,13 +3,13 @@
 
 import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from '../kernels/half-precision.js'
 import {
-  type QuantisedType,
+  type QuantizedType,
   readBlocks,
   readRow,
   storeBlocks,
   storeRow,
   weightBytes,
-} from '../kernels/quantised.js'
+} from '../kernels/quantized.js'
 import type { StoredDtype } from './model-source.js'
 
 /** Numbers and bytes of a block; a row is whole blocks. */
@@ -21,7 +21,7 @@ export const BLOCKS: Readonly<Record<StoredDtype, { readonly numbers: number; re
   q4_0: { numbers: 32, bytes: 18 },
 }
 
-/** Numbers quantised at a time: whole blocks. */
+/** Numbers quantized at a time: whole blocks. */
 const STRETCH = 1 << 14
 
 /** Bytes of `numbers` values; `numbers` is whole blocks. */
@@ -48,7 +48,7 @@ export function decodeStored(dtype: StoredDtype, bytes: Uint8Array): Float32Arra
   return out
 }
 
-/** `values`, whole blocks, as they are stored. Throws OptionError QUANTISE_RANGE. */
+/** `values`, whole blocks, as they are stored. Throws OptionError QUANTIZE_RANGE. */
 export function encodeStored(dtype: StoredDtype, values: Float32Array): Uint8Array<ArrayBuffer> {
   const out = new Uint8Array(new ArrayBuffer(storedBytes(dtype, values.length)))
   if (dtype === 'f32') out.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
@@ -66,6 +66,6 @@ export function encodeStored(dtype: StoredDtype, values: Float32Array): Uint8Arr
 }
 
 /** Room for `columns` numbers in the kernels' order of bytes. */
-function oneRow(type: QuantisedType, columns: number) {
+function oneRow(type: QuantizedType, columns: number) {
   return { type, data: new Uint8Array(weightBytes(type, columns)) }
 }

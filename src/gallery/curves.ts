@@ -24,9 +24,9 @@ const DRAWS_OF_MEAN = 512
 /** `points` values of `act` from −`reach` to `reach`, learned parameters at their start. */
 export function curvesOf(act: Activation, points = 321, reach = 4): Curves {
   const x = Float64Array.from({ length: points }, (_, i) => (2 * reach * i) / (points - 1) - reach)
-  const centre = (points - 1) / 2
+  const center = (points - 1) / 2
   // Exactly 0 in the middle: what a rectifier does there shall not hang on a rounding.
-  if (Number.isInteger(centre)) x[centre] = 0
+  if (Number.isInteger(center)) x[center] = 0
   if (!act.draws) return { x, ...one(act, x, 0), drawn: [], rowwise: act.rowwise }
   const drawn = Array.from({ length: DRAWS }, (_, step) => one(act, x, step).value)
   const mean = act.expectation === undefined ? meanOf(act, x) : one(act.expectation, x, 0)

@@ -1,8 +1,8 @@
-// docs/activations.md: the whole catalogue as a page, made from the entries themselves.
+// docs/activations.md: the whole catalog as a page, made from the entries themselves.
 
 import { type ActivationListing, listActivations, parseActivation } from '../activations/index.js'
 
-export interface CatalogueEntry extends ActivationListing {
+export interface CatalogEntry extends ActivationListing {
   readonly formula: string
   readonly derivativeFormula: string
   readonly surrogate?: string
@@ -14,18 +14,18 @@ export interface CatalogueEntry extends ActivationListing {
 }
 
 /** Everything that is known of every entry, with settings at their defaults. */
-export function catalogueEntries(): CatalogueEntry[] {
+export function catalogEntries(): CatalogEntry[] {
   return listActivations().map(listing => entryOf(listing.spec, listing))
 }
 
 /** Everything that is known of the entry that `spec` names. Throws ActivationError. */
-export function catalogueEntry(spec: string): CatalogueEntry {
+export function catalogEntry(spec: string): CatalogEntry {
   const { name } = parseActivation(spec)
   const listing = listActivations().find(one => one.name === name)
   return entryOf(spec, listing)
 }
 
-function entryOf(spec: string, listing: ActivationListing | undefined): CatalogueEntry {
+function entryOf(spec: string, listing: ActivationListing | undefined): CatalogEntry {
   const act = parseActivation(spec)
   return {
     name: act.name,
@@ -50,10 +50,10 @@ export function pictureFile(name: string): string {
 }
 
 /** The page; pictures stand beside it at `pictureFile`. */
-export function cataloguePage(): string {
-  const entries = catalogueEntries()
+export function catalogPage(): string {
+  const entries = catalogEntries()
   return `${[
-    '# The catalogue of activations',
+    '# The catalog of activations',
     '<!-- Made by `flicker activations --docs docs`; edit the entries in src/activations, not this page. -->',
     `${entries.length} activations by the names that every command takes: \`--activation NAME\` or ` +
       '`NAME:setting=value,setting=value`. x is the pre-activation of one hidden unit, u a uniform draw in [0, 1), ' +
@@ -70,7 +70,7 @@ export function cataloguePage(): string {
   ].join('\n\n')}\n`
 }
 
-function overview(entries: readonly CatalogueEntry[]): string {
+function overview(entries: readonly CatalogEntry[]): string {
   const yes = (value: boolean) => (value ? 'yes' : '')
   return [
     '| name | exact zeros | draws | learned | fused kernel | character |',
@@ -82,7 +82,7 @@ function overview(entries: readonly CatalogueEntry[]): string {
   ].join('\n')
 }
 
-function section(entry: CatalogueEntry): string {
+function section(entry: CatalogEntry): string {
   const facts = [
     `- f(x) = \`${entry.formula}\``,
     `- f′(x) = \`${entry.derivativeFormula}\`${entry.surrogate === undefined ? '' : ` (not the derivative of f: ${entry.surrogate})`}`,

@@ -1,16 +1,16 @@
 // The kernels of decoding: a few positions at a time against matrices of weights that are read once, in the engine's
 // own layout. Two backends as for `Kernels`, chosen with them.
 //
-// Conventions beside those of kernels.ts: rows of weights are contiguous and of one of four types (quantised.ts);
+// Conventions beside those of kernels.ts: rows of weights are contiguous and of one of four types (quantized.ts);
 // everything else is f32 but the caches of keys and values. On one backend the result is the same bits for any number
 // of threads, for any `batch` the positions are cut into, and for sparse and dense: a term that is an exact zero leaves
 // a sum as it is.
 
 import { nativeFunction } from './native.js'
 import { portableDecodeKernels } from './portable/decode.js'
-import type { PackedWeights } from './quantised.js'
+import type { PackedWeights } from './quantized.js'
 
-/** A row-major matrix: f32, bf16 as bit patterns (the upper halves of f32), or packed: f16 and the quantised types. */
+/** A row-major matrix: f32, bf16 as bit patterns (the upper halves of f32), or packed: f16 and the quantized types. */
 export type Weights = PlainWeights | PackedWeights
 export type PlainWeights = Float32Array | Uint16Array
 

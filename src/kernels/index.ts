@@ -23,8 +23,8 @@ export { portableKernels } from './portable/index.js'
 export {
   allocateWeights,
   bytesOf,
-  isQuantised,
-  type QuantisedWeights,
+  isQuantized,
+  type QuantizedWeights,
   readBlocks,
   readRow,
   storeBlocks,
@@ -32,7 +32,7 @@ export {
   type WeightType,
   weightBytes,
   weightTypeOf,
-} from './quantised.js'
+} from './quantized.js'
 
 let chosen: Kernels | undefined
 

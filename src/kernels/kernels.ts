@@ -18,7 +18,7 @@ export type Floats = Float32Array | Float64Array
  * its top 24 bits are the uniform draw. So a draw depends on nothing but these numbers. Where more share one draw
  * (`Activation.drawPer`), it is that of neuron 0 (token, sample, batch), of row 0 of the step (neuron, batch), or of
  * row floor((firstRow + row) / rowsPerSample) (sample). Channel c of an entry with several draws adds 256·c to the purpose.
- * In training `step` is the optimiser step and rows count over the whole batch (micro-batches included); in
+ * In training `step` is the optimizer step and rows count over the whole batch (micro-batches included); in
  * decoding `step` is the sequence number and the row is the position.
  */
 export interface Draw {

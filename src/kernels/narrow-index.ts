@@ -2,7 +2,7 @@
 
 import { OptionError } from '../errors.js'
 import type { Weights } from './decode.js'
-import { type WeightType, weightTypeOf } from './quantised.js'
+import { type WeightType, weightTypeOf } from './quantized.js'
 
 /** Columns that share a scale and a bound; shared with native/narrow_gate.cc. */
 export const NARROW_BLOCK = 256
@@ -42,7 +42,7 @@ export function emptyNarrowIndex(
   if (!narrowable(weightTypeOf(w))) {
     throw new OptionError(
       'NARROW_GATE_DTYPE',
-      'the narrow gate stands beside f32, bf16 or f16 weights; quantised ones are narrow already. Leave it off',
+      'the narrow gate stands beside f32, bf16 or f16 weights; quantized ones are narrow already. Leave it off',
     )
   }
   const blocks = Math.ceil(columns / NARROW_BLOCK)

@@ -133,9 +133,9 @@ function rowPlan(
   width: number,
   uniformsOf: (program: Program) => Float64Array,
 ): [plan: Int32Array, uniforms: Float32Array] {
-  const { statistics, neighbours } = programs
+  const { statistics, neighbors } = programs
   const used: Program[] = [programs[direction]]
-  const head = [Number(neighbours), statistics.length]
+  const head = [Number(neighbors), statistics.length]
   const lengths = [programs[direction].code.length]
   for (const { value, k, derivatives } of statistics) {
     const back = direction === 'backward' ? derivatives : undefined

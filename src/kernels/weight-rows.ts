@@ -3,7 +3,7 @@
 
 import type { Weights } from './decode.js'
 import { alignedBuffer } from './native.js'
-import { allocateWeights, type WeightType, weightBytes } from './quantised.js'
+import { allocateWeights, type WeightType, weightBytes } from './quantized.js'
 
 /** Room for `bytes` bytes of rows, all zero, starting on a cache line. */
 export function allocateRows(type: WeightType, bytes: number): Weights {

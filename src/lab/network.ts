@@ -32,7 +32,7 @@ export interface Forward {
 
 export interface Network {
   readonly layout: NetworkLayout
-  /** f32, or f64 for checks; `optimise` changes them in place. */
+  /** f32, or f64 for checks; `optimize` changes them in place. */
   readonly parameters: Floats
   /** Of the last batch. */
   readonly gradients: Floats

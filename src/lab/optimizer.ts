@@ -1,4 +1,4 @@
-// The lab's optimisers, over the one buffer that holds all of a network's parameters.
+// The lab's optimizers, over the one buffer that holds all of a network's parameters.
 
 import type { Floats, Kernels } from '../kernels/index.js'
 import type { Network } from './network.js'
@@ -16,7 +16,7 @@ export interface OptimizerOptions {
  * (Adam: β 0.9 and 0.999, ε 1e-8). Weight decay: AdamW's is decoupled (Loshchilov & Hutter 2019); Adam and SGD add
  * weightDecay · parameter to the gradient. SGD: v = momentum · v + g, parameter −= lr · v.
  */
-export function optimiser(kernels: Kernels, network: Network, options: OptimizerOptions): () => void {
+export function optimizer(kernels: Kernels, network: Network, options: OptimizerOptions): () => void {
   const { parameters, gradients } = network
   const { optimizer, lr, weightDecay, momentum } = options
   const n = parameters.length

@@ -13,7 +13,7 @@ const seed = z.int().min(0).max(0xffff_ffff)
 /** The five activations of the blog. */
 export const BLOG_ACTIVATIONS = ['relu', 'silu', 'stoch', 'learnable_stoch', 'gumbel_stoch'] as const
 
-/** An activation of the catalogue; the message of a wrong one says what there is. */
+/** An activation of the catalog; the message of a wrong one says what there is. */
 const activationSpec = z.string().superRefine((spec, context) => {
   try {
     resolveActivation(spec)
@@ -78,7 +78,7 @@ export const variantSchema = z.strictObject({
 export const uncertaintySchema = z.strictObject({
   /** Draws per sample. */
   draws: count.max(10_000).default(100),
-  /** Points far from the data: normal numbers with this standard deviation in every standardised feature. */
+  /** Points far from the data: normal numbers with this standard deviation in every standardized feature. */
   farScale: z.number().positive().default(4),
 })
 

@@ -10,9 +10,9 @@ export function mean(values: ArrayLike<number>): number {
 /** Standard deviation of a sample (n − 1 in the denominator); 0 of a single number, NaN of none. */
 export function standardDeviation(values: ArrayLike<number>): number {
   if (values.length === 1) return 0
-  const centre = mean(values)
+  const center = mean(values)
   let squares = 0
-  for (let i = 0; i < values.length; i++) squares += (values[i] - centre) ** 2
+  for (let i = 0; i < values.length; i++) squares += (values[i] - center) ** 2
   return values.length === 0 ? Number.NaN : Math.sqrt(squares / (values.length - 1))
 }
 
@@ -31,7 +31,7 @@ export function spreadPerEpoch(runs: readonly (readonly number[])[]): Spread[] {
   return (runs[0] ?? []).map((_, epoch) => spreadOf(runs.map(run => run[epoch])))
 }
 
-/** Quantiles of numbers in ascending order, between neighbours linearly (as NumPy's `quantile`); NaN of none. */
+/** Quantiles of numbers in ascending order, between neighbors linearly (as NumPy's `quantile`); NaN of none. */
 export function quantilesOfSorted(sorted: ArrayLike<number>, shares: readonly number[]): number[] {
   return shares.map(share => {
     const at = share * (sorted.length - 1)

@@ -8,7 +8,7 @@ import type { LabSplit } from './data/index.js'
 import { initialParameters, networkLayout, shuffleForEpoch, stackWidths } from './layout.js'
 import { measure } from './metrics.js'
 import { createNetwork, inMode, type Moment } from './network.js'
-import { optimiser } from './optimizer.js'
+import { optimizer } from './optimizer.js'
 import type { Variant } from './options.js'
 import type { RunRecord } from './results.js'
 import { scheduleAt } from './schedule.js'
@@ -50,7 +50,7 @@ export function trainRun(
   })
   const layout = networkLayout(widths, activation)
   const network = createNetwork(layout, activation, initialParameters(layout, activation, seed), using)
-  const update = optimiser(using, network, variant)
+  const update = optimizer(using, network, variant)
 
   const stepsPerEpoch = Math.ceil(train.samples / variant.batchSize)
   const totalSteps = stepsPerEpoch * variant.epochs

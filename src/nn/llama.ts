@@ -37,7 +37,7 @@ export class Llama {
   }
 
   /** A new model: weights ~ N(0, 0.02²) drawn from `seed`, smaller into the residual stream; norms 1, biases 0. */
-  static initialise(config: ModelConfig, seed: number, dtype: DType = 'f32'): Llama {
+  static initialize(config: ModelConfig, seed: number, dtype: DType = 'f32'): Llama {
     const residualStd = INITIAL_STD / Math.sqrt(2 * config.numHiddenLayers)
     const parameters = new Map<string, Tensor>()
     for (const [index, { name, shape, start }] of parameterShapes(config).entries()) {

@@ -65,7 +65,7 @@ const recipeFields = {
 
 const recipeSchema = z.strictObject({
   ...recipeFields,
-  /** Besides `runs`, one run from scratch with each of these activations; `all` is the whole catalogue. */
+  /** Besides `runs`, one run from scratch with each of these activations; `all` is the whole catalog. */
   activations: z.union([z.literal('all'), z.array(activationName).min(1)]).optional(),
   /** Laid over the recipe where there are no native kernels: a smaller model, fewer steps. */
   portable: z

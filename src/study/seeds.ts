@@ -46,6 +46,6 @@ function meanEvaluation(all: readonly Evaluation[]): Evaluation {
 /** Standard deviation of some numbers as a sample (n − 1); 0 of fewer than two. */
 export function deviation(values: readonly number[]): number {
   if (values.length < 2) return 0
-  const centre = mean(values)
-  return Math.sqrt(values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / (values.length - 1))
+  const center = mean(values)
+  return Math.sqrt(values.reduce((sum, value) => sum + (value - center) ** 2, 0) / (values.length - 1))
 }

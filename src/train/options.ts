@@ -62,7 +62,7 @@ export const modelSchema = z
 export type ModelOptions = z.infer<typeof modelSchema>
 
 export const trainingSchema = z.strictObject({
-  /** Optimiser steps, all phases together. */
+  /** Optimizer steps, all phases together. */
   steps: count.default(1000),
   /** Sequences per micro-batch. */
   batchSize: count.default(16),

@@ -81,7 +81,7 @@ export interface RestoredRun {
 /** The model as the latest checkpoint has it, or a new one. */
 export function restoreRun(directory: string, config: ModelConfig, seed: number): RestoredRun {
   const latest = latestRunCheckpoint(directory)
-  if (latest === null) return { model: Llama.initialise(config, seed), step: 0, trainSeconds: 0 }
+  if (latest === null) return { model: Llama.initialize(config, seed), step: 0, trainSeconds: 0 }
   const checkpoint = readCheckpoint(latest.dir)
   const model = Llama.from(config, name => checkpoint.tensor(name))
   checkpoint.close()

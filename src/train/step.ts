@@ -1,4 +1,4 @@
-// One optimiser step: forward and backward over the micro-batches, then AdamW. What benchmarks time and what the
+// One optimizer step: forward and backward over the micro-batches, then AdamW. What benchmarks time and what the
 // trainer repeats.
 
 import type { Activation } from '../activations/index.js'
@@ -22,7 +22,7 @@ export interface StepResult {
   readonly gradNorm: number
 }
 
-/** A model, its optimiser and the tape whose buffers are used again from step to step. */
+/** A model, its optimizer and the tape whose buffers are used again from step to step. */
 export class TrainingStep {
   readonly model: Llama
   readonly optimizer: AdamW

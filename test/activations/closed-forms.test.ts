@@ -110,7 +110,7 @@ describe('values are those of the formula', () => {
     }
   })
 
-  it('every entry of the catalogue has a formula here', () => {
+  it('every entry of the catalog has a formula here', () => {
     const named = [...Object.keys(formulas), ...Object.keys(drawn)].map(spec => parseActivation(spec).name)
     // Statistics of a row have tests of their own.
     expect(new Set([...named, 'stat-topk'])).toEqual(new Set(listActivations().map(({ name }) => name)))

@@ -1,4 +1,4 @@
-// Entries of the catalogue with random settings, for properties that hold whatever a user types.
+// Entries of the catalog with random settings, for properties that hold whatever a user types.
 
 import fc from 'fast-check'
 import {

@@ -1,7 +1,7 @@
 // The formulas of the activations, against published values, finite differences and the facts of the paper.
 
 import { describe, expect, it } from 'vitest'
-import { parseActivation } from '../../src/activations/catalogue.js'
+import { parseActivation } from '../../src/activations/catalog.js'
 import { Purpose, RandomStream } from '../../src/kernels/philox.js'
 
 const silu = parseActivation('silu')

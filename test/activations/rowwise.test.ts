@@ -74,7 +74,7 @@ describe('stat-topk', () => {
 })
 
 describe('polynorm', () => {
-  it('is a sum of normalised powers: of a single one the mean square is 1', () => {
+  it('is a sum of normalized powers: of a single one the mean square is 1', () => {
     const act = parseActivation('polynorm')
     for (const [power, weights] of [
       [1, [1, 0, 0]],
@@ -91,7 +91,7 @@ describe('polynorm', () => {
 })
 
 describe('tmaf', () => {
-  it('tri-diagonal adds what the neighbours give, by step functions of theirs', () => {
+  it('tri-diagonal adds what the neighbors give, by step functions of theirs', () => {
     const act = parseActivation('tmaf:matrix=tridiagonal')
     const n = 4
     const parameters = startParameters(act, n)

@@ -71,7 +71,7 @@ describe('surrogate derivatives', () => {
     }
   })
 
-  it('smartmixed picks one function per draw, and the frozen phase the favourite', () => {
+  it('smartmixed picks one function per draw, and the frozen phase the favorite', () => {
     const functions = [
       relu,
       sigmoid,

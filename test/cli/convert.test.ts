@@ -71,7 +71,7 @@ describeWith('checkpoints/stories260K.bin', 'converting a model of llama2.c', ()
     expect(told[2]).toEqual(told[0])
   })
 
-  it('quantises, and keeps what is quantised already byte by byte', async () => {
+  it('quantizes, and keeps what is quantized already byte by byte', async () => {
     const small = await convert(at('stories'), at('small.gguf'), '--dtype', 'q8_0')
     expect(JSON.parse(small.stdout)).toMatchObject({ dtype: 'q8_0' })
     await convert(at('small.gguf'), at('again.gguf'))

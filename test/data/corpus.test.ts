@@ -114,7 +114,7 @@ describe('a corpus that cannot be used', () => {
 })
 
 describe('the default corpus', () => {
-  it('is documentation and declarations without licences, duplicates and near-copies', () => {
+  it('is documentation and declarations without licenses, duplicates and near-copies', () => {
     const lines = Array.from({ length: 20 }, (_, i) => `export declare function name${i}(): void`)
     const declarations = `import { x } from './x.js'\n${lines.join('\n')}\n`
     const root = directory({

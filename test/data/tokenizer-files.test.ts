@@ -140,7 +140,7 @@ describeWith('tokenizers/gpt-neox-olmo.tokenizer.json.gz', 'the GPT-NeoX tokeniz
     tokenizer = loadTokenizer(shared('gpt-neox-olmo.tokenizer.json.gz'))
   })
 
-  it('gives the library’s ids and gives normalised text back', () => {
+  it('gives the library’s ids and gives normalized text back', () => {
     expect(tokenizer).toMatchObject({ vocabSize: 50280, endOfText: 50279 })
     expect([...tokenizer.encode('Hello world')]).toEqual([12092, 1533])
     fc.assert(

@@ -17,7 +17,7 @@ const documents = (...texts: string[]): Document[] => texts.map((text, i) => ({ 
 /** Tokens whose value is their position, so that a window shows where it was cut. */
 const counting = (n: number) => Int32Array.from({ length: n }, (_, i) => i)
 
-describe('tokenising documents', () => {
+describe('tokenizing documents', () => {
   it('joins them with the end-of-text token between, and counts their bytes', () => {
     const { tokens, bytes } = tokenize(documents('ab', 'é', ''), bytesTokenizer())
     expect([...tokens]).toEqual([97, 98, 256, 0xc3, 0xa9, 256])
@@ -57,7 +57,7 @@ describe('a training batch', () => {
   const tokens = counting(1000)
   const options = { batchSize: 4, context: 16, seed: 7, step: 3 }
 
-  it('holds windows of neighbouring tokens, each target one further', () => {
+  it('holds windows of neighboring tokens, each target one further', () => {
     const { inputs, targets } = trainingBatch(tokens, options)
     for (let row = 0; row < 4; row++) {
       for (let t = 0; t < 16; t++) {

@@ -4,13 +4,13 @@ import { existsSync, readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { listActivations, parseActivation } from '../../src/activations/index.js'
 import { activationFigure } from '../../src/gallery/figure.js'
-import { cataloguePage, pictureFile } from '../../src/gallery/page.js'
+import { catalogPage, pictureFile } from '../../src/gallery/page.js'
 import { standaloneSvg } from '../../src/study/report/save-plot.js'
 
 const again = 'made anew by `npm run build && npm run flicker -- activations --docs docs`'
 
-it('the page of the catalogue is up to date', () => {
-  expect(readFileSync('docs/activations.md', 'utf8') === cataloguePage(), again).toBe(true)
+it('the page of the catalog is up to date', () => {
+  expect(readFileSync('docs/activations.md', 'utf8') === catalogPage(), again).toBe(true)
 })
 
 it('every picture is up to date', () => {

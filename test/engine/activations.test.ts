@@ -1,4 +1,4 @@
-// Every activation of the catalogue runs in the engine as in the training graph, with what it has learned.
+// Every activation of the catalog runs in the engine as in the training graph, with what it has learned.
 
 import { describe, expect, it } from 'vitest'
 import { listActivations, parseActivation } from '../../src/activations/index.js'

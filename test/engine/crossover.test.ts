@@ -129,13 +129,13 @@ describe('the share from which skipping stops paying', () => {
     }
   })
 
-  it.runIf(native)('is known for the narrow gate too, but not beside quantised weights', () => {
+  it.runIf(native)('is known for the narrow gate too, but not beside quantized weights', () => {
     const decode = decodeKernels()
     const share = gateCrossover(work(), decode, { directory, clock })
     expect(share).toBeGreaterThanOrEqual(0)
     expect(share).toBeLessThanOrEqual(1)
-    const quantised = { type: 'q8_0', data: new Uint8Array(0) } as const
-    expect(gateCrossover(work({ gates: [quantised] }), decode, { directory, clock })).toBe(0)
+    const quantized = { type: 'q8_0', data: new Uint8Array(0) } as const
+    expect(gateCrossover(work({ gates: [quantized] }), decode, { directory, clock })).toBe(0)
   })
 
   it('needs no measurement in TypeScript: arithmetic is what takes the time there', () => {

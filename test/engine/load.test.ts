@@ -86,7 +86,7 @@ describe('a GGUF file', () => {
       for (let row = 0; row < 96; row++) {
         const blocks = new Uint8Array(width)
         const { gate } = layers[1]
-        if (!('type' in gate)) expect.fail('not quantised')
+        if (!('type' in gate)) expect.fail('not quantized')
         readBlocks({ ...gate, type: dtype }, row, blocks, 64)
         expect(blocks).toEqual(rows.subarray(row * width, (row + 1) * width))
       }

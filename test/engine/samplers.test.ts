@@ -31,7 +31,7 @@ function expectDistribution(
 
 const five = logitsOf([0.1, 0.4, 0.05, 0.25, 0.2])
 
-/** The same by definition: sort, cut, normalise. */
+/** The same by definition: sort, cut, normalize. */
 function bySorting(logits: Float32Array, options: Required<SamplingOptions>): Map<number, number> {
   const { temperature, topK, topP, minP } = options
   const weights = [...logits].map(logit => Math.exp(logit / temperature))
@@ -50,7 +50,7 @@ function bySorting(logits: Float32Array, options: Required<SamplingOptions>): Ma
 }
 
 describe('the distribution', () => {
-  it('at temperature 1 is the softmax; at T it is p^(1/T), normalised', () => {
+  it('at temperature 1 is the softmax; at T it is p^(1/T), normalized', () => {
     expectDistribution(distribution(five, {}), [0, 1, 2, 3, 4], [0.1, 0.4, 0.05, 0.25, 0.2])
     const squares = [0.01, 0.16, 0.0025, 0.0625, 0.04].map(p => p / 0.275)
     expectDistribution(distribution(five, { temperature: 0.5 }), [0, 1, 2, 3, 4], squares)

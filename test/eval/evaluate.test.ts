@@ -27,7 +27,7 @@ const options = { activation: parseActivation('relu'), step: 0, context: 8, seed
 
 describe('an evaluation', () => {
   it('of a model without knowledge costs log₂(vocabulary) bits per token', () => {
-    const model = Llama.initialise(config, 1)
+    const model = Llama.initialize(config, 1)
     for (const { data, shape } of model.parameters.values()) if (shape.length > 1) data.fill(0)
     const byteLengths = new Int32Array(16).fill(2)
     const result = new Evaluator(kernels()).run(model, { tokens, byteLengths }, { ...options, batchSize: 2 })
@@ -40,7 +40,7 @@ describe('an evaluation', () => {
   })
 
   it('does not depend on the batch size, and counts every predicted token once', () => {
-    const model = Llama.initialise(config, 1)
+    const model = Llama.initialize(config, 1)
     const byteLengths = Int32Array.from({ length: 16 }, (_, id) => (id === 0 ? 0 : 1 + (id % 3)))
     const drawn = { ...options, activation: parseActivation('stocha:p=0.4') }
     const [one, three] = [1, 3].map(batchSize =>
@@ -55,7 +55,7 @@ describe('an evaluation', () => {
   })
 
   it('counts exactly the zeros of the hidden activations', () => {
-    const model = Llama.initialise(config, 2)
+    const model = Llama.initialize(config, 2)
     const byteLengths = new Int32Array(16).fill(1)
     const short = tokens.slice(0, 9)
     const result = new Evaluator(kernels()).run(

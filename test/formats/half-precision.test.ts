@@ -83,10 +83,10 @@ describe.each(formats)('$name', format => {
     expect(changed).toEqual([])
   })
 
-  it('rounds between two neighbours to the nearest, and half-way to the even one', () => {
+  it('rounds between two neighbors to the nearest, and half-way to the even one', () => {
     const wrong: number[] = []
     for (let lower = 0; lower < infinity; lower++) {
-      // Past the largest finite value the "neighbour" is where the next power of two would be.
+      // Past the largest finite value the "neighbor" is where the next power of two would be.
       const below = formulaValue(lower, format)
       const spacing = lower === 0 ? formulaValue(1, format) : below - formulaValue(lower - 1, format)
       const isPowerOfTwo = (lower & (2 ** mantissaBits - 1)) === 0 && lower >> mantissaBits > 1

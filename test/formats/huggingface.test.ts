@@ -276,7 +276,7 @@ describe('a config.json that does not fit is refused by its field', () => {
     [
       { quantization_config: { quant_method: 'awq' } },
       'CONFIG_INVALID',
-      /quantised by "awq" are not supported/,
+      /quantized by "awq" are not supported/,
     ],
     [{ rope_theta: 0 }, 'CONFIG_INVALID', /rope_theta must be above 0/],
     [

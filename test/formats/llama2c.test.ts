@@ -1,5 +1,5 @@
 // llama2.c's files: the published model reads as its own program reads it. The oracle below is run.c's forward pass
-// written out, on the file's own order of the rows (rotation of neighbouring pairs), sharing no code with ours.
+// written out, on the file's own order of the rows (rotation of neighboring pairs), sharing no code with ours.
 
 import fs from 'node:fs'
 import path from 'node:path'

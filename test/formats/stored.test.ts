@@ -46,7 +46,7 @@ describe('the block types', () => {
   it('refuse a number that they cannot hold', () => {
     const broken = new Float32Array(32)
     broken[3] = Number.NaN
-    expect(() => encodeStored('q8_0', broken)).toThrow(expect.objectContaining({ code: 'QUANTISE_RANGE' }))
+    expect(() => encodeStored('q8_0', broken)).toThrow(expect.objectContaining({ code: 'QUANTIZE_RANGE' }))
   })
 })
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { listActivations, parseActivation } from '../../src/activations/index.js'
 import { curvesOf } from '../../src/gallery/curves.js'
 import { activationFigure } from '../../src/gallery/figure.js'
-import { cataloguePage, pictureFile } from '../../src/gallery/page.js'
+import { catalogPage, pictureFile } from '../../src/gallery/page.js'
 import { terminalPlot } from '../../src/gallery/terminal-plot.js'
 import { standaloneSvg } from '../../src/study/report/save-plot.js'
 
@@ -70,7 +70,7 @@ describe('the terminal plot', () => {
 
 describe('the page', () => {
   it('names every entry with its formula, source and picture', () => {
-    const page = cataloguePage()
+    const page = catalogPage()
     for (const { name, spec } of listActivations()) {
       const { formula, source } = parseActivation(spec)
       expect(page).toContain(`## ${name}\n`)

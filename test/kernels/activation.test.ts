@@ -1,4 +1,4 @@
-// Every entry of the catalogue on every backend: fused kernel, program on the native machine and portable program give
+// Every entry of the catalog on every backend: fused kernel, program on the native machine and portable program give
 // the same values, derivatives and parameter gradients, whatever the shape and the thread count.
 
 import { afterEach, describe, expect, it } from 'vitest'

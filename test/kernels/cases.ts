@@ -2,7 +2,7 @@
 // multiples and non-multiples of vectors and blocks. twins.test.ts runs it.
 
 import type { Activation } from '../../src/activations/activation.js'
-import { parseActivation } from '../../src/activations/catalogue.js'
+import { parseActivation } from '../../src/activations/catalog.js'
 import type { AttentionShape, Floats, Kernels } from '../../src/kernels/kernels.js'
 import { type FloatsConstructor, RandomInputs, someDraw } from './random-inputs.js'
 

@@ -10,7 +10,7 @@ import {
   setThreads,
   type Weights,
 } from '../../src/kernels/index.js'
-import { readRow, storeRow } from '../../src/kernels/quantised.js'
+import { readRow, storeRow } from '../../src/kernels/quantized.js'
 import { backends, expectSameBits, Inputs, weightTypes, withThreads } from './decode-inputs.js'
 
 afterAll(() => setThreads(defaultThreads()))

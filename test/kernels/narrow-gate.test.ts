@@ -312,7 +312,7 @@ describe.each(backends)('the narrow gate, %s', (_, kernels) => {
 })
 
 describe('rounding to f32 in one direction', () => {
-  it('brackets every number by neighbours', () => {
+  it('brackets every number by neighbors', () => {
     fc.assert(
       fc.property(fc.double({ noNaN: true }), x => {
         const [down, up] = [roundedDown(x), roundedUp(x)]

@@ -23,7 +23,7 @@ const rows: Record<string, (n: number) => number[]> = {
   'many ties': n => of(n, i => ((i * 7) % 5) - 2),
   'one number': n => of(n, () => -0.1),
   zeros: n => of(n, i => (i % 3 === 0 ? 0 : -0)),
-  'neighbouring floats': n => of(n, i => 1 + ((i * 5) % 16) * 2 ** -23),
+  'neighboring floats': n => of(n, i => 1 + ((i * 5) % 16) * 2 ** -23),
   subnormals: n => of(n, i => ((i * 11) % 23) * 1e-44 - 1e-43),
   'the largest floats': n => of(n, i => (i % 2 === 0 ? 3.4e38 : -3.4e38)),
   infinities: n => of(n, i => [1, infinity, -2, -infinity, 0.5][i % 5]),

@@ -63,7 +63,7 @@ describe('the order of the samples', () => {
     expect(shuffled(2, 1)).not.toEqual(shuffled(1, 1))
   })
 
-  it('favours no permutation of three samples', () => {
+  it('favors no permutation of three samples', () => {
     const counts = new Map<string, number>()
     const times = 6000
     for (let epoch = 0; epoch < times; epoch++) {

@@ -1,10 +1,10 @@
-// The optimisers against the textbook, number by number.
+// The optimizers against the textbook, number by number.
 
 import { describe, expect, it } from 'vitest'
 import { parseActivation } from '../../src/activations/index.js'
 import { portableKernels } from '../../src/kernels/index.js'
 import { networkLayout } from '../../src/lab/layout.js'
-import { type OptimizerOptions, optimiser } from '../../src/lab/optimizer.js'
+import { type OptimizerOptions, optimizer } from '../../src/lab/optimizer.js'
 import { tapeNetwork } from '../../src/lab/tape-network.js'
 
 /** Parameters after three steps with gradient parameter² + 1, and what `update` makes of one number. */
@@ -15,7 +15,7 @@ function compare(
   const layout = networkLayout([1, 1, 2], parseActivation('relu'))
   const start = Float64Array.from({ length: layout.length }, (_, i) => i / 3 - 1)
   const network = tapeNetwork(portableKernels(), layout, start, 'f64')
-  const step = optimiser(portableKernels(), network, options)
+  const step = optimizer(portableKernels(), network, options)
   const expected = [...start].map(value => ({ value, update: update() }))
   for (let t = 0; t < 3; t++) {
     for (const [i, one] of expected.entries()) {
@@ -40,7 +40,7 @@ function adam(lr: number, decay: { inGradient: number; decoupled: number }) {
   }
 }
 
-describe('the optimisers', () => {
+describe('the optimizers', () => {
   it("adam is Kingma and Ba's, weight decay in the gradient", () => {
     compare({ optimizer: 'adam', lr: 0.01, weightDecay: 0, momentum: 0.9 }, () =>
       adam(0.01, { inGradient: 0, decoupled: 0 }),

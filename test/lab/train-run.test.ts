@@ -1,4 +1,4 @@
-// One training: a function of variant, seed and data; right by hand for two steps; any activation of the catalogue.
+// One training: a function of variant, seed and data; right by hand for two steps; any activation of the catalog.
 
 import { describe, expect, it } from 'vitest'
 import { listActivations, parseActivation } from '../../src/activations/index.js'

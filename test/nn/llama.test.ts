@@ -27,7 +27,7 @@ const targets = Int32Array.of(2, 3, 4, 5, 9, 8, 7, -1)
 
 describe('a Spark FFN', () => {
   const spark: ModelConfig = { ...config, ffn: 'spark', sparkPredictorWidth: 4, numHiddenLayers: 1 }
-  const model = Llama.initialise(spark, 5, 'f64')
+  const model = Llama.initialize(spark, 5, 'f64')
   const hidden = () => {
     const tape = new Tape(portableKernels(), { dtype: 'f64', training: false })
     let seen: number[] = []
@@ -76,7 +76,7 @@ describe('the whole model', () => {
     { ...config, ffn: 'spark' as const, activation: 'gelu', sparkPredictorWidth: 1 },
   ]) {
     it(`has the gradients of finite differences (${variant.ffn}, ${variant.activation}, tied ${variant.tieWordEmbeddings})`, () => {
-      const model = Llama.initialise(variant, 5, 'f64')
+      const model = Llama.initialize(variant, 5, 'f64')
       // Away from the small initial weights, where everything is nearly linear.
       for (const { data } of model.parameters.values()) for (let i = 0; i < data.length; i++) data[i] *= 8
       const activation = parseActivation(variant.activation)
@@ -105,14 +105,14 @@ describe('the whole model', () => {
   }
 
   it('starts with a loss near ln(vocabulary), which is what knowing nothing costs', () => {
-    const model = Llama.initialise({ ...config, vocabSize: 97 }, 1)
+    const model = Llama.initialize({ ...config, vocabSize: 97 }, 1)
     const tape = new Tape(portableKernels(), { training: false })
     const loss = model.loss(tape, inputs, targets, 4, { activation: parseActivation('silu'), draw })
     expect(Math.abs(loss.data[0] - Math.log(97))).toBeLessThan(0.05)
   })
 
   it('predicts a token from those before it alone', () => {
-    const model = Llama.initialise(config, 5)
+    const model = Llama.initialize(config, 5)
     const logits = (tokens: Int32Array) => {
       const tape = new Tape(portableKernels(), { training: false })
       return model
@@ -126,7 +126,7 @@ describe('the whole model', () => {
   it('draws by row of the whole batch: the same numbers in one batch and in two', () => {
     const activation = parseActivation('stocha:p=0.5')
     for (const kernels of availableKernels()) {
-      const model = Llama.initialise(config, 5)
+      const model = Llama.initialize(config, 5)
       const logits = (tokens: Int32Array, firstRow: number) => {
         const tape = new Tape(kernels, { training: false })
         return Array.from(model.logits(tape, tokens, 4, { activation, draw: { ...draw, firstRow } }).data)
@@ -143,7 +143,7 @@ describe('the whole model', () => {
   it('is the same on every backend', () => {
     const activation = parseActivation('stocha:p=0.7')
     const run = (kernels: ReturnType<typeof availableKernels>[number]) => {
-      const model = Llama.initialise(config, 5)
+      const model = Llama.initialize(config, 5)
       const tape = new Tape(kernels)
       const loss = model.loss(tape, inputs, targets, 4, { activation, draw })
       const value = loss.data[0]

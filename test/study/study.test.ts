@@ -8,7 +8,7 @@ import { parseRecipe } from '../../src/study/recipe.js'
 import { type StudyEvent, study } from '../../src/study/study.js'
 import { temporaryDirectory } from '../train/tiny-run.js'
 
-const words = ['red', 'green', 'blue', 'black', 'white', 'brown', 'grey']
+const words = ['red', 'green', 'blue', 'black', 'white', 'brown', 'gray']
 const text = Array.from({ length: 900 }, (_, i) => `${words[i % 7]} ${words[(3 * i) % 7]} ${i % 10}`).join(
   '. ',
 )
@@ -104,13 +104,13 @@ describe('a study', () => {
     expect(steps).toContain('silu 1')
   })
 
-  it('of the catalogue trains each entry over its seeds, in every form of the FFN', async () => {
+  it('of the catalog trains each entry over its seeds, in every form of the FFN', async () => {
     const directory = temporaryDirectory()
     fs.writeFileSync(path.join(directory, 'corpus.txt'), text)
     const list = parseRecipe(
       `
 name: list
-title: A part of the catalogue
+title: A part of the catalog
 corpus: ${path.join(directory, 'corpus.txt')}
 tokenizer: chars
 model: {hiddenSize: 16, intermediateSize: 32, numHiddenLayers: 1, numAttentionHeads: 2}

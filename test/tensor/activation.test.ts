@@ -1,5 +1,5 @@
 // Every form of every entry on the tape in f64: gradients by x, by up and by the learned parameters are those of the
-// forward pass, statistics of a row and neighbours included.
+// forward pass, statistics of a row and neighbors included.
 
 import { describe, expect, it } from 'vitest'
 import {

@@ -79,7 +79,7 @@ describe('learned parameters of an activation', () => {
     expect(checkpoint.tensor('model.layers.1.mlp.act.logit').some(value => value !== 0)).toBe(true)
   })
 
-  it('SmartMixed learns in its first phase and runs the favourites in its second', async () => {
+  it('SmartMixed learns in its first phase and runs the favorites in its second', async () => {
     const strategy = {
       strategy: 'swift',
       from: 'smartmixed',
@@ -121,14 +121,14 @@ describe('learned parameters of an activation', () => {
       ffn: 'gated',
       activation: 'silu',
     } as const
-    const plain = Llama.initialise(config, 5)
-    const learning = Llama.initialise({ ...config, activation: 'xielu' }, 5)
+    const plain = Llama.initialize(config, 5)
+    const learning = Llama.initialize({ ...config, activation: 'xielu' }, 5)
     for (const [name, { data }] of plain.parameters) expect(learning.parameters.get(name)?.data).toEqual(data)
     expect(learning.parameterCount - plain.parameterCount).toBe(2)
   })
 
   it('two activations of one model may share a parameter, but not disagree about its size', () => {
-    const config = Llama.initialise(
+    const config = Llama.initialize(
       {
         vocabSize: 20,
         hiddenSize: 8,

@@ -102,13 +102,13 @@ function plainBpe(json: object): Bpe | null {
   return dropout || continuing_subword_prefix || end_of_word_suffix ? null : parsed.data
 }
 
-/** A byte-level BPE whose words llama.cpp cuts the same way. Unicode normalisation is beyond it. */
+/** A byte-level BPE whose words llama.cpp cuts the same way. Unicode normalization is beyond it. */
 function byteLevel(json: object): Found | null {
   const found = plainBpe(json)
   if (found === null || found.model.byte_fallback || Object(found.decoder).type !== 'ByteLevel') return null
   const { normalizer, model } = found
-  const normalises = normalizer !== null && normalizer !== undefined
-  if (normalises && Object(normalizer).type !== 'NFC') return null
+  const normalizes = normalizer !== null && normalizer !== undefined
+  if (normalizes && Object(normalizer).type !== 'NFC') return null
   const pre = preTokenizerName(found.pre_tokenizer, model.ignore_merges === true)
   if (pre === null || !BYTE_CHARACTERS.every(character => Object.hasOwn(model.vocab, character))) return null
   return {
@@ -117,7 +117,7 @@ function byteLevel(json: object): Found | null {
     pieces: piecesOf(found),
     merges: pairsOf(found).map(([left, right]) => `${left} ${right}`),
     spacePrefix: false,
-    also: normalises,
+    also: normalizes,
   }
 }
 
@@ -175,7 +175,7 @@ const unprefixed = z.union([
   z.looseObject({ type: z.literal('Sequence'), normalizers: z.tuple([replaceSpace]) }),
 ])
 
-/** Whether a SentencePiece normaliser puts a space before the text; null when it is none. */
+/** Whether a SentencePiece normalizer puts a space before the text; null when it is none. */
 function sentencePieceNormalizer(normalizer: unknown): boolean | null {
   if (prefixed.safeParse(normalizer).success) return true
   return unprefixed.safeParse(normalizer).success ? false : null

@@ -49,7 +49,7 @@ export interface WrittenGguf {
 
 /**
  * Writes `file`, which is afterwards either complete or as it was. `onTensor` is told of every tensor written. Throws
- * StorageError, TokenizerError VOCABULARY_MISMATCH, OptionError QUANTISE_RANGE, CheckpointError TENSOR_SHAPE.
+ * StorageError, TokenizerError VOCABULARY_MISMATCH, OptionError QUANTIZE_RANGE, CheckpointError TENSOR_SHAPE.
  */
 export function writeGguf(
   file: string,

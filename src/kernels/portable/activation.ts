@@ -1,4 +1,4 @@
-// The activation alone and inside a gated FFN, forward and backward. Every entry of the catalogue runs here through its
+// The activation alone and inside a gated FFN, forward and backward. Every entry of the catalog runs here through its
 // programs. The backward pass draws the forward pass's numbers again instead of storing a mask.
 
 import { type Activation, parameterCount, startParameters } from '../../activations/activation.js'

@@ -1,8 +1,8 @@
-// Keys and values as a cache stores them: f32, f16, or q8, a row of q8_0 (../quantised.ts) whose scales are not filled up.
+// Keys and values as a cache stores them: f32, f16, or q8, a row of q8_0 (../quantized.ts) whose scales are not filled up.
 
 import { type CacheSegment, type CacheType, cacheRowBytes } from '../decode.js'
 import { narrowFloat16 } from '../half-precision.js'
-import { quantise8, widenedFloat16 } from '../quantised.js'
+import { quantize8, widenedFloat16 } from '../quantized.js'
 
 const GROUP = 32
 const codes = new Int8Array(GROUP)
@@ -20,7 +20,7 @@ export function storeCacheRow(type: CacheType, bytes: Uint8Array, row: number, v
     const groups = Math.ceil(n / GROUP)
     const first = row * cacheRowBytes(type, n)
     for (let group = 0; group < groups; group++) {
-      scale[0] = quantise8(values, group * GROUP, Math.min(n, (group + 1) * GROUP), codes)
+      scale[0] = quantize8(values, group * GROUP, Math.min(n, (group + 1) * GROUP), codes)
       narrowFloat16(scale, half)
       bytes[first + 2 * group] = half[0] & 0xff
       bytes[first + 2 * group + 1] = half[0] >> 8

@@ -8,7 +8,7 @@ import type {
   FfnShape,
   Weights,
 } from '../decode.js'
-import { readRow, weightBytes, weightTypeOf } from '../quantised.js'
+import { readRow, weightBytes, weightTypeOf } from '../quantized.js'
 import { rowsFrom } from '../weight-rows.js'
 import { readCacheRows, storeCacheRow } from './cache-rows.js'
 import { rope } from './rope.js'

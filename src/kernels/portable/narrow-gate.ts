@@ -4,7 +4,7 @@
 import type { Weights } from '../decode.js'
 import type { NarrowGateKernels, NarrowGateOptions } from '../narrow-gate.js'
 import { emptyNarrowIndex, NARROW_BLOCK, type NarrowIndex, roundedDown, roundedUp } from '../narrow-index.js'
-import { readRow, weightBytes, weightTypeOf } from '../quantised.js'
+import { readRow, weightBytes, weightTypeOf } from '../quantized.js'
 import { rowsFrom } from '../weight-rows.js'
 import { portableDecodeKernels } from './decode.js'
 import { drawRow } from './draws.js'

@@ -13,7 +13,7 @@ export interface Dataset {
   readonly features: number
   readonly classNames: readonly string[]
   readonly featureNames: readonly string[]
-  /** All features are of one kind and unit (pixels), and are standardised with one mean and deviation. */
+  /** All features are of one kind and unit (pixels), and are standardized with one mean and deviation. */
   readonly alike: boolean
 }
 

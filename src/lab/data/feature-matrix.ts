@@ -161,7 +161,7 @@ function fetchRows(x: Float64Array, rows: Int32Array, i: number, features: numbe
     for (let j = 0; j < features; j += LINE) sum += x[row + j]
     sum += x[row + features - 1]
   }
-  // Without a use the reads would be optimised away.
+  // Without a use the reads would be optimized away.
   fetched[0] = sum
   return next
 }

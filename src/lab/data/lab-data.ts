@@ -1,4 +1,4 @@
-// The lab's one door to data: a made-up classification problem, a CSV file, or a known set, split and standardised,
+// The lab's one door to data: a made-up classification problem, a CSV file, or a known set, split and standardized,
 // as arrays ready for training.
 
 import { existsSync } from 'node:fs'
@@ -9,7 +9,7 @@ import { readCsv } from './csv.js'
 import { checkSeveralClasses, type Dataset } from './dataset.js'
 import { KNOWN_SETS, loadDigits, loadMnist } from './known-sets.js'
 import { makeClassification } from './make-classification.js'
-import { fitScaling, takeRows } from './standardise.js'
+import { fitScaling, takeRows } from './standardize.js'
 import { trainTestSplit } from './train-test-split.js'
 
 const MADE_UP = 'make-classification'
@@ -35,7 +35,7 @@ export const labDataSchema = z.strictObject({
   /** Keep the shares of the classes alike in both parts. */
   stratify: z.boolean().default(false),
   /** Mean 0 and standard deviation 1 on the training part. */
-  standardise: z.boolean().default(true),
+  standardize: z.boolean().default(true),
   nSamples: count.default(5000),
   nFeatures: count.default(30),
   nInformative: count.default(2),
@@ -77,7 +77,7 @@ export interface LabData {
 }
 
 /**
- * Data by the options above, split and standardised. The same options give the same numbers, everywhere. Throws
+ * Data by the options above, split and standardized. The same options give the same numbers, everywhere. Throws
  * OptionError for options that do not fit each other, DatasetError for files that do not fit.
  */
 export function loadLabData(options: LabDataOptions = {}): LabData {
@@ -90,7 +90,7 @@ export function loadLabData(options: LabDataOptions = {}): LabData {
     stratify: stratify ? dataset.y : null,
   })
   checkSeveralClasses(namesIn(dataset, train), `${dataset.title}, its training part`)
-  const scaling = config.standardise ? fitScaling(dataset, train) : null
+  const scaling = config.standardize ? fitScaling(dataset, train) : null
   const part = (rows: Int32Array): LabSplit => ({
     x: takeRows(dataset, rows, scaling),
     y: rows.map(row => dataset.y[row]),

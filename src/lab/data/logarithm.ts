@@ -10,7 +10,7 @@ const FRACTION_BITS = 128n
 const UPPER_BITS = 42n
 
 interface Table {
-  /** 1/c for the centre c of each of 256 intervals of [1, 2). */
+  /** 1/c for the center c of each of 256 intervals of [1, 2). */
   inverse: Float64Array
   /** log c, or log c/2 in the upper half, in two parts. */
   upper: Float64Array
@@ -32,7 +32,7 @@ const UPPER_HALF = LITTLE_ENDIAN ? 1 : 0
 
 /**
  * out[0 … count − 1] = the logarithms of values[0 … count − 1], all in (0, 1) and not subnormal. With value = 2^k · z, c the
- * centre of z's interval and r = z/c − 1 it is k · log 2 + log c + log(1 + r), the last by its series.
+ * center of z's interval and r = z/c − 1 it is k · log 2 + log c + log(1 + r), the last by its series.
  */
 export function logarithms(values: Float64Array, out: Float64Array, count: number): void {
   table ??= makeTable()
@@ -49,8 +49,8 @@ export function logarithms(values: Float64Array, out: Float64Array, count: numbe
     const interval = (half >> 12) & (TABLE_SIZE - 1)
     // The upper half of [1, 2) is taken as [3/4, 1) of the next power, so that nothing cancels.
     const k = power + (interval >> 7)
-    const centre = 1 + (interval + 0.5) / TABLE_SIZE
-    const r = (value * powers[-power] - centre) * inverse[interval]
+    const center = 1 + (interval + 0.5) / TABLE_SIZE
+    const r = (value * powers[-power] - center) * inverse[interval]
     const exact = k * ln2Upper + upper[interval]
     const sum = exact + r
     const rest = exact - sum + r + (k * ln2Lower + lower[interval])
@@ -72,8 +72,8 @@ function makeTable(): Table {
     ln2Lower,
   }
   for (let i = 0; i < TABLE_SIZE; i++) {
-    const centre = one + (BigInt(2 * i + 1) * one) / BigInt(2 * TABLE_SIZE)
-    const log = logarithm(centre, one) - (i < TABLE_SIZE / 2 ? 0n : ln2)
+    const center = one + (BigInt(2 * i + 1) * one) / BigInt(2 * TABLE_SIZE)
+    const log = logarithm(center, one) - (i < TABLE_SIZE / 2 ? 0n : ln2)
     made.inverse[i] = 1 / (1 + (i + 0.5) / TABLE_SIZE)
     const [upper, lower] = inTwoParts(log)
     made.upper[i] = upper

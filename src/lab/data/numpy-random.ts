@@ -228,7 +228,7 @@ function doublesOf(words: Int32Array, next: number, out: Float64Array, low: numb
 
 /**
  * Points (x1, x2) of the square [−1, 1)² from four words each, from `next` to the end of the words; those inside the
- * unit circle and off its centre are kept, from place `count` on. Returns the new count.
+ * unit circle and off its center are kept, from place `count` on. Returns the new count.
  */
 function pointsInCircle(words: Int32Array, next: number, count: number): number {
   let kept = count

@@ -143,7 +143,7 @@ export function bands(lines: readonly BandLine[], at: (x: number) => number = x 
   ]
 }
 
-/** A line's name where it ends, moved apart from its neighbours, with a leader to the line. */
+/** A line's name where it ends, moved apart from its neighbors, with a leader to the line. */
 function endLabels(
   lines: readonly BandLine[],
   area: Plane,

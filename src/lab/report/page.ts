@@ -68,7 +68,7 @@ function table(results: LabResults): Markup {
 function drawn(figure: LabFigure, { variants }: LabResults): Markup {
   const id = `figure-${figure.name.replace(/[^a-z0-9-]/gi, '-')}`
   const short = variants.every(({ label }) => visibleLine(label).length <= 24)
-  return html`<figure id="${id}" class="${short ? 'labelled' : ''}">${figure.byVariant && legend(variants, id)}
+  return html`<figure id="${id}" class="${short ? 'labeled' : ''}">${figure.byVariant && legend(variants, id)}
 <div class="drawing wide">${figure.draw({ width: WIDE, id: `${id}-wide` })}</div>
 <div class="drawing narrow">${figure.draw({ width: NARROW, id: `${id}-narrow` })}</div>
 <figcaption>${figure.caption}</figcaption></figure>`

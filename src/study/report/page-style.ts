@@ -51,7 +51,7 @@ figcaption{margin-top:.5rem}
 .legend{display:flex;flex-wrap:wrap;gap:.15rem 1.2rem;margin:.5rem 0 .75rem;padding:0;list-style:none;font-size:.875rem}
 .legend li{display:flex;align-items:center;gap:.45rem;overflow-wrap:anywhere}
 .legend .plot,tbody th .plot,h3 .plot,.runs .plot{flex:none;display:inline-block;vertical-align:middle}
-.labelled .legend{display:none}
+.labeled .legend{display:none}
 .panels{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:.5rem 2rem}
 .scale{display:flex;align-items:center;gap:.5rem;font-size:.8125rem;color:var(--ink-soft);max-width:22rem}
 .scale .plot{flex:1 1 auto;min-width:0}
@@ -69,7 +69,7 @@ summary{cursor:pointer;font-size:.875rem;color:var(--ink-soft);padding:.3rem 0;o
 main{padding:1.5rem 1rem 3rem}
 .wide{display:none}
 .narrow{display:block}
-.labelled .legend{display:flex}
+.labeled .legend{display:flex}
 .panels{grid-template-columns:minmax(0,1fr)}
 .facts{grid-template-columns:minmax(0,1fr)}
 .facts dd{margin-bottom:.4rem}

@@ -82,7 +82,7 @@ ${many ? ranking(runs) : figures(runs, summary)}
 ${
   sampled &&
   html`<section id="samples"><h2>Samples</h2>
-<p class="note">Bold: the prompt. Grey: what a seed’s text has in common with the greedy one before they part. With the activation drawn while decoding, seeds differ even at temperature 0.</p>
+<p class="note">Bold: the prompt. Gray: what a seed’s text has in common with the greedy one before they part. With the activation drawn while decoding, seeds differ even at temperature 0.</p>
 ${runs.map(samplesOf)}
 </section>`
 }
@@ -135,7 +135,7 @@ function figure(
   caption: string,
 ): Markup {
   const fits = runs.every(run => visibleLine(run.label).length <= 24)
-  return html`<figure id="${id}" class="${fits ? 'labelled' : ''}">${runs.length > 0 && legend(runs, id)}
+  return html`<figure id="${id}" class="${fits ? 'labeled' : ''}">${runs.length > 0 && legend(runs, id)}
 <div class="drawing wide">${drawing({ width: WIDE, id: `${id}-wide` })}</div>
 <div class="drawing narrow">${drawing({ width: NARROW, id: `${id}-narrow` })}</div>
 <figcaption>${caption}</figcaption></figure>`

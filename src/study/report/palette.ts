@@ -1,5 +1,5 @@
-// How a run looks in every figure and table: colour, dash and marker, so that colour alone never has to tell.
-// Colours are CSS custom properties: one figure serves a light and a dark page.
+// How a run looks in every figure and table: color, dash and marker, so that color alone never has to tell.
+// Colors are CSS custom properties: one figure serves a light and a dark page.
 
 export interface RunStyle {
   /** `var(--run-…)`, defined by `paletteCss`. */
@@ -12,7 +12,7 @@ export interface RunStyle {
 }
 
 /**
- * Eight hues after Okabe and Ito, in an order that keeps the first ones far apart for every kind of colour vision,
+ * Eight hues after Okabe and Ito, in an order that keeps the first ones far apart for every kind of color vision,
  * each at 4.5:1 or more on its page, so that words can carry them. The first is the neutral of the baseline.
  */
 export const RUN_COLORS = {

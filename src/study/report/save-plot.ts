@@ -34,15 +34,15 @@ export function plotFormat(file: string): PlotFormat {
 
 /**
  * Writes one figure to `file`, as SVG or PNG by its ending. `svg` is a drawing for a page (`draw` of figures/figure.ts):
- * it is given a page, the light colours and a font of its own. Throws OptionError for another ending, StorageError.
+ * it is given a page, the light colors and a font of its own. Throws OptionError for another ending, StorageError.
  */
 export function savePlot(svg: Markup | string, file: string): void {
   const format = plotFormat(file)
   const drawing = standaloneSvg(svg)
-  writeFileAtomic(file, format === 'svg' ? `${drawing}\n` : rasterise(drawing))
+  writeFileAtomic(file, format === 'svg' ? `${drawing}\n` : rasterize(drawing))
 }
 
-/** A drawing that needs no page around it: namespace, background, font, and colours instead of the page's variables. */
+/** A drawing that needs no page around it: namespace, background, font, and colors instead of the page's variables. */
 export function standaloneSvg(svg: Markup | string): string {
   const text = String(svg)
   const start = /^\s*<svg\b((?:[^>"]|"[^"]*")*)>/.exec(text)
@@ -62,7 +62,7 @@ function shortNumbers(svg: string): string {
   )
 }
 
-/** `var(--ink)` and `var(--run-1)` as the colours of the light page. */
+/** `var(--ink)` and `var(--run-1)` as the colors of the light page. */
 function withColors(svg: string): string {
   const page: Record<string, string> = PAGE_COLORS.light
   return svg.replace(/var\(--([a-z0-9-]+)\)/g, (whole, name: string) => {
@@ -72,7 +72,7 @@ function withColors(svg: string): string {
 }
 
 /** The drawing as PNG, two pixels per px. */
-function rasterise(svg: string): Uint8Array {
+function rasterize(svg: string): Uint8Array {
   const fonts = path.join(
     path.dirname(createRequire(import.meta.url).resolve('dejavu-fonts-ttf/package.json')),
     'ttf',

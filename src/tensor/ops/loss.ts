@@ -1,4 +1,4 @@
-// Losses: numbers to minimise.
+// Losses: numbers to minimize.
 
 import { ShapeError } from '../../errors.js'
 import type { Tape } from '../tape.js'

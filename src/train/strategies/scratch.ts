@@ -4,7 +4,7 @@ import { parseActivation, type Strategy } from './strategy.js'
 
 export interface ScratchOptions {
   strategy: 'scratch'
-  /** Any activation of the catalogue, e.g. `silu`. */
+  /** Any activation of the catalog, e.g. `silu`. */
   activation: string
 }
 

@@ -1,5 +1,5 @@
 // Swi+FT, "activation finetuning": train with one activation, switch to another for the last share α of the steps.
-// The learning-rate schedule and the optimiser's moments go on as if nothing had happened. Lomeli et al. 2025.
+// The learning-rate schedule and the optimizer's moments go on as if nothing had happened. Lomeli et al. 2025.
 
 import { parseActivation, type Strategy, switchOnce } from './strategy.js'
 

@@ -119,7 +119,7 @@ describe('a byte-level BPE', () => {
     expect(throughFile(withWords(CL100K_PATTERN)).metadata['tokenizer.ggml.pre']).toBe('dbrx')
   })
 
-  it('of Qwen2 is `qwen2`, with its tokenizer.json beside, since llama.cpp does not normalise', () => {
+  it('of Qwen2 is `qwen2`, with its tokenizer.json beside, since llama.cpp does not normalize', () => {
     const tokenizer = withWords(QWEN2_JSON_PATTERN, { normalizer: { type: 'NFC' } })
     const { back, metadata, known } = throughFile(tokenizer)
     expect([known, metadata['tokenizer.ggml.pre']]).toEqual([true, 'qwen2'])

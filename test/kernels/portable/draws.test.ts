@@ -1,7 +1,7 @@
 // Which random numbers a stochastic activation draws: a function of (seed, purpose, step, layer, row, neuron).
 
 import { describe, expect, it } from 'vitest'
-import { parseActivation } from '../../../src/activations/catalogue.js'
+import { parseActivation } from '../../../src/activations/catalog.js'
 import type { Draw } from '../../../src/kernels/kernels.js'
 import { Purpose, philox4x32 } from '../../../src/kernels/philox.js'
 import { portableKernels } from '../../../src/kernels/portable/index.js'
@@ -102,7 +102,7 @@ describe('draws of stochastic activations', () => {
     }
   })
 
-  it('neighbouring neurons and rows are drawn independently: correlation within 5 sigma', () => {
+  it('neighboring neurons and rows are drawn independently: correlation within 5 sigma', () => {
     const [rows, width, p] = [200, 256, 0.5]
     const chosen = mask(p, rows, width, someDraw)
     for (const lag of [1, 2, 3, 4, 8, width]) {

@@ -1,7 +1,7 @@
 // Every backward kernel of the portable backend in f64 against central finite differences of its forward.
 
 import { describe, expect, it } from 'vitest'
-import { parseActivation } from '../../../src/activations/catalogue.js'
+import { parseActivation } from '../../../src/activations/catalog.js'
 import type { Floats } from '../../../src/kernels/kernels.js'
 import { portableKernels } from '../../../src/kernels/portable/index.js'
 import { RandomInputs, someDraw } from '../random-inputs.js'

@@ -47,7 +47,7 @@ describe("the lab's data", () => {
   })
 
   it('holds the samples of makeClassification at the indices of trainTestSplit', () => {
-    const options = { nSamples: 50, nFeatures: 5, randomState: 9, standardise: false }
+    const options = { nSamples: 50, nFeatures: 5, randomState: 9, standardize: false }
     const { train, validation } = loadLabData(options)
     const { x, y } = makeClassification(options)
     const split = trainTestSplit(50, { testSize: 0.2, randomState: 9 })
@@ -61,7 +61,7 @@ describe("the lab's data", () => {
     }
   })
 
-  it('is standardised by the training part alone', () => {
+  it('is standardized by the training part alone', () => {
     const { train, validation, features } = loadLabData({ nSamples: 400, nFeatures: 6, shift: 50, scale: 7 })
     for (const { mean, deviation } of moments(train.x, features)) {
       expect(mean).toBeCloseTo(0, 5)
@@ -118,7 +118,7 @@ describe("the lab's data", () => {
         testSize: fc.oneof(fc.double({ min: -0.5, max: 1.5 }), fc.integer({ min: -2, max: 90 })),
         randomState: fc.oneof(fc.nat(), fc.double()),
         stratify: fc.boolean(),
-        standardise: fc.boolean(),
+        standardize: fc.boolean(),
         weights: fc.array(fc.double({ min: -0.1, max: 1.1 }), { maxLength: 5 }),
         scale: fc.oneof(fc.constant(null), fc.double(), fc.array(fc.double(), { maxLength: 4 })),
       },
@@ -164,7 +164,7 @@ describe("the lab's data is refused", () => {
       /speak of the columns of a CSV file; the data is digits/,
     ],
     [{ header: true }, 'OPTION_INVALID', /the data is make-classification/],
-    [{ scale: 1e300, standardise: false }, 'DATASET_OUT_OF_RANGE', /too large for 32-bit numbers/],
+    [{ scale: 1e300, standardize: false }, 'DATASET_OUT_OF_RANGE', /too large for 32-bit numbers/],
     [{ scale: 1e308, shift: 1e200 }, 'DATASET_OUT_OF_RANGE', /too large/],
     [{ nSamples: 4, weights: [1], flipY: 0 }, 'DATASET_ONE_CLASS', /its training part has one class only/],
   ])('for %j', (options, code, message) => {

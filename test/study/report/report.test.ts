@@ -152,7 +152,7 @@ describe('Markdown and the console table', () => {
     }
   })
 
-  it('the table keeps to its width, and colours only when asked', () => {
+  it('the table keeps to its width, and colors only when asked', () => {
     for (const width of [80, 100, 140]) {
       for (const line of renderTable(results, { width }).split('\n'))
         expect(line.length).toBeLessThanOrEqual(width)

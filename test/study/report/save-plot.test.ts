@@ -35,7 +35,7 @@ function pngSize(bytes: Buffer): [number, number] {
 describe('a figure as a file', () => {
   const directory = temporaryDirectories()({})
 
-  it('is an SVG without variables of a page, in its light colours', () => {
+  it('is an SVG without variables of a page, in its light colors', () => {
     const file = path.join(directory, 'figure.svg')
     savePlot(figure('x'), file)
     const svg = fs.readFileSync(file, 'utf8')

@@ -159,7 +159,7 @@ export function cut(text: string, px: number, size: number = TEXT_SIZE): string 
 }
 
 /**
- * Moves `positions` apart until neighbours keep `gap`, as little as is needed and inside [low, high] where they all
+ * Moves `positions` apart until neighbors keep `gap`, as little as is needed and inside [low, high] where they all
  * fit. Returns them in the order given.
  */
 export function spread(positions: readonly number[], gap: number, low: number, high: number): number[] {

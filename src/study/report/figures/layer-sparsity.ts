@@ -8,7 +8,7 @@ import { axisX, axisY, draw, type FigureOptions, plane } from './figure.js'
 
 type Run = Pick<RunResult, 'label' | 'evaluations' | 'final' | 'switchStep' | 'steps'>
 
-/** Colour strength of a share of zeros: none is still a visible cell, all is the full colour. */
+/** Color strength of a share of zeros: none is still a visible cell, all is the full color. */
 const strength = (share: number) => 0.04 + 0.96 * share
 
 export function layerSparsity(run: Run, options: FigureOptions): Markup {
@@ -69,7 +69,7 @@ export function layerSparsity(run: Run, options: FigureOptions): Markup {
 
 export function layerSparsityCaption(): string {
   return (
-    'One row per layer, one cell per measurement during training; the stronger the colour, the more zeros. ' +
+    'One row per layer, one cell per measurement during training; the stronger the color, the more zeros. ' +
     'Beside each row: the layer’s sparsity at the end. Look for layers that stay behind: the slowest to ' +
     'become sparse bound what decoding can save.'
   )
@@ -78,7 +78,7 @@ export function layerSparsityCaption(): string {
 /** The scale of the heat maps: none to all. */
 export function layerSparsityScale(options: FigureOptions): Markup {
   const stops = Array.from({ length: 11 }, (_, i) => i / 10)
-  const svg = draw(options.id, 'Colour scale from 0 % to 100 % zeros', {
+  const svg = draw(options.id, 'Color scale from 0 % to 100 % zeros', {
     width: options.width,
     height: 14,
     margin: 0,
@@ -103,7 +103,7 @@ interface HeatCell {
   readonly share: number
 }
 
-/** A measurement colours the steps nearer to it than to its neighbours. */
+/** A measurement colors the steps nearer to it than to its neighbors. */
 function cells({ evaluations, steps }: Run): HeatCell[] {
   return evaluations.flatMap(({ step, sparsity }, i) => {
     const before = evaluations[i - 1]?.step ?? -step

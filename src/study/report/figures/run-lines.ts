@@ -150,7 +150,7 @@ function switchMarks(
   ]
 }
 
-/** The run's name where its line ends, moved apart from its neighbours, with a leader to the line. */
+/** The run's name where its line ends, moved apart from its neighbors, with a leader to the line. */
 function endLabels(lines: readonly RunLine[], area: Plane, width: number): Plot.Markish[] {
   const ends = lines.flatMap(line => {
     const end = line.measured.at(-1) ?? line.background.at(-1)

@@ -1,4 +1,4 @@
-// Matrices of weights in the types that decoding reads: f32, bf16, f16 and the quantised q8_0 and q4_0. Their numbers are
+// Matrices of weights in the types that decoding reads: f32, bf16, f16 and the quantized q8_0 and q4_0. Their numbers are
 // those of ggml's blocks of the same names (github.com/ggml-org/ggml, quantize_row_q8_0_ref and quantize_row_q4_0_ref);
 // the order of the bytes is ours: one row is one stream, its scales first.
 //
@@ -15,15 +15,15 @@ import { alignedBuffer } from './native.js'
 
 export type WeightType = 'f32' | 'bf16' | PackedType
 /** Types that no typed array stands for: f32 has Float32Array, bf16 Uint16Array. */
-export type PackedType = 'f16' | QuantisedType
-export type QuantisedType = 'q8_0' | 'q4_0'
+export type PackedType = 'f16' | QuantizedType
+export type QuantizedType = 'q8_0' | 'q4_0'
 
 /** Rows of weightBytes(type, columns) bytes each, one after the other. */
 export interface PackedWeights<Type extends PackedType = PackedType> {
   readonly type: Type
   readonly data: Uint8Array
 }
-export type QuantisedWeights = PackedWeights<QuantisedType>
+export type QuantizedWeights = PackedWeights<QuantizedType>
 
 /** Columns that share a scale. */
 const GROUP = 32
@@ -33,7 +33,7 @@ const ALIGNMENT = 64
 const BLOCK_BYTES = { q8_0: 34, q4_0: 18 }
 
 /** Whether `w` has groups with scales. */
-export function isQuantised(w: Weights): w is QuantisedWeights {
+export function isQuantized(w: Weights): w is QuantizedWeights {
   return 'type' in w && w.type !== 'f16'
 }
 
@@ -64,8 +64,8 @@ export function allocateWeights(type: WeightType, rows: number, columns: number)
 }
 
 /**
- * Row `row` of `w` = values (columns), rounded to its type: bf16 and f16 to the nearest, ties to even; the quantised types as
- * ggml rounds. Throws OptionError QUANTISE_RANGE for numbers that a quantised type cannot hold.
+ * Row `row` of `w` = values (columns), rounded to its type: bf16 and f16 to the nearest, ties to even; the quantized types as
+ * ggml rounds. Throws OptionError QUANTIZE_RANGE for numbers that a quantized type cannot hold.
  */
 export function storeRow(w: Weights, row: number, values: Float32Array): void {
   const columns = values.length
@@ -80,7 +80,7 @@ export function storeRow(w: Weights, row: number, values: Float32Array): void {
     const first = scaleBytes(columns)
     for (let start = 0, group = 0; start < columns; start += GROUP, group++) {
       const end = Math.min(columns, start + GROUP)
-      const scale = (w.type === 'q8_0' ? quantise8 : quantise4)(values, start, end, codes)
+      const scale = (w.type === 'q8_0' ? quantize8 : quantize4)(values, start, end, codes)
       if (!(Math.abs(scale) < LARGEST_SCALE)) throw outOfRange(w.type, row, values, start, end)
       scaleFloat[0] = scale
       narrowFloat16(scaleFloat, scaleHalf)
@@ -123,7 +123,7 @@ export function readRow(w: Weights, row: number, out: Float32Array): void {
  * Row `row` of `w` = a row of ggml's blocks of the same type, unchanged; `columns` is a multiple of 32. Rows of q8_0
  * and q4_0 in GGUF files are such.
  */
-export function storeBlocks(w: QuantisedWeights, row: number, blocks: Uint8Array, columns: number): void {
+export function storeBlocks(w: QuantizedWeights, row: number, blocks: Uint8Array, columns: number): void {
   const bytes = rowOf(w, row, columns)
   const first = scaleBytes(columns)
   const size = BLOCK_BYTES[w.type]
@@ -139,7 +139,7 @@ export function storeBlocks(w: QuantisedWeights, row: number, blocks: Uint8Array
 }
 
 /** The inverse of storeBlocks: `blocks` (columns / 32 blocks) = row `row` of `w`, unchanged. */
-export function readBlocks(w: QuantisedWeights, row: number, blocks: Uint8Array, columns: number): void {
+export function readBlocks(w: QuantizedWeights, row: number, blocks: Uint8Array, columns: number): void {
   const bytes = rowOf(w, row, columns)
   const first = scaleBytes(columns)
   const size = BLOCK_BYTES[w.type]
@@ -188,7 +188,7 @@ const scaleHalf = new Uint16Array(1)
  * The scale of values [start, end), at most 32, in q8_0: largest magnitude / 127. `into` (32) receives their codes, int8,
  * the rest 0.
  */
-export function quantise8(
+export function quantize8(
   values: Float32Array,
   start: number,
   end: number,
@@ -207,8 +207,8 @@ export function quantise8(
   return scale
 }
 
-/** As quantise8 for q4_0: the value of largest magnitude / −8, codes from 0 to 15, the rest 8. */
-function quantise4(values: Float32Array, start: number, end: number, into: Uint8Array): number {
+/** As quantize8 for q4_0: the value of largest magnitude / −8, codes from 0 to 15, the rest 8. */
+function quantize4(values: Float32Array, start: number, end: number, into: Uint8Array): number {
   let [largest, extreme] = [0, 0]
   for (let k = start; k < end; k++) {
     const magnitude = Math.abs(values[k])
@@ -256,13 +256,13 @@ function outOfRange(
   const group = values.subarray(start, end)
   const extreme = group.find(Number.isNaN) ?? group.reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a))
   return new OptionError(
-    'QUANTISE_RANGE',
+    'QUANTIZE_RANGE',
     `row ${row} of a matrix holds ${extreme} among columns ${start} to ${end - 1}, which ${type} cannot hold; ` +
       'give dtype bf16 or f32',
   )
 }
 
-function perByte(type: QuantisedType): number {
+function perByte(type: QuantizedType): number {
   return type === 'q8_0' ? 1 : 2
 }
 

@@ -1,4 +1,4 @@
-// The catalogue: every activation by the name that users type. `parseActivation('stocha:p=0.7')` gives a bound
+// The catalog: every activation by the name that users type. `parseActivation('stocha:p=0.7')` gives a bound
 // entry; `listActivations()` describes them all. Adding an activation is one family and one line here.
 
 import { didYouMean } from '../did-you-mean.js'
@@ -78,7 +78,7 @@ export interface ActivationListing {
   readonly parameters: readonly (Parameter & { readonly name: string; readonly allowed: string })[]
 }
 
-/** All activations, in the catalogue's order. */
+/** All activations, in the catalog's order. */
 export function listActivations(): ActivationListing[] {
   const listed = [...families.values()].map(({ name, settings, character, source }) => ({
     name,

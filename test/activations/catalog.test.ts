@@ -1,7 +1,7 @@
 // What users may type for an activation, and what they are told when it is not one.
 
 import { describe, expect, it } from 'vitest'
-import { listActivations, parseActivation } from '../../src/activations/catalogue.js'
+import { listActivations, parseActivation } from '../../src/activations/catalog.js'
 import { ActivationError } from '../../src/errors.js'
 
 function refusal(spec: string): ActivationError {

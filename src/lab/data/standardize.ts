@@ -1,4 +1,4 @@
-// Standardisation: mean 0 and standard deviation 1 on the samples that train; the others are shifted and scaled by
+// Standardization: mean 0 and standard deviation 1 on the samples that train; the others are shifted and scaled by
 // the same numbers, so that nothing of the validation part leaks into training.
 
 import { DatasetError } from '../../errors.js'

@@ -1,10 +1,10 @@
-// Quantised weights against ggml's definition of its blocks q8_0 and q4_0, written out here once more from the reference
+// Quantized weights against ggml's definition of its blocks q8_0 and q4_0, written out here once more from the reference
 // (quantize_row_q8_0_ref, quantize_row_q4_0_ref): the same bytes from the same numbers, and back.
 
 import { describe, expect, it } from 'vitest'
 import {
   allocateWeights,
-  type QuantisedWeights,
+  type QuantizedWeights,
   readBlocks,
   readRow,
   storeBlocks,
@@ -14,8 +14,8 @@ import {
 } from '../../src/kernels/index.js'
 import { Inputs, weightTypes } from './decode-inputs.js'
 
-type QuantisedType = QuantisedWeights['type']
-const types: QuantisedType[] = ['q8_0', 'q4_0']
+type QuantizedType = QuantizedWeights['type']
+const types: QuantizedType[] = ['q8_0', 'q4_0']
 const BLOCK_BYTES = { q8_0: 34, q4_0: 18 }
 const f32 = Math.fround
 
@@ -46,7 +46,7 @@ function roundf(x: number): number {
 }
 
 /** A row of blocks, as ggml's reference makes them. */
-function ggmlBlocks(type: QuantisedType, x: Float32Array): Uint8Array {
+function ggmlBlocks(type: QuantizedType, x: Float32Array): Uint8Array {
   const blocks = new Uint8Array((x.length / 32) * BLOCK_BYTES[type])
   const view = new DataView(blocks.buffer)
   for (let block = 0; block < x.length / 32; block++) {
@@ -79,7 +79,7 @@ function ggmlBlocks(type: QuantisedType, x: Float32Array): Uint8Array {
 }
 
 /** The numbers of a row of blocks, as ggml's dequantize_row gives them. */
-function ggmlNumbers(type: QuantisedType, blocks: Uint8Array, n: number): Float32Array {
+function ggmlNumbers(type: QuantizedType, blocks: Uint8Array, n: number): Float32Array {
   const view = new DataView(blocks.buffer, blocks.byteOffset)
   return Float32Array.from({ length: n }, (_, k) => {
     const at = Math.floor(k / 32) * BLOCK_BYTES[type]
@@ -90,8 +90,8 @@ function ggmlNumbers(type: QuantisedType, blocks: Uint8Array, n: number): Float3
   })
 }
 
-function matrix(type: QuantisedType, rows: number, columns: number): QuantisedWeights {
-  return allocateWeights(type, rows, columns) as QuantisedWeights
+function matrix(type: QuantizedType, rows: number, columns: number): QuantizedWeights {
+  return allocateWeights(type, rows, columns) as QuantizedWeights
 }
 
 /** Rows of all sorts: normal, tiny, large, ties, zeros, one outlier. */
@@ -184,7 +184,7 @@ describe.each(types)('%s', type => {
         const values = new Inputs(1).floats(70)
         values[at] = bad
         const store = () => storeRow(matrix(type, 4, 70), 3, values)
-        expect(store).toThrow(expect.objectContaining({ code: 'QUANTISE_RANGE' }))
+        expect(store).toThrow(expect.objectContaining({ code: 'QUANTIZE_RANGE' }))
         expect(store).toThrow(
           new RegExp(`row 3 .* holds ${Math.fround(bad)} .* ${type} `.replace('+', '\\+')),
         )
