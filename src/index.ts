@@ -12,7 +12,7 @@ export {
   parseActivation,
 } from './activations/index.js'
 export { benchGemm } from './bench/gemm.js'
-export { benchMachine } from './bench/machine.js'
+export { benchMachine } from './bench/machine-limits.js'
 export { benchMemory } from './bench/memory.js'
 export { benchTrain } from './bench/train.js'
 export { loadTokenizer } from './data/load-tokenizer.js'
@@ -59,7 +59,7 @@ export {
   writeGguf,
 } from './formats/index.js'
 export { kernels, setThreads } from './kernels/index.js'
-export { machineInfo } from './machine.js'
+export { machineInfo } from './machine-info.js'
 export type { ModelConfig } from './nn/config.js'
 export { Llama } from './nn/llama.js'
 export { parseRecipe, type Recipe, readRecipe } from './study/recipe.js'

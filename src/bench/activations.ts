@@ -4,7 +4,7 @@
 import { listActivations, parseActivation, startParameters } from '../activations/index.js'
 import { alignedBuffer, kernels, setThreads } from '../kernels/index.js'
 import { Purpose, seedWords } from '../kernels/philox.js'
-import { type MachineInfo, machineInfo } from '../machine.js'
+import { type MachineInfo, machineInfo } from '../machine-info.js'
 import { median } from './measure.js'
 import { type TrainShape, trainingStepFor } from './train.js'
 

@@ -18,9 +18,9 @@ import {
 } from '../kernels/index.js'
 import { narrowable } from '../kernels/narrow-gate.js'
 import { Purpose, RandomStream } from '../kernels/philox.js'
-import { machineInfo } from '../machine.js'
+import { machineInfo } from '../machine-info.js'
 import type { ModelConfig } from '../nn/config.js'
-import { calibrate } from './calibrate.js'
+import { calibrate } from './calibrate-sparsity.js'
 import { median } from './measure.js'
 import { type DecodeShape, randomConfig, randomWeights } from './random-model.js'
 

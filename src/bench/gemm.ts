@@ -2,7 +2,7 @@
 
 import { kernels, setThreads } from '../kernels/index.js'
 import { measureMachine } from '../kernels/native.js'
-import { type MachineInfo, machineInfo } from '../machine.js'
+import { type MachineInfo, machineInfo } from '../machine-info.js'
 import { medianSeconds } from './measure.js'
 
 export interface GemmRow {

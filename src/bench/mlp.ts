@@ -11,7 +11,7 @@ import { createNetwork } from '../lab/network.js'
 import { optimizer } from '../lab/optimizer.js'
 import { BLOG_ACTIVATIONS } from '../lab/options.js'
 import { runLab } from '../lab/run-lab.js'
-import { type MachineInfo, machineInfo } from '../machine.js'
+import { type MachineInfo, machineInfo } from '../machine-info.js'
 import { median, medianSeconds } from './measure.js'
 
 /** What the lab is held to: steps with SiLU, and the whole experiment on two cores. */

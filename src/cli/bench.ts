@@ -2,10 +2,10 @@
 
 import { Command } from 'commander'
 import { benchGemm } from '../bench/gemm.js'
-import { benchMachine } from '../bench/machine.js'
+import { benchMachine } from '../bench/machine-limits.js'
 import { benchMemory } from '../bench/memory.js'
 import { benchTrain, profileTrain, type TrainShape } from '../bench/train.js'
-import type { MachineInfo } from '../machine.js'
+import type { MachineInfo } from '../machine-info.js'
 import { benchActivationsCommand } from './bench-activations.js'
 import { benchDecodeCommand } from './bench-decode.js'
 import { benchMlpCommand } from './bench-mlp.js'

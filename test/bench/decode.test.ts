@@ -1,7 +1,7 @@
 // The decoding benchmark measures what it says: the asked share of zeros, the same tokens in every way.
 
 import { describe, expect, it } from 'vitest'
-import { calibrate } from '../../src/bench/calibrate.js'
+import { calibrate } from '../../src/bench/calibrate-sparsity.js'
 import { benchDecode, type DecodeBenchOptions } from '../../src/bench/decode.js'
 import { decodeShape, randomConfig, randomWeights } from '../../src/bench/random-model.js'
 import { EngineModel } from '../../src/engine/index.js'
