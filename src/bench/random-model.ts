@@ -1,7 +1,7 @@
 // Models of a given shape with random weights, laid out for the engine at the speed of copying: normal numbers are drawn
 // once into a pool, and matrices are filled with stretches of it that begin ever elsewhere.
 
-import type { EngineWeights, LayerWeights } from '../engine/weights.js'
+import type { EngineWeights, LayerWeights } from '../engine/model/weights.js'
 import { OptionError } from '../errors.js'
 import { narrowBfloat16, narrowFloat16 } from '../kernels/half-precision.js'
 import { allocateWeights, type Weights, type WeightType, weightBytes } from '../kernels/index.js'

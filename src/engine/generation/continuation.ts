@@ -1,0 +1,123 @@
+// One text going on: from the logits of its session to the next token, its characters and its end.
+
+import type { Tokenizer } from '../../data/tokenizer.js'
+import type { Kernels } from '../../kernels/index.js'
+import type { PassStats } from '../ffn/stats.js'
+import { logSumExp, type TokenLogprob, topLogprobs } from './logprobs.js'
+import { type CheckedPenalties, LogitAdjustment } from './penalties.js'
+import { chooseToken, type SamplingOptions } from './samplers.js'
+import type { Session } from './session.js'
+import { StopStrings } from './stop-strings.js'
+import { TextStream } from './text-stream.js'
+
+/**
+ * Why a text ended: `stop`: a stop string, or a token that ends a text; `length`: maxTokens; `context`: the model's
+ * context is full; `aborted`: the signal.
+ */
+export type FinishReason = 'stop' | 'length' | 'context' | 'aborted'
+
+export interface GeneratedToken {
+  /** Of the text it belongs to: GenerateOptions.sequence, or one of those that follow it. */
+  readonly sequence: number
+  readonly id: number
+  /**
+   * The characters that this token makes certain; may be empty, or hold some of earlier tokens. All texts together are
+   * the whole text: of a stop string no part is given out, nor is the token that ends a document.
+   */
+  readonly text: string
+  /** log of its probability under the model, nats: temperature 1, before bias and penalties, nothing cut off. */
+  readonly logprob: number
+  /** The likeliest tokens in its place, when asked for; it need not be among them. */
+  readonly topLogprobs?: readonly TokenLogprob[]
+  /** Active neurons per layer in the step that gave this token. */
+  readonly activeNeurons: Int32Array
+  /** What that step read and what it skipped, with all texts that took part in it; of the first token, the prompt's. */
+  readonly pass: PassStats
+  /** On the last token of a text why it ended, else null. */
+  readonly finishReason: FinishReason | null
+}
+
+/** What all texts of one call have in common: options checked and completed. */
+export interface GenerationRules {
+  readonly tokenizer: Tokenizer
+  readonly kernels: Kernels
+  readonly seed: number
+  readonly sampling: Required<SamplingOptions>
+  readonly penalties: CheckedPenalties
+  readonly stops: readonly string[]
+  /** Tokens that end a text. */
+  readonly endOfText: ReadonlySet<number>
+  readonly topLogprobs: number
+  /** Tokens at most, and what a text ends for that has so many. */
+  readonly limit: number
+  readonly limitReason: FinishReason
+}
+
+export class Continuation {
+  readonly session: Session
+  /** The text so far, as it was given out. */
+  text = ''
+  finishReason: FinishReason | null = null
+  #count = 0
+  readonly #rules: GenerationRules
+  readonly #stream: TextStream
+  readonly #stops: StopStrings
+  readonly #adjustment: LogitAdjustment
+
+  /** `session` has read `prompt`. */
+  constructor(rules: GenerationRules, session: Session, prompt: ArrayLike<number>) {
+    this.session = session
+    this.#rules = rules
+    const { startOfText = null, endOfText } = rules.tokenizer
+    const isWhole = prompt.length === 1 && (prompt[0] === startOfText || prompt[0] === endOfText)
+    this.#stream = new TextStream(rules.tokenizer, isWhole)
+    this.#stops = new StopStrings(rules.stops)
+    this.#adjustment = new LogitAdjustment(rules.penalties, prompt)
+  }
+
+  /** The stop string that ended the text, or null. */
+  get stopString(): string | null {
+    return this.#stops.found
+  }
+
+  /** Chooses the token that follows what the session has read. Throws FlickerError LOGITS_INVALID. */
+  next(): GeneratedToken {
+    const { tokenizer, kernels, seed, sampling, endOfText, topLogprobs: top } = this.#rules
+    const { session } = this
+    const { logits, sequence, position } = session
+    // Rows beyond the tokenizer's ids only pad the vocabulary, and have no text.
+    const known = logits.subarray(0, tokenizer.vocabSize)
+    const id = chooseToken(this.#adjustment.apply(known), sampling, { seed, sequence, position })
+    this.#adjustment.saw(id)
+    this.#count++
+    const text = this.#advance(id, endOfText.has(id))
+    const logSum = logSumExp(kernels, logits)
+    return {
+      sequence,
+      id,
+      text,
+      logprob: logits[id] - logSum,
+      ...(top > 0 && { topLogprobs: topLogprobs(known, top, logSum, tokenizer) }),
+      ...session.stats,
+      finishReason: this.finishReason,
+    }
+  }
+
+  /** Ends the text here; what was held back belongs to it after all. */
+  abort(): void {
+    this.text += this.#stops.push(this.#stream.end()) + this.#stops.end()
+    this.finishReason = 'aborted'
+  }
+
+  /** The text that `id` makes certain; sets finishReason when it is the last token. */
+  #advance(id: number, ended: boolean): string {
+    const { limit, limitReason } = this.#rules
+    let text = ended ? '' : this.#stops.push(this.#stream.push(id))
+    const last = ended ? 'stop' : this.#count >= limit ? limitReason : null
+    if (last !== null) text += this.#stops.push(this.#stream.end())
+    this.finishReason = this.#stops.found === null ? last : 'stop'
+    if (this.finishReason !== null) text += this.#stops.end()
+    this.text += text
+    return text
+  }
+}

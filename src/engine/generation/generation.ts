@@ -1,0 +1,176 @@
+// One call for text: its prompt is read, its texts are decoded together, and what it took is summed up.
+
+import { OptionError } from '../../errors.js'
+import { bytesRead, bytesSkipped, type PassStats } from '../ffn/stats.js'
+import type { EngineModel } from '../model/model.js'
+import { PREFILL_BLOCK } from '../model/workspace.js'
+import { Continuation, type FinishReason, type GeneratedToken } from './continuation.js'
+import type { CheckedOptions } from './generate-options.js'
+import { Session } from './session.js'
+
+/** A whole text. */
+export interface Completion {
+  readonly sequence: number
+  readonly text: string
+  readonly finishReason: FinishReason
+  /** The stop string that ended it, or null. */
+  readonly stopString: string | null
+  readonly tokens: readonly GeneratedToken[]
+  readonly usage: {
+    readonly promptTokens: number
+    readonly completionTokens: number
+    readonly totalTokens: number
+  }
+  readonly stats: CompletionStats
+}
+
+/** Of all texts of the call together, but for activeShare. */
+export interface CompletionStats {
+  /** To the first token. */
+  readonly promptSeconds: number
+  /** After the first token. */
+  readonly decodeSeconds: number
+  /** After the first of each text; null when there are none. */
+  readonly tokensPerSecond: number | null
+  /** Bytes read for each of these tokens, weights and cache; null when there are none. */
+  readonly bytesReadPerToken: number | null
+  /** Bytes of weights that were not read, as their neurons are exactly 0. */
+  readonly bytesSkippedPerToken: number | null
+  /** Share of the neurons that were active, mean over this text's tokens, per layer. */
+  readonly activeShare: readonly number[]
+}
+
+export class Generation {
+  readonly #engine: EngineModel
+  readonly #prompt: ArrayLike<number>
+  readonly #options: CheckedOptions
+  readonly #started = performance.now()
+  #firstToken = Number.NaN
+  #ended = Number.NaN
+  #texts: Continuation[] = []
+
+  /** Throws OptionError CONTEXT_OVERFLOW. */
+  constructor(engine: EngineModel, prompt: ArrayLike<number>, options: CheckedOptions) {
+    const { maxPositionEmbeddings } = engine.config
+    if (prompt.length > maxPositionEmbeddings) {
+      throw new OptionError(
+        'CONTEXT_OVERFLOW',
+        `the prompt is ${prompt.length} tokens long, but the model's context is ${maxPositionEmbeddings}; shorten it`,
+      )
+    }
+    this.#engine = engine
+    this.#prompt = prompt
+    this.#options = options
+  }
+
+  /** The tokens of all texts, in the order of the texts at each position. */
+  async *tokens(): AsyncGenerator<GeneratedToken, void, undefined> {
+    const { signal } = this.#options
+    let running = await this.#start()
+    while (running.length > 0) {
+      const ids: number[] = []
+      const going: Continuation[] = []
+      for (const text of running) {
+        if (signal?.aborted) break
+        const token = text.next()
+        if (Number.isNaN(this.#firstToken)) this.#firstToken = performance.now()
+        this.#ended = performance.now()
+        if (text.finishReason === null) {
+          going.push(text)
+          ids.push(token.id)
+        }
+        yield token
+      }
+      if (going.length === 0 && !signal?.aborted) return
+      await timersTurn()
+      if (signal?.aborted) break
+      if (going.length === 1) going[0].session.step(ids[0])
+      else
+        Session.stepTogether(
+          going.map(({ session }) => session),
+          ids,
+        )
+      running = going
+    }
+    for (const text of running) if (text.finishReason === null) text.abort()
+  }
+
+  completions(tokens: readonly GeneratedToken[]): Completion[] {
+    const { sequences } = this.#options
+    const { intermediateSize } = this.#engine.config
+    const promptTokens = this.#prompt.length
+    const later = Math.max(0, tokens.length - sequences.length)
+    const decodeSeconds = seconds(this.#firstToken, this.#ended)
+    // A pass is one object, whatever number of texts it served; the prompt's is that of the first tokens.
+    const first = new Set(sequences.map(sequence => tokens.find(token => token.sequence === sequence)?.pass))
+    const passes = new Set(tokens.map(({ pass }) => pass).filter(pass => !first.has(pass)))
+    const perToken = (bytes: (pass: PassStats) => number) =>
+      later === 0 ? null : [...passes].reduce((sum, pass) => sum + bytes(pass), 0) / later
+    const shared = {
+      promptSeconds: seconds(this.#started, this.#firstToken),
+      decodeSeconds,
+      tokensPerSecond: later > 0 && decodeSeconds > 0 ? later / decodeSeconds : null,
+      bytesReadPerToken: perToken(bytesRead),
+      bytesSkippedPerToken: perToken(bytesSkipped),
+    }
+    return sequences.map((sequence, i): Completion => {
+      const own = tokens.filter(token => token.sequence === sequence)
+      const text = this.#texts.at(i)
+      return {
+        sequence,
+        text: text?.text ?? '',
+        finishReason: text?.finishReason ?? 'aborted',
+        stopString: text?.stopString ?? null,
+        tokens: own,
+        usage: { promptTokens, completionTokens: own.length, totalTokens: promptTokens + own.length },
+        stats: { ...shared, activeShare: activeShare(own, intermediateSize) },
+      }
+    })
+  }
+
+  /** Reads the prompt; the texts that go on from it, none when the signal is aborted meanwhile. */
+  async #start(): Promise<Continuation[]> {
+    const { seed, sequences, activation, maxTokens, signal } = this.#options
+    const prompt = Array.from(this.#prompt)
+    const room = this.#engine.config.maxPositionEmbeddings - prompt.length + 1
+    const limit = Math.min(maxTokens, room)
+    // The prompt is stored once for all texts.
+    const each = limit - 1 + Math.ceil(prompt.length / sequences.length)
+    this.#engine.requireCacheMemory(each, sequences.length)
+    // A prompt has the draws of sequence 0 whatever texts follow, so that they can share it. But where neurons are
+    // drawn, each text reads the prompt's last token with draws of its own: their first tokens differ already.
+    const alone = sequences.length === 1 && sequences[0] === 0
+    const own = activation.draws && !alone ? prompt.slice(-1) : []
+    const common = prompt.slice(0, prompt.length - own.length)
+    const shared = this.#engine.session({ seed, sequence: 0, activation })
+    for (let start = 0; start < common.length; start += PREFILL_BLOCK) {
+      if (start > 0) await timersTurn()
+      if (signal?.aborted) return []
+      shared.prefill(common.slice(start, start + PREFILL_BLOCK))
+    }
+    const sessions = alone ? [shared] : shared.fork(sequences.map(sequence => ({ sequence })))
+    for (const token of own) Session.stepTogether(sessions, Array(sessions.length).fill(token))
+
+    const limitReason = maxTokens <= room ? ('length' as const) : ('context' as const)
+    const rules = { ...this.#options, limit, limitReason }
+    this.#texts = sessions.map(session => new Continuation(rules, session, prompt))
+    return this.#texts
+  }
+}
+
+/** Timers and signals get their turn: a loop of microtasks alone would hold them up until the end. */
+function timersTurn(): Promise<void> {
+  return new Promise(resolve => setImmediate(resolve))
+}
+
+function seconds(from: number, to: number): number {
+  return Number.isNaN(to - from) ? 0 : (to - from) / 1000
+}
+
+function activeShare(tokens: readonly GeneratedToken[], neurons: number): number[] {
+  const shares: number[] = Array.from(tokens[0]?.activeNeurons ?? [], () => 0)
+  for (const { activeNeurons } of tokens) {
+    for (const [layer, active] of activeNeurons.entries()) shares[layer] += active / neurons / tokens.length
+  }
+  return shares
+}

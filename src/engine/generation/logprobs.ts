@@ -1,0 +1,49 @@
+// Log-probabilities from the logits that the model gave: log softmax of the whole vocabulary at temperature 1, before
+// bias, penalties and anything that is cut off.
+
+import type { Tokenizer } from '../../data/tokenizer.js'
+import { OptionError } from '../../errors.js'
+import type { Kernels } from '../../kernels/index.js'
+import { largest } from '../ffn/selection.js'
+import { likeliestToken } from './samplers.js'
+
+export interface TokenLogprob {
+  readonly id: number
+  /** The token's own text; bytes that are no whole character show as U+FFFD. */
+  readonly text: string
+  /** log of its probability under the model, nats. */
+  readonly logprob: number
+}
+
+const one = { target: new Int32Array(1), loss: new Float32Array(1) }
+
+/** What is taken from a logit to make it a log-probability: log Σ exp(logits). */
+export function logSumExp(kernels: Kernels, logits: Float32Array): number {
+  const id = likeliestToken(logits)
+  one.target[0] = id
+  kernels.crossEntropy(logits, one.target, one.loss, null, 1, logits.length, 1)
+  return logits[id] + one.loss[0]
+}
+
+/** The `n` likeliest tokens, the likeliest first. logits: (vocab), those of the tokenizer's ids. */
+export function topLogprobs(
+  logits: Float32Array,
+  n: number,
+  logSum: number,
+  tokenizer: Tokenizer,
+): TokenLogprob[] {
+  return Array.from(largest(logits, n), id => ({
+    id,
+    text: new TextDecoder('utf-8', { ignoreBOM: true }).decode(tokenizer.tokenBytes(id)),
+    logprob: logits[id] - logSum,
+  }))
+}
+
+/** Throws OptionError TOP_LOGPROBS_RANGE. */
+export function checkTopLogprobs(n: number, vocabSize: number): number {
+  if (Number.isInteger(n) && n >= 0 && n <= vocabSize) return n
+  throw new OptionError(
+    'TOP_LOGPROBS_RANGE',
+    `topLogprobs must be a whole number from 0 to the vocabulary's ${vocabSize}, not ${n}`,
+  )
+}

@@ -1,0 +1,54 @@
+// From a checkpoint on disk to a model that generates.
+
+import { decodeText, FileProblem, readBytes } from '../../data/text-file.js'
+import type { Tokenizer } from '../../data/tokenizer.js'
+import { OptionError } from '../../errors.js'
+import { openModel } from '../../formats/index.js'
+import { LanguageModel } from '../generation/generate.js'
+import { EngineModel, type EngineOptions } from './model.js'
+import { generationExtras } from './model-files.js'
+
+export interface LoadOptions extends Omit<EngineOptions, 'compact'> {
+  /** A tokenizer instead of the model's own: any file or directory that `loadTokenizer` reads. */
+  readonly tokenizer?: string
+  /**
+   * A text file, plain or gzipped, with text like that to come: neurons that stay inactive on its beginning are kept in
+   * a file instead of in memory, and read back when they fire: `EngineOptions.compact`.
+   */
+  readonly compact?: string
+}
+
+/** How much of a text for compaction is read: what fires is soon seen, and every token must be computed. */
+const COMPACT_TOKENS = 4096
+const BYTES_PER_TOKEN = 16
+
+/**
+ * Loads a Hugging Face directory, the newest checkpoint of a run, a GGUF file or a model.bin of llama2.c. Memory: the
+ * model in `dtype` and one tensor.
+ * Throws CheckpointError, TokenizerError, ActivationError, OptionError.
+ */
+export async function load(path: string, options: LoadOptions = {}): Promise<LanguageModel> {
+  const source = openModel(path, { tokenizer: options.tokenizer })
+  try {
+    const tokenizer = source.tokenizer()
+    const { compact, ...engineOptions } = options
+    const engine = new EngineModel(source.config, source, {
+      ...engineOptions,
+      ...(compact !== undefined && { compact: compactTokens(compact, tokenizer) }),
+    })
+    return new LanguageModel(engine, tokenizer, generationExtras(source, tokenizer))
+  } finally {
+    source.close()
+  }
+}
+
+/** The tokens that `file` begins with. Throws OptionError COMPACT_TEXT. */
+function compactTokens(file: string, tokenizer: Tokenizer): ArrayLike<number> {
+  try {
+    const text = decodeText(readBytes(file), file)
+    return tokenizer.encode(text.slice(0, COMPACT_TOKENS * BYTES_PER_TOKEN)).slice(0, COMPACT_TOKENS)
+  } catch (error) {
+    if (!(error instanceof FileProblem)) throw error
+    throw new OptionError('COMPACT_TEXT', `the text for compaction: ${error.message}`, { cause: error })
+  }
+}

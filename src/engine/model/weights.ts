@@ -1,0 +1,302 @@
+// A model's weights in the engine's own layout: what decoding reads together stands together, in one number type per
+// matrix. One copy serves decoding and the pass over the prompt.
+
+import type { Activation } from '../../activations/index.js'
+import type { ModelSource, StoredTensor } from '../../formats/index.js'
+import { decodeStored } from '../../formats/stored.js'
+import { type Weights, type WeightType, weightBytes, weightTypeOf } from '../../kernels/index.js'
+import { allocateRows } from '../../kernels/weight-rows.js'
+import { ffnWidths, headDimOf, type ModelConfig } from '../../nn/config.js'
+import { activationParameterName, activationParameters, parameterShapes } from '../../nn/parameters.js'
+import type { CompactNeurons } from '../ffn/compact-neurons.js'
+import { checkSize, storeColumns, storeRows } from './store.js'
+
+/**
+ * How matrices are stored; `auto` as they are in the file. With `q4_0` the embedding and the head are
+ * q8_0, as they bear it badly. Norms and biases are f32 in any case.
+ */
+export type EngineDtype = WeightType | 'auto'
+
+/** Where weights come from: an open model, or anything else that has its tensors by Hugging Face's names. */
+export type TensorSource = Pick<ModelSource, 'names' | 'info' | 'stored'>
+
+export interface LayerWeights {
+  /** (d). */
+  readonly inputNorm: Float32Array
+  /** Rows of q, then k, then v: (q + 2·kv, d). */
+  readonly qkv: Weights
+  /** Of those rows, (q + 2·kv); null without. */
+  readonly qkvBias: Float32Array | null
+  /** o_proj, (d, q). */
+  readonly output: Weights
+  /** (d); null without. */
+  readonly outputBias: Float32Array | null
+  /** (d). */
+  readonly ffnNorm: Float32Array
+  /** What the activation is applied to: gate_proj, or up_proj of a plain FFN; (h, d), of a Spark FFN (h, r). */
+  readonly gate: Weights
+  /** up_proj of a dReLU FFN, (h, d), to which the activation is applied too; null of the other forms. */
+  readonly up: Weights | null
+  /**
+   * Neuron after neuron. Gated and Spark: its up row, of d or d − r numbers, then its down column, of d. Plain and dReLU:
+   * the down column alone.
+   */
+  readonly neurons: Weights | CompactNeurons
+  /** Whether neurons have up rows. */
+  readonly gated: boolean
+  /** Null where nothing is learned. */
+  readonly learned: LearnedParameters | null
+}
+
+export interface EngineWeights {
+  /** (vocab, d). */
+  readonly embedding: Weights
+  readonly layers: readonly LayerWeights[]
+  /** (d). */
+  readonly norm: Float32Array
+  /** (vocab, d); the embedding itself when the two are tied. */
+  readonly head: Weights
+}
+
+/** A matrix of the layout, and the tensors that become its rows. */
+interface Plan {
+  /** One after the other, or all of equal height: row i of each, then row i + 1 of each. */
+  readonly parts: readonly Part[]
+  readonly interleaved?: boolean
+  /** Embedding and head, which take 4 bits badly. */
+  readonly atVocabulary?: boolean
+}
+
+/** The rows of a tensor (rows, columns), or the columns of one (columns, rows) when `turned`. */
+interface Part {
+  readonly name: string
+  readonly rows: number
+  readonly columns: number
+  readonly turned?: boolean
+}
+
+/** Where each matrix of a layer comes from. */
+function layerPlans(config: ModelConfig, layer: number) {
+  const { hiddenSize: d, intermediateSize: h, numAttentionHeads, numKeyValueHeads, ffn } = config
+  const q = headDimOf(config) * numAttentionHeads
+  const kv = headDimOf(config) * numKeyValueHeads
+  const widths = ffnWidths(config)
+  const part = (name: string, rows: number, columns: number): Part => {
+    return { name: `model.layers.${layer}.${name}.weight`, rows, columns }
+  }
+  const plan = (...parts: Part[]): Plan => ({ parts })
+  const gate = part('mlp.gate_proj', h, widths.gate)
+  const up = part('mlp.up_proj', h, widths.up)
+  const down = { ...part('mlp.down_proj', h, d), turned: true }
+  return {
+    qkv: plan(
+      part('self_attn.q_proj', q, d),
+      part('self_attn.k_proj', kv, d),
+      part('self_attn.v_proj', kv, d),
+    ),
+    output: plan(part('self_attn.o_proj', d, q)),
+    gate: plan(ffn === 'plain' ? up : gate),
+    up: ffn === 'drelu' ? plan(up) : null,
+    neurons: hasUpRows(ffn) ? { parts: [up, down], interleaved: true } : plan(down),
+  }
+}
+
+/** Whether what is read of an active neuron begins with its up row. */
+export function hasUpRows(ffn: ModelConfig['ffn']): boolean {
+  return ffn === 'gated' || ffn === 'spark'
+}
+
+/** Bytes of one neuron of `LayerWeights.neurons`. */
+export function neuronBytes(config: ModelConfig, type: WeightType): number {
+  const up = hasUpRows(config.ffn) ? weightBytes(type, ffnWidths(config).up) : 0
+  return up + weightBytes(type, config.hiddenSize)
+}
+
+function vocabularyPlan(config: ModelConfig, name: string): Plan {
+  return { parts: [{ name, rows: config.vocabSize, columns: config.hiddenSize }], atVocabulary: true }
+}
+
+const EMBEDDING = 'model.embed_tokens.weight'
+const HEAD = 'lm_head.weight'
+
+/**
+ * Lays out a model's tensors one at a time: never more memory than the model and one tensor. Quantized tensors that
+ * keep their type are taken over unchanged, all but down_proj: it is quantized anew, since its groups must lie within a
+ * neuron.
+ */
+export class WeightLayout {
+  readonly #config: ModelConfig
+  readonly #source: TensorSource
+  readonly #dtype: EngineDtype
+
+  constructor(config: ModelConfig, source: TensorSource, dtype: EngineDtype) {
+    this.#config = config
+    this.#source = source
+    this.#dtype = dtype
+  }
+
+  /** Bytes of all matrices, without reading any. Throws CheckpointError TENSOR_MISSING. */
+  get bytes(): number {
+    return this.#plans.reduce((sum, plan) => sum + bytesOf(plan, this.#typeOf(plan)), 0)
+  }
+
+  /** Of all matrices. */
+  get #plans(): Plan[] {
+    const { tieWordEmbeddings, numHiddenLayers } = this.#config
+    const plans = [EMBEDDING, ...(tieWordEmbeddings ? [] : [HEAD])].map(name =>
+      vocabularyPlan(this.#config, name),
+    )
+    for (let layer = 0; layer < numHiddenLayers; layer++) {
+      for (const plan of Object.values(layerPlans(this.#config, layer))) if (plan !== null) plans.push(plan)
+    }
+    return plans
+  }
+
+  /**
+   * Everything; `finish`, made once the embedding is there, may change each layer before the next is read. Throws
+   * CheckpointError: TENSOR_SHAPE, TENSOR_MISSING; OptionError QUANTIZE_RANGE.
+   */
+  all(
+    finish: (embedding: Weights) => (layer: LayerWeights, index: number) => LayerWeights = () => layer =>
+      layer,
+  ): EngineWeights {
+    const config = this.#config
+    const embedding = this.#matrix(vocabularyPlan(config, EMBEDDING))
+    const finished = finish(embedding)
+    const layers: LayerWeights[] = []
+    // What a layer does not keep has the size of what the next one needs.
+    let spare: Weights | undefined
+    for (let index = 0; index < config.numHiddenLayers; index++) {
+      const layer = this.#layer(index, spare)
+      layers.push(finished(layer, index))
+      spare = layers[index].neurons === layer.neurons ? undefined : layer.neurons
+    }
+    return {
+      embedding,
+      layers,
+      norm: this.#vector('model.norm.weight', config.hiddenSize),
+      head: config.tieWordEmbeddings ? embedding : this.#matrix(vocabularyPlan(config, HEAD)),
+    }
+  }
+
+  /** `room`: for the neurons; default: new. */
+  #layer(layer: number, room?: Weights): LayerWeights & { readonly neurons: Weights } {
+    const { hiddenSize: d, attentionBias } = this.#config
+    const plans = layerPlans(this.#config, layer)
+    const name = (part: string) => `model.layers.${layer}.${part}`
+    const biases = ({ parts }: Plan) =>
+      parts.map(part => this.#vector(part.name.replace(/weight$/, 'bias'), part.rows))
+    return {
+      inputNorm: this.#vector(name('input_layernorm.weight'), d),
+      qkv: this.#matrix(plans.qkv),
+      qkvBias: attentionBias === undefined ? null : joined(biases(plans.qkv)),
+      output: this.#matrix(plans.output),
+      outputBias: attentionBias === 'qkvo' ? joined(biases(plans.output)) : null,
+      ffnNorm: this.#vector(name('post_attention_layernorm.weight'), d),
+      gate: this.#matrix(plans.gate),
+      up: plans.up === null ? null : this.#matrix(plans.up),
+      neurons: this.#matrix(plans.neurons, room),
+      gated: hasUpRows(this.#config.ffn),
+      learned: this.#learned(layer),
+    }
+  }
+
+  /** All that activations have learned in a layer, whichever of them it runs with. */
+  #learned(layer: number): LearnedParameters {
+    const stored = new Map<string, Float32Array>()
+    for (const { name, shape, start } of parameterShapes(this.#config)) {
+      const own = start !== undefined && name.startsWith(activationParameterName(layer, ''))
+      if (own && this.#source.names.includes(name)) stored.set(name, this.#vector(name, shape[0]))
+    }
+    return new LearnedParameters(layer, this.#config.intermediateSize, stored)
+  }
+
+  /** The type that the parts are stored in, unless one is asked for; of several the widest, of f16 and bf16 f32. */
+  #typeOf({ parts, atVocabulary }: Plan): WeightType {
+    const types = parts.map(({ name }) => this.#source.info(name).dtype)
+    const widest: WeightType[] = ['q4_0', 'q8_0', 'bf16', 'f16', 'f32']
+    const neither = types.includes('f16') && types.includes('bf16')
+    const stored = neither ? 'f32' : widest[Math.max(...types.map(type => widest.indexOf(type)))]
+    if (this.#dtype === 'auto') return stored
+    return this.#dtype === 'q4_0' && stored !== 'q4_0' && atVocabulary === true ? 'q8_0' : this.#dtype
+  }
+
+  #take(name: string, shape: readonly number[]): StoredTensor {
+    const tensor = this.#source.stored(name)
+    checkSize(name, tensor, shape)
+    return tensor
+  }
+
+  #matrix(plan: Plan, room?: Weights): Weights {
+    const type = this.#typeOf(plan)
+    const out =
+      room !== undefined && weightTypeOf(room) === type ? room : allocateRows(type, bytesOf(plan, type))
+    const record = plan.parts.reduce((sum, { columns }) => sum + weightBytes(type, columns), 0)
+    let start = 0
+    for (const part of plan.parts) {
+      const { name, rows, columns, turned } = part
+      const [first, own] = [start, weightBytes(type, columns)]
+      const step = plan.interleaved === true ? record : own
+      const place = (row: number) => first + step * row
+      const shape = turned === true ? { rows: columns, columns: rows } : { rows, columns }
+      const store = turned === true ? storeColumns : storeRows
+      store(this.#take(name, [shape.rows, shape.columns]), shape, out, place)
+      start += plan.interleaved === true ? own : rows * own
+    }
+    return out
+  }
+
+  #vector(name: string, length: number): Float32Array {
+    const { dtype, bytes } = this.#take(name, [length])
+    return decodeStored(dtype, bytes)
+  }
+}
+
+function bytesOf({ parts }: Plan, type: WeightType): number {
+  return parts.reduce((sum, { rows, columns }) => sum + rows * weightBytes(type, columns), 0)
+}
+
+function joined(vectors: readonly Float32Array[]): Float32Array {
+  const out = new Float32Array(vectors.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const vector of vectors) {
+    out.set(vector, at)
+    at += vector.length
+  }
+  return out
+}
+
+/** What activations have learned in one layer. */
+export class LearnedParameters {
+  readonly #layer: number
+  readonly #neurons: number
+  readonly #stored: ReadonlyMap<string, Float32Array>
+  readonly #byActivation = new Map<string, Float32Array | undefined>()
+
+  /** `stored`: tensors by name. */
+  constructor(layer: number, neurons: number, stored: ReadonlyMap<string, Float32Array>) {
+    this.#layer = layer
+    this.#neurons = neurons
+    this.#stored = stored
+  }
+
+  /** The flat buffer that the kernels of `activation` take; undefined for one that learns nothing. */
+  of(activation: Activation): Float32Array | undefined {
+    const { spec, learned } = activation
+    if (learned.length === 0) return undefined
+    if (!this.#byActivation.has(spec)) {
+      const stored = (name: string) => this.#stored.get(name)
+      this.#byActivation.set(spec, activationParameters(activation, this.#neurons, this.#layer, stored))
+    }
+    return this.#byActivation.get(spec)
+  }
+}
+
+/** Tensors that are numbers in memory. */
+export function sourceOf(names: readonly string[], tensor: (name: string) => Float32Array): TensorSource {
+  const stored = (name: string): StoredTensor => {
+    const { buffer, byteOffset, byteLength, length } = tensor(name)
+    return { dtype: 'f32', shape: [length], bytes: new Uint8Array(buffer, byteOffset, byteLength) }
+  }
+  return { names, info: () => ({ dtype: 'f32', shape: [] }), stored }
+}
