@@ -2,14 +2,16 @@
 // tokenizer.json in @huggingface/tokenizers. llama2.c's tokenizer.bin, whole and damaged.
 
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers'
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it } from 'vitest'
 import { tokenizerFromLlama2c } from '../../src/data/llama2c-tokenizer.js'
 import { loadTokenizer } from '../../src/data/load-tokenizer.js'
 import { type Piece, PieceType, SentencePieceBpe } from '../../src/data/sentencepiece-bpe.js'
 import { tokenizerFromSentencePiece } from '../../src/data/sentencepiece-model.js'
 import { TokenizerError } from '../../src/errors.js'
+import { llama2cFile } from './llama2c-file.js'
 import { describeWith, sharedData } from './shared-data.js'
 import { temporaryDirectories } from './temporary.js'
 
@@ -207,9 +209,14 @@ describe("SentencePiece's own file", () => {
   })
 })
 
-describeWith('tokenizers/llama2c_tok512.bin', "llama2.c's tokenizer of 512", () => {
-  const file = sharedData('tokenizers/llama2c_tok512.bin')
-  const tokenizer = loadTokenizer(file) as SentencePieceBpe
+/** What must hold for every tokenizer.bin; `file` is asked for its path when the tests run. */
+function testsOfLlama2cFile(file: () => string): void {
+  let original: Buffer
+  let tokenizer: SentencePieceBpe
+  beforeAll(() => {
+    original = readFileSync(file())
+    tokenizer = loadTokenizer(file()) as SentencePieceBpe
+  })
   const anyText = fc.oneof(
     fc.string({ unit: 'binary', maxLength: 40 }),
     fc.string({
@@ -218,7 +225,7 @@ describeWith('tokenizers/llama2c_tok512.bin', "llama2.c's tokenizer of 512", () 
     }),
   )
 
-  it('knows its special tokens and spells words as llama2.c does', () => {
+  it('has the special tokens and spells words as llama2.c does', () => {
     expect(tokenizer.vocabulary.pieces.slice(0, 4).map(({ text }) => text)).toEqual([
       '<unk>',
       '<s>',
@@ -246,7 +253,8 @@ describeWith('tokenizers/llama2c_tok512.bin', "llama2.c's tokenizer of 512", () 
       'tokenizer.json': JSON.stringify(tokenizer.toJSON()),
       'tokenizer_config.json': JSON.stringify({ eos_token: '<s>' }),
     })
-    expect(loadTokenizer(saved)).toMatchObject({ vocabSize: 512, startOfText: 1, endOfText: 1 })
+    const { vocabSize } = tokenizer
+    expect(loadTokenizer(saved)).toMatchObject({ vocabSize, startOfText: 1, endOfText: 1 })
   })
 
   it('encodes a long text without growing slow: 200,000 characters, every join remembered', () => {
@@ -255,7 +263,6 @@ describeWith('tokenizers/llama2c_tok512.bin', "llama2.c's tokenizer of 512", () 
   })
 
   describe('damaged', () => {
-    const original = readFileSync(file)
     const survives = (bytes: Uint8Array) => {
       try {
         const damaged = tokenizerFromLlama2c(bytes, 'damaged.bin')
@@ -292,4 +299,16 @@ describeWith('tokenizers/llama2c_tok512.bin', "llama2.c's tokenizer of 512", () 
       }
     })
   })
+}
+
+describe("a tokenizer.bin of llama2.c's, made here", () => {
+  let path: string
+  beforeAll(() => {
+    path = join(directory({ 'tokenizer.bin': llama2cFile() }), 'tokenizer.bin')
+  })
+  testsOfLlama2cFile(() => path)
+})
+
+describeWith('tokenizers/llama2c_tok512.bin', "llama2.c's tokenizer of 512", () => {
+  testsOfLlama2cFile(() => sharedData('tokenizers/llama2c_tok512.bin'))
 })

@@ -3,10 +3,11 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import fc from 'fast-check'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { trainBpe } from '../../../src/data/bpe-train.js'
 import { CL100K_PATTERN, QWEN2_JSON_PATTERN } from '../../../src/data/byte-level.js'
 import { charTokenizer } from '../../../src/data/chars.js'
+import { tokenizerFromLlama2c } from '../../../src/data/llama2c-tokenizer.js'
 import { loadTokenizer } from '../../../src/data/load-tokenizer.js'
 import { type Piece, PieceType, SentencePieceBpe } from '../../../src/data/sentencepiece-bpe.js'
 import type { Tokenizer } from '../../../src/data/tokenizer.js'
@@ -15,6 +16,7 @@ import { openFileBytes } from '../../../src/formats/file-bytes.js'
 import { openGguf, writeGguf } from '../../../src/formats/gguf/index.js'
 import { parseGguf } from '../../../src/formats/gguf/parse.js'
 import { parameterShapes } from '../../../src/nn/parameters.js'
+import { llama2cFile } from '../../data/llama2c-file.js'
 import { describeWith, sharedData } from '../../data/shared-data.js'
 import { product, temporaryDirectory, tinyConfig } from '../tiny-model.js'
 import { type RawValue, rawGguf, texts, tinyLlama } from './raw-gguf.js'
@@ -159,8 +161,11 @@ describe('others', () => {
   })
 })
 
-describeWith('tokenizers/llama2c_tok512.bin', 'a SentencePiece vocabulary', () => {
-  const tokenizer = loadTokenizer(sharedData('tokenizers/llama2c_tok512.bin'))
+function testsOfSentencePiece(load: () => Tokenizer): void {
+  let tokenizer: Tokenizer
+  beforeAll(() => {
+    tokenizer = load()
+  })
 
   it("is llama.cpp's `llama`, scores and bytes and all", () => {
     const { back, metadata, known } = throughFile(tokenizer)
@@ -179,8 +184,9 @@ describeWith('tokenizers/llama2c_tok512.bin', 'a SentencePiece vocabulary', () =
   it('fills a larger vocabulary of the model with unused tokens, which do not come back', () => {
     const { back, metadata } = throughFile(tokenizer, 8)
     const tokens = metadata['tokenizer.ggml.tokens'] as readonly string[]
-    expect([tokens.length, tokens.at(-1)]).toEqual([520, '[PAD519]'])
-    expect(back.vocabSize).toBe(512)
+    const size = tokenizer.vocabSize
+    expect([tokens.length, tokens.at(-1)]).toEqual([size + 8, `[PAD${size + 7}]`])
+    expect(back.vocabSize).toBe(size)
   })
 
   const json = () => tokenizer.toJSON() as { model: { merges: string[] } }
@@ -194,10 +200,18 @@ describeWith('tokenizers/llama2c_tok512.bin', 'a SentencePiece vocabulary', () =
 
   it('from a tokenizer.json that lacks a merge is for us alone: scores cannot say that', () => {
     const lacking = json()
-    lacking.model.merges.splice(100, 1)
+    lacking.model.merges.splice(40, 1)
     const library = tokenizerFromJson(lacking, 'tokenizer.json', { endOfText: '<s>' })
     expect(throughFile(library).known).toBe(false)
   })
+}
+
+describe('a SentencePiece vocabulary', () => {
+  testsOfSentencePiece(() => tokenizerFromLlama2c(llama2cFile(), 'tokenizer.bin'))
+})
+
+describeWith('tokenizers/llama2c_tok512.bin', "llama2.c's vocabulary of 512", () => {
+  testsOfSentencePiece(() => loadTokenizer(sharedData('tokenizers/llama2c_tok512.bin')))
 })
 
 describe('a tokenizer of another program', () => {
