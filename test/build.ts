@@ -2,11 +2,20 @@
 
 import { spawnSync } from 'node:child_process'
 import { createRequire } from 'node:module'
+import path from 'node:path'
 
+/** Throws with the compiler's messages when it fails: what dist/ holds then is of an earlier state. */
 export default function setup(): void {
-  const tsc = createRequire(import.meta.url)
-    .resolve('typescript/package.json')
-    .replace('package.json', 'bin/tsc')
-  // Its verdict on types belongs to the type check; here only the JavaScript counts.
-  spawnSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'])
+  compile('tsconfig.build.json')
+}
+
+/** Compiles a TypeScript project into its output directory. */
+export function compile(project: string): void {
+  const manifest = createRequire(import.meta.url).resolve('typescript/package.json')
+  const tsc = path.join(path.dirname(manifest), 'bin/tsc')
+  const { status, stdout, stderr, error } = spawnSync(process.execPath, [tsc, '-p', project], {
+    encoding: 'utf8',
+  })
+  if (error !== undefined) throw error
+  if (status !== 0) throw new Error(`compiling ${project} failed:\n${stdout}${stderr}`)
 }

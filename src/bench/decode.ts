@@ -19,9 +19,9 @@ import {
 import { narrowable } from '../kernels/narrow-gate.js'
 import { Purpose, RandomStream } from '../kernels/philox.js'
 import { machineInfo } from '../machine-info.js'
+import { median } from '../median.js'
 import type { ModelConfig } from '../nn/config.js'
 import { calibrate } from './calibrate-sparsity.js'
-import { median } from './measure.js'
 import { type DecodeShape, randomConfig, randomWeights } from './random-model.js'
 
 export interface DecodeBenchOptions {

@@ -12,7 +12,8 @@ import { optimizer } from '../lab/optimizer.js'
 import { BLOG_ACTIVATIONS } from '../lab/options.js'
 import { runLab } from '../lab/run-lab.js'
 import { type MachineInfo, machineInfo } from '../machine-info.js'
-import { median, medianSeconds } from './measure.js'
+import { median } from '../median.js'
+import { medianSeconds } from './measure.js'
 
 /** What the lab is held to: steps with SiLU, and the whole experiment on two cores. */
 export const MLP_TARGETS = { stepsPerSecond: 18_000, experimentSeconds: 25 } as const

@@ -8,11 +8,11 @@ import { parseActivation } from '../activations/index.js'
 import { type Kernels, kernels } from '../kernels/index.js'
 import { measureMachine } from '../kernels/native.js'
 import { type MachineInfo, machineInfo } from '../machine-info.js'
+import { median } from '../median.js'
 import type { ModelConfig } from '../nn/config.js'
 import { Llama } from '../nn/llama.js'
 import { type Batch, TrainingStep } from '../train/step.js'
 import { type KernelTime, WatchedKernels } from './kernel-times.js'
-import { median } from './measure.js'
 
 export interface TrainShape {
   hiddenSize: number

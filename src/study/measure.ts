@@ -5,6 +5,7 @@ import { tokenByteLengths } from '../data/tokens.js'
 import { type GenerateOptions, type LanguageModel, load } from '../engine/index.js'
 import { Evaluator } from '../eval/evaluate.js'
 import { kernels } from '../kernels/index.js'
+import { median } from '../median.js'
 import type { TrainedRun, TrainingOptions } from '../train/index.js'
 import type { Recipe } from './recipe.js'
 import type { DecodeSpeed, RunResult, Sample } from './results.js'
@@ -108,9 +109,4 @@ async function samples(trained: TrainedRun, options: MeasureOptions): Promise<Sa
   }
   model.dispose()
   return result
-}
-
-function median(values: number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  return sorted.length === 0 ? 0 : sorted[sorted.length >> 1]
 }

@@ -10,5 +10,5 @@ export {
   type TrainingOptions,
   trainingSchema,
 } from './options.js'
-export { makeStrategy, type Strategy, type StrategyOptions } from './strategies/index.js'
+export { makeStrategy, type Strategy, type StrategyOptions } from './strategies.js'
 export { type TrainedRun, type TrainingData, type TrainProgress, type TrainRun, train } from './trainer.js'

@@ -6,7 +6,7 @@ import { resolveActivation } from '../activations/index.js'
 import { FlickerError } from '../errors.js'
 import { FFN_FORMS } from '../nn/config.js'
 import { sparkProblem } from '../nn/validate-config.js'
-import type { StrategyOptions } from './strategies/index.js'
+import type { StrategyOptions } from './strategies.js'
 
 const count = z.int().min(1)
 const seed = z.int().min(0)

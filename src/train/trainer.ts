@@ -21,7 +21,7 @@ import type { ModelOptions, TrainingOptions } from './options.js'
 import { openRun, restoreRun, saveRun } from './run-directory.js'
 import { cosineSchedule } from './schedule.js'
 import { TrainingStep } from './step.js'
-import { makeStrategy, type Strategy, type StrategyOptions } from './strategies/index.js'
+import { makeStrategy, type Strategy, type StrategyOptions } from './strategies.js'
 
 export interface TrainingData {
   readonly tokenizer: Tokenizer

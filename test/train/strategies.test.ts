@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest'
 import { ActivationError, OptionError } from '../../src/errors.js'
 import { cosineSchedule } from '../../src/train/schedule.js'
-import { makeStrategy } from '../../src/train/strategies/index.js'
+import { makeStrategy } from '../../src/train/strategies.js'
 
 describe('strategies', () => {
   it('scratch keeps one activation', () => {

@@ -10,6 +10,7 @@ import { writeFileAtomic } from '../../formats/atomic.js'
 import { bytesOf, type DecodeKernels, type Weights, weightTypeOf } from '../../kernels/index.js'
 import { type NarrowIndex, narrowable, narrowGateKernelsOf } from '../../kernels/narrow-gate.js'
 import { Purpose, RandomStream } from '../../kernels/philox.js'
+import { median } from '../../median.js'
 import { version } from '../../version.js'
 
 /** What one layer's FFN is, and the layers to measure it with. */
@@ -169,10 +170,6 @@ class Race {
     pass()
     return this.#clock() - start
   }
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1]
 }
 
 /** Where the line through the measured ratios sparse / dense reaches 1: from 0 to 1. */
