@@ -15,9 +15,9 @@ export { benchGemm } from './bench/gemm.js'
 export { benchMachine } from './bench/machine-limits.js'
 export { benchMemory } from './bench/memory.js'
 export { benchTrain } from './bench/train.js'
-export { loadTokenizer } from './data/load-tokenizer.js'
 export { type DataOptions, type PreparedData, prepareData, prepareHeldOut } from './data/prepare.js'
-export type { Tokenizer } from './data/tokenizer.js'
+export { loadTokenizer } from './data/tokenizers/load.js'
+export type { Tokenizer } from './data/tokenizers/tokenizer.js'
 export {
   bytesRead,
   bytesSkipped,

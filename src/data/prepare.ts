@@ -3,9 +3,9 @@
 import { createHash } from 'node:crypto'
 import { type Corpus, loadCorpus, makeCorpus } from './corpus.js'
 import { loadDefaultCorpus } from './default-corpus.js'
-import { loadTokenizer, makeTokenizer } from './load-tokenizer.js'
 import { splitCorpus } from './split.js'
-import { requireVocabularyFits, type Tokenizer } from './tokenizer.js'
+import { loadTokenizer, makeTokenizer } from './tokenizers/load.js'
+import { requireVocabularyFits, type Tokenizer } from './tokenizers/tokenizer.js'
 import { type TokenIds, tokenByteLengths, tokenize } from './tokens.js'
 
 export interface DataOptions {

@@ -5,8 +5,8 @@
 import { CorpusError, OptionError, TokenizerError } from '../errors.js'
 import { Purpose, philox4x32, seedWords } from '../kernels/philox.js'
 import type { Document } from './corpus.js'
-import type { Tokenizer } from './tokenizer.js'
-import { requireId } from './tokenizer.js'
+import type { Tokenizer } from './tokenizers/tokenizer.js'
+import { requireId } from './tokenizers/tokenizer.js'
 
 export type TokenIds = Uint16Array | Int32Array
 

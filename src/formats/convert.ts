@@ -2,7 +2,7 @@
 
 import fs from 'node:fs'
 import path from 'node:path'
-import type { Tokenizer } from '../data/tokenizer.js'
+import type { Tokenizer } from '../data/tokenizers/tokenizer.js'
 import { OptionError } from '../errors.js'
 import { parameterShapes } from '../nn/parameters.js'
 import { writeGguf } from './gguf/index.js'

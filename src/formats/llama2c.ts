@@ -3,8 +3,8 @@
 
 import fs from 'node:fs'
 import path from 'node:path'
-import { loadTokenizer } from '../data/load-tokenizer.js'
-import { requireVocabularyFits, type Tokenizer } from '../data/tokenizer.js'
+import { loadTokenizer } from '../data/tokenizers/load.js'
+import { requireVocabularyFits, type Tokenizer } from '../data/tokenizers/tokenizer.js'
 import { CheckpointError, TokenizerError } from '../errors.js'
 import type { ModelConfig } from '../nn/config.js'
 import { parameterShapes } from '../nn/parameters.js'

@@ -1,7 +1,7 @@
 // What every kind of model file is to the rest of Flicker: a config, a tokenizer and tensors under Hugging Face's
 // names, read from the disk one at a time.
 
-import type { Tokenizer } from '../data/tokenizer.js'
+import type { Tokenizer } from '../data/tokenizers/tokenizer.js'
 import { didYouMean } from '../did-you-mean.js'
 import { CheckpointError } from '../errors.js'
 import type { ModelConfig } from '../nn/config.js'

@@ -2,8 +2,8 @@
 
 import fs from 'node:fs'
 import path from 'node:path'
-import { loadTokenizer } from '../data/load-tokenizer.js'
-import { requireVocabularyFits } from '../data/tokenizer.js'
+import { loadTokenizer } from '../data/tokenizers/load.js'
+import { requireVocabularyFits } from '../data/tokenizers/tokenizer.js'
 import { CheckpointError } from '../errors.js'
 import { openFileBytes } from './file-bytes.js'
 import { isGguf, openGguf } from './gguf/index.js'

@@ -3,7 +3,7 @@
 
 import path from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { Tokenizer } from '../data/tokenizer.js'
+import type { Tokenizer } from '../data/tokenizers/tokenizer.js'
 import {
   requireOneContext,
   requireTokensFit,

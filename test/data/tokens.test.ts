@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { bytesTokenizer } from '../../src/data/bpe.js'
-import { charTokenizer } from '../../src/data/chars.js'
 import type { Document } from '../../src/data/corpus.js'
-import type { Tokenizer } from '../../src/data/tokenizer.js'
+import { bytesTokenizer } from '../../src/data/tokenizers/byte-pair.js'
+import { charTokenizer } from '../../src/data/tokenizers/characters.js'
+import type { Tokenizer } from '../../src/data/tokenizers/tokenizer.js'
 import {
   requireOneContext,
   requireTokensFit,

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { onTestFinished } from 'vitest'
-import { bytesTokenizer } from '../../src/data/bpe.js'
+import { bytesTokenizer } from '../../src/data/tokenizers/byte-pair.js'
 import { modelSchema, type TrainingData, type TrainRun, trainingSchema } from '../../src/train/index.js'
 
 /** A directory that goes when the test ends. */

@@ -1,6 +1,6 @@
 // One text going on: from the logits of its session to the next token, its characters and its end.
 
-import type { Tokenizer } from '../../data/tokenizer.js'
+import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
 import type { Kernels } from '../../kernels/index.js'
 import type { PassStats } from '../ffn/stats.js'
 import { logSumExp, type TokenLogprob, topLogprobs } from './logprobs.js'

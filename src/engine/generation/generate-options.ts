@@ -1,7 +1,7 @@
 // The options of generating text: checked, completed, and refused where they contradict each other.
 
 import { type Activation, resolveActivation } from '../../activations/index.js'
-import type { Tokenizer } from '../../data/tokenizer.js'
+import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
 import { didYouMean } from '../../did-you-mean.js'
 import { OptionError } from '../../errors.js'
 import type { ChatOptions } from '../chat/chat.js'

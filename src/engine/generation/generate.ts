@@ -1,6 +1,6 @@
 // A model with its tokenizer: text or a conversation in, tokens out one by one, several texts of one prompt together.
 
-import { requireVocabularyFits, type Tokenizer } from '../../data/tokenizer.js'
+import { requireVocabularyFits, type Tokenizer } from '../../data/tokenizers/tokenizer.js'
 import { OptionError } from '../../errors.js'
 import type { ModelConfig } from '../../nn/config.js'
 import {

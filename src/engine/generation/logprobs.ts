@@ -1,7 +1,7 @@
 // Log-probabilities from the logits that the model gave: log softmax of the whole vocabulary at temperature 1, before
 // bias, penalties and anything that is cut off.
 
-import type { Tokenizer } from '../../data/tokenizer.js'
+import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
 import { OptionError } from '../../errors.js'
 import type { Kernels } from '../../kernels/index.js'
 import { largest } from '../ffn/selection.js'

@@ -1,7 +1,7 @@
 // What is added to the logits before a token is chosen: logit bias, then the repetition penalty, then the frequency
 // and presence penalties; the order of llama.cpp, vLLM and Hugging Face's generate. The model's own logits stay.
 
-import type { Tokenizer } from '../../data/tokenizer.js'
+import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
 import { OptionError } from '../../errors.js'
 
 export interface PenaltyOptions {

@@ -1,7 +1,7 @@
 // Tokens into text as they come. A character may be cut over several tokens: its first bytes are held back until the
 // rest is there.
 
-import type { Tokenizer } from '../../data/tokenizer.js'
+import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
 
 export class TextStream {
   readonly #tokenizer: Pick<Tokenizer, 'tokenBytes' | 'decode'>

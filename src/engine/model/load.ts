@@ -1,7 +1,7 @@
 // From a checkpoint on disk to a model that generates.
 
 import { decodeText, FileProblem, readBytes } from '../../data/text-file.js'
-import type { Tokenizer } from '../../data/tokenizer.js'
+import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
 import { OptionError } from '../../errors.js'
 import { openModel } from '../../formats/index.js'
 import { LanguageModel } from '../generation/generate.js'

@@ -4,7 +4,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { z } from 'zod'
-import type { Tokenizer } from '../../data/tokenizer.js'
+import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
 import { CheckpointError, TokenizerError } from '../../errors.js'
 import type { ModelSource } from '../../formats/index.js'
 import { readingError, readJsonFile } from '../../formats/json.js'

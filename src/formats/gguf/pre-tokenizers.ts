@@ -7,7 +7,7 @@ import {
   O200K_PATTERN,
   QWEN2_JSON_PATTERN,
   QWEN2_PATTERN,
-} from '../../data/byte-level.js'
+} from '../../data/tokenizers/byte-level.js'
 
 const byteLevel = (useRegex: boolean) => ({
   type: 'ByteLevel',

@@ -1,9 +1,9 @@
 // The tokenizer inside a GGUF file: `llama` (SentencePiece's BPE with scores), `gpt2` (byte-level BPE with merges), or
 // a whole tokenizer.json where there is one.
 
-import { type Piece, PieceType, SentencePieceBpe } from '../../data/sentencepiece-bpe.js'
-import type { Tokenizer } from '../../data/tokenizer.js'
-import { tokenizerFromJson } from '../../data/tokenizer-json.js'
+import { type Piece, PieceType, SentencePieceBpe } from '../../data/tokenizers/sentencepiece.js'
+import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
+import { tokenizerFromJson } from '../../data/tokenizers/tokenizer-json.js'
 import { TokenizerError } from '../../errors.js'
 import { quoted } from '../safetensors.js'
 import { knownPreTokenizers, preTokenizerJson } from './pre-tokenizers.js'

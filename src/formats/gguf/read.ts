@@ -1,6 +1,6 @@
 // A GGUF file as a source of weights: one tensor at a time, under Hugging Face's names and in their order of rows.
 
-import { requireVocabularyFits } from '../../data/tokenizer.js'
+import { requireVocabularyFits } from '../../data/tokenizers/tokenizer.js'
 import { CheckpointError } from '../../errors.js'
 import { headDimOf } from '../../nn/config.js'
 import { type FileBytes, openFileBytes } from '../file-bytes.js'

@@ -2,9 +2,9 @@
 // llama.cpp (`none`), and the whole tokenizer.json for us.
 
 import { z } from 'zod'
-import { BYTE_CHARACTERS } from '../../data/byte-level.js'
-import { type Piece, PieceType, SentencePieceBpe } from '../../data/sentencepiece-bpe.js'
-import { requireVocabularyFits, type Tokenizer } from '../../data/tokenizer.js'
+import { BYTE_CHARACTERS } from '../../data/tokenizers/byte-level.js'
+import { type Piece, PieceType, SentencePieceBpe } from '../../data/tokenizers/sentencepiece.js'
+import { requireVocabularyFits, type Tokenizer } from '../../data/tokenizers/tokenizer.js'
 import type { MetadataEntry } from './config.js'
 import { preTokenizerName } from './pre-tokenizers.js'
 import { HUGGING_FACE_JSON } from './read-tokenizer.js'

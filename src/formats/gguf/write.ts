@@ -1,7 +1,7 @@
 // Writes a model as a GGUF file that llama.cpp loads: header first, then the tensors one at a time, each padded to the
 // alignment.
 
-import type { Tokenizer } from '../../data/tokenizer.js'
+import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
 import { CheckpointError } from '../../errors.js'
 import { headDimOf, type ModelConfig } from '../../nn/config.js'
 import { parameterShapes } from '../../nn/parameters.js'

@@ -5,7 +5,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parseActivation } from '../../../src/activations/index.js'
-import { bytesTokenizer } from '../../../src/data/bpe.js'
+import { bytesTokenizer } from '../../../src/data/tokenizers/byte-pair.js'
 import { TextStream } from '../../../src/engine/generation/text-stream.js'
 import {
   EngineModel,

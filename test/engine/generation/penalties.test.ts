@@ -2,7 +2,7 @@
 
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { bytesTokenizer } from '../../../src/data/bpe.js'
+import { bytesTokenizer } from '../../../src/data/tokenizers/byte-pair.js'
 import {
   checkPenalties,
   LogitAdjustment,

@@ -1,9 +1,9 @@
 // Learns the merges of a byte-level BPE from text: count words once, then merge the most frequent pair again and
 // again, keeping the pair counts up to date instead of counting anew (Sennrich et al. 2016, section 3.2).
 
-import { OptionError } from '../errors.js'
-import { type BytePairTokenizer, makeBytePairTokenizer } from './bpe.js'
+import { OptionError } from '../../errors.js'
 import { GPT2_SPLIT } from './byte-level.js'
+import { type BytePairTokenizer, makeBytePairTokenizer } from './byte-pair.js'
 import { Heap, PairTable } from './pair-table.js'
 import { END_OF_TEXT } from './tokenizer.js'
 

@@ -1,9 +1,9 @@
 // OpenAI's .tiktoken files (one line per token: base64 of its bytes, its rank) as a tokenizer.json. The file holds
 // ranks alone; the word pattern and the special tokens belong to the encoding that the file is named after.
 
-import { TokenizerError } from '../errors.js'
-import { byteLevelJson } from './bpe.js'
+import { TokenizerError } from '../../errors.js'
 import { BYTE_CHARACTERS, CL100K_PATTERN, O200K_PATTERN, toByteLevel } from './byte-level.js'
+import { byteLevelJson } from './byte-pair.js'
 import { END_OF_TEXT, type Tokenizer } from './tokenizer.js'
 import { invalid, MAX_TOKEN_ID, tokenizerFromJson } from './tokenizer-json.js'
 

@@ -1,7 +1,7 @@
 // GPT-2's own two files, encoder.json (token → id) and vocab.bpe (merges), as a tokenizer.json. vocab.json and
 // merges.txt are the same files under Hugging Face's older names.
 
-import { byteLevelJson } from './bpe.js'
+import { byteLevelJson } from './byte-pair.js'
 import { END_OF_TEXT, type Tokenizer } from './tokenizer.js'
 import { invalid, tokenizerFromJson } from './tokenizer-json.js'
 

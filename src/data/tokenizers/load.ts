@@ -3,19 +3,24 @@
 
 import { existsSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import { didYouMean } from '../did-you-mean.js'
-import { OptionError, TokenizerError } from '../errors.js'
-import { bytesTokenizer } from './bpe.js'
-import { type BpeTrainingOptions, MAX_BPE_VOCABULARY, MIN_BPE_VOCABULARY, trainBpe } from './bpe-train.js'
-import { charTokenizer } from './chars.js'
-import type { Document } from './corpus.js'
+import { didYouMean } from '../../did-you-mean.js'
+import { OptionError, TokenizerError } from '../../errors.js'
+import type { Document } from '../corpus.js'
+import { decodeText, FileProblem, kindOf, readBytes, readDirectory } from '../text-file.js'
+import { bytesTokenizer } from './byte-pair.js'
+import { charTokenizer } from './characters.js'
 import { tokenizerFromGpt2 } from './gpt2-files.js'
-import { tokenizerFromLlama2c } from './llama2c-tokenizer.js'
-import { tokenizerFromSentencePiece } from './sentencepiece-model.js'
-import { decodeText, FileProblem, kindOf, readBytes, readDirectory } from './text-file.js'
-import { tokenizerFromTiktoken } from './tiktoken.js'
+import { tokenizerFromLlama2c } from './llama2c-file.js'
+import { tokenizerFromSentencePiece } from './sentencepiece-file.js'
+import { tokenizerFromTiktoken } from './tiktoken-file.js'
 import type { Tokenizer } from './tokenizer.js'
 import { invalid, MAX_TOKEN_ID, type TokenizerConfig, tokenizerFromJson } from './tokenizer-json.js'
+import {
+  type BpeTrainingOptions,
+  MAX_BPE_VOCABULARY,
+  MIN_BPE_VOCABULARY,
+  trainBpe,
+} from './train-byte-pair.js'
 
 export type TokenizerSpec =
   | { readonly kind: 'bytes' }

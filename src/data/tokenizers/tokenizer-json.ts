@@ -2,10 +2,10 @@
 // byte-level BPE or a character vocabulary, and to @huggingface/tokenizers when it is anything else.
 
 import { z } from 'zod'
-import { TokenizerError } from '../errors.js'
-import { BytePairTokenizer } from './bpe.js'
+import { TokenizerError } from '../../errors.js'
 import { BYTE_CHARACTERS, fromByteLevel, GPT2_SPLIT, KNOWN_SPLITS } from './byte-level.js'
-import { CharTokenizer } from './chars.js'
+import { BytePairTokenizer } from './byte-pair.js'
+import { CharTokenizer } from './characters.js'
 import { LibraryTokenizer } from './library-tokenizer.js'
 import { END_OF_TEXT, type Tokenizer } from './tokenizer.js'
 

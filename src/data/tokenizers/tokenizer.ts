@@ -1,6 +1,6 @@
 // What a tokenizer is to the rest of Flicker.
 
-import { TokenizerError } from '../errors.js'
+import { TokenizerError } from '../../errors.js'
 
 /** Separates documents: a line of its own in a text file, a special token in the vocabularies made here. */
 export const END_OF_TEXT = '<|endoftext|>'

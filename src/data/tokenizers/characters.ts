@@ -1,7 +1,7 @@
 // The character-level tokenizer of char-rnn and nanoGPT: one id per Unicode character of a text, sorted.
 
-import { TokenizerError } from '../errors.js'
-import { addedTokenPattern } from './bpe.js'
+import { TokenizerError } from '../../errors.js'
+import { addedTokenPattern } from './byte-pair.js'
 import { END_OF_TEXT, requireId, type Tokenizer } from './tokenizer.js'
 
 const textEncoder = new TextEncoder()

@@ -1,9 +1,9 @@
 // The token that texts begin with, wherever a tokenizer's files say so.
 
 import { describe, expect, it } from 'vitest'
-import { bytesTokenizer } from '../../src/data/bpe.js'
-import { loadTokenizer } from '../../src/data/load-tokenizer.js'
-import { temporaryDirectories } from './temporary.js'
+import { bytesTokenizer } from '../../../src/data/tokenizers/byte-pair.js'
+import { loadTokenizer } from '../../../src/data/tokenizers/load.js'
+import { temporaryDirectories } from '../temporary.js'
 
 const directory = temporaryDirectories()
 

@@ -2,8 +2,8 @@
 // bytes (int32) and its bytes, with a space for U+2581. The first three pieces are <unk>, <s> and </s>, the next 256
 // the bytes. https://github.com/karpathy/llama2.c
 
-import { TokenizerError } from '../errors.js'
-import { type Piece, PieceType, SentencePieceBpe } from './sentencepiece-bpe.js'
+import { TokenizerError } from '../../errors.js'
+import { type Piece, PieceType, SentencePieceBpe } from './sentencepiece.js'
 
 /** Pieces before the ordinary ones: <unk>, <s>, </s> and a piece per byte. */
 const SPECIAL = 3

@@ -1,10 +1,10 @@
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { trainBpe } from '../../src/data/bpe-train.js'
-import { fromByteLevel, toByteLevel } from '../../src/data/byte-level.js'
-import { Heap, PairTable } from '../../src/data/pair-table.js'
-import type { Tokenizer } from '../../src/data/tokenizer.js'
+import { fromByteLevel, toByteLevel } from '../../../src/data/tokenizers/byte-level.js'
+import { Heap, PairTable } from '../../../src/data/tokenizers/pair-table.js'
+import type { Tokenizer } from '../../../src/data/tokenizers/tokenizer.js'
+import { trainBpe } from '../../../src/data/tokenizers/train-byte-pair.js'
 
 interface BpeJson {
   pre_tokenizer: unknown

@@ -2,8 +2,8 @@
 // joined first. Kudo & Richardson 2018, arXiv 1808.06226. The vocabularies of Llama 1 and 2, Mistral and llama2.c, as
 // GGUF, llama2.c and SentencePiece files hold them.
 
-import { TokenizerError } from '../errors.js'
-import { addedTokenPattern } from './bpe.js'
+import { TokenizerError } from '../../errors.js'
+import { addedTokenPattern } from './byte-pair.js'
 import { Heap } from './pair-table.js'
 import { requireId, type Tokenizer } from './tokenizer.js'
 

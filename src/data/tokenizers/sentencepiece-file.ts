@@ -1,8 +1,8 @@
 // SentencePiece's own file, tokenizer.model: a protobuf message with the pieces, how the model was trained and how it
 // normalizes text. Only what a BPE needs is read. sentencepiece_model.proto of github.com/google/sentencepiece
 
-import { TokenizerError } from '../errors.js'
-import { type Piece, PieceType, SentencePieceBpe } from './sentencepiece-bpe.js'
+import { TokenizerError } from '../../errors.js'
+import { type Piece, PieceType, SentencePieceBpe } from './sentencepiece.js'
 
 /** Field numbers of ModelProto, SentencePiece, TrainerSpec and NormalizerSpec. */
 const MODEL = { pieces: 1, trainer: 2, normalizer: 3 } as const

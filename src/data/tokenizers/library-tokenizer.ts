@@ -2,7 +2,7 @@
 // encoded and decoded by @huggingface/tokenizers.
 
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers'
-import { TokenizerError } from '../errors.js'
+import { TokenizerError } from '../../errors.js'
 import { fromByteLevel } from './byte-level.js'
 import { requireId, type Tokenizer } from './tokenizer.js'
 import type { CheckedJson } from './tokenizer-json.js'
