@@ -3,9 +3,16 @@
 // StorageError. Temporaries are `.NAME.tmp-PID-N`; those of processes that are gone are swept at the next write.
 
 import fs from 'node:fs'
-import os from 'node:os'
 import path from 'node:path'
-import { FlickerError, StorageError } from '../errors.js'
+import { StorageError } from '../errors.js'
+import {
+  absolutePath,
+  createDirectory,
+  isSystemError,
+  notADirectory,
+  refuseDanglingLink,
+  storageError,
+} from './storage.js'
 
 /** `tmp`: unfinished or on its way out. `old`: the complete content that a rename is about to replace. */
 type TemporaryKind = 'tmp' | 'old'
@@ -33,7 +40,7 @@ export function writeFileAtomic(
         `${target} exists and is not an ordinary file; choose another name`,
       )
     }
-    fs.mkdirSync(directory, { recursive: true })
+    createDirectory(directory)
     sweepTemporaries(directory)
     const fd = fs.openSync(temporary, 'wx')
     try {
@@ -71,12 +78,9 @@ export function writeDirectoryAtomic(
   const aside = temporarySibling(target, 'old')
   try {
     if (fs.existsSync(target) && !fs.statSync(target).isDirectory()) {
-      throw new StorageError(
-        'NOT_A_DIRECTORY',
-        `${target} exists and is not a directory; choose another name`,
-      )
+      throw notADirectory(target)
     }
-    fs.mkdirSync(parent, { recursive: true })
+    createDirectory(parent)
     sweepTemporaries(parent)
     fs.mkdirSync(temporary)
     write(temporary)
@@ -149,75 +153,16 @@ export function writeNewFile(file: string, content: string | Uint8Array): void {
   }
 }
 
-/** A byte count for people: `1.5 MB (1,500,000 bytes)`. */
-function describeBytes(bytes: number): string {
-  const units = ['bytes', 'kB', 'MB', 'GB', 'TB']
-  const power = bytes < 1000 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3))
-  if (power === 0) return `${bytes} bytes`
-  return `${(bytes / 1000 ** power).toFixed(1)} ${units[power]} (${bytes.toLocaleString('en-US')} bytes)`
-}
-
-/** Whether this is an error of the operating system (`ENOSPC`, …). */
-export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && 'errno' in error && 'code' in error
-}
-
-/** An error of the operating system as a StorageError about `file`; anything else as it is. */
-export function storageError(cause: unknown, file: string, bytesNeeded: number): unknown {
-  if (cause instanceof FlickerError || !isSystemError(cause)) return cause
-  const failure = (code: string, message: string) => new StorageError(code, message, { exitCode: 1, cause })
-  // Quotas have no name in Node, only the number.
-  if (cause.errno !== undefined && -cause.errno === os.constants.errno.EDQUOT) {
-    return failure(
-      'QUOTA_EXCEEDED',
-      `${file} does not fit your disk quota; free some space or write elsewhere`,
-    )
-  }
-  switch (cause.code) {
-    case 'ENOSPC':
-      return failure(
-        'DISK_FULL',
-        `the disk is full: writing ${file} needs ${describeBytes(bytesNeeded)}, ${freeSpace(file)} free; ` +
-          'what was there before is untouched; free some space or write elsewhere',
-      )
-    case 'EACCES':
-    case 'EPERM':
-      return failure(
-        'PERMISSION_DENIED',
-        `no permission for ${file} (${cause.code}); check its owner and mode`,
-      )
-    case 'EROFS':
-      return failure('READ_ONLY', `${file} is on a read-only file system; choose another place`)
-    case 'ENOTDIR':
-    case 'EEXIST':
-      return failure(
-        'NOT_A_DIRECTORY',
-        `${file}: a file stands where a directory is needed; choose another name`,
-      )
-    case 'ENAMETOOLONG':
-      return failure('NAME_TOO_LONG', `${file}: the name is too long for this file system`)
-    case 'EMFILE':
-    case 'ENFILE':
-      return failure('TOO_MANY_OPEN_FILES', `${file}: too many open files; raise the limit (ulimit -n)`)
-    default:
-      return failure('STORAGE_FAILED', `the operating system refused ${file}: ${cause.message}`)
-  }
-}
-
-function freeSpace(file: string): string {
-  for (let directory = path.dirname(file); ; directory = path.dirname(directory)) {
-    try {
-      const { bavail, bsize } = fs.statfsSync(directory)
-      return `${describeBytes(bavail * bsize)} are`
-    } catch {
-      if (directory === path.dirname(directory)) return 'an unknown amount is'
-    }
-  }
-}
-
 /** The file behind symbolic links, so that a link is written through and not replaced. */
 function throughLinks(file: string): string {
-  return fs.existsSync(file) ? fs.realpathSync(file) : path.resolve(file)
+  const absolute = absolutePath(file)
+  try {
+    if (fs.statSync(absolute, { throwIfNoEntry: false }) !== undefined) return fs.realpathSync(absolute)
+    refuseDanglingLink(absolute)
+    return absolute
+  } catch (cause) {
+    throw storageError(cause, absolute, 0)
+  }
 }
 
 function temporarySibling(target: string, kind: TemporaryKind): string {

@@ -9,7 +9,7 @@ export {
   type CheckpointContent,
   readCheckpoint,
   writeCheckpoint,
-} from './huggingface.js'
+} from './huggingface/index.js'
 export type { ModelSource, StoredDtype, StoredTensor } from './model-source.js'
 export { type OpenModelOptions, openModel, resolveModelDirectory } from './open-model.js'
 export {
@@ -20,6 +20,7 @@ export {
   type TensorSpec,
   type WeightDtype,
 } from './safetensors.js'
+export { createDirectory } from './storage.js'
 export {
   clearRunCheckpoints,
   latestRunCheckpoint,

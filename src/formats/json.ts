@@ -4,7 +4,7 @@
 import fs from 'node:fs'
 import type { z } from 'zod'
 import { CheckpointError } from '../errors.js'
-import { isSystemError, storageError } from './atomic.js'
+import { isSystemError, storageError } from './storage.js'
 
 /** Larger than any real config or shard index; a tokenizer is not read here. */
 const LARGEST_JSON_FILE = 64 * 1024 * 1024

@@ -11,7 +11,7 @@ import { parameterShapes } from '../nn/parameters.js'
 import { modelConfigProblem } from '../nn/validate-config.js'
 import { type FileBytes, openFileBytes } from './file-bytes.js'
 import { type ModelSource, missingTensor } from './model-source.js'
-import { pairsToHalves } from './rotary-rows.js'
+import { pairsToHalves } from './rope.js'
 import { decodeStored } from './stored.js'
 
 /** `ak42` as llama2.c writes it, a little-endian number. */

@@ -6,8 +6,8 @@ import fs from 'node:fs'
 import { z } from 'zod'
 import { didYouMean } from '../did-you-mean.js'
 import { CheckpointError } from '../errors.js'
+import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from '../kernels/half-precision.js'
 import { writeFully } from './atomic.js'
-import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from './half-precision.js'
 import { duplicateKey, fittingJson, readingError } from './json.js'
 
 const BYTES_PER_ELEMENT = {

@@ -5,8 +5,8 @@ import path from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
 import { CheckpointError } from '../../src/errors.js'
+import { openWeights } from '../../src/formats/huggingface/shards.js'
 import { openSafetensors, safetensorsSize, writeSafetensors } from '../../src/formats/safetensors.js'
-import { openWeights } from '../../src/formats/shards.js'
 import { product, temporaryDirectory } from './tiny-model.js'
 
 const directory = temporaryDirectory()

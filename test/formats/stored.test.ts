@@ -3,7 +3,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { StoredDtype } from '../../src/formats/index.js'
-import { halvesToPairs, pairsToHalves } from '../../src/formats/rotary-rows.js'
+import { halvesToPairs, pairsToHalves } from '../../src/formats/rope.js'
 import { decodeStored, encodeStored, storedBytes } from '../../src/formats/stored.js'
 
 const values = Float32Array.from({ length: 64 }, (_, i) =>

@@ -8,7 +8,7 @@ import { rolldown } from 'rolldown'
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { z } from 'zod'
 import { CheckpointError, StorageError } from '../../src/errors.js'
-import { readCheckpoint, writeCheckpoint } from '../../src/formats/huggingface.js'
+import { readCheckpoint, writeCheckpoint } from '../../src/formats/huggingface/index.js'
 import {
   clearRunCheckpoints,
   latestRunCheckpoint,
@@ -181,7 +181,7 @@ describe('a kill while saving', () => {
     await bundle.write({ file: program, format: 'esm', codeSplitting: false })
     let previous = -1
     for (let round = 0; round < 8; round++) {
-      await killedWhileSaving(program, 1 + Math.random() * 40)
+      await killedWhileSaving(program, 2 + Math.floor(Math.random() * 10))
       const step = latestStep()
       expect(step).toBeGreaterThanOrEqual(previous)
       previous = step
@@ -191,15 +191,19 @@ describe('a kill while saving', () => {
     expect(fs.readdirSync(run)).toEqual([`checkpoint-${previous + 1}`])
   })
 
-  /** Starts the program and kills it some milliseconds after it has saved for the first time. */
-  function killedWhileSaving(program: string, milliseconds: number): Promise<void> {
+  /** Starts the program and kills it soon after it has reported so many saves, wherever it is then. */
+  function killedWhileSaving(program: string, saves: number): Promise<void> {
     return new Promise((resolve, reject) => {
       const child = spawn(process.execPath, [program, run], { stdio: ['ignore', 'pipe', 'pipe'] })
       let complaint = ''
       child.stderr.on('data', text => {
         complaint += text
       })
-      child.stdout.once('data', () => setTimeout(() => child.kill('SIGKILL'), milliseconds))
+      let seen = 0
+      child.stdout.on('data', dots => {
+        seen += dots.length
+        if (seen >= saves) child.kill('SIGKILL')
+      })
       child.once('exit', (_, signal) => (signal === 'SIGKILL' ? resolve() : reject(new Error(complaint))))
     })
   }

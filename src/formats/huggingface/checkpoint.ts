@@ -4,15 +4,14 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { z } from 'zod'
-import { loadTokenizer } from '../data/tokenizers/load.js'
-import { requireVocabularyFits } from '../data/tokenizers/tokenizer.js'
-import { CheckpointError, StorageError } from '../errors.js'
-import type { ModelConfig } from '../nn/config.js'
-import { type ParameterShape, parameterShapes } from '../nn/parameters.js'
-import { resolveDirectory, writeDirectoryAtomic, writeNewFile } from './atomic.js'
-import { readChatTemplate } from './chat-template.js'
-import { configToJson, readConfig } from './config-json.js'
-import { checkedParameters, type ModelSource } from './model-source.js'
+import { loadTokenizer } from '../../data/tokenizers/load.js'
+import { requireVocabularyFits } from '../../data/tokenizers/tokenizer.js'
+import { CheckpointError, StorageError } from '../../errors.js'
+import type { ModelConfig } from '../../nn/config.js'
+import { type ParameterShape, parameterShapes } from '../../nn/parameters.js'
+import { resolveDirectory, writeDirectoryAtomic, writeNewFile } from '../atomic.js'
+import { readChatTemplate } from '../chat-template.js'
+import { checkedParameters, type ModelSource } from '../model-source.js'
 import {
   checkShape,
   type NamedTensor,
@@ -21,7 +20,8 @@ import {
   safetensorsSize,
   type WeightDtype,
   writeSafetensors,
-} from './safetensors.js'
+} from '../safetensors.js'
+import { configToJson, readConfig } from './config.js'
 import { openWeights, WEIGHTS_FILE } from './shards.js'
 
 export interface SpecialToken {

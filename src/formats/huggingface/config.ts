@@ -11,9 +11,12 @@
 
 import path from 'node:path'
 import { z } from 'zod'
-import { CheckpointError, FlickerError } from '../errors.js'
-import { FFN_FORMS, ffnWidths, headDimOf, type ModelConfig, sparkSplit } from '../nn/config.js'
-import { modelConfigProblem } from '../nn/validate-config.js'
+import { CheckpointError, FlickerError } from '../../errors.js'
+import { FFN_FORMS, ffnWidths, headDimOf, type ModelConfig, sparkSplit } from '../../nn/config.js'
+import { modelConfigProblem } from '../../nn/validate-config.js'
+import { readJsonFile } from '../json.js'
+import { ropeScalingJson, ropeScalingOf, ropeSchema } from '../rope.js'
+import { quoted, type WeightDtype } from '../safetensors.js'
 import {
   type Architecture,
   FLICKER,
@@ -23,9 +26,6 @@ import {
   supportedArchitectures,
 } from './architectures.js'
 import { activationOfHiddenAct, hiddenActOf, sameHiddenAct } from './hidden-act.js'
-import { readJsonFile } from './json.js'
-import { ropeScalingJson, ropeScalingOf, ropeSchema } from './rope-json.js'
-import { quoted, type WeightDtype } from './safetensors.js'
 
 /** Version of what stands under `flicker`; raised when an older reader would misunderstand it. */
 const FLICKER_VERSION = 1

@@ -2,7 +2,7 @@
 // those of transformers and of the models' own code (modeling_sparsellama.py, modeling_bamboo.py, TwELL's
 // sparse_models.py).
 
-import type { ModelConfig } from '../nn/config.js'
+import type { ModelConfig } from '../../nn/config.js'
 
 export interface Architecture {
   /** As in `architectures` of config.json. */

@@ -7,7 +7,7 @@ import {
   narrowFloat16,
   widenBfloat16,
   widenFloat16,
-} from '../../src/formats/half-precision.js'
+} from '../../src/kernels/half-precision.js'
 
 interface Format {
   name: string

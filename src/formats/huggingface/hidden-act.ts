@@ -1,8 +1,8 @@
 // The activation as config.json names it (`hidden_act`, with `hidden_act_param` where it has a threshold) to and from
 // the catalog's spelling. Which of the names can be run is for the catalog to say.
 
-import { parseActivation } from '../activations/index.js'
-import { ActivationError } from '../errors.js'
+import { parseActivation } from '../../activations/index.js'
+import { ActivationError } from '../../errors.js'
 
 interface HiddenAct {
   readonly name: string

@@ -1,5 +1,6 @@
-// The rotary embedding as config.json describes it: `rope_theta` with `rope_scaling`, or both in `rope_parameters`
-// (transformers 5), to and from ModelConfig.
+// The rotary embedding in files: its scaling as config.json describes it (`rope_theta` with `rope_scaling`, or both in
+// `rope_parameters`, transformers 5), to and from ModelConfig; and the two orders in which files hold the rows of
+// q_proj and k_proj.
 
 import { z } from 'zod'
 import type { ModelConfig, RopeScaling } from '../nn/config.js'
@@ -76,4 +77,40 @@ export function ropeScalingJson({ ropeScaling }: ModelConfig): Record<string, un
     high_freq_factor: ropeScaling.highFreqFactor,
     original_max_position_embeddings: ropeScaling.originalMaxPositionEmbeddings,
   }
+}
+
+// Hugging Face rotates elements i and i + headDim/2 of a head as a pair (halves); llama.cpp's `llama` and llama2.c
+// rotate elements 2i and 2i + 1 (pairs). The same model has its rows permuted.
+
+/**
+ * Rows in the order of pairs → rows in the order of halves. bytes: `rows` rows of equal length, whole heads; the
+ * type of the numbers does not matter.
+ */
+export function pairsToHalves(bytes: Uint8Array, rows: number, headDim: number): Uint8Array<ArrayBuffer> {
+  return reordered(bytes, rows, headDim, (pair, halves) => [pair, halves])
+}
+
+/** The inverse of `pairsToHalves`. */
+export function halvesToPairs(bytes: Uint8Array, rows: number, headDim: number): Uint8Array<ArrayBuffer> {
+  return reordered(bytes, rows, headDim, (pair, halves) => [halves, pair])
+}
+
+/** `direction` picks where a row comes from and where it goes, given its place in the two orders. */
+function reordered(
+  bytes: Uint8Array,
+  rows: number,
+  headDim: number,
+  direction: (pair: number, halves: number) => [from: number, to: number],
+): Uint8Array<ArrayBuffer> {
+  const out = new Uint8Array(new ArrayBuffer(bytes.length))
+  const width = bytes.length / rows
+  for (let head = 0; head < rows; head += headDim) {
+    for (let i = 0; i < headDim / 2; i++) {
+      for (const half of [0, 1]) {
+        const [from, to] = direction(head + 2 * i + half, head + i + (half * headDim) / 2)
+        out.set(bytes.subarray(from * width, (from + 1) * width), to * width)
+      }
+    }
+  }
+  return out
 }
