@@ -1,7 +1,7 @@
 // Gives every layer of a random model the same share of exact zeros: one threshold for all, and in each layer a factor on
 // the norm before its FFN that sets how far pre-activations spread around it.
 
-import { EngineModel } from '../engine/model/model.js'
+import { EngineModel } from '../engine/engine-model.js'
 import type { EngineWeights } from '../engine/model/weights.js'
 import type { WeightType } from '../kernels/index.js'
 import { fillNormal, Purpose, RandomStream } from '../kernels/philox.js'

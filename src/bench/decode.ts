@@ -1,10 +1,10 @@
 // `flicker bench decode`: tokens per second of a random model of a given shape, dense and sparse by turns on the same
 // weights, each beside what the memory's bandwidth, measured in the same run, would allow.
 
+import { EngineModel, type EngineOptions } from '../engine/engine-model.js'
 import type { NarrowGateMode } from '../engine/ffn/narrow-gates.js'
 import { bytesRead } from '../engine/ffn/stats.js'
 import { Session } from '../engine/generation/session.js'
-import { EngineModel, type EngineOptions } from '../engine/model/model.js'
 import type { EngineWeights } from '../engine/model/weights.js'
 import { OptionError } from '../errors.js'
 import {

@@ -18,10 +18,10 @@ import {
   narrowIndexBytes,
 } from '../../kernels/narrow-gate.js'
 import { ffnWidths, type ModelConfig } from '../../nn/config.js'
+import { CompactNeurons } from '../model/compact-neurons.js'
 import type { Memory } from '../model/memory.js'
 import { hasUpRows, type LayerWeights, neuronBytes } from '../model/weights.js'
 import type { Workspace } from '../model/workspace.js'
-import { CompactNeurons } from './compact-neurons.js'
 import { type FfnWork, gateCrossover, neuronCrossover } from './crossover.js'
 import { type NarrowGateMode, NarrowGates } from './narrow-gates.js'
 import { type NeuronSelector, narrowGate, wholeGate } from './neuron-selector.js'

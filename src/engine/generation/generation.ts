@@ -1,8 +1,8 @@
 // One call for text: its prompt is read, its texts are decoded together, and what it took is summed up.
 
 import { OptionError } from '../../errors.js'
+import type { EngineModel } from '../engine-model.js'
 import { bytesRead, bytesSkipped, type PassStats } from '../ffn/stats.js'
-import type { EngineModel } from '../model/model.js'
 import { PREFILL_BLOCK } from '../model/workspace.js'
 import { Continuation, type FinishReason, type GeneratedToken } from './continuation.js'
 import type { CheckedOptions } from './generate-options.js'

@@ -4,7 +4,7 @@
 import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
 import { OptionError } from '../../errors.js'
 import type { Kernels } from '../../kernels/index.js'
-import { largest } from '../ffn/selection.js'
+import { largest } from './largest.js'
 import { likeliestToken } from './samplers.js'
 
 export interface TokenLogprob {

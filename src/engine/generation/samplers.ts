@@ -4,7 +4,7 @@
 
 import { FlickerError, OptionError } from '../../errors.js'
 import { Purpose, philox4x32, seedWords } from '../../kernels/philox.js'
-import { largest, massThreshold } from '../ffn/selection.js'
+import { largest, massThreshold } from './largest.js'
 
 export interface SamplingOptions {
   /** Logits are divided by it; 0 always takes the likeliest token. Default 0. */

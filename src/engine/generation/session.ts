@@ -6,9 +6,9 @@ import { FlickerError, OptionError, TokenizerError } from '../../errors.js'
 import { Purpose, seedWords } from '../../kernels/philox.js'
 import type { ModelConfig } from '../../nn/config.js'
 import { KvCache } from '../attention/kv-cache.js'
+import type { EngineModel } from '../engine-model.js'
 import type { TokenStats } from '../ffn/stats.js'
-import { forward, head, type Sequence } from '../model/forward.js'
-import type { EngineModel } from '../model/model.js'
+import { forward, head, type Sequence } from '../forward.js'
 import { PREFILL_BLOCK } from '../model/workspace.js'
 
 export interface SessionOptions {

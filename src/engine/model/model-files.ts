@@ -8,7 +8,7 @@ import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
 import { CheckpointError, TokenizerError } from '../../errors.js'
 import type { ModelSource } from '../../formats/index.js'
 import { readingError, readJsonFile } from '../../formats/json.js'
-import type { LanguageModelExtras } from '../generation/generate.js'
+import type { LanguageModelExtras } from '../language-model.js'
 
 const tokenIds = z.union([z.int().nonnegative(), z.array(z.int().nonnegative())]).nullish()
 const endOfTextSchema = z.object({ eos_token_id: tokenIds })

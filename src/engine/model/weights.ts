@@ -8,7 +8,7 @@ import { type Weights, type WeightType, weightBytes, weightTypeOf } from '../../
 import { allocateRows } from '../../kernels/weight-rows.js'
 import { ffnWidths, headDimOf, type ModelConfig } from '../../nn/config.js'
 import { activationParameterName, activationParameters, parameterShapes } from '../../nn/parameters.js'
-import type { CompactNeurons } from '../ffn/compact-neurons.js'
+import type { CompactNeurons } from './compact-neurons.js'
 import { checkSize, storeColumns, storeRows } from './store.js'
 
 /**

@@ -2,18 +2,18 @@
 // through a layer as soon as it is there, and what it leaves inactive is dropped before the next layer is read. So the
 // whole model is never in memory.
 
-import type { Activation } from '../../activations/index.js'
-import { OptionError } from '../../errors.js'
-import { readRow, type Weights, weightTypeOf } from '../../kernels/index.js'
-import { Purpose } from '../../kernels/philox.js'
-import { KvCache } from '../attention/kv-cache.js'
-import { type LayerContext, layerForward } from '../model/forward.js'
-import { type LayerWeights, neuronBytes } from '../model/weights.js'
-import { Workspace } from '../model/workspace.js'
-import { CompactNeurons } from './compact-neurons.js'
-import { FeedForward } from './ffn.js'
-import type { SpillFile } from './spill-file.js'
-import { passStats } from './stats.js'
+import type { Activation } from '../activations/index.js'
+import { OptionError } from '../errors.js'
+import { readRow, type Weights, weightTypeOf } from '../kernels/index.js'
+import { Purpose } from '../kernels/philox.js'
+import { KvCache } from './attention/kv-cache.js'
+import { FeedForward } from './ffn/ffn.js'
+import { passStats } from './ffn/stats.js'
+import { type LayerContext, layerForward } from './forward.js'
+import { CompactNeurons } from './model/compact-neurons.js'
+import type { SpillFile } from './model/spill-file.js'
+import { type LayerWeights, neuronBytes } from './model/weights.js'
+import { Workspace } from './model/workspace.js'
 
 /** Tokens that see each other: no more memory than decoding takes. */
 const WINDOW = 256

@@ -1,8 +1,8 @@
 // A model with its tokenizer: text or a conversation in, tokens out one by one, several texts of one prompt together.
 
-import { requireVocabularyFits, type Tokenizer } from '../../data/tokenizers/tokenizer.js'
-import { OptionError } from '../../errors.js'
-import type { ModelConfig } from '../../nn/config.js'
+import { requireVocabularyFits, type Tokenizer } from '../data/tokenizers/tokenizer.js'
+import { OptionError } from '../errors.js'
+import type { ModelConfig } from '../nn/config.js'
 import {
   type ChatMessage,
   type ChatOptions,
@@ -10,16 +10,16 @@ import {
   type ChatTemplates,
   NO_CHAT_TEMPLATES,
   renderChat,
-} from '../chat/chat.js'
-import type { EngineModel } from '../model/model.js'
-import type { GeneratedToken } from './continuation.js'
+} from './chat/chat.js'
+import type { EngineModel } from './engine-model.js'
+import type { GeneratedToken } from './generation/continuation.js'
 import {
   checkGenerateOptions,
   type GenerateManyOptions,
   type GenerateOptions,
   splitChatOptions,
-} from './generate-options.js'
-import { type Completion, Generation } from './generation.js'
+} from './generation/generate-options.js'
+import { type Completion, Generation } from './generation/generation.js'
 
 /** Text; tokens, which are taken as they are; or a conversation. */
 export type Prompt = string | ArrayLike<number> | ChatPrompt

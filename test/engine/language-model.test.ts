@@ -4,9 +4,9 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { parseActivation } from '../../../src/activations/index.js'
-import { bytesTokenizer } from '../../../src/data/tokenizers/byte-pair.js'
-import { TextStream } from '../../../src/engine/generation/text-stream.js'
+import { parseActivation } from '../../src/activations/index.js'
+import { bytesTokenizer } from '../../src/data/tokenizers/byte-pair.js'
+import { TextStream } from '../../src/engine/generation/text-stream.js'
 import {
   EngineModel,
   type GeneratedToken,
@@ -14,14 +14,14 @@ import {
   type GenerateOptions,
   LanguageModel,
   load,
-} from '../../../src/engine/index.js'
-import { writeCheckpoint } from '../../../src/formats/index.js'
-import { defaultThreads, kernels, setThreads } from '../../../src/kernels/index.js'
-import { Llama } from '../../../src/nn/llama.js'
-import { parameterShapes } from '../../../src/nn/parameters.js'
-import { Tape } from '../../../src/tensor/index.js'
-import { describeWith, sharedData } from '../../data/shared-data.js'
-import { naiveForward, randomTensors, smallConfig, tensorOf } from '../naive-model.js'
+} from '../../src/engine/index.js'
+import { writeCheckpoint } from '../../src/formats/index.js'
+import { defaultThreads, kernels, setThreads } from '../../src/kernels/index.js'
+import { Llama } from '../../src/nn/llama.js'
+import { parameterShapes } from '../../src/nn/parameters.js'
+import { Tape } from '../../src/tensor/index.js'
+import { describeWith, sharedData } from '../data/shared-data.js'
+import { naiveForward, randomTensors, smallConfig, tensorOf } from './naive-model.js'
 
 const tokenizer = bytesTokenizer()
 const config = { ...smallConfig, vocabSize: tokenizer.vocabSize, maxPositionEmbeddings: 64 }

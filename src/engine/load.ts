@@ -1,12 +1,12 @@
 // From a checkpoint on disk to a model that generates.
 
-import { decodeText, FileProblem, readBytes } from '../../data/text-file.js'
-import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
-import { OptionError } from '../../errors.js'
-import { openModel } from '../../formats/index.js'
-import { LanguageModel } from '../generation/generate.js'
-import { EngineModel, type EngineOptions } from './model.js'
-import { generationExtras } from './model-files.js'
+import { decodeText, FileProblem, readBytes } from '../data/text-file.js'
+import type { Tokenizer } from '../data/tokenizers/tokenizer.js'
+import { OptionError } from '../errors.js'
+import { openModel } from '../formats/index.js'
+import { EngineModel, type EngineOptions } from './engine-model.js'
+import { LanguageModel } from './language-model.js'
+import { generationExtras } from './model/model-files.js'
 
 export interface LoadOptions extends Omit<EngineOptions, 'compact'> {
   /** A tokenizer instead of the model's own: any file or directory that `loadTokenizer` reads. */

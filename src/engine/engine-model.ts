@@ -1,28 +1,40 @@
 // A model ready to decode: weights in the engine's layout, the activation that it runs with, and the working buffers
 // that its sessions share (they run one after the other).
 
-import { type Activation, parseActivation, resolveActivation } from '../../activations/index.js'
-import { CheckpointError, FlickerError, OptionError } from '../../errors.js'
+import { type Activation, parseActivation, resolveActivation } from '../activations/index.js'
+import { CheckpointError, FlickerError, OptionError } from '../errors.js'
 import {
   type CacheType,
   type DecodeKernels,
   decodeKernelsOf,
   type Kernels,
   kernels,
-} from '../../kernels/index.js'
-import type { ModelConfig } from '../../nn/config.js'
-import { parameterShapes } from '../../nn/parameters.js'
-import { modelConfigProblem } from '../../nn/validate-config.js'
-import { RotationTable } from '../attention/kv-cache.js'
-import { Compaction, type CompactionSummary, summarizeCompaction } from '../ffn/compaction.js'
-import { cacheDirectory } from '../ffn/crossover.js'
-import { FeedForward, type FfnMode } from '../ffn/ffn.js'
-import type { NarrowGateMode } from '../ffn/narrow-gates.js'
-import { SpillFile } from '../ffn/spill-file.js'
-import { checkTokens, Session, type SessionOptions } from '../generation/session.js'
-import { gigabytes, type Memory, requireCacheMemory, requireModelMemory, systemMemory } from './memory.js'
-import { type EngineDtype, type EngineWeights, sourceOf, type TensorSource, WeightLayout } from './weights.js'
-import { Workspace } from './workspace.js'
+} from '../kernels/index.js'
+import type { ModelConfig } from '../nn/config.js'
+import { parameterShapes } from '../nn/parameters.js'
+import { modelConfigProblem } from '../nn/validate-config.js'
+import { RotationTable } from './attention/kv-cache.js'
+import { Compaction, type CompactionSummary, summarizeCompaction } from './compaction.js'
+import { cacheDirectory } from './ffn/crossover.js'
+import { FeedForward, type FfnMode } from './ffn/ffn.js'
+import type { NarrowGateMode } from './ffn/narrow-gates.js'
+import { checkTokens, Session, type SessionOptions } from './generation/session.js'
+import {
+  gigabytes,
+  type Memory,
+  requireCacheMemory,
+  requireModelMemory,
+  systemMemory,
+} from './model/memory.js'
+import { SpillFile } from './model/spill-file.js'
+import {
+  type EngineDtype,
+  type EngineWeights,
+  sourceOf,
+  type TensorSource,
+  WeightLayout,
+} from './model/weights.js'
+import { Workspace } from './model/workspace.js'
 
 export interface EngineOptions {
   /** How matrices are stored in memory. Default `auto`: as they are stored in the file. */

@@ -2,7 +2,7 @@
 // prompt) or to several (texts decoded together); each weight is read once for all of them, and every row comes out
 // with the same bits as alone.
 
-import type { Activation } from '../../activations/index.js'
+import type { Activation } from '../activations/index.js'
 import {
   type CacheType,
   type DecodeKernels,
@@ -12,15 +12,15 @@ import {
   type Weights,
   weightBytes,
   weightTypeOf,
-} from '../../kernels/index.js'
-import { headDimOf, type ModelConfig } from '../../nn/config.js'
-import type { KvCache, RotationTable } from '../attention/kv-cache.js'
-import type { FeedForward } from '../ffn/ffn.js'
-import { type PassStats, passStats } from '../ffn/stats.js'
-import { cacheBytesPerPosition, type Memory } from './memory.js'
-import type { EngineModel } from './model.js'
-import type { LayerWeights } from './weights.js'
-import type { Workspace } from './workspace.js'
+} from '../kernels/index.js'
+import { headDimOf, type ModelConfig } from '../nn/config.js'
+import type { KvCache, RotationTable } from './attention/kv-cache.js'
+import type { EngineModel } from './engine-model.js'
+import type { FeedForward } from './ffn/ffn.js'
+import { type PassStats, passStats } from './ffn/stats.js'
+import { cacheBytesPerPosition, type Memory } from './model/memory.js'
+import type { LayerWeights } from './model/weights.js'
+import type { Workspace } from './model/workspace.js'
 
 /** What a layer is computed with, its weights aside. */
 export interface LayerContext {

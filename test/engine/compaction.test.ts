@@ -4,12 +4,12 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { parseActivation } from '../../../src/activations/index.js'
-import { EngineModel, type EngineOptions } from '../../../src/engine/index.js'
-import { availableKernels } from '../../../src/kernels/index.js'
-import type { ModelConfig } from '../../../src/nn/config.js'
-import { bitsOf } from '../bits.js'
-import { naiveForward, randomTensors, smallConfig, tensorOf } from '../naive-model.js'
+import { parseActivation } from '../../src/activations/index.js'
+import { EngineModel, type EngineOptions } from '../../src/engine/index.js'
+import { availableKernels } from '../../src/kernels/index.js'
+import type { ModelConfig } from '../../src/nn/config.js'
+import { bitsOf } from './bits.js'
+import { naiveForward, randomTensors, smallConfig, tensorOf } from './naive-model.js'
 
 const config: ModelConfig = { ...smallConfig, intermediateSize: 150 }
 const tensors = randomTensors(config, 8)

@@ -2,11 +2,11 @@
 // sparse, prompt in blocks or token by token.
 
 import { afterAll, describe, expect, it } from 'vitest'
-import { parseActivation } from '../../../src/activations/index.js'
-import { EngineModel, type EngineOptions, type Session } from '../../../src/engine/index.js'
-import { availableKernels, defaultThreads, type Kernels, setThreads } from '../../../src/kernels/index.js'
-import type { ModelConfig } from '../../../src/nn/config.js'
-import { bitsOf, relativeDifference } from '../bits.js'
+import { parseActivation } from '../../src/activations/index.js'
+import { EngineModel, type EngineOptions, type Session } from '../../src/engine/index.js'
+import { availableKernels, defaultThreads, type Kernels, setThreads } from '../../src/kernels/index.js'
+import type { ModelConfig } from '../../src/nn/config.js'
+import { bitsOf, relativeDifference } from './bits.js'
 import {
   naiveForward,
   randomTensors,
@@ -15,7 +15,7 @@ import {
   smallConfig,
   type Tensors,
   tensorOf,
-} from '../naive-model.js'
+} from './naive-model.js'
 
 const models: Record<string, ModelConfig> = {
   'gated, relu, grouped queries, own head': smallConfig,

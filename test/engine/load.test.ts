@@ -4,14 +4,14 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import { parseActivation } from '../../../src/activations/index.js'
-import { bytesTokenizer } from '../../../src/data/tokenizers/byte-pair.js'
-import { EngineModel, load } from '../../../src/engine/index.js'
-import { type ModelSource, openModel, writeCheckpoint, writeGguf } from '../../../src/formats/index.js'
-import { readBlocks, type WeightType, weightTypeOf } from '../../../src/kernels/index.js'
-import type { ModelConfig } from '../../../src/nn/config.js'
-import { parameterShapes } from '../../../src/nn/parameters.js'
-import { bitsOf, relativeDifference } from '../bits.js'
+import { parseActivation } from '../../src/activations/index.js'
+import { bytesTokenizer } from '../../src/data/tokenizers/byte-pair.js'
+import { EngineModel, load } from '../../src/engine/index.js'
+import { type ModelSource, openModel, writeCheckpoint, writeGguf } from '../../src/formats/index.js'
+import { readBlocks, type WeightType, weightTypeOf } from '../../src/kernels/index.js'
+import type { ModelConfig } from '../../src/nn/config.js'
+import { parameterShapes } from '../../src/nn/parameters.js'
+import { bitsOf, relativeDifference } from './bits.js'
 import {
   naiveForward,
   randomTensors,
@@ -21,7 +21,7 @@ import {
   smallConfig,
   type Tensors,
   tensorOf,
-} from '../naive-model.js'
+} from './naive-model.js'
 
 const tokenizer = bytesTokenizer()
 const config: ModelConfig = {
