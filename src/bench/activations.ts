@@ -5,7 +5,7 @@ import { listActivations, parseActivation, startParameters } from '../activation
 import { alignedBuffer, kernels, setThreads } from '../kernels/index.js'
 import { Purpose, seedWords } from '../kernels/philox.js'
 import { type MachineInfo, machineInfo } from '../machine-info.js'
-import { median } from '../median.js'
+import { median } from '../statistics.js'
 import { type TrainShape, trainingStepFor } from './train.js'
 
 export interface ActivationRow {

@@ -19,8 +19,8 @@ import {
 import { narrowable } from '../kernels/narrow-gate.js'
 import { Purpose, RandomStream } from '../kernels/philox.js'
 import { machineInfo } from '../machine-info.js'
-import { median } from '../median.js'
 import type { ModelConfig } from '../nn/config.js'
+import { median } from '../statistics.js'
 import { calibrate } from './calibrate-sparsity.js'
 import { type DecodeShape, randomConfig, randomWeights } from './random-model.js'
 

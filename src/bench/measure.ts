@@ -1,6 +1,6 @@
 // How benchmarks measure: medians of interleaved runs, beside the machine's limits in the same run.
 
-import { median } from '../median.js'
+import { median } from '../statistics.js'
 
 /** Seconds that `work` takes, the median of `runs` after one to warm up. */
 export function medianSeconds(runs: number, work: () => void): number {

@@ -12,7 +12,7 @@ import { optimizer } from '../lab/optimizer.js'
 import { BLOG_ACTIVATIONS } from '../lab/options.js'
 import { runLab } from '../lab/run-lab.js'
 import { type MachineInfo, machineInfo } from '../machine-info.js'
-import { median } from '../median.js'
+import { median } from '../statistics.js'
 import { medianSeconds } from './measure.js'
 
 /** What the lab is held to: steps with SiLU, and the whole experiment on two cores. */

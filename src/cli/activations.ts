@@ -6,10 +6,8 @@ import { parseActivation } from '../activations/index.js'
 import { OptionError } from '../errors.js'
 import { writeFileAtomic } from '../formats/index.js'
 import { curvesOf } from '../gallery/curves.js'
-import { activationFigure } from '../gallery/figure.js'
 import { type CatalogEntry, catalogEntries, catalogEntry, catalogPage, pictureFile } from '../gallery/page.js'
 import { terminalPlot } from '../gallery/terminal-plot.js'
-import { savePlot } from '../study/report/save-plot.js'
 import { log, print, printJson } from './terminal.js'
 
 interface ActivationsFlags {
@@ -34,7 +32,7 @@ Examples:
   flicker activations stocha:p=0.3 --plot stocha.png
   flicker activations --json`,
     )
-    .action((name: string | undefined, flags: ActivationsFlags) => {
+    .action(async (name: string | undefined, flags: ActivationsFlags) => {
       if (flags.docs !== undefined) return writeDocs(flags.docs)
       if (name === undefined) {
         if (flags.plot !== undefined) {
@@ -48,11 +46,17 @@ Examples:
       }
       const entry = catalogEntry(name)
       if (flags.plot !== undefined) {
+        const { activationFigure, savePlot } = await drawing()
         savePlot(activationFigure(parseActivation(name), 560), flags.plot)
         log(`plot: ${flags.plot}`)
       }
       return flags.json === true ? printJson(entry) : printEntry(entry)
     })
+}
+
+/** What draws figures takes a second to load, and most commands draw none. */
+async function drawing() {
+  return { ...(await import('../gallery/figure.js')), ...(await import('../report/save-plot.js')) }
 }
 
 function printTable(entries: readonly CatalogEntry[]): void {
@@ -100,7 +104,8 @@ function printEntry(entry: CatalogEntry): void {
   print(`\n${rows.map(([key, text]) => `${key.padEnd(width)}  ${text}`).join('\n')}`)
 }
 
-function writeDocs(directory: string): void {
+async function writeDocs(directory: string): Promise<void> {
+  const { activationFigure, savePlot } = await drawing()
   for (const { name, spec } of catalogEntries()) {
     savePlot(activationFigure(parseActivation(spec)), path.join(directory, pictureFile(name)))
   }

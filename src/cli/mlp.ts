@@ -5,10 +5,10 @@ import { Command, InvalidArgumentError } from 'commander'
 import { resolveActivation } from '../activations/index.js'
 import { labDataSchema } from '../lab/data/index.js'
 import { type LabConfig, labSchema, networkSchema } from '../lab/options.js'
-import { packagedLabRecipes, readLabRecipe } from '../lab/recipe.js'
-import { saveLabReport } from '../lab/report/figures.js'
+import { readLabRecipe } from '../lab/recipe.js'
 import { renderLabTable } from '../lab/report/table.js'
 import { type LabProgress, runLab } from '../lab/run-lab.js'
+import { packagedRecipes } from '../recipes/recipe-file.js'
 import { addSchemaFlags, integer, number, parseFlags } from './options.js'
 import { type Bar, duration, interruptible, log, print, printJson, progressBar } from './terminal.js'
 
@@ -59,7 +59,10 @@ interface MlpFlags extends Record<string, unknown> {
 export function mlpCommand(): Command {
   const command = new Command('mlp')
     .description('train a small feed-forward network with several activations, many runs each, and compare')
-    .argument('[recipe]', `YAML file, or one of the package's own: ${packagedLabRecipes().join(', ')}`)
+    .argument(
+      '[recipe]',
+      `YAML file, or one of the package's own: ${packagedRecipes('recipes/lab').join(', ')}`,
+    )
     .option(
       '--activation, --activations <names...>',
       'any of `flicker activations`, or files of your own (default: relu silu stoch learnable_stoch gumbel_stoch)',
@@ -119,7 +122,11 @@ Examples:
         onData: data => log(`data: ${data.description}`),
         onProgress: narrator.progress,
       }).finally(narrator.stop)
-      const files = flags.plots === true ? saveLabReport(results, directory) : []
+      // What draws figures takes a second to load, and most runs draw none.
+      const files =
+        flags.plots === true
+          ? (await import('../lab/report/figures.js')).saveLabReport(results, directory)
+          : []
       if (flags.json === true) return printJson(results)
       print(renderLabTable(results, process.stdout.columns ?? 160))
       const runs = results.seeds.length

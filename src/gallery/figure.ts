@@ -2,8 +2,8 @@
 
 import * as Plot from '@observablehq/plot'
 import type { Activation } from '../activations/index.js'
-import { draw } from '../study/report/figures/figure.js'
-import type { Markup } from '../study/report/markup.js'
+import type { Markup } from '../report/markup.js'
+import { draw } from '../report/plot.js'
 import { curvesOf } from './curves.js'
 
 const COLORS = { value: 'var(--run-1)', slope: 'var(--run-2)', drawn: 'var(--run-3)' }

@@ -1,5 +1,6 @@
 // `import { runLab } from 'flicker-lm/lab'`: the experiments of `flicker mlp` from code.
 
+export { mean, type Spread, spreadOf, spreadPerEpoch, standardDeviation } from '../statistics.js'
 export {
   expectedCalibrationError,
   type Predictions,
@@ -30,5 +31,4 @@ export {
 } from './results.js'
 export { type LabProgress, type LabRunOptions, runLab } from './run-lab.js'
 export { type Schedule, scheduleAt } from './schedule.js'
-export { mean, type Spread, spreadOf, spreadPerEpoch, standardDeviation } from './statistics.js'
 export { type TrainRunOptions, trainRun } from './train-run.js'

@@ -2,8 +2,9 @@
 // the library all go through them.
 
 import { z } from 'zod'
-import { parseActivation, resolveActivation } from '../activations/index.js'
-import { FlickerError, OptionError } from '../errors.js'
+import { parseActivation } from '../activations/index.js'
+import { activationSchema } from '../activations/schema.js'
+import { OptionError } from '../errors.js'
 import { labDataSchema } from './data/index.js'
 import { scheduleSchema } from './schedule.js'
 
@@ -12,16 +13,6 @@ const seed = z.int().min(0).max(0xffff_ffff)
 
 /** The five activations of the blog. */
 export const BLOG_ACTIVATIONS = ['relu', 'silu', 'stoch', 'learnable_stoch', 'gumbel_stoch'] as const
-
-/** An activation of the catalog; the message of a wrong one says what there is. */
-const activationSpec = z.string().superRefine((spec, context) => {
-  try {
-    resolveActivation(spec)
-  } catch (error) {
-    if (!(error instanceof FlickerError)) throw error
-    context.addIssue({ code: 'custom', message: error.message })
-  }
-})
 
 /** What one network and its training are made of; a variant of a recipe may set each of these for itself. */
 export const networkSchema = z.strictObject({
@@ -71,7 +62,7 @@ export const variantSchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9._-]*$/i, 'must be letters, digits, ".", "_" and "-"'),
   /** For people; the name by default. */
   label: z.string().optional(),
-  activation: activationSpec,
+  activation: activationSchema,
 })
 
 /** Many draws at test time as a measure of doubt. */
@@ -96,7 +87,7 @@ export const labSchema = z.strictObject({
   ...networkSchema.shape,
   /** Activations to train, each with all runs. */
   activations: z
-    .array(activationSpec)
+    .array(activationSchema)
     .min(1)
     .default([...BLOG_ACTIVATIONS]),
   /** In place of `activations`: curves that differ in more than the activation. */

@@ -2,6 +2,7 @@
 // mean prediction, and whether its entropy tells points far from the data.
 
 import { fillNormal, Purpose } from '../kernels/philox.js'
+import { mean } from '../statistics.js'
 import {
   accuracyOf,
   areaUnderRoc,
@@ -16,7 +17,6 @@ import {
 } from './calibration.js'
 import type { LabSplit } from './data/index.js'
 import type { Moment, Network } from './network.js'
-import { mean } from './statistics.js'
 
 /** What the mean over so many draws says. */
 export interface DoubtAtDraws {

@@ -1,14 +1,11 @@
 // A recipe: the YAML file that says what a study trains and measures. Its keys are the names of the options in code.
 
-import fs from 'node:fs'
-import path from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { parseDocument } from 'yaml'
 import { z } from 'zod'
 import { listActivations } from '../activations/index.js'
+import { activationSchema } from '../activations/schema.js'
 import { RecipeError } from '../errors.js'
-import { activationName, ffnForm, modelSchema, strategySchemas, trainingSchema } from '../train/index.js'
-import { describeIssues } from './recipe-issues.js'
+import { checkRecipe, parseRecipeYaml, readRecipeText } from '../recipes/recipe-file.js'
+import { ffnForm, modelSchema, strategySchemas, trainingSchema } from '../train/index.js'
 
 const count = z.int().min(1)
 
@@ -66,7 +63,7 @@ const recipeFields = {
 const recipeSchema = z.strictObject({
   ...recipeFields,
   /** Besides `runs`, one run from scratch with each of these activations; `all` is the whole catalog. */
-  activations: z.union([z.literal('all'), z.array(activationName).min(1)]).optional(),
+  activations: z.union([z.literal('all'), z.array(activationSchema).min(1)]).optional(),
   /** Laid over the recipe where there are no native kernels: a smaller model, fewer steps. */
   portable: z
     .strictObject({
@@ -81,45 +78,18 @@ const recipeSchema = z.strictObject({
 export type Recipe = Omit<z.infer<typeof recipeSchema>, 'portable' | 'activations'>
 export type RunOptions = Recipe['runs'][number]
 
-const packaged = fileURLToPath(new URL('../../recipes/', import.meta.url))
-
-/** The file of a recipe: a path, or the name of one that comes with the package (`quick`). */
-function findRecipe(file: string): string {
-  const own = path.join(packaged, `${path.basename(file, '.yaml')}.yaml`)
-  return fs.existsSync(file) || !fs.existsSync(own) ? file : own
-}
-
 /**
- * Reads and checks a recipe: a file, or one of the package's own by its name. With `portable`, its `portable` section is laid over it. Throws RecipeError that names
- * the file and every wrong field.
+ * Reads and checks a recipe: a file, or one of the package's own by its name (`quick`). With `portable`, its `portable`
+ * section is laid over it. Throws RecipeError that names the file and every wrong field.
  */
 export function readRecipe(file: string, options: { portable?: boolean } = {}): Recipe {
-  let text: string
-  try {
-    text = fs.readFileSync(findRecipe(file), 'utf8')
-  } catch (cause) {
-    throw new RecipeError(
-      'RECIPE_MISSING',
-      `cannot read the recipe ${file} (${(cause as NodeJS.ErrnoException).code}); give a YAML file, or one of the package's own: ${packagedRecipes().join(', ')}`,
-      { cause },
-    )
-  }
-  return parseRecipe(text, path.basename(file), options)
-}
-
-function packagedRecipes(): string[] {
-  return fs
-    .readdirSync(packaged)
-    .flatMap(name => (name.endsWith('.yaml') ? [path.basename(name, '.yaml')] : []))
+  const { text, name } = readRecipeText(file, 'recipes')
+  return parseRecipe(text, name, options)
 }
 
 /** Like readRecipe, from the recipe's text. `name` is for messages. */
 export function parseRecipe(text: string, name: string, options: { portable?: boolean } = {}): Recipe {
-  const document = parseDocument(text)
-  const [syntax] = document.errors
-  if (syntax !== undefined)
-    throw new RecipeError('RECIPE_SYNTAX', `${name}: ${syntax.message.split('\n')[0]}`)
-  const content: unknown = document.toJS({ maxAliasCount: 100 })
+  const content = parseRecipeYaml(text, name)
   const recipe = check(content, name)
   const { portable, ...rest } = recipe
   if (options.portable !== true || portable === undefined) return rest
@@ -139,12 +109,8 @@ export function parseRecipe(text: string, name: string, options: { portable?: bo
 }
 
 function check(content: unknown, name: string): Recipe & Pick<z.infer<typeof recipeSchema>, 'portable'> {
-  const result = recipeSchema.safeParse(content)
-  if (!result.success) {
-    throw new RecipeError('RECIPE_INVALID', `${name}: ${describeIssues(result.error, recipeSchema, content)}`)
-  }
   const invalid = (message: string) => new RecipeError('RECIPE_INVALID', `${name}: ${message}`)
-  const { activations = [], ...recipe } = result.data
+  const { activations = [], ...recipe } = checkRecipe(content, recipeSchema, name)
   const runs = [...recipe.runs, ...runsOf(activations)]
   if (runs.length === 0) throw invalid('there is nothing to train; give runs, or activations')
   const names = runs.map(run => run.name)

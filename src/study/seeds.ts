@@ -1,6 +1,6 @@
 // One run over several seeds as one result: means of what was measured, and every seed's final measurement beside it.
 
-import { mean } from './report/numbers.js'
+import { mean } from '../statistics.js'
 import type { DecodeSpeed, Evaluation, RunResult } from './results.js'
 
 /**
@@ -41,11 +41,4 @@ function meanEvaluation(all: readonly Evaluation[]): Evaluation {
     bitsPerByte: mean(all.map(one => one.bitsPerByte)),
     sparsity: first.sparsity.map((_, layer) => mean(all.map(one => one.sparsity[layer]))),
   }
-}
-
-/** Standard deviation of some numbers as a sample (n − 1); 0 of fewer than two. */
-export function deviation(values: readonly number[]): number {
-  if (values.length < 2) return 0
-  const center = mean(values)
-  return Math.sqrt(values.reduce((sum, value) => sum + (value - center) ** 2, 0) / (values.length - 1))
 }

@@ -59,7 +59,7 @@ export async function study(recipe: Recipe, options: StudyOptions = {}): Promise
   const results = assemble(recipe, data, model, runs)
   writeFileAtomic(path.join(directory, 'results.json'), `${JSON.stringify(results, null, 2)}\n`)
   writeFileAtomic(path.join(directory, 'results.md'), renderMarkdown(results))
-  writeFileAtomic(path.join(directory, 'report.html'), renderReport(results))
+  writeFileAtomic(path.join(directory, 'report.html'), await renderReport(results))
   return results
 }
 

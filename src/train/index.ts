@@ -1,7 +1,6 @@
 // Training: one run, its options and its strategies.
 
 export {
-  activationName,
   ffnForm,
   type ModelOptions,
   modelSchema,

@@ -2,24 +2,13 @@
 // command line and the library all go through it.
 
 import { z } from 'zod'
-import { resolveActivation } from '../activations/index.js'
-import { FlickerError } from '../errors.js'
+import { activationSchema } from '../activations/schema.js'
 import { FFN_FORMS } from '../nn/config.js'
 import { sparkProblem } from '../nn/validate-config.js'
 import type { StrategyOptions } from './strategies.js'
 
 const count = z.int().min(1)
 const seed = z.int().min(0)
-
-/** An activation by name; the message of a wrong one lists those that exist. */
-export const activationName = z.string().superRefine((spec, context) => {
-  try {
-    resolveActivation(spec)
-  } catch (error) {
-    if (!(error instanceof FlickerError)) throw error
-    context.addIssue({ code: 'custom', message: error.message })
-  }
-})
 
 /** Forms of the FFN, as `ModelConfig.ffn` defines them. */
 export const ffnForm = z.enum(FFN_FORMS)
@@ -93,18 +82,18 @@ const alpha = z.number().refine(value => value > 0 && value <= 1, {
   error: issue => `must lie in (0, 1], the share of the steps after the switch; it is ${String(issue.input)}`,
 })
 
-const scratchSchema = z.strictObject({ strategy: z.literal('scratch'), activation: activationName })
+const scratchSchema = z.strictObject({ strategy: z.literal('scratch'), activation: activationSchema })
 const swiftSchema = z.strictObject({
   strategy: z.literal('swift'),
-  from: activationName.default('silu'),
-  to: activationName.default('relu'),
+  from: activationSchema.default('silu'),
+  to: activationSchema.default('relu'),
   alpha: alpha.default(0.1),
 })
 const stochaSchema = z.strictObject({
   strategy: z.literal('stocha'),
   p: z.number().min(0).max(1).default(0.7),
   positive: z.enum(['identity', 'silu', 'drawn']).default('identity'),
-  to: activationName.default('relu'),
+  to: activationSchema.default('relu'),
   alpha: alpha.default(0.1),
 })
 

@@ -5,7 +5,7 @@ import { expect, it } from 'vitest'
 import { listActivations, parseActivation } from '../../src/activations/index.js'
 import { activationFigure } from '../../src/gallery/figure.js'
 import { catalogPage, pictureFile } from '../../src/gallery/page.js'
-import { standaloneSvg } from '../../src/study/report/save-plot.js'
+import { standaloneSvg } from '../../src/report/save-plot.js'
 
 const again = 'made anew by `npm run build && npm run flicker -- activations --docs docs`'
 

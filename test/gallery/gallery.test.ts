@@ -6,7 +6,7 @@ import { curvesOf } from '../../src/gallery/curves.js'
 import { activationFigure } from '../../src/gallery/figure.js'
 import { catalogPage, pictureFile } from '../../src/gallery/page.js'
 import { terminalPlot } from '../../src/gallery/terminal-plot.js'
-import { standaloneSvg } from '../../src/study/report/save-plot.js'
+import { standaloneSvg } from '../../src/report/save-plot.js'
 
 const silu = (x: number) => x / (1 + Math.exp(-x))
 

@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest'
 import { Purpose, RandomStream } from '../../src/kernels/philox.js'
 import { GATE_BINS, GATE_QUANTILES, gateWeights, measure } from '../../src/lab/metrics.js'
-import { quantilesOfSorted } from '../../src/lab/statistics.js'
+import { quantilesOfSorted } from '../../src/statistics.js'
 import { naiveLoss } from './naive-network.js'
 
 describe('the measurement of an epoch', () => {

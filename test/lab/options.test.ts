@@ -2,7 +2,8 @@
 
 import { describe, expect, it } from 'vitest'
 import { labSchema, variantsOf } from '../../src/lab/options.js'
-import { packagedLabRecipes, parseLabRecipe, readLabRecipe } from '../../src/lab/recipe.js'
+import { parseLabRecipe, readLabRecipe } from '../../src/lab/recipe.js'
+import { packagedRecipes } from '../../src/recipes/recipe-file.js'
 
 const variants = (options: object) => variantsOf(labSchema.parse(options))
 
@@ -75,7 +76,7 @@ describe('options of the lab', () => {
 })
 
 describe('recipes of the lab', () => {
-  it.each(packagedLabRecipes())('%s is valid and asks something', name => {
+  it.each(packagedRecipes('recipes/lab'))('%s is valid and asks something', name => {
     const config = readLabRecipe(name)
     expect(config.name).toBe(name)
     expect(config.question?.length).toBeGreaterThan(20)

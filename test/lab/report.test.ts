@@ -9,8 +9,8 @@ import { labFigures } from '../../src/lab/report/figures.js'
 import { renderLabPage } from '../../src/lab/report/page.js'
 import { renderLabTable } from '../../src/lab/report/table.js'
 import type { LabResults, RunRecord } from '../../src/lab/results.js'
-import { savePlot } from '../../src/study/report/save-plot.js'
-import { displayWidth } from '../../src/study/report/visible-text.js'
+import { savePlot } from '../../src/report/save-plot.js'
+import { displayWidth } from '../../src/report/visible-text.js'
 import { temporaryDirectories } from '../data/temporary.js'
 
 const temporary = temporaryDirectories()

@@ -1,7 +1,7 @@
 // Several seeds as one result.
 
 import { expect, it } from 'vitest'
-import { deviation, mergeSeeds } from '../../src/study/seeds.js'
+import { mergeSeeds } from '../../src/study/seeds.js'
 import { madeResults } from './report/fixture.js'
 
 const [silu] = madeResults().runs
@@ -20,10 +20,4 @@ it('takes means over the seeds and keeps each final measurement', () => {
   expect(merged.curve[7].loss).toBeCloseTo(silu.curve[7].loss + 0.1, 12)
   expect(merged.perSeed?.map(({ seed }) => seed)).toEqual([4, 5, 6])
   expect(mergeSeeds([silu])).toBe(silu)
-})
-
-it("the deviation is a sample's", () => {
-  // Textbook example: mean 5, squares 32, n − 1 = 7.
-  expect(deviation([2, 4, 4, 4, 5, 5, 7, 9])).toBeCloseTo(Math.sqrt(32 / 7), 12)
-  expect(deviation([3])).toBe(0)
 })

@@ -10,7 +10,7 @@ import { writeFileAtomic } from '../../formats/atomic.js'
 import { bytesOf, type DecodeKernels, type Weights, weightTypeOf } from '../../kernels/index.js'
 import { type NarrowIndex, narrowable, narrowGateKernelsOf } from '../../kernels/narrow-gate.js'
 import { Purpose, RandomStream } from '../../kernels/philox.js'
-import { median } from '../../median.js'
+import { median } from '../../statistics.js'
 import { version } from '../../version.js'
 
 /** What one layer's FFN is, and the layers to measure it with. */

@@ -1,6 +1,8 @@
 // Lines with bands: the mean over runs, and one standard deviation to each side; names at the ends of the lines.
 
 import * as Plot from '@observablehq/plot'
+import type { Markup } from '../../report/markup.js'
+import type { RunStyle } from '../../report/palette.js'
 import {
   axisX,
   axisY,
@@ -14,10 +16,8 @@ import {
   spread,
   TEXT_SIZE,
   textWidth,
-} from '../../study/report/figures/figure.js'
-import type { Markup } from '../../study/report/markup.js'
-import type { RunStyle } from '../../study/report/palette.js'
-import { visibleLine } from '../../study/report/visible-text.js'
+} from '../../report/plot.js'
+import { visibleLine } from '../../report/visible-text.js'
 
 export interface BandPoint {
   readonly x: number

@@ -1,11 +1,11 @@
 // What is measured after every epoch, one line per variant.
 
-import type { FigureOptions, Range } from '../../study/report/figures/figure.js'
-import type { Markup } from '../../study/report/markup.js'
-import { percent } from '../../study/report/numbers.js'
-import { runStyle } from '../../study/report/palette.js'
+import type { Markup } from '../../report/markup.js'
+import { percent } from '../../report/numbers.js'
+import { runStyle } from '../../report/palette.js'
+import type { FigureOptions, Range } from '../../report/plot.js'
+import { spreadPerEpoch } from '../../statistics.js'
 import type { Curve, LabResults } from '../results.js'
-import { spreadPerEpoch } from '../statistics.js'
 import { bandLines, settledRange } from './band-lines.js'
 
 interface CurveLook {

@@ -1,14 +1,13 @@
 // Many draws at test time: calibration of their mean prediction, and whether its entropy tells points far from the data.
 
-import { type FigureOptions, isWide, type Range } from '../../study/report/figures/figure.js'
-import type { Markup } from '../../study/report/markup.js'
-import { runStyle } from '../../study/report/palette.js'
+import type { Markup } from '../../report/markup.js'
+import { runStyle } from '../../report/palette.js'
+import { type FigureOptions, isWide, type Range, sideBySide } from '../../report/plot.js'
+import { spreadOf } from '../../statistics.js'
 import type { LabResults } from '../results.js'
-import { spreadOf } from '../statistics.js'
 import type { Doubt } from '../uncertainty.js'
 import { type BandLine, bandLines, roomAround } from './band-lines.js'
 import { overRuns } from './curves.js'
-import { sideBySide } from './side-by-side.js'
 
 type Quantity = 'calibrationError' | 'farAuroc'
 

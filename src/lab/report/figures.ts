@@ -2,9 +2,9 @@
 
 import path from 'node:path'
 import { writeFileAtomic } from '../../formats/atomic.js'
-import type { FigureOptions } from '../../study/report/figures/index.js'
-import type { Markup } from '../../study/report/markup.js'
-import { savePlot } from '../../study/report/save-plot.js'
+import type { Markup } from '../../report/markup.js'
+import type { FigureOptions } from '../../report/plot.js'
+import { savePlot } from '../../report/save-plot.js'
 import { CURVES, type LabResults } from '../results.js'
 import { curveFigure, curveLooks } from './curves.js'
 import { doubtFigure } from './doubt.js'

@@ -1,11 +1,11 @@
 // Where the variants end: validation loss after the last epoch, a dot per run, a rule at the mean.
 
 import * as Plot from '@observablehq/plot'
-import { axisX, cut, draw, type FigureOptions, isWide, plane } from '../../study/report/figures/figure.js'
-import type { Markup } from '../../study/report/markup.js'
-import { fixed } from '../../study/report/numbers.js'
-import { runStyle } from '../../study/report/palette.js'
-import { visibleLine } from '../../study/report/visible-text.js'
+import type { Markup } from '../../report/markup.js'
+import { fixed } from '../../report/numbers.js'
+import { runStyle } from '../../report/palette.js'
+import { axisX, cut, draw, type FigureOptions, isWide, plane } from '../../report/plot.js'
+import { visibleLine } from '../../report/visible-text.js'
 import { finalNumbers, type LabResults } from '../results.js'
 import { HEAD, heading, nameWidth } from './band-lines.js'
 import { overRuns } from './curves.js'

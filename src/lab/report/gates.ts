@@ -2,17 +2,16 @@
 // and samples are distributed.
 
 import * as Plot from '@observablehq/plot'
-import { axisX, axisY, draw, type FigureOptions, isWide, plane } from '../../study/report/figures/figure.js'
-import type { Markup } from '../../study/report/markup.js'
-import { fixed } from '../../study/report/numbers.js'
-import { runStyle } from '../../study/report/palette.js'
-import { visibleLine } from '../../study/report/visible-text.js'
+import type { Markup } from '../../report/markup.js'
+import { fixed } from '../../report/numbers.js'
+import { runStyle } from '../../report/palette.js'
+import { axisX, axisY, draw, type FigureOptions, isWide, plane, sideBySide } from '../../report/plot.js'
+import { visibleLine } from '../../report/visible-text.js'
+import { mean, spreadPerEpoch } from '../../statistics.js'
 import { GATE_BINS, GATE_QUANTILES } from '../metrics.js'
 import type { VariantResult } from '../results.js'
-import { mean, spreadPerEpoch } from '../statistics.js'
 import { type BandLine, bandLines, HEAD, heading } from './band-lines.js'
 import { overRuns } from './curves.js'
-import { sideBySide } from './side-by-side.js'
 
 type Gate = NonNullable<VariantResult['runs'][number]['gate']>
 

@@ -1,9 +1,9 @@
 // The table at the end: where each variant stands after its last epoch.
 
-import { fixed, percent } from '../../study/report/numbers.js'
-import { displayWidth, shorten, visibleLine } from '../../study/report/visible-text.js'
+import { fixed, percent } from '../../report/numbers.js'
+import { displayWidth, shorten, visibleLine } from '../../report/visible-text.js'
+import type { Spread } from '../../statistics.js'
 import { finalNumbers, type LabResults, type VariantResult } from '../results.js'
-import type { Spread } from '../statistics.js'
 
 export interface TableColumn {
   readonly title: string

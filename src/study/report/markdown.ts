@@ -1,11 +1,10 @@
 // results.md: the study's numbers and samples for a repository, a pull request or a terminal.
 
+import { MISSING, percent } from '../../report/numbers.js'
+import { visibleLine, visibleText } from '../../report/visible-text.js'
 import type { StudyResults } from '../results.js'
-import { MISSING, percent } from './numbers.js'
 import { rerunCommand, rerunFacts } from './rerun.js'
-import { describeSample } from './samples.js'
-import { type Column, describeStudy, findings, summarize } from './summary.js'
-import { visibleLine, visibleText } from './visible-text.js'
+import { type Column, describeSample, describeStudy, findings, summarize } from './summary.js'
 
 export function renderMarkdown(results: StudyResults): string {
   const { runs } = results

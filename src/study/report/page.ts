@@ -1,144 +1,116 @@
-// report.html: one file without scripts, links or fonts from elsewhere, for a phone and a wide screen.
+// report.html: a study as one page, for a phone and a wide screen.
 
-import { createHash } from 'node:crypto'
+import { swatch } from '../../report/legend.js'
+import { html, type Markup } from '../../report/markup.js'
+import { duration } from '../../report/numbers.js'
+import { figure, NARROW, type PageSection, renderPage, scrollingTable } from '../../report/page.js'
+import { visibleLine } from '../../report/visible-text.js'
 import type { RunResult, StudyResults } from '../results.js'
+import { decodeSpeed, speedCaption } from './figures/decode-speed.js'
+import { lossCaption, lossCurves, lossRanking, lossRankingCaption } from './figures/loss.js'
+import { qualityAgainstSparsity, qualityCaption } from './figures/quality-against-sparsity.js'
 import {
-  decodeSpeed,
-  type FigureOptions,
   layerSparsity,
   layerSparsityCaption,
   layerSparsityScale,
-  legend,
-  lossCaption,
-  lossCurves,
-  lossRanking,
-  lossRankingCaption,
-  qualityAgainstSparsity,
-  qualityCaption,
   sparsityCaption,
   sparsityOverTraining,
-  speedCaption,
-  swatch,
-} from './figures/index.js'
-import { html, Markup } from './markup.js'
-import { duration } from './numbers.js'
-import { PAGE_STYLE } from './page-style.js'
+} from './figures/sparsity.js'
 import { rerun } from './rerun.js'
 import { samplesOf } from './samples.js'
 import { type Column, describeStudy, findings, type Summary, seedsOf, summarize } from './summary.js'
-import { visibleLine } from './visible-text.js'
 
 /** With more runs than this, lines on top of each other and a panel for each tell nothing: they are ranked instead. */
 const MOST_LINES = 12
-/** Widths that figures are drawn for, px. */
-const WIDE = 1000
-const NARROW = 358
 
 /** The whole page. Whatever stands in `results` is text here, never markup. */
-export function renderReport(results: StudyResults): string {
+export function renderStudyPage(results: StudyResults): string {
   const { runs } = results
   const summary = summarize(results)
-  const [what, where] = describeStudy(results)
-  const many = runs.length > MOST_LINES
-  const sampled = runs.some(run => run.samples.length > 0)
-  const parts = [
-    ['numbers', 'Numbers'],
-    ['loss', 'Loss'],
-    ...(many
-      ? []
-      : [
-          ['sparsity', 'Sparsity'],
-          ['quality', 'Quality against sparsity'],
-          ['speed', 'Speed'],
-        ]),
-    ...(sampled ? [['samples', 'Samples']] : []),
-    ['again', 'Run it again'],
+  const sections: PageSection[] = [
+    { id: 'numbers', title: 'Numbers', content: numbers(results, summary) },
+    ...(runs.length > MOST_LINES ? [ranking(runs)] : figures(runs, summary)),
+    ...(runs.some(run => run.samples.length > 0) ? [samples(runs)] : []),
+    { id: 'again', title: 'Run it again', content: rerun(results) },
   ]
-  const hash = createHash('sha256').update(PAGE_STYLE).digest('base64')
-  // The policy allows this page's own style sheet and nothing else: no script, no request.
-  const page = html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'sha256-${new Markup(hash)}'; base-uri 'none'; form-action 'none'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="generator" content="Flicker ${visibleLine(results.version)}">
-<title>${visibleLine(results.title)}</title>
-<style>${new Markup(PAGE_STYLE)}</style>
-</head>
-<body>
-<main>
-<header>
-<p class="kicker">Flicker study “${visibleLine(results.name)}”</p>
-<h1>${visibleLine(results.title)}</h1>
-<p>${what}</p>
-<p>${where}</p>
-<ul class="findings">${findings(results).map(sentence => html`<li>${sentence}</li>`)}</ul>
-<nav aria-label="Parts of this report">${parts.map(([id, title]) => html`<a href="#${id}">${title}</a> `)}</nav>
-</header>
-<section id="numbers"><h2>Numbers</h2>${numbers(results, summary)}</section>
-${many ? ranking(runs) : figures(runs, summary)}
-${
-  sampled &&
-  html`<section id="samples"><h2>Samples</h2>
-<p class="note">Bold: the prompt. Gray: what a seed’s text has in common with the greedy one before they part. With the activation drawn while decoding, seeds differ even at temperature 0.</p>
-${runs.map(samplesOf)}
-</section>`
-}
-<section id="again"><h2>Run it again</h2>${rerun(results)}</section>
-</main>
-</body>
-</html>
-`
-  return page.toString()
+  return renderPage({
+    kicker: `Flicker study “${results.name}”`,
+    title: results.title,
+    version: results.version,
+    lead: html`${describeStudy(results).map(paragraph => html`<p>${paragraph}</p>\n`)}
+<ul class="findings">${findings(results).map(sentence => html`<li>${sentence}</li>`)}</ul>`,
+    sections,
+  })
 }
 
-function ranking(runs: readonly RunResult[]): Markup {
+function samples(runs: readonly RunResult[]): PageSection {
+  return {
+    id: 'samples',
+    title: 'Samples',
+    content: html`<p class="note">Bold: the prompt. Gray: what a seed’s text has in common with the greedy one before they part. With the activation drawn while decoding, seeds differ even at temperature 0.</p>
+${runs.map(samplesOf)}`,
+  }
+}
+
+function ranking(runs: readonly RunResult[]): PageSection {
   const several = runs.some(run => run.perSeed !== undefined)
-  return html`<section id="loss"><h2>Loss</h2>
-${figure('loss-ranking', [], options => lossRanking(runs, options), lossRankingCaption(several))}
-</section>`
+  return {
+    id: 'loss',
+    title: 'Loss',
+    content: figure({
+      id: 'loss-ranking',
+      runs: [],
+      caption: lossRankingCaption(several),
+      draw: options => lossRanking(runs, options),
+    }),
+  }
 }
 
-function figures(runs: readonly RunResult[], summary: Summary): Markup {
-  return html`<section id="loss"><h2>Loss</h2>
-${figure('loss-whole', runs, options => lossCurves(runs, 'whole', options), lossCaption(runs, 'whole'))}
-${figure('loss-end', runs, options => lossCurves(runs, 'end', options), lossCaption(runs, 'end'))}
-</section>
-<section id="sparsity"><h2>Sparsity</h2>
-${figure('sparsity-mean', runs, options => sparsityOverTraining(runs, options), sparsityCaption(runs))}
-${layers(runs)}
-</section>
-<section id="quality"><h2>Quality against sparsity</h2>
-${figure(
-  'quality-sparsity',
-  runs,
-  options => qualityAgainstSparsity(runs, { ...options, baseline: summary.baseline }),
-  qualityCaption(summary.baselineLabel),
-)}
-</section>
-<section id="speed"><h2>Decoding speed</h2>
-${figure('decode-speed', [], options => decodeSpeed(runs, options), speedCaption())}
-</section>
-`
-}
-
-/**
- * A figure drawn twice, for wide and narrow windows, with its legend and what to look at. Names stand at the lines in
- * the wide drawing, where they fit; the legend is for the narrow one.
- */
-function figure(
-  id: string,
-  runs: readonly RunResult[],
-  drawing: (options: FigureOptions) => Markup,
-  caption: string,
-): Markup {
-  const fits = runs.every(run => visibleLine(run.label).length <= 24)
-  return html`<figure id="${id}" class="${fits ? 'labeled' : ''}">${runs.length > 0 && legend(runs, id)}
-<div class="drawing wide">${drawing({ width: WIDE, id: `${id}-wide` })}</div>
-<div class="drawing narrow">${drawing({ width: NARROW, id: `${id}-narrow` })}</div>
-<figcaption>${caption}</figcaption></figure>`
+function figures(runs: readonly RunResult[], { baseline, baselineLabel }: Summary): PageSection[] {
+  return [
+    {
+      id: 'loss',
+      title: 'Loss',
+      content: html`${(['whole', 'end'] as const).map(part =>
+        figure({
+          id: `loss-${part}`,
+          runs,
+          caption: lossCaption(runs, part),
+          draw: options => lossCurves(runs, part, options),
+        }),
+      )}`,
+    },
+    {
+      id: 'sparsity',
+      title: 'Sparsity',
+      content: html`${figure({
+        id: 'sparsity-mean',
+        runs,
+        caption: sparsityCaption(runs),
+        draw: options => sparsityOverTraining(runs, options),
+      })}${layers(runs)}`,
+    },
+    {
+      id: 'quality',
+      title: 'Quality against sparsity',
+      content: figure({
+        id: 'quality-sparsity',
+        runs,
+        caption: qualityCaption(baselineLabel),
+        draw: options => qualityAgainstSparsity(runs, { ...options, baseline }),
+      }),
+    },
+    {
+      id: 'speed',
+      title: 'Decoding speed',
+      content: figure({
+        id: 'decode-speed',
+        runs: [],
+        caption: speedCaption(),
+        draw: options => decodeSpeed(runs, options),
+      }),
+    },
+  ]
 }
 
 function layers(runs: readonly RunResult[]): Markup {
@@ -153,14 +125,13 @@ ${layerSparsityScale({ width: 220, id: 'layers-scale' })}
 
 function numbers({ runs }: StudyResults, { baselineLabel, quality, speed }: Summary): Markup {
   const columns = [...quality, ...speed]
-  return html`<div class="scroll" role="region" aria-label="Table of measured numbers" tabindex="0"><table>
-<thead>${tableHead(columns)}</thead>
-<tbody>${runs.map(
+  const rows = runs.map(
     (run, i) =>
       html`<tr><th scope="row">${runs.length <= MOST_LINES && swatch(i, `table-key-${i}`)}${visibleLine(run.label)}</th>${columns.map(
         (column, c) => cell(column, i, startsGroup(columns, c)),
       )}</tr>\n`,
-  )}</tbody></table></div>
+  )
+  return html`${scrollingTable(tableHead(columns), rows)}
 <p class="note">Measured on held-out text after the last step with the activation that inference uses. ${
     runs.length > 1 &&
     html`Marked: the best of a column. Differences are to ${baselineLabel}. ${oneSeedEach(runs)}`

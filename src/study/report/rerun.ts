@@ -1,10 +1,10 @@
 // How to get these numbers again: the command, the recipe, the version and the machine.
 
+import { html, type Markup } from '../../report/markup.js'
+import { duration } from '../../report/numbers.js'
+import { visibleLine } from '../../report/visible-text.js'
 import type { StudyResults } from '../results.js'
-import { html, type Markup } from './markup.js'
-import { duration } from './numbers.js'
 import { date, seedsOf } from './summary.js'
-import { visibleLine } from './visible-text.js'
 
 /** The command that repeats the study, for a shell. */
 export function rerunCommand({ name, recipe }: StudyResults): string {

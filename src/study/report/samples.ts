@@ -1,10 +1,11 @@
 // What the models wrote: one text with the largest logits, and one per seed with the activation drawn.
 
+import { swatch } from '../../report/legend.js'
+import { html, type Markup } from '../../report/markup.js'
+import { fixed } from '../../report/numbers.js'
+import { visibleLine } from '../../report/visible-text.js'
 import type { RunResult, Sample } from '../results.js'
-import { swatch } from './figures/index.js'
-import { html, type Markup } from './markup.js'
-import { fixed } from './numbers.js'
-import { visibleLine } from './visible-text.js'
+import { describeSample } from './summary.js'
 
 /** Longer texts are folded. */
 const FOLD_FROM = 900
@@ -18,12 +19,6 @@ export function samplesOf(run: RunResult, index: number): Markup {
       ? html`<p class="note">No samples were taken.</p>`
       : run.samples.map(sample => one(sample, greedy))
   }</div>`
-}
-
-/** How a sample came to be, on one line. */
-export function describeSample({ kind, activation, temperature, seed }: Sample): string {
-  const drawn = `${visibleLine(activation)}, temperature ${temperature}`
-  return kind === 'greedy' ? `greedy · ${drawn}` : `seed ${seed} · ${drawn}`
 }
 
 function one(sample: Sample, greedy: Sample | undefined): Markup {

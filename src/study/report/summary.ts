@@ -1,23 +1,22 @@
 // The study in numbers and sentences: the columns every table shows, what the best value is, and what stands out.
 // Page, Markdown and console all print these, so they cannot disagree.
 
-import type { RunResult, StudyResults } from '../results.js'
-import { deviation } from '../seeds.js'
 import {
   amount,
   bytes,
   fixed,
   loss,
   MISSING,
-  mean,
   percent,
   perplexity,
   rate,
   ratio,
   signed,
   signedPercent,
-} from './numbers.js'
-import { visibleLine } from './visible-text.js'
+} from '../../report/numbers.js'
+import { visibleLine } from '../../report/visible-text.js'
+import { mean, standardDeviation } from '../../statistics.js'
+import type { RunResult, Sample, StudyResults } from '../results.js'
 
 export interface Column {
   /** What several columns have in common, e.g. `decode f32, tok/s`; empty for a column of its own. */
@@ -176,7 +175,13 @@ export function seedsOf(runs: readonly RunResult[]): number[] {
 
 /** ` ± 0.012`: the deviation of the loss between seeds, where there are several. */
 export function spreadOf({ perSeed }: Pick<RunResult, 'perSeed'>): string {
-  return perSeed === undefined ? '' : ` ± ${loss(deviation(perSeed.map(({ final }) => final.loss)))}`
+  return perSeed === undefined ? '' : ` ± ${loss(standardDeviation(perSeed.map(({ final }) => final.loss)))}`
+}
+
+/** How a sample came to be, on one line. */
+export function describeSample({ kind, activation, temperature, seed }: Sample): string {
+  const drawn = `${visibleLine(activation)}, temperature ${temperature}`
+  return kind === 'greedy' ? `greedy · ${drawn}` : `seed ${seed} · ${drawn}`
 }
 
 /** What stands out, each a sentence of measured facts. */

@@ -1,8 +1,8 @@
 // The console table: quality above, decoding speed below, columns aligned, within the width of the terminal.
 
+import { displayWidth, shorten, visibleLine } from '../../report/visible-text.js'
 import type { StudyResults } from '../results.js'
 import { type Column, findings, summarize } from './summary.js'
-import { displayWidth, shorten, visibleLine } from './visible-text.js'
 
 export interface TableOptions {
   /** Columns of the terminal; 100 by default, at least 60 and at most 120 are used. */

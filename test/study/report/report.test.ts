@@ -2,7 +2,8 @@
 
 import { parseHTML } from 'linkedom'
 import { describe, expect, it } from 'vitest'
-import { renderMarkdown, renderReport, renderTable } from '../../../src/study/report/index.js'
+import { renderMarkdown, renderTable } from '../../../src/study/report/index.js'
+import { renderStudyPage as renderReport } from '../../../src/study/report/page.js'
 import type { StudyResults } from '../../../src/study/results.js'
 import { madeResults } from './fixture.js'
 

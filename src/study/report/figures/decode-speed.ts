@@ -1,11 +1,11 @@
 // Decoding speed: for every run and weight type a bar for dense and one for sparse decoding, with their ratio.
 
 import * as Plot from '@observablehq/plot'
+import type { Markup } from '../../../report/markup.js'
+import { rate, ratio } from '../../../report/numbers.js'
+import { runStyle } from '../../../report/palette.js'
+import { axisX, cut, draw, type FigureOptions, markers, plane, textWidth } from '../../../report/plot.js'
 import type { RunResult } from '../../results.js'
-import type { Markup } from '../markup.js'
-import { rate, ratio } from '../numbers.js'
-import { runStyle } from '../palette.js'
-import { axisX, cut, draw, type FigureOptions, markers, plane, textWidth } from './figure.js'
 
 type Run = Pick<RunResult, 'label' | 'speed'>
 

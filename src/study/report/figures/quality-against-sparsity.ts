@@ -1,10 +1,9 @@
 // What zeros cost: final validation loss against final sparsity, a named marker per run.
 
 import * as Plot from '@observablehq/plot'
-import type { RunResult } from '../../results.js'
-import type { Markup } from '../markup.js'
-import { loss, mean, percent } from '../numbers.js'
-import { runStyle } from '../palette.js'
+import type { Markup } from '../../../report/markup.js'
+import { loss, percent } from '../../../report/numbers.js'
+import { runStyle } from '../../../report/palette.js'
 import {
   axisX,
   axisY,
@@ -15,7 +14,9 @@ import {
   plane,
   TEXT_SIZE,
   textWidth,
-} from './figure.js'
+} from '../../../report/plot.js'
+import { mean } from '../../../statistics.js'
+import type { RunResult } from '../../results.js'
 
 type Run = Pick<RunResult, 'label' | 'final'>
 

@@ -1,10 +1,9 @@
 // Lines over training steps, one per run: measured values marked, the switch of activation ruled, names at the ends.
 
 import * as Plot from '@observablehq/plot'
-import type { Markup } from '../markup.js'
-import { fixed } from '../numbers.js'
-import type { RunStyle } from '../palette.js'
-import { visibleLine } from '../visible-text.js'
+import type { Markup } from './markup.js'
+import { fixed } from './numbers.js'
+import type { RunStyle } from './palette.js'
 import {
   axisX,
   axisY,
@@ -20,7 +19,8 @@ import {
   spread,
   TEXT_SIZE,
   textWidth,
-} from './figure.js'
+} from './plot.js'
+import { visibleLine } from './visible-text.js'
 
 export interface RunLine {
   readonly label: string

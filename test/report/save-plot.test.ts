@@ -4,10 +4,10 @@ import fs from 'node:fs'
 import path from 'node:path'
 import * as Plot from '@observablehq/plot'
 import { describe, expect, it } from 'vitest'
-import { draw } from '../../../src/study/report/figures/figure.js'
-import { RUN_COLORS } from '../../../src/study/report/palette.js'
-import { savePlot, standaloneSvg } from '../../../src/study/report/save-plot.js'
-import { temporaryDirectories } from '../../data/temporary.js'
+import { RUN_COLORS } from '../../src/report/palette.js'
+import { draw } from '../../src/report/plot.js'
+import { savePlot, standaloneSvg } from '../../src/report/save-plot.js'
+import { temporaryDirectories } from '../data/temporary.js'
 
 function figure(text: string) {
   return draw('one', 'a figure', {

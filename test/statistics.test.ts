@@ -2,7 +2,7 @@
 
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { quantilesOfSorted, spreadOf, spreadPerEpoch } from '../../src/lab/statistics.js'
+import { median, quantilesOfSorted, spreadOf, spreadPerEpoch } from '../src/statistics.js'
 
 describe('statistics over runs', () => {
   it('the deviation is that of a sample: 1, 2, 3, 4 have √(5/3)', () => {
@@ -46,5 +46,11 @@ describe('statistics over runs', () => {
     const quantiles = quantilesOfSorted([1, 2, 4, 8, 16], [0, 0.1, 0.5, 0.9, 1])
     const expected = [1, 1.4, 4, 12.8, 16]
     for (const [i, value] of quantiles.entries()) expect(value).toBeCloseTo(expected[i], 12)
+  })
+
+  it('the median of an even count is the mean of the two in the middle, and order does not matter', () => {
+    expect(median([9, 1, 4])).toBe(4)
+    expect(median([8, 1, 4, 2])).toBe(3)
+    expect(median([])).toBeNaN()
   })
 })

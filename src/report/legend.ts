@@ -1,10 +1,10 @@
 // A figure's legend in HTML, so that long names wrap: every run's line and marker beside its name.
 
 import * as Plot from '@observablehq/plot'
-import { html, type Markup } from '../markup.js'
-import { runStyle } from '../palette.js'
-import { visibleLine } from '../visible-text.js'
-import { draw, markers } from './figure.js'
+import { html, type Markup } from './markup.js'
+import { runStyle } from './palette.js'
+import { draw, markers } from './plot.js'
+import { visibleLine } from './visible-text.js'
 
 export function legend(runs: readonly { readonly label: string }[], id: string): Markup {
   return html`<ul class="legend">${runs.map(

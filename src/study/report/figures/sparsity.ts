@@ -1,12 +1,46 @@
-// Sparsity per layer over training, one small heat map per run: darker is more zeros; the final value stands beside.
+// Sparsity: the mean over the layers during training, one line per run; and per layer, one small heat map per run, where
+// darker is more zeros and the final value stands beside.
 
 import * as Plot from '@observablehq/plot'
+import { describeSwitches, runLines } from '../../../report/lines.js'
+import { html, type Markup } from '../../../report/markup.js'
+import { percent } from '../../../report/numbers.js'
+import { runStyle } from '../../../report/palette.js'
+import { axisX, axisY, draw, type FigureOptions, plane } from '../../../report/plot.js'
+import { mean } from '../../../statistics.js'
 import type { RunResult } from '../../results.js'
-import { html, type Markup } from '../markup.js'
-import { percent } from '../numbers.js'
-import { axisX, axisY, draw, type FigureOptions, plane } from './figure.js'
 
 type Run = Pick<RunResult, 'label' | 'evaluations' | 'final' | 'switchStep' | 'steps'>
+
+export function sparsityOverTraining(runs: readonly Run[], options: FigureOptions): Markup {
+  return runLines(
+    runs.map((run, i) => ({
+      label: run.label,
+      style: runStyle(i),
+      measured: run.evaluations.map(({ step, sparsity }) => ({ x: step, y: mean(sparsity) })),
+      background: [],
+      switchStep: run.switchStep,
+    })),
+    {
+      ...options,
+      ariaLabel: `Sparsity over training steps, mean of the layers, for ${runs.map(run => run.label).join(', ')}`,
+      steps: [0, Math.max(1, ...runs.map(run => run.steps))],
+      range: [0, 1],
+      yLabel: 'zeros among hidden activations',
+      yFormat: share => percent(share, 0),
+      yTicks: [0, 0.2, 0.4, 0.6, 0.8, 1],
+    },
+  )
+}
+
+export function sparsityCaption(runs: readonly Run[]): string {
+  const switches = describeSwitches(runs)
+  const what = 'Share of exact zeros in the FFN’s hidden vector on validation text, mean of the layers.'
+  return switches === ''
+    ? what
+    : `${what} A smooth activation has none; after its switch to ReLU (dashed) a run gets at once what its ` +
+        'pre-activations allow, and the steps that are left move it further.'
+}
 
 /** Color strength of a share of zeros: none is still a visible cell, all is the full color. */
 const strength = (share: number) => 0.04 + 0.96 * share

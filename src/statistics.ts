@@ -1,4 +1,4 @@
-// What the lab says about several numbers: mean and standard deviation over runs, quantiles of gate weights.
+// Statistics of several numbers, the one home of each: mean, standard deviation, median, quantiles.
 
 /** Mean of some numbers; NaN of none. */
 export function mean(values: ArrayLike<number>): number {
@@ -39,4 +39,9 @@ export function quantilesOfSorted(sorted: ArrayLike<number>, shares: readonly nu
     if (below + 1 >= sorted.length) return sorted.length === 0 ? Number.NaN : sorted[sorted.length - 1]
     return sorted[below] + (at - below) * (sorted[below + 1] - sorted[below])
   })
+}
+
+/** Median of some numbers; NaN of none. */
+export function median(values: ArrayLike<number>): number {
+  return quantilesOfSorted(Float64Array.from(values).sort(), [0.5])[0]
 }

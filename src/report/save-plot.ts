@@ -4,8 +4,8 @@
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { Resvg } from '@resvg/resvg-js'
-import { OptionError } from '../../errors.js'
-import { writeFileAtomic } from '../../formats/atomic.js'
+import { OptionError } from '../errors.js'
+import { writeFileAtomic } from '../formats/atomic.js'
 import type { Markup } from './markup.js'
 import { PAGE_COLORS, RUN_COLORS } from './palette.js'
 

@@ -1,8 +1,0 @@
-// The median, for everything that times work.
-
-/** Median of some values, the mean of the middle two of an even number; NaN of none. */
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
-}

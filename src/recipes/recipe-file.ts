@@ -1,0 +1,104 @@
+// Recipes as files: found by path or by the name of one that comes with the package, read, parsed as YAML and checked
+// with a schema. Studies and labs both read theirs through this.
+
+import fs from 'node:fs'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseDocument } from 'yaml'
+import type { z } from 'zod'
+import { RecipeError } from '../errors.js'
+import { describeIssues } from './recipe-issues.js'
+
+/** Folder of the package's own recipes: those of `flicker study` and those of `flicker mlp`. */
+export type RecipeFolder = 'recipes' | 'recipes/lab'
+
+/** Recipes are written by hand; a larger file is something else. */
+const LARGEST_RECIPE_BYTES = 1024 * 1024
+/** Aliases may be expanded to so many nodes: enough for every recipe, and far from exhausting memory. */
+const MOST_ALIASES = 100
+
+/** Names of the recipes in a folder of the package, without `.yaml`. */
+export function packagedRecipes(folder: RecipeFolder): string[] {
+  const directory = packagedPath(folder)
+  if (!fs.existsSync(directory)) return []
+  return fs
+    .readdirSync(directory)
+    .flatMap(name => (name.endsWith('.yaml') ? [path.basename(name, '.yaml')] : []))
+}
+
+function packagedPath(folder: RecipeFolder, ...names: string[]): string {
+  return path.join(fileURLToPath(new URL('../../', import.meta.url)), folder, ...names)
+}
+
+/**
+ * The text of a recipe, from a path or, where there is no such file, from the package by its name (`quick`); `name` is
+ * the file's name, for messages. Throws RecipeError RECIPE_MISSING.
+ */
+export function readRecipeText(file: string, folder: RecipeFolder): { text: string; name: string } {
+  const own = packagedPath(folder, `${path.basename(file, '.yaml')}.yaml`)
+  const found = fs.existsSync(file) || !fs.existsSync(own) ? file : own
+  const problem = (why: string, cause?: unknown) =>
+    new RecipeError(
+      'RECIPE_MISSING',
+      `cannot read the recipe ${file} (${why}); give a YAML file, or one of the package's own: ${packagedRecipes(folder).join(', ')}`,
+      { cause },
+    )
+  try {
+    // A pipe or a device would be read without end.
+    const stat = fs.statSync(found)
+    if (!stat.isFile()) throw problem('it is not a regular file')
+    if (stat.size > LARGEST_RECIPE_BYTES) {
+      throw problem(`it has ${stat.size} bytes, more than the ${LARGEST_RECIPE_BYTES} that a recipe may have`)
+    }
+    return { text: fs.readFileSync(found, 'utf8'), name: path.basename(found) }
+  } catch (cause) {
+    if (cause instanceof RecipeError) throw cause
+    throw problem((cause as NodeJS.ErrnoException).code ?? String(cause), cause)
+  }
+}
+
+/** YAML as plain values, aliases resolved. Throws RecipeError RECIPE_SYNTAX that names the file and the line. */
+export function parseRecipeYaml(text: string, name: string): unknown {
+  const problem = (message: string, cause?: unknown) =>
+    new RecipeError('RECIPE_SYNTAX', `${name}: ${message.split('\n')[0]}`, { cause })
+  let content: unknown
+  try {
+    const document = parseDocument(text, { logLevel: 'error' })
+    const [syntax] = document.errors
+    if (syntax !== undefined) throw problem(syntax.message)
+    content = document.toJS({ maxAliasCount: MOST_ALIASES })
+  } catch (cause) {
+    if (cause instanceof RecipeError) throw cause
+    // The parser recurses: nesting deeper than the stack ends in a RangeError.
+    if (cause instanceof RangeError) throw problem('it is nested too deeply', cause)
+    throw problem(aliasProblem(cause as Error), cause)
+  }
+  if (hasCycle(content, new Set())) throw problem('an alias (*name) stands inside its own anchor (&name)')
+  return content
+}
+
+/** What the `yaml` package throws while it resolves aliases, in words that say what to do. */
+function aliasProblem({ message }: Error): string {
+  const unresolved = /Unresolved alias[^:]*: (.*)/.exec(message)
+  if (unresolved !== null) return `the alias *${unresolved[1]} has no anchor &${unresolved[1]} before it`
+  if (message.startsWith('Excessive alias count')) {
+    return `its aliases expand to more than ${MOST_ALIASES} nodes; write the values out`
+  }
+  return message
+}
+
+function hasCycle(value: unknown, above: Set<unknown>): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  if (above.has(value)) return true
+  above.add(value)
+  const found = Object.values(value).some(child => hasCycle(child, above))
+  above.delete(value)
+  return found
+}
+
+/** `content` with every default filled in. Throws RecipeError RECIPE_INVALID that names the file and each wrong field. */
+export function checkRecipe<T extends z.ZodType>(content: unknown, schema: T, name: string): z.output<T> {
+  const result = schema.safeParse(content)
+  if (result.success) return result.data
+  throw new RecipeError('RECIPE_INVALID', `${name}: ${describeIssues(result.error, schema, content)}`)
+}

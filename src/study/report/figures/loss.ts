@@ -1,0 +1,206 @@
+// Loss: curves over training steps, with the switch of activation ruled; and, for many runs, their final losses ranked.
+
+import * as Plot from '@observablehq/plot'
+import { describeSwitches, runLines } from '../../../report/lines.js'
+import type { Markup } from '../../../report/markup.js'
+import { loss, percent } from '../../../report/numbers.js'
+import { runStyle } from '../../../report/palette.js'
+import { cut, draw, type FigureOptions, isWide, plane, type Range, textWidth } from '../../../report/plot.js'
+import { mean, standardDeviation } from '../../../statistics.js'
+import type { RunResult } from '../../results.js'
+
+type CurveRun = Pick<RunResult, 'label' | 'curve' | 'evaluations' | 'switchStep' | 'steps'>
+
+/** `whole`: from the first step. `end`: from a little before the first switch, at least the last 30 %. */
+export type LossPart = 'whole' | 'end'
+
+export function lossCurves(runs: readonly CurveRun[], part: LossPart, options: FigureOptions): Markup {
+  const steps = stepRange(runs, part)
+  return runLines(
+    runs.map((run, i) => ({
+      label: run.label,
+      style: runStyle(i),
+      measured: run.evaluations
+        .filter(({ step }) => step >= steps[0])
+        .map(({ step, loss }) => ({ x: step, y: loss })),
+      background: run.curve
+        .filter(({ step }) => step >= steps[0])
+        .map(({ step, loss }) => ({ x: step, y: loss })),
+      switchStep: run.switchStep,
+    })),
+    {
+      ...options,
+      ariaLabel: `Training and validation loss over training steps${part === 'end' ? ', last part' : ''}, for ${runs
+        .map(run => run.label)
+        .join(', ')}`,
+      steps,
+      range: lossRange(runs, steps),
+      yLabel: 'loss (nats per token)',
+    },
+  )
+}
+
+export function lossCaption(runs: readonly CurveRun[], part: LossPart): string {
+  const lines =
+    'Thin: training loss, the mean of a few steps each. Marked: validation loss on text never trained on.'
+  const switches = describeSwitches(runs)
+  if (part === 'end') {
+    return (
+      'The end of training, enlarged. On the way a part of the held-out text is enough; ' +
+      'the table is of more of it, so runs this close may change places.'
+    )
+  }
+  return switches === ''
+    ? `${lines} The first steps lie above the frame.`
+    : `${lines} The first steps lie above the frame. Dashed rule: the activation changes (${switches}); ` +
+        'the loss jumps there and falls back within the steps that are left.'
+}
+
+/** Steps shown: up to the longest run. */
+export function stepRange(runs: readonly CurveRun[], part: LossPart): Range {
+  const last = Math.max(1, ...runs.map(run => run.steps))
+  if (part === 'whole') return [0, last]
+  const switches = runs.flatMap(run => (run.switchStep === null ? [] : [run.switchStep]))
+  return [Math.max(0, Math.floor(Math.min(0.7 * last, ...switches.map(step => step - 0.1 * last)))), last]
+}
+
+/**
+ * Losses shown: from the lowest up to a high quantile, so that the first steps do not flatten the rest, and up to
+ * the peak after a switch unless that would take more than twice the room of everything else.
+ */
+export function lossRange(runs: readonly CurveRun[], [from]: Range): Range {
+  const training = runs.flatMap(run => run.curve.filter(({ step }) => step >= from))
+  const validation = runs.flatMap(run => run.evaluations.filter(({ step }) => step >= from))
+  const all = [...training, ...validation].map(({ loss }) => loss)
+  if (all.length === 0) return [0, 1]
+  const peaks = runs.flatMap(({ curve, evaluations, switchStep }) =>
+    switchStep === null
+      ? []
+      : [...curve, ...evaluations]
+          .filter(({ step }) => step > Math.max(from, switchStep))
+          .map(({ loss }) => loss),
+  )
+  const low = Math.min(...all)
+  const usual = quantile(all, from === 0 ? 0.9 : 0.99)
+  const high = Math.max(usual, Math.min(Math.max(...peaks, usual), low + 3 * (usual - low)))
+  const pad = Math.max((high - low) * 0.06, 0.01)
+  return [Math.max(0, low - pad), high + pad]
+}
+
+function quantile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]
+}
+
+type FinalRun = Pick<RunResult, 'label' | 'final' | 'perSeed'>
+
+const ROW = 18
+/** Room for the bar of zeros and its number, px. */
+const ZEROS = 170
+
+/** Lowest loss on top. */
+export function lossRanking(runs: readonly FinalRun[], options: FigureOptions): Markup {
+  const wide = isWide(options)
+  const rows = runs
+    .map(run => ({
+      label: run.label,
+      loss: run.final.loss,
+      spread: standardDeviation((run.perSeed ?? []).map(({ final }) => final.loss)),
+      zeros: mean(run.final.sparsity),
+    }))
+    .filter(row => Number.isFinite(row.loss))
+    .sort((a, b) => a.loss - b.loss)
+  const longest = Math.max(60, ...rows.map(row => textWidth(row.label)))
+  const left = Math.min(longest, options.width * (wide ? 0.3 : 0.38)) + 14
+  const [low, high] = rankedRange(rows.map(row => row.loss))
+  const height = rows.length * ROW
+  const area = plane(
+    { width: options.width, height: height + 78 },
+    { top: 34, right: ZEROS * (wide ? 1 : 0.6), bottom: 44, left },
+    [low, high],
+    [rows.length, 0],
+  )
+  const zerosAt = area.right + 16
+  const zerosWidth = options.width - zerosAt - 48
+  const at = (i: number) => i + 0.5
+  const inside = (value: number) => Math.min(high, Math.max(low, value))
+  return draw(
+    options.id,
+    `Final validation loss of ${rows.length} runs, lowest first: ${rows.map(row => row.label).join(', ')}`,
+    {
+      ...area.options,
+      marks: [
+        Plot.gridX({ stroke: 'var(--line)', strokeOpacity: 1, ticks: wide ? 6 : 3 }),
+        Plot.axisX({
+          color: 'var(--ink-soft)',
+          tickSize: 0,
+          ticks: wide ? 6 : 3,
+          tickFormat: loss,
+          label: 'validation loss (nats per token)',
+          labelAnchor: 'left',
+          labelArrow: 'none',
+          labelOffset: 34,
+        }),
+        Plot.text(['zeros'], {
+          x: area.atX(zerosAt),
+          y: area.atY(area.top - 12),
+          text: d => d,
+          textAnchor: 'start',
+          fill: 'var(--ink-soft)',
+        }),
+        rows.flatMap((row, i) => [
+          Plot.text([cut(row.label, left - 14)], {
+            x: area.atX(left - 8),
+            y: at(i),
+            text: d => d,
+            textAnchor: 'end',
+            fill: 'var(--ink)',
+          }),
+          Plot.ruleY([row], {
+            x1: inside(row.loss - row.spread),
+            x2: inside(row.loss + row.spread),
+            y: at(i),
+            stroke: 'var(--run-1)',
+            strokeOpacity: 0.45,
+            strokeWidth: 5,
+          }),
+          Plot.dot([row], { x: inside(row.loss), y: at(i), r: 4, fill: 'var(--run-1)' }),
+          row.zeros === 0
+            ? []
+            : Plot.rect([row], {
+                x1: area.atX(zerosAt),
+                x2: area.atX(zerosAt + row.zeros * zerosWidth),
+                y1: i + 0.25,
+                y2: i + 0.75,
+                fill: 'var(--run-2)',
+              }),
+          Plot.text([row.zeros === 0 ? '0' : percent(row.zeros, 0)], {
+            x: area.atX(zerosAt + row.zeros * zerosWidth + 5),
+            y: at(i),
+            text: d => d,
+            textAnchor: 'start',
+            fill: 'var(--ink-soft)',
+          }),
+        ]),
+      ],
+    },
+  )
+}
+
+export function lossRankingCaption(several: boolean): string {
+  return (
+    'Lowest loss on top. Bars at the right: share of exact zeros among the hidden activations, mean of the layers.' +
+    (several ? ' The band behind a dot is the standard deviation between seeds.' : '') +
+    ' A dot at the right edge stands for a loss beyond it.'
+  )
+}
+
+/** What most losses lie in: one run that failed shall not press all others together. */
+function rankedRange(losses: readonly number[]): [low: number, high: number] {
+  if (losses.length === 0) return [0, 1]
+  const low = losses[0]
+  const middle = losses[losses.length >> 1]
+  const high = Math.min(losses[losses.length - 1], middle + 4 * Math.max(middle - low, 0.02))
+  const pad = Math.max((high - low) * 0.06, 0.004)
+  return [low - pad, high + pad]
+}
