@@ -3,7 +3,7 @@
 
 import { afterAll, describe, expect, it } from 'vitest'
 import { parseActivation } from '../../src/activations/index.js'
-import { EngineModel, type EngineOptions, type Session } from '../../src/engine/index.js'
+import { EngineModel, type EngineOptions, type Session, type SessionOptions } from '../../src/engine/index.js'
 import { availableKernels, defaultThreads, type Kernels, setThreads } from '../../src/kernels/index.js'
 import type { ModelConfig } from '../../src/nn/config.js'
 import { bitsOf, relativeDifference } from './bits.js'
@@ -152,7 +152,7 @@ const [, kernels] = backends[backends.length - 1]
 describe('drawn activations', () => {
   it('depend on the seed and on the sequence', () => {
     const model = engine(smallConfig, kernels, { activation: 'stocha:p=0.5' })
-    const logits = (options: object) => bitsOf(model.logits(tokens, options))
+    const logits = (options: SessionOptions) => bitsOf(model.logits(tokens, options))
     expect(logits({ seed: 1 })).toEqual(logits({ seed: 1 }))
     expect(logits({ seed: 1 })).not.toEqual(logits({ seed: 2 }))
     expect(logits({ seed: 1 })).not.toEqual(logits({ seed: 1, sequence: 1 }))

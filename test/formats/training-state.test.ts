@@ -35,7 +35,8 @@ beforeEach(() => {
 afterEach(() => vi.restoreAllMocks())
 
 const shapes = parameterShapes(tinyConfig).slice(0, trainedTensors)
-const save = (step: number, options = {}) => saveRunCheckpoint(run, step, contentOfStep(step), options)
+const save = (step: number, options: Parameters<typeof saveRunCheckpoint>[3] = {}) =>
+  saveRunCheckpoint(run, step, contentOfStep(step), options)
 const latestStep = () => stepOf(latestRunCheckpoint(run)!.dir)
 
 describe('the checkpoints of a run', () => {

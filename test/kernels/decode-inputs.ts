@@ -84,10 +84,9 @@ export function expectClose(actual: Float32Array, expected: ArrayLike<number>, t
 export function expectSameBits(actual: Float32Array, expected: Float32Array): void {
   const bytes = (values: Float32Array) => Buffer.from(values.buffer, values.byteOffset, values.byteLength)
   // Not toEqual: on arrays of this size it takes longer than the kernels.
-  if (!bytes(actual).equals(bytes(expected))) {
-    const at = actual.findIndex((value, i) => !Object.is(value, expected[i]))
-    expect.fail(`element ${at} of ${actual.length} is ${actual[at]}, not ${expected[at]}`)
-  }
+  const same = bytes(actual).equals(bytes(expected))
+  const at = same ? -1 : actual.findIndex((value, i) => !Object.is(value, expected[i]))
+  expect(same, `element ${at} of ${actual.length} is ${actual[at]}, not ${expected[at]}`).toBe(true)
 }
 
 /** Runs `body` with 1, 2 and 3 threads and returns what it gave each time. */

@@ -3,7 +3,7 @@
 
 import { afterAll, describe, expect, it } from 'vitest'
 import { parseActivation } from '../../../src/activations/index.js'
-import { EngineModel, type EngineOptions, Session } from '../../../src/engine/index.js'
+import { EngineModel, type EngineOptions, Session, type SessionOptions } from '../../../src/engine/index.js'
 import { availableKernels, defaultThreads, setThreads } from '../../../src/kernels/index.js'
 import type { ModelConfig } from '../../../src/nn/config.js'
 import { bitsOf } from '../bits.js'
@@ -19,7 +19,7 @@ function engine(options: EngineOptions = {}): EngineModel {
   return new EngineModel(config, tensorOf(tensors), { kernels: best, ...options })
 }
 
-function read(model: EngineModel, tokens: readonly number[], options = {}): Session {
+function read(model: EngineModel, tokens: readonly number[], options: SessionOptions = {}): Session {
   const session = model.session(options)
   session.prefill(tokens)
   return session

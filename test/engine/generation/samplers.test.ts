@@ -208,7 +208,7 @@ describe('choosing', () => {
   it('is a function of seed, sequence and position, and of each of them', () => {
     const options = checkSampling({ temperature: 1 })
     const flat = new Float32Array(1000)
-    const choices = (change: object) =>
+    const choices = (change: Partial<typeof place>) =>
       Array.from({ length: 8 }, (_, position) =>
         chooseToken(flat, options, { ...place, position, ...change }),
       )
