@@ -1,5 +1,6 @@
-// Activations from a user's file, `--activation ./my-act.ts`: loaded when the user names the file, checked on a grid, and
-// then known by the file's name. A checkpoint that names such a file does not load it: it is code.
+// Activations from a user's file, `--activation ./my-act.ts --allow-code`. Loading such a file runs it, so a name alone
+// never loads one, wherever it comes from: an option, a recipe, a checkpoint or a request. It is loaded by
+// loadActivationFile, or by a caller who says `allowCode`, checked on a grid, and from then on known by its file name.
 
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import module, { createRequire } from 'node:module'
@@ -27,11 +28,40 @@ export function loadedActivationFiles(): string[] {
 
 /** The entry of a file that loadActivationFile has loaded. Throws ActivationError ACTIVATION_FILE_NOT_LOADED. */
 export function loadedActivation(spec: string): Activation {
-  const found = loaded.get(path.basename(spec.trim()))
-  if (found !== undefined) return found.act
+  const named = spec.trim()
+  const found = loaded.get(path.basename(named))
+  // A bare name is how checkpoints spell it; a path must lead to the very file that was loaded.
+  const same = path.basename(named) === named || found?.file === path.resolve(named)
+  if (found !== undefined && same) return found.act
   throw new ActivationError(
     'ACTIVATION_FILE_NOT_LOADED',
-    `the activation ${spec} is a file of yours that has not been loaded; name it, as in --activation ./${path.basename(spec)}.`,
+    `the activation ${JSON.stringify(named)} names a file, and loading a file runs the code in it. If you trust it, allow ` +
+      'that: give its path as --activation with --allow-code on the command line; in the library set allowCode: true, or ' +
+      'call loadActivationFile(path) first.',
+  )
+}
+
+/** Options whose values name activations, in the library, in recipes and on the command line. */
+const ACTIVATION_OPTIONS = ['activation', 'activations', 'from', 'to']
+/** How deep these lie in a recipe: runs, one run, its activation. */
+const DEEPEST = 4
+
+/**
+ * With `allowCode` true, loads every file that `options` names as an activation, also in lists and in options of
+ * options; otherwise nothing is loaded, and parseActivation refuses such a path. Only for what the caller wrote, never
+ * for the contents of a checkpoint. Throws as loadActivationFile does.
+ */
+export function loadActivationFiles(options: unknown, allowCode: boolean | undefined): void {
+  if (allowCode === true)
+    for (const spec of activationsIn(options)) if (isActivationFile(spec)) loadActivationFile(spec)
+}
+
+function activationsIn(options: unknown, depth = 0): string[] {
+  if (typeof options !== 'object' || options === null || depth > DEEPEST) return []
+  return Object.entries(options).flatMap(([key, value]) =>
+    ACTIVATION_OPTIONS.includes(key)
+      ? [value].flat().flatMap(spec => (typeof spec === 'string' ? [spec.trim()] : []))
+      : activationsIn(value, depth + 1),
   )
 }
 

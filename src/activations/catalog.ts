@@ -4,7 +4,7 @@
 import { didYouMean } from '../did-you-mean.js'
 import { ActivationError } from '../errors.js'
 import type { Activation } from './activation.js'
-import { isActivationFile, loadActivationFile, loadedActivation } from './activation-file.js'
+import { isActivationFile, loadedActivation } from './activation-file.js'
 import * as expandedGates from './expanded-gates.js'
 import type { ActivationFamily } from './family.js'
 import * as gates from './gates.js'
@@ -124,14 +124,6 @@ export function parseActivation(spec: string): Activation {
   }
 
   return family.bind(values)
-}
-
-/**
- * The activation that a user asks for: by name, or by the path of a file of theirs, which is loaded. Only for what a
- * user has typed: a path in a downloaded config must not run code. Throws as parseActivation and loadActivationFile do.
- */
-export function resolveActivation(spec: string): Activation {
-  return isActivationFile(spec) ? loadActivationFile(spec.trim()) : parseActivation(spec)
 }
 
 /** The mean over draws of an activation that draws; one that does not is its own mean. */

@@ -10,13 +10,12 @@ export {
   type Settings,
   startParameters,
 } from './activation.js'
-export { isActivationFile, loadActivationFile, loadedActivationFiles } from './activation-file.js'
+export { loadActivationFile, loadActivationFiles, loadedActivationFiles } from './activation-file.js'
 export {
   type ActivationListing,
   expectationOf,
   listActivations,
   parseActivation,
-  resolveActivation,
 } from './catalog.js'
 export { defineActivation, type ExpressionActivation, type PlainActivation } from './define.js'
 export type { Expression } from './expression.js'

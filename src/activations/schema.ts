@@ -2,12 +2,12 @@
 
 import { z } from 'zod'
 import { FlickerError } from '../errors.js'
-import { resolveActivation } from './catalog.js'
+import { parseActivation } from './catalog.js'
 
 /** An activation by name, e.g. `stocha:p=0.3`; the message of a wrong one lists those that exist. */
 export const activationSchema = z.string().superRefine((spec, context) => {
   try {
-    resolveActivation(spec)
+    parseActivation(spec)
   } catch (error) {
     if (!(error instanceof FlickerError)) throw error
     context.addIssue({ code: 'custom', message: error.message })

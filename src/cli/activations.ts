@@ -8,6 +8,7 @@ import { writeFileAtomic } from '../formats/index.js'
 import { curvesOf } from '../gallery/curves.js'
 import { type CatalogEntry, catalogEntries, catalogEntry, catalogPage, pictureFile } from '../gallery/page.js'
 import { terminalPlot } from '../gallery/terminal-plot.js'
+import { allowCodeOption } from './options.js'
 import { log, print, printJson } from './terminal.js'
 
 interface ActivationsFlags {
@@ -20,6 +21,7 @@ export function activationsCommand(): Command {
   return new Command('activations')
     .description('the catalog of activations: a table, or one entry with formula, source and plot')
     .argument('[name]', 'an activation as it is typed elsewhere, e.g. relu or stocha:p=0.3')
+    .addOption(allowCodeOption())
     .option('--plot <file>', 'write the picture of the entry as .svg or .png')
     .option('--docs <directory>', 'write the catalog as a page, activations.md, with a picture of each')
     .option('--json', 'print one JSON object')

@@ -2,11 +2,11 @@
 
 import { Command } from 'commander'
 import { benchActivations } from '../bench/activations.js'
-import { integer } from './options.js'
+import { activationsOption, allowCodeOption, integer } from './options.js'
 import { print, printJson } from './terminal.js'
 
 interface BenchActivationsFlags {
-  activations?: string
+  activations?: string[]
   millions: number
   steps: number
   json?: boolean
@@ -15,7 +15,8 @@ interface BenchActivationsFlags {
 export function benchActivationsCommand(): Command {
   return new Command('activations')
     .description('GB/s of every activation, forward and backward, beside a copy of memory in the same run')
-    .option('--activations <list>', 'names separated by spaces or semicolons (default: the whole catalog)')
+    .addOption(activationsOption('activations to measure (default: the whole catalog)'))
+    .addOption(allowCodeOption())
     .option('--millions <n>', 'numbers per array, in millions', integer(1), 16)
     .option('--steps <n>', 'also time so many training steps against the same with silu', integer(0), 0)
     .option('--json', 'print one JSON object')
@@ -27,8 +28,8 @@ Examples:
   flicker bench activations --activations 'relu silu stocha:p=0.7' --steps 30 --json`,
     )
     .action((flags: BenchActivationsFlags) => {
-      const activations = flags.activations?.split(/[\s;]+/).filter(name => name !== '')
-      const result = benchActivations({ activations, millions: flags.millions, steps: flags.steps })
+      const { activations, millions, steps } = flags
+      const result = benchActivations({ activations, millions, steps })
       if (flags.json === true) return printJson(result)
       const { machine, copyGigabytesPerSecond, megabytes, rows } = result
       print(`flicker ${machine.version} · ${machine.cpu} · ${machine.isa}, 1 thread`)

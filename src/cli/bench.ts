@@ -9,7 +9,7 @@ import type { MachineInfo } from '../machine-info.js'
 import { benchActivationsCommand } from './bench-activations.js'
 import { benchDecodeCommand } from './bench-decode.js'
 import { benchMlpCommand } from './bench-mlp.js'
-import { integer } from './options.js'
+import { allowCodeOption, integer } from './options.js'
 import { print, printJson } from './terminal.js'
 
 export function benchCommand(): Command {
@@ -65,6 +65,7 @@ Examples:
     .description('one optimizer step of two small models, beside PyTorch when python3 has it')
     .option('--steps <n>', 'timed steps', integer(1), 30)
     .option('--activation <name>', 'activation of the FFN', 'silu')
+    .addOption(allowCodeOption())
     .option('--no-peers', 'leave PyTorch out')
     .option('--profile', 'time per kernel instead')
     .option('--json', 'print one JSON object')

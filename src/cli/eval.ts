@@ -8,7 +8,7 @@ import { Evaluator } from '../eval/evaluate.js'
 import { readCheckpoint } from '../formats/index.js'
 import { kernels } from '../kernels/index.js'
 import { Llama } from '../nn/llama.js'
-import { integer } from './options.js'
+import { allowCodeOption, integer } from './options.js'
 import { print, printJson } from './terminal.js'
 
 interface EvalFlags {
@@ -29,6 +29,7 @@ export function evalCommand(): Command {
     .option('--corpus <path>', 'default, or a file or directory; its validation side is measured', 'default')
     .option('--whole', 'measure all of the corpus, not its validation side')
     .option('--activation <name>', "activation instead of the model's own, e.g. stocha:p=0.3")
+    .addOption(allowCodeOption())
     .option('--max-tokens <n>', 'stop after so many tokens', integer(1), 131_072)
     .option('--batch-size <n>', 'windows at a time', integer(1), 16)
     .option('--seed <n>', 'for activations that draw', integer(0), 1)

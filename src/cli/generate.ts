@@ -11,7 +11,7 @@ import {
 } from '../engine/index.js'
 import { FlickerError, OptionError } from '../errors.js'
 import { jsonReport, printStats, printTopLogprobs } from './generate-printing.js'
-import { integer, kebab, number } from './options.js'
+import { allowCodeOption, integer, kebab, number } from './options.js'
 import { interruptible, log, print, printJson } from './terminal.js'
 
 interface GenerateFlags
@@ -70,6 +70,7 @@ export function generateCommand(): Command {
       '--activation <name>',
       "instead of the model's own: stocha:p=0.3 draws while decoding, for diverse texts",
     )
+    .addOption(allowCodeOption())
     .option('--tokenizer <path>', "instead of the model's own")
     .optionsGroup('Output:')
     .option(

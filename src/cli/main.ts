@@ -4,7 +4,7 @@
 import { realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Command, CommanderError } from 'commander'
-import { isActivationFile, loadActivationFile } from '../activations/index.js'
+import { loadActivationFiles } from '../activations/index.js'
 import { version } from '../version.js'
 import { activationsCommand } from './activations.js'
 import { benchCommand } from './bench.js'
@@ -43,16 +43,15 @@ export function createProgram(): Command {
   // Sub-commands do not inherit these.
   for (const command of program.commands)
     command.exitOverride().showHelpAfterError('(--help shows the flags)')
-  program.hook('preAction', (_, command) => loadActivationFiles(command))
+  program.hook('preAction', (_, command) => loadOwnActivations(command))
   return program
 }
 
-/** `--activation ./my-act.ts`: a file that the user names as an activation is loaded before anything asks for it. */
-function loadActivationFiles(command: Command): void {
-  const { activation, activations, from, to } = command.opts<Record<string, unknown>>()
-  const named = [activation, activations, from, to, command.name() === 'activations' ? command.args : []]
-  const specs = named.flat().flatMap(value => (typeof value === 'string' ? value.split(',') : []))
-  for (const spec of specs) if (isActivationFile(spec)) loadActivationFile(spec.trim())
+/** `--activation ./mine.ts --allow-code`: files that the user names as activations are loaded before the command runs. */
+function loadOwnActivations(command: Command): void {
+  const { allowCode, ...flags } = command.opts<Record<string, unknown>>()
+  const activations = [flags.activations ?? [], command.name() === 'activations' ? command.args : []].flat()
+  loadActivationFiles({ ...flags, activations }, allowCode === true)
 }
 
 /** Runs the command line; resolves to the exit code. */

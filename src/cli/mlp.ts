@@ -2,14 +2,13 @@
 
 import path from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
-import { resolveActivation } from '../activations/index.js'
 import { labDataSchema } from '../lab/data/index.js'
 import { type LabConfig, labSchema, networkSchema } from '../lab/options.js'
 import { readLabRecipe } from '../lab/recipe.js'
 import { renderLabTable } from '../lab/report/table.js'
 import { type LabProgress, runLab } from '../lab/run-lab.js'
 import { packagedRecipes } from '../recipes/recipe-file.js'
-import { addSchemaFlags, integer, number, parseFlags } from './options.js'
+import { activationsOption, addSchemaFlags, allowCodeOption, integer, number, parseFlags } from './options.js'
 import { type Bar, duration, interruptible, log, print, printJson, progressBar } from './terminal.js'
 
 const about = {
@@ -53,6 +52,7 @@ interface MlpFlags extends Record<string, unknown> {
   out?: string
   plots?: boolean
   fresh?: boolean
+  allowCode?: boolean
   json?: boolean
 }
 
@@ -63,10 +63,10 @@ export function mlpCommand(): Command {
       '[recipe]',
       `YAML file, or one of the package's own: ${packagedRecipes('recipes/lab').join(', ')}`,
     )
-    .option(
-      '--activation, --activations <names...>',
-      'any of `flicker activations`, or files of your own (default: relu silu stoch learnable_stoch gumbel_stoch)',
-      (text: string, before: string[] | undefined) => [...(before ?? []), ...splitSpecs(text)],
+    .addOption(
+      activationsOption(
+        'any of `flicker activations`, or with --allow-code files of yours (default: relu silu stoch learnable_stoch gumbel_stoch)',
+      ),
     )
     .option('--n-runs <n>', 'runs per activation, each with a seed of its own (default: 10)', number)
     .option(
@@ -94,6 +94,7 @@ export function mlpCommand(): Command {
       'make-classification: one number, one per feature, or random (default: 1)',
       perFeature,
     )
+    .addOption(allowCodeOption())
     .option('--json', 'print results.json on stdout')
   addSchemaFlags(command, networkSchema.omit({ schedule: true }), about)
   addSchemaFlags(command, labDataSchema.omit({ weights: true, shift: true, scale: true }), about)
@@ -141,10 +142,8 @@ Examples:
 
 /** The recipe, or the defaults, with the flags laid over it. Throws RecipeError, OptionError. */
 function configOf(recipe: string | undefined, flags: MlpFlags): LabConfig {
-  const { out: _, plots: __, fresh: ___, json: ____, uncertainty, ...given } = flags
-  const base = recipe === undefined ? {} : readLabRecipe(recipe)
-  // Files of activations that are named here are loaded; a recipe cannot name any: they are code.
-  for (const spec of flags.activations ?? []) resolveActivation(spec)
+  const { out: _, plots: __, fresh: ___, json: ____, allowCode: _____, uncertainty, ...given } = flags
+  const base = recipe === undefined ? {} : readLabRecipe(recipe, { allowCode: flags.allowCode })
   // Activations on the command line take the place of whatever curves the recipe has.
   const curves = flags.activations === undefined ? {} : { variants: undefined }
   const doubt = uncertainty === undefined ? {} : { uncertainty: { draws: uncertainty } }
@@ -165,21 +164,6 @@ function narrate(): { progress: (progress: LabProgress) => void; stop: () => voi
     },
     stop: () => bar?.stop(),
   }
-}
-
-/**
- * `silu,stocha:p=0.3,positive=silu` as two activations: what follows a comma belongs to the name before it when it is
- * one of its settings (`key=value`) or of its parts (`mix:relu@0.3,gelu@0.7`).
- */
-export function splitSpecs(text: string): string[] {
-  const specs: string[] = []
-  for (const part of text.split(',')) {
-    const last = specs.at(-1)
-    const setting = /^\s*[a-z][a-z0-9_-]*\s*=/i.test(part) || (part.includes('@') && !part.includes(':'))
-    if (last?.includes(':') && setting) specs[specs.length - 1] = `${last},${part}`
-    else specs.push(part.trim())
-  }
-  return specs.filter(spec => spec !== '')
 }
 
 function list(text: string): number[] {

@@ -45,6 +45,37 @@ export function parseFlags<T extends z.ZodType>(schema: T, given: unknown): z.in
   throw new OptionError('OPTION_INVALID', messages.join('; '))
 }
 
+/**
+ * `--activations relu silu`, `--activations relu,silu` or `'relu; silu'`: a list of activations. Files of one's own
+ * count as names.
+ */
+export function activationsOption(about: string): Option {
+  return new Option('--activation, --activations <names...>', about).argParser(
+    (text: string, before: string[] | undefined) => [...(before ?? []), ...splitSpecs(text)],
+  )
+}
+
+/**
+ * `silu,stocha:p=0.3,positive=silu` as two activations: what follows a comma belongs to the name before it when it is
+ * one of its settings (`key=value`) or of its parts (`mix:relu@0.3,gelu@0.7`).
+ */
+export function splitSpecs(text: string): string[] {
+  const specs: string[] = []
+  for (const [, separator, part] of text.matchAll(/(^|[,;\s]+)([^,;\s]+)/g)) {
+    const last = specs.at(-1)
+    const setting = /^[a-z][a-z0-9_-]*=/i.test(part) || (part.includes('@') && !part.includes(':'))
+    if (last?.includes(':') && setting && separator.trim() === ',')
+      specs[specs.length - 1] = `${last},${part}`
+    else specs.push(part)
+  }
+  return specs
+}
+
+/** Loading an activation from a file runs the code in it: only with this flag. */
+export function allowCodeOption(): Option {
+  return new Option('--allow-code', 'let activations be files of yours (./mine.mjs); the code in them runs')
+}
+
 export function number(text: string): number {
   const value = Number(text)
   if (text.trim() === '' || !Number.isFinite(value))

@@ -5,6 +5,7 @@ import { Command } from 'commander'
 import { readRecipe } from '../study/recipe.js'
 import { renderTable } from '../study/report/index.js'
 import { needsPortableRecipe, type StudyEvent, study } from '../study/study.js'
+import { allowCodeOption } from './options.js'
 import { type Bar, duration, interruptible, log, print, printJson, progressBar } from './terminal.js'
 
 interface StudyFlags {
@@ -13,6 +14,7 @@ interface StudyFlags {
   tokenizer?: string
   fresh?: boolean
   seed?: number
+  allowCode?: boolean
   json?: boolean
 }
 
@@ -24,6 +26,7 @@ export function studyCommand(): Command {
     .option('--corpus <path>', "file or directory instead of the recipe's corpus")
     .option('--tokenizer <name>', "bytes, chars, bpe:<size> or a path instead of the recipe's tokenizer")
     .option('--fresh', 'train and measure again what is finished')
+    .addOption(allowCodeOption())
     .option('--json', 'print results.json on stdout')
     .addHelpText(
       'after',
@@ -37,7 +40,7 @@ Examples:
     )
     .action(async (file: string, flags: StudyFlags) => {
       const portable = needsPortableRecipe()
-      const recipe = readRecipe(file, { portable })
+      const recipe = readRecipe(file, { portable, allowCode: flags.allowCode })
       if (portable)
         log(`flicker: no native kernels here: the smaller variant of ${path.basename(file)} is used`)
       if (flags.corpus !== undefined) recipe.corpus = flags.corpus

@@ -3,7 +3,7 @@
 import { Command, Option } from 'commander'
 import { prepareData } from '../data/prepare.js'
 import { modelSchema, strategySchema, type TrainProgress, train, trainingSchema } from '../train/index.js'
-import { addSchemaFlags, number, parseFlags, readSchemaFlags } from './options.js'
+import { addSchemaFlags, allowCodeOption, number, parseFlags, readSchemaFlags } from './options.js'
 import { duration, interruptible, log, print, printJson, progressBar } from './terminal.js'
 
 const about = {
@@ -55,6 +55,7 @@ export function trainCommand(): Command {
     .option('--alpha <share>', 'swift, stocha: share of the steps after the switch (default: 0.1)', number)
     .option('--p <probability>', 'stocha: probability of SiLU (default: 0.7)', number)
     .option('--positive <side>', 'stocha: identity, silu or drawn for x ≥ 0 (default: identity)')
+    .addOption(allowCodeOption())
     .option('--fresh', 'start over when the directory holds a run')
     .option('--json', 'print one JSON object')
   addSchemaFlags(command, modelSchema, about)

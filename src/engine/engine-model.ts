@@ -1,7 +1,7 @@
 // A model ready to decode: weights in the engine's layout, the activation that it runs with, and the working buffers
 // that its sessions share (they run one after the other).
 
-import { type Activation, parseActivation, resolveActivation } from '../activations/index.js'
+import { type Activation, parseActivation } from '../activations/index.js'
 import { CheckpointError, FlickerError, OptionError } from '../errors.js'
 import {
   type CacheType,
@@ -102,10 +102,7 @@ export class EngineModel {
     this.dtype = dtype
     this.kv = kv
     this.memory = memory
-    this.activation =
-      options.activation === undefined
-        ? parseActivation(config.activation)
-        : resolveActivation(options.activation)
+    this.activation = parseActivation(options.activation ?? config.activation)
     this.kernels = options.kernels ?? kernels()
     this.decode = decodeKernelsOf(this.kernels)
     this.rotation = new RotationTable(config)

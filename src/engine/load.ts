@@ -1,5 +1,6 @@
 // From a checkpoint on disk to a model that generates.
 
+import { loadActivationFiles } from '../activations/index.js'
 import { decodeText, FileProblem, readBytes } from '../data/text-file.js'
 import type { Tokenizer } from '../data/tokenizers/tokenizer.js'
 import { OptionError } from '../errors.js'
@@ -16,6 +17,11 @@ export interface LoadOptions extends Omit<EngineOptions, 'compact'> {
    * a file instead of in memory, and read back when they fire: `EngineOptions.compact`.
    */
   readonly compact?: string
+  /**
+   * `activation` may be the path of a file, whose code then runs (default false). Never set this for an `activation` that
+   * comes from someone else, such as a request over the network.
+   */
+  readonly allowCode?: boolean
 }
 
 /** How much of a text for compaction is read: what fires is soon seen, and every token must be computed. */
@@ -28,10 +34,11 @@ const BYTES_PER_TOKEN = 16
  * Throws CheckpointError, TokenizerError, ActivationError, OptionError.
  */
 export async function load(path: string, options: LoadOptions = {}): Promise<LanguageModel> {
+  loadActivationFiles(options, options.allowCode)
   const source = openModel(path, { tokenizer: options.tokenizer })
   try {
     const tokenizer = source.tokenizer()
-    const { compact, ...engineOptions } = options
+    const { compact, allowCode: _, ...engineOptions } = options
     const engine = new EngineModel(source.config, source, {
       ...engineOptions,
       ...(compact !== undefined && { compact: compactTokens(compact, tokenizer) }),

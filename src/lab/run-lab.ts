@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
 import type { z } from 'zod'
-import { loadedActivationFiles } from '../activations/index.js'
+import { loadActivationFiles, loadedActivationFiles } from '../activations/index.js'
 import { OptionError, TrainingError } from '../errors.js'
 import { writeFileAtomic } from '../formats/atomic.js'
 import { kernels } from '../kernels/index.js'
@@ -35,6 +35,8 @@ export interface LabRunOptions {
   readonly signal?: AbortSignal
   readonly onData?: (data: LabData) => void
   readonly onProgress?: (progress: LabProgress) => void
+  /** Activations may be paths of files, whose code then runs (default false). */
+  readonly allowCode?: boolean
 }
 
 /**
@@ -43,6 +45,7 @@ export interface LabRunOptions {
  * (LAB_LOSS_NOT_FINITE, INTERRUPTED), StorageError.
  */
 export async function runLab(options: LabOptions = {}, run: LabRunOptions = {}): Promise<LabResults> {
+  loadActivationFiles(options, run.allowCode)
   const config = checked(options)
   const variants = variantsOf(config)
   const data = loadLabData(dataOptions(config))

@@ -1,6 +1,6 @@
 // One training: one variant with one seed, from the first weights to the record of every epoch.
 
-import { resolveActivation } from '../activations/index.js'
+import { parseActivation } from '../activations/index.js'
 import { TrainingError } from '../errors.js'
 import { type Kernels, kernels } from '../kernels/index.js'
 import { Purpose } from '../kernels/philox.js'
@@ -41,7 +41,7 @@ export function trainRun(
 ): RunRecord | null {
   const using = options.kernels ?? kernels()
   const { train, validation } = data
-  const activation = resolveActivation(variant.activation)
+  const activation = parseActivation(variant.activation)
   const widths = stackWidths({
     features: data.features,
     classes: data.classes,

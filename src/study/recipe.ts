@@ -1,7 +1,7 @@
 // A recipe: the YAML file that says what a study trains and measures. Its keys are the names of the options in code.
 
 import { z } from 'zod'
-import { listActivations } from '../activations/index.js'
+import { listActivations, loadActivationFiles } from '../activations/index.js'
 import { activationSchema } from '../activations/schema.js'
 import { RecipeError } from '../errors.js'
 import { checkRecipe, parseRecipeYaml, readRecipeText } from '../recipes/recipe-file.js'
@@ -75,6 +75,13 @@ const recipeSchema = z.strictObject({
     .optional(),
 })
 
+export interface RecipeOptions {
+  /** Lay the recipe's `portable` section over it. */
+  readonly portable?: boolean
+  /** Activations may be paths of files, whose code then runs (default false). */
+  readonly allowCode?: boolean
+}
+
 export type Recipe = Omit<z.infer<typeof recipeSchema>, 'portable' | 'activations'>
 export type RunOptions = Recipe['runs'][number]
 
@@ -82,14 +89,15 @@ export type RunOptions = Recipe['runs'][number]
  * Reads and checks a recipe: a file, or one of the package's own by its name (`quick`). With `portable`, its `portable`
  * section is laid over it. Throws RecipeError that names the file and every wrong field.
  */
-export function readRecipe(file: string, options: { portable?: boolean } = {}): Recipe {
+export function readRecipe(file: string, options: RecipeOptions = {}): Recipe {
   const { text, name } = readRecipeText(file, 'recipes')
   return parseRecipe(text, name, options)
 }
 
 /** Like readRecipe, from the recipe's text. `name` is for messages. */
-export function parseRecipe(text: string, name: string, options: { portable?: boolean } = {}): Recipe {
+export function parseRecipe(text: string, name: string, options: RecipeOptions = {}): Recipe {
   const content = parseRecipeYaml(text, name)
+  loadActivationFiles(content, options.allowCode)
   const recipe = check(content, name)
   const { portable, ...rest } = recipe
   if (options.portable !== true || portable === undefined) return rest

@@ -3,6 +3,7 @@
 
 import path from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { loadActivationFiles } from '../activations/index.js'
 import type { Tokenizer } from '../data/tokenizers/tokenizer.js'
 import {
   requireOneContext,
@@ -42,6 +43,8 @@ export interface TrainRun {
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: TrainProgress) => void
   readonly kernels?: Kernels
+  /** Activations of the strategy may be paths of files, whose code then runs (default false). */
+  readonly allowCode?: boolean
 }
 
 export interface TrainProgress {
@@ -72,6 +75,7 @@ export interface TrainedRun {
  */
 export async function train(run: TrainRun): Promise<TrainedRun> {
   const { directory, training, data } = run
+  loadActivationFiles(run.strategy, run.allowCode)
   const kernels = run.kernels ?? defaultKernels()
   const strategy = makeStrategy(run.strategy, training.steps)
   const config = modelConfig(run.model, training.context, data.tokenizer.vocabSize, strategy)

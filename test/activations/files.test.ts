@@ -10,7 +10,6 @@ import {
   expression as e,
   loadActivationFile,
   parseActivation,
-  resolveActivation,
 } from '../../src/activations/index.js'
 import { ActivationError } from '../../src/errors.js'
 
@@ -62,7 +61,7 @@ describe('an own activation', () => {
       // From now on it is known by the file's name, as a run or a checkpoint writes it.
       expect(act.spec).toBe(path.basename(file))
       expect(parseActivation(act.spec).forward(1, 0)).toBe(2)
-      expect(resolveActivation(file).spec).toBe(act.spec)
+      expect(parseActivation(file).spec).toBe(act.spec)
     }
     expect(parseActivation('language.mjs').name).toBe('steep')
   })
@@ -167,8 +166,14 @@ describe('what is wrong with a file is said, with its name', () => {
 
   it('a path that nobody has loaded is not run', () => {
     write('sleeping.mjs', 'throw new Error("must not run")')
-    expect(refusal(() => parseActivation(path.join(directory, 'sleeping.mjs'))).code).toBe(
-      'ACTIVATION_FILE_NOT_LOADED',
-    )
+    const sleeping = refusal(() => parseActivation(path.join(directory, 'sleeping.mjs')))
+    expect(sleeping.code).toBe('ACTIVATION_FILE_NOT_LOADED')
+    expect(sleeping.message).toMatch(/--allow-code.*allowCode: true.*loadActivationFile/)
+  })
+
+  it('a path to another file of the same name is not taken for the loaded one', () => {
+    loadActivationFile(write('same.mjs', 'export default { forward: x => 3 * x, derivative: () => 3 }'))
+    expect(parseActivation('same.mjs').forward(1, 0)).toBe(3)
+    expect(refusal(() => parseActivation('/elsewhere/same.mjs')).code).toBe('ACTIVATION_FILE_NOT_LOADED')
   })
 })

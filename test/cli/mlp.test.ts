@@ -3,7 +3,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { splitSpecs } from '../../src/cli/mlp.js'
+import { splitSpecs } from '../../src/cli/options.js'
 import type { LabResults } from '../../src/lab/index.js'
 import { temporaryDirectories } from '../data/temporary.js'
 import { flicker, start } from './run.js'
@@ -77,7 +77,7 @@ describe('flicker mlp', () => {
       'mine.mjs': 'export default ({ x, mul, sigmoid }) => ({ name: "mine", value: mul(x, sigmoid(x)) })',
     })
     const { code, stdout, stderr } = await flicker(
-      ['mlp', ...QUICK, '--n-runs', '3', '--activations', './mine.mjs,silu', '--json'],
+      ['mlp', ...QUICK, '--n-runs', '3', '--activations', './mine.mjs,silu', '--allow-code', '--json'],
       { cwd },
     )
     expect(code, stderr).toBe(0)
@@ -145,7 +145,9 @@ describe('flicker mlp', () => {
     }
   })
 
-  it('splits lists of activations at commas that are not their own', () => {
+  it('splits lists of activations at spaces, semicolons, and commas that are not their own', () => {
+    expect(splitSpecs('relu; silu')).toEqual(['relu', 'silu'])
+    expect(splitSpecs(' relu  stocha:p=0.3, positive=silu ')).toEqual(['relu', 'stocha:p=0.3,positive=silu'])
     expect(splitSpecs('relu,silu')).toEqual(['relu', 'silu'])
     expect(splitSpecs('stocha:p=0.3,positive=silu,relu')).toEqual(['stocha:p=0.3,positive=silu', 'relu'])
     expect(splitSpecs('relu,mix:relu@0.3,gelu@0.7,silu')).toEqual(['relu', 'mix:relu@0.3,gelu@0.7', 'silu'])

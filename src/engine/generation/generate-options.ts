@@ -1,6 +1,6 @@
 // The options of generating text: checked, completed, and refused where they contradict each other.
 
-import { type Activation, resolveActivation } from '../../activations/index.js'
+import { type Activation, parseActivation } from '../../activations/index.js'
 import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
 import { didYouMean } from '../../did-you-mean.js'
 import { OptionError } from '../../errors.js'
@@ -116,7 +116,7 @@ export function checkGenerateOptions(
   }
   const sampling = checkSampling(options)
   const activation =
-    options.activation === undefined ? engine.activation : resolveActivation(options.activation)
+    options.activation === undefined ? engine.activation : parseActivation(options.activation)
   if (n > 1 && (sampling.temperature === 0 || sampling.topK === 1) && !activation.draws) {
     throw new OptionError(
       'SAMPLING_CONTRADICTION',
