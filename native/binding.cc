@@ -253,6 +253,10 @@ napi_value call(napi_env env, napi_callback_info info) {
   void* data = nullptr;
   napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
   const Entry* entry = static_cast<const Entry*>(data);
+  if (selected == nullptr) {
+    napi_throw_error(env, "NO_NATIVE_KERNELS", "native kernels: none were compiled for this processor");
+    return nullptr;
+  }
   Arguments in(env, info, entry->name);
   const double result = entry->call(in, *selected->kernels);
   if (take_out_of_memory())
@@ -260,13 +264,13 @@ napi_value call(napi_env env, napi_callback_info info) {
   return entry->returns && in.ok() ? number(env, result) : nullptr;
 }
 
-/// Names of the instruction sets that this processor can run, best first.
+/// Names of the compiled instruction sets that this processor can run, best first.
 napi_value instruction_sets(napi_env env, napi_callback_info) {
   napi_value list = nullptr;
   napi_create_array(env, &list);
   uint32_t i = 0;
   for (const InstructionSet* set = all_instruction_sets(); set->name != nullptr; set++) {
-    if (!set->supported()) continue;
+    if (!set->usable()) continue;
     napi_value name = nullptr;
     napi_create_string_utf8(env, set->name, NAPI_AUTO_LENGTH, &name);
     napi_set_element(env, list, i++, name);
@@ -282,7 +286,7 @@ napi_value select(napi_env env, napi_callback_info info) {
   napi_get_cb_info(env, info, &count, &value, nullptr, nullptr);
   if (count == 1) napi_get_value_string_utf8(env, value, name, sizeof name, nullptr);
   for (const InstructionSet* set = all_instruction_sets(); set->name != nullptr; set++)
-    if (strcmp(set->name, name) == 0 && set->supported()) {
+    if (strcmp(set->name, name) == 0 && set->usable()) {
       selected = set;
       return nullptr;
     }
@@ -337,7 +341,7 @@ void export_function(napi_env env, napi_value exports, const char* name, napi_ca
 NAPI_MODULE_INIT() {
   using namespace flicker;
   for (const InstructionSet* set = all_instruction_sets(); set->name != nullptr && selected == nullptr; set++)
-    if (set->supported()) selected = set;
+    if (set->usable()) selected = set;
   const auto add = [&](const Entry& entry) {
     export_function(env, exports, entry.name, call, const_cast<Entry*>(&entry));
   };

@@ -8,37 +8,47 @@
 
 namespace flicker {
 
-#if defined(__x86_64__)
-namespace avx512 {
-extern const Kernels table;
-}
-namespace avx2 {
-extern const Kernels table;
-}
-namespace x86_64 {
-extern const Kernels table;
-}
-#else
-namespace neon {
-extern const Kernels table;
-}
+// Calls its argument for every instruction set that was compiled; the build script defines it. A clone compiles its
+// machine's own alone, and the program that finds out which one that is (check/instruction_sets.cc) none.
+#ifndef FLICKER_COMPILED
+#define FLICKER_COMPILED(each)
 #endif
+
+#define FLICKER_TABLE(isa)    \
+  namespace isa {             \
+  extern const Kernels table; \
+  }
+FLICKER_COMPILED(FLICKER_TABLE)
+#undef FLICKER_TABLE
+
+namespace {
+
+/// The kernels of an instruction set, or null when they were not compiled.
+const Kernels* compiled([[maybe_unused]] const char* isa) {
+#define FLICKER_TABLE(name) \
+  if (strcmp(isa, #name) == 0) return &name::table;
+  FLICKER_COMPILED(FLICKER_TABLE)
+#undef FLICKER_TABLE
+  return nullptr;
+}
+
+}  // namespace
 
 const InstructionSet* all_instruction_sets() {
   static const InstructionSet sets[] = {
 #if defined(__x86_64__)
-      {"avx512", &avx512::table,
-       [] {
-         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                __builtin_cpu_supports("fma") && true;
-       }},
-      {"avx2", &avx2::table, [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && true; }},
-      {"x86-64", &x86_64::table, [] { return true; }},
+    {"avx512", compiled("avx512"),
+     [] {
+       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+              __builtin_cpu_supports("fma") && true;
+     }},
+    {"avx2", compiled("avx2"), [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && true; }},
+    {"x86-64", compiled("x86_64"), [] { return true; }},
 #else
-      {"neon", &neon::table, [] { return true; }},
+    {"neon", compiled("neon"), [] { return true; }},
 #endif
-      {nullptr, nullptr, nullptr},
+    {nullptr, nullptr, nullptr},
   };
   return sets;
 }

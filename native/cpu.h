@@ -1,4 +1,4 @@
-// Which instruction sets were compiled in, and which of them this processor runs.
+// The instruction sets of this architecture: which were compiled in, and which this processor runs.
 #pragma once
 
 #include "kernels.h"
@@ -7,8 +7,12 @@ namespace flicker {
 
 struct InstructionSet {
   const char* name;
+  /// null when they were not compiled
   const Kernels* kernels;
+  /// whether this processor has the instructions
   bool (*supported)();
+
+  bool usable() const { return kernels != nullptr && supported(); }
 };
 
 /// Best first; ends with an entry whose name is null.

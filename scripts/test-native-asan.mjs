@@ -9,10 +9,9 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
+import { findCompiler, root } from './native-sources.mjs'
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const addon = join(root, 'build', 'flicker-asan.node')
 const tests = process.argv.length > 2 ? process.argv.slice(2) : ['test/kernels']
 
@@ -31,9 +30,7 @@ function run(what, command, args, env = {}) {
   if (status !== 0) fail(`${what} failed (${signal ?? `exit code ${status}`})`)
 }
 
-const compiler = [process.env.CXX, 'c++', 'g++', 'clang++'].find(
-  name => name && spawnSync(name, ['--version'], { stdio: 'ignore' }).status === 0,
-)
+const compiler = findCompiler()
 if (compiler === undefined) fail('no C++ compiler found')
 
 /** The sanitizer's runtime: it must be in the process before node's first allocation. */

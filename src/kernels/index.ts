@@ -56,14 +56,18 @@ function choose(): Kernels {
     throw new FlickerError('BAD_BACKEND', `FLICKER_BACKEND is "${backend}"; give native or portable.`)
   }
   const sets = nativeInstructionSets()
-  if (isa !== '' && backend !== 'portable' && !sets.includes(isa)) {
+  // "all" is an order to the build script, which may stand in the environment of the program too.
+  const forced = isa !== '' && isa !== 'all' && backend !== 'portable'
+  if (forced && !sets.includes(isa)) {
     throw new FlickerError(
       'BAD_ISA',
-      `FLICKER_ISA is "${isa}"; this machine has ${sets.join(', ') || 'none built'}.`,
+      `FLICKER_ISA is "${isa}", but the kernels that this processor can run here are: ${sets.join(', ') || 'none'}. ` +
+        'The build compiles the best instruction set of its machine alone; FLICKER_ISA=all npm run build:native ' +
+        'compiles all of them.',
     )
   }
   if (backend === 'portable' || (backend === '' && sets.length === 0)) return portableKernels()
-  return nativeKernels(isa || sets[0])
+  return nativeKernels(forced ? isa : sets[0])
 }
 
 /** Every backend that runs here, for tests that hold them together: portable, then each instruction set. */

@@ -61,7 +61,15 @@ describe('the command line', () => {
     const info = async (env: Record<string, string>) => flicker(['info', '--json'], { env })
     expect(JSON.parse((await info({ FLICKER_BACKEND: 'portable' })).stdout).backend).toBe('portable')
     expect(await info({ FLICKER_BACKEND: 'gpu' })).toMatchObject({ code: 2, stdout: '' })
-    expect(await info({ FLICKER_ISA: 'mmx', FLICKER_BACKEND: '' })).toMatchObject({ code: 2, stdout: '' })
+    const foreign = await info({ FLICKER_ISA: 'mmx', FLICKER_BACKEND: '' })
+    expect(foreign).toMatchObject({ code: 2, stdout: '' })
+    // A build may hold one instruction set alone: the message names what is there and the command for the others.
+    expect(foreign.stderr).toContain('FLICKER_ISA is "mmx"')
+    expect(foreign.stderr).toContain('FLICKER_ISA=all npm run build:native')
+    const all = await info({ FLICKER_ISA: 'all', FLICKER_BACKEND: '' })
+    expect(JSON.parse(all.stdout).isa, 'all is an order to the build alone').toBe(
+      JSON.parse((await info({ FLICKER_ISA: '', FLICKER_BACKEND: '' })).stdout).isa,
+    )
   })
 
   it('trains, generates and evaluates', async () => {
