@@ -7,7 +7,6 @@ import { OptionError } from '../errors.js'
 import { openModel } from '../formats/index.js'
 import { EngineModel, type EngineOptions } from './engine-model.js'
 import { LanguageModel } from './language-model.js'
-import { generationExtras } from './model/model-files.js'
 
 export interface LoadOptions extends Omit<EngineOptions, 'compact'> {
   /** A tokenizer instead of the model's own: any file or directory that `loadTokenizer` reads. */
@@ -43,9 +42,25 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Lan
       ...engineOptions,
       ...(compact !== undefined && { compact: compactTokens(compact, tokenizer) }),
     })
-    return new LanguageModel(engine, tokenizer, generationExtras(source, tokenizer))
+    return new LanguageModel(engine, tokenizer, {
+      endOfText: source.endOfText,
+      chat: {
+        templates: source.chatTemplates,
+        specialTokens: { ...ownSpecialTokens(tokenizer), ...source.specialTokens },
+      },
+    })
   } finally {
     source.close()
+  }
+}
+
+/** For the templates of a model whose files name no special tokens. */
+function ownSpecialTokens(tokenizer: Tokenizer): Record<string, string> {
+  const { startOfText = null, endOfText } = tokenizer
+  const textOf = (id: number) => new TextDecoder().decode(tokenizer.tokenBytes(id))
+  return {
+    ...(startOfText !== null && { bos_token: textOf(startOfText) }),
+    ...(endOfText !== null && { eos_token: textOf(endOfText) }),
   }
 }
 

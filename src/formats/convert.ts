@@ -80,7 +80,8 @@ function toGguf(source: ModelSource, tokenizer: Tokenizer, file: string, options
     {
       config: source.config,
       tokenizer,
-      chatTemplate: source.chatTemplate,
+      chatTemplates: source.chatTemplates,
+      endOfText: source.endOfText,
       dtype,
       name: path.parse(file).name,
       tensor: name => source.tensor(name),
@@ -137,7 +138,8 @@ function toHuggingFace(
       start: specialToken(tokenizer, tokenizer.startOfText ?? null),
       end: specialToken(tokenizer, tokenizer.endOfText),
     },
-    chatTemplate: source.chatTemplate,
+    chatTemplates: source.chatTemplates,
+    endOfText: source.endOfText,
     flicker: isCheckpoint(source) ? source.flicker : undefined,
   })
   return { dtype: stored, notes: [] }

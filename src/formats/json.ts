@@ -3,6 +3,7 @@
 
 import fs from 'node:fs'
 import type { z } from 'zod'
+import { parseJson } from '../data/json-text.js'
 import { CheckpointError } from '../errors.js'
 import { isSystemError, storageError } from './storage.js'
 
@@ -14,6 +15,11 @@ const LARGEST_JSON_FILE = 64 * 1024 * 1024
  * `invalidCode` when it is too large, not JSON, or a field does not fit; StorageError when it cannot be read.
  */
 export function readJsonFile<T>(file: string, schema: z.ZodType<T>, invalidCode: string): T {
+  return fitting(readJson(file, invalidCode), schema, invalidCode, file)
+}
+
+/** The content of a JSON file. Throws as readJsonFile does. */
+export function readJson(file: string, invalidCode: string): unknown {
   let text: string
   try {
     const { size } = fs.statSync(file)
@@ -27,26 +33,25 @@ export function readJsonFile<T>(file: string, schema: z.ZodType<T>, invalidCode:
   } catch (cause) {
     throw readingError(cause, file)
   }
-  return fittingJson(text, schema, invalidCode, file)
+  return jsonValue(text, invalidCode, file)
 }
 
-/** `text` as JSON that fits `schema`; `where` names its origin. Throws CheckpointError with `invalidCode`. */
-export function fittingJson<T>(text: string, schema: z.ZodType<T>, invalidCode: string, where: string): T {
-  let value: unknown
+/** `text` as JSON; `where` names its origin. Throws CheckpointError with `invalidCode`. */
+export function jsonValue(text: string, invalidCode: string, where: string): unknown {
   try {
-    value = JSON.parse(text)
+    return parseJson(text)
   } catch (cause) {
     throw new CheckpointError(invalidCode, `${where} is not valid JSON: ${(cause as Error).message}`, {
       cause,
     })
   }
+}
+
+/** `value` as `schema` describes it; `where` names its origin. Throws CheckpointError with `invalidCode`. */
+export function fitting<T>(value: unknown, schema: z.ZodType<T>, invalidCode: string, where: string): T {
   const result = schema.safeParse(value)
-  if (!result.success) {
-    throw new CheckpointError(invalidCode, `${where}: ${describeIssues(result.error)}`, {
-      cause: result.error,
-    })
-  }
-  return result.data
+  if (result.success) return result.data
+  throw new CheckpointError(invalidCode, `${where}: ${describeIssues(result.error)}`, { cause: result.error })
 }
 
 /** A failure to open or read `file` as one of our errors; anything unexpected as it is. */
@@ -62,7 +67,7 @@ export function readingError(cause: unknown, file: string): unknown {
 }
 
 /**
- * A key that stands twice in one object of `json` (which must be valid), or null. JSON.parse keeps the last and
+ * A key that stands twice in one object of `json`, a text that parses, or null. JSON.parse keeps the last and
  * says nothing.
  */
 export function duplicateKey(json: string): string | null {

@@ -31,8 +31,12 @@ export interface ModelSource {
   readonly config: ModelConfig
   /** What a user should know about how the file was understood (a context cut to a sliding window); often empty. */
   readonly notes: readonly string[]
-  /** The Jinja template of a chat, or null when the model brings none. */
-  readonly chatTemplate: string | null
+  /** Jinja templates of conversations by name; the one for everyday use is called `default`. Often empty. */
+  readonly chatTemplates: ReadonlyMap<string, string>
+  /** Ids that end a text or a turn, as the model's own files name them; the tokenizer's end of text may be missing. */
+  readonly endOfText: readonly number[]
+  /** Texts of `bos_token`, `eos_token`, … for the templates. */
+  readonly specialTokens: Readonly<Record<string, string>>
   /** Names of the tensors, as in `parameterShapes(config)`. */
   readonly names: readonly string[]
   /** The tokenizer of the model, checked against its vocabulary. Throws TokenizerError. */

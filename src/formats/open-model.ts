@@ -5,6 +5,7 @@ import path from 'node:path'
 import { loadTokenizer } from '../data/tokenizers/load.js'
 import { requireVocabularyFits } from '../data/tokenizers/tokenizer.js'
 import { CheckpointError } from '../errors.js'
+import { resolveDirectory } from './atomic.js'
 import { openFileBytes } from './file-bytes.js'
 import { isGguf, openGguf } from './gguf/index.js'
 import { readCheckpoint } from './huggingface/index.js'
@@ -31,7 +32,7 @@ export function openModel(model: string, options: OpenModelOptions = {}): ModelS
   return {
     ...source,
     tokenizer() {
-      const given = loadTokenizer(tokenizer)
+      const given = loadTokenizer(resolveDirectory(tokenizer) ?? tokenizer)
       requireVocabularyFits(given, source.config.vocabSize)
       return given
     },

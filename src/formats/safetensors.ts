@@ -8,7 +8,7 @@ import { didYouMean } from '../did-you-mean.js'
 import { CheckpointError } from '../errors.js'
 import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from '../kernels/half-precision.js'
 import { writeFully } from './atomic.js'
-import { duplicateKey, fittingJson, readingError } from './json.js'
+import { duplicateKey, fitting, jsonValue, readingError } from './json.js'
 
 const BYTES_PER_ELEMENT = {
   BOOL: 1,
@@ -153,7 +153,13 @@ function readHeader(fd: number, file: string): Map<string, TensorInfo> {
   } catch {
     throw invalid('the header is not UTF-8')
   }
-  const header = fittingJson(text, headerSchema, 'SAFETENSORS_INVALID', `${file}: the header`)
+  const where = `${file}: the header`
+  const header = fitting(
+    jsonValue(text, 'SAFETENSORS_INVALID', where),
+    headerSchema,
+    'SAFETENSORS_INVALID',
+    where,
+  )
   const repeated = duplicateKey(text)
   if (repeated !== null) throw invalid(`${quoted(repeated)} stands twice in the header`)
 

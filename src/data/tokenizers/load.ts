@@ -6,6 +6,7 @@ import { basename, dirname, join } from 'node:path'
 import { didYouMean } from '../../did-you-mean.js'
 import { OptionError, TokenizerError } from '../../errors.js'
 import type { Document } from '../corpus.js'
+import { parseJson } from '../json-text.js'
 import { decodeText, FileProblem, kindOf, readBytes, readDirectory } from '../text-file.js'
 import { bytesTokenizer } from './byte-pair.js'
 import { charTokenizer } from './characters.js'
@@ -14,6 +15,7 @@ import { tokenizerFromLlama2c } from './llama2c-file.js'
 import { tokenizerFromSentencePiece } from './sentencepiece-file.js'
 import { tokenizerFromTiktoken } from './tiktoken-file.js'
 import type { Tokenizer } from './tokenizer.js'
+import { readTokenizerConfig, type TokenizerConfigFile } from './tokenizer-config.js'
 import { invalid, MAX_TOKEN_ID, type TokenizerConfig, tokenizerFromJson } from './tokenizer-json.js'
 import {
   type BpeTrainingOptions,
@@ -73,23 +75,24 @@ export function makeTokenizer(
 
 /**
  * The tokenizer in a file, plain or .gz, or in a directory that holds one: tokenizer.json; encoder.json + vocab.bpe
- * (or vocab.json + merges.txt), either of which names the other; .tiktoken; tokenizer.model of SentencePiece; a .bin of llama2.c. Throws TokenizerError.
+ * (or vocab.json + merges.txt), either of which names the other; .tiktoken; tokenizer.model of SentencePiece; a .bin of llama2.c.
+ * `config`: the tokenizer_config.json beside it, where it has been read already. Throws TokenizerError.
  */
-export function loadTokenizer(path: string): Tokenizer {
+export function loadTokenizer(path: string, config?: TokenizerConfigFile): Tokenizer {
   try {
-    return loadFile(kindOf(path) === 'directory' ? findInDirectory(path) : path)
+    return loadFile(kindOf(path) === 'directory' ? findInDirectory(path) : path, config)
   } catch (error) {
     if (!(error instanceof FileProblem)) throw error
     throw new TokenizerError(CODES[error.fault], `tokenizer: ${error.message}`, { cause: error })
   }
 }
 
-function loadFile(file: string): Tokenizer {
+function loadFile(file: string, config?: TokenizerConfigFile): Tokenizer {
   const name = basename(file).replace(/\.gz$/, '')
   if (name.endsWith('.tiktoken')) return tokenizerFromTiktoken(readText(file), name)
   if (name.endsWith('.bin')) return tokenizerFromLlama2c(readBytes(file), name)
   if (name.endsWith('.model')) {
-    const { startOfText } = tokenizerConfig(dirname(file))
+    const { startOfText } = edgesOf(config ?? readTokenizerConfig(dirname(file)))
     const added = addedTokens(dirname(file))
     return tokenizerFromSentencePiece(readBytes(file), name, { startOfText: startOfText !== null, added })
   }
@@ -104,7 +107,7 @@ function loadFile(file: string): Tokenizer {
   if (!isTokenizerJson && VOCAB_NAME.test(name)) {
     return tokenizerFromGpt2(content, readText(partner(file)), name)
   }
-  return tokenizerFromJson(content, name, tokenizerConfig(dirname(file)))
+  return tokenizerFromJson(content, name, edgesOf(config ?? readTokenizerConfig(dirname(file))))
 }
 
 /** Names of the two GPT-2 files, with the part that tells them apart. */
@@ -149,20 +152,12 @@ function partner(file: string): string {
   throw invalid(file, 'not one of encoder.json, vocab.bpe, vocab.json, merges.txt')
 }
 
-/** What the tokenizer_config.json beside a tokenizer.json says of its special tokens, if there is one. */
-function tokenizerConfig(directory: string): TokenizerConfig {
-  const path = join(directory, 'tokenizer_config.json')
-  if (!existsSync(path)) return {}
-  const config = Object(readJson(path))
-  const textOf = (token: unknown): string | undefined => {
-    const text: unknown = typeof token === 'string' ? token : Object(token).content
-    return typeof text === 'string' ? text : undefined
-  }
-  const { add_bos_token: addStart } = config
+/** What a tokenizer.json or tokenizer.model needs to know of the tokenizer_config.json beside it. */
+function edgesOf({ specialTokens, addStartOfText }: TokenizerConfigFile): TokenizerConfig {
   return {
-    endOfText: textOf(config.eos_token),
+    endOfText: specialTokens.eos_token,
     startOfText:
-      typeof addStart !== 'boolean' ? undefined : addStart ? (textOf(config.bos_token) ?? null) : null,
+      addStartOfText === undefined ? undefined : addStartOfText ? (specialTokens.bos_token ?? null) : null,
   }
 }
 
@@ -194,7 +189,7 @@ function readText(path: string): string {
 
 function readJson(path: string): unknown {
   try {
-    return JSON.parse(readText(path))
+    return parseJson(readText(path))
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error
     throw new TokenizerError('TOKENIZER_INVALID', `tokenizer: ${path} is not JSON: ${error.message}`, {

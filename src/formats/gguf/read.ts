@@ -9,6 +9,7 @@ import { pairsToHalves } from '../rope.js'
 import { checkShape, quoted } from '../safetensors.js'
 import { decodeStored } from '../stored.js'
 import { type GgufModel, readGgufConfig, rowsInPairs } from './config.js'
+import { readGenerationMetadata } from './generation.js'
 import { ggufName, hasRotaryRows, ROPE_FACTORS } from './names.js'
 import { type GgufHeader, parseGguf } from './parse.js'
 import { readGgufTokenizer } from './read-tokenizer.js'
@@ -52,13 +53,12 @@ function sourceOf(bytes: FileBytes, { metadata, tensors }: GgufHeader, model: Gg
     const permuted = rowsInPairs(architecture) && hasRotaryRows(name)
     return { dtype, shape, bytes: permuted ? pairsToHalves(raw, shape[0], headDimOf(config)) : raw }
   }
-  const template = metadata.get('tokenizer.chat_template')
   return {
     path: file,
     format: 'gguf',
     config,
     notes: [],
-    chatTemplate: typeof template === 'string' ? template : null,
+    ...readGenerationMetadata(metadata, config.vocabSize, file),
     names,
     tokenizer() {
       const tokenizer = readGgufTokenizer(metadata, file)

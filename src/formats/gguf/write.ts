@@ -10,6 +10,7 @@ import type { StoredDtype } from '../model-source.js'
 import { halvesToPairs } from '../rope.js'
 import { BLOCKS, encodeStored, storedBytes } from '../stored.js'
 import { architectureFor, configMetadata, type MetadataEntry, ropeFactors, rowsInPairs } from './config.js'
+import { generationMetadata } from './generation.js'
 import { ggufName, hasRotaryRows, ROPE_FACTORS } from './names.js'
 import { DEFAULT_ALIGNMENT, FILE_TYPES, GGUF_MAGIC, GGUF_VERSION, TENSOR_TYPES, ValueType } from './types.js'
 import { tokenizerMetadata } from './write-tokenizer.js'
@@ -18,7 +19,10 @@ export interface GgufContent {
   readonly config: ModelConfig
   /** null: the file gets none, and llama.cpp can only be given token ids. */
   readonly tokenizer: Tokenizer | null
-  readonly chatTemplate?: string | null
+  /** Jinja templates of conversations by name; the one for everyday use is called `default`. */
+  readonly chatTemplates?: ReadonlyMap<string, string>
+  /** Ids that end a text beside the tokenizer's own end; llama.cpp has keys for two more. */
+  readonly endOfText?: readonly number[]
   /** How matrices are stored. Vectors are f32; a matrix whose rows are not whole blocks is f16. */
   readonly dtype: StoredDtype
   /** Gives each of `parameterShapes(config)`; asked for one at a time, in the order of the file. */
@@ -68,10 +72,21 @@ export function writeGguf(
     ...(content.dtype.startsWith('q') ? [['general.quantization_version', 'u32', 2] as const] : []),
     ...configMetadata(config),
     ...(written?.entries ?? [['tokenizer.ggml.model', 'string', 'none'] as const]),
-    ...(content.chatTemplate ? [['tokenizer.chat_template', 'string', content.chatTemplate] as const] : []),
+    ...generationMetadata(
+      content.chatTemplates ?? new Map(),
+      (content.endOfText ?? []).filter(id => id !== tokenizer?.endOfText),
+      tokensOf(written?.entries ?? []),
+    ),
   ]
   writeFileAtomic(file, pieces(entries, tensors, config, onTensor))
   return { architecture, tokenizerKnown: written?.known === true, unblocked: unblocked(content) }
+}
+
+/** The vocabulary among the entries; empty when llama.cpp gets none. */
+function tokensOf(entries: readonly MetadataEntry[]): readonly string[] {
+  for (const [key, type, value] of entries)
+    if (key === 'tokenizer.ggml.tokens' && type === 'strings') return value
+  return []
 }
 
 /** The file's tensors in its order: the model's, then the factors of the rotary frequencies. */

@@ -10,7 +10,6 @@ import { CheckpointError, StorageError } from '../../errors.js'
 import type { ModelConfig } from '../../nn/config.js'
 import { type ParameterShape, parameterShapes } from '../../nn/parameters.js'
 import { resolveDirectory, writeDirectoryAtomic, writeNewFile } from '../atomic.js'
-import { readChatTemplate } from '../chat-template.js'
 import { checkedParameters, type ModelSource } from '../model-source.js'
 import {
   checkShape,
@@ -21,7 +20,8 @@ import {
   type WeightDtype,
   writeSafetensors,
 } from '../safetensors.js'
-import { configToJson, readConfig } from './config.js'
+import { configToJson } from './config.js'
+import { readHuggingFaceDirectory } from './directory.js'
 import { openWeights, WEIGHTS_FILE } from './shards.js'
 
 export interface SpecialToken {
@@ -39,8 +39,10 @@ export interface CheckpointContent {
   tokenizer?: object
   /** The tokens that every text begins and ends with, by id and text. */
   specialTokens?: { readonly start: SpecialToken | null; readonly end: SpecialToken | null }
-  /** The Jinja template of a chat. */
-  chatTemplate?: string | null
+  /** Ids that end a text when generating, where they are more than the tokenizer's end. */
+  endOfText?: readonly number[]
+  /** Jinja templates of conversations by name; the one for everyday use is called `default`. */
+  chatTemplates?: ReadonlyMap<string, string>
   /** Fields of generation_config.json beside the token ids. */
   generation?: object
   /** More to keep under `flicker` in config.json: how the model was trained, for people and reports. */
@@ -64,7 +66,10 @@ export function writeCheckpoint(directory: string, content: CheckpointContent): 
   const { config, tensors, dtype = 'f32', tokenizer, generation, files = {} } = content
   const endOfText = tokenizer === undefined ? null : endOfTextToken(tokenizer)
   const { start, end } = content.specialTokens ?? { start: null, end: endOfText }
-  const ids = { bos: (start ?? end)?.id ?? null, eos: end?.id ?? null }
+  const ends = [...new Set([...(end === null ? [] : [end.id]), ...(content.endOfText ?? [])])]
+  const ids = { bos: (start ?? end)?.id ?? null, eos: ends.length > 1 ? ends : (ends[0] ?? null) }
+
+  const templates: ReadonlyMap<string, string> = content.chatTemplates ?? new Map()
 
   const texts = new Map<string, string | Uint8Array>()
   const configJson = configToJson(config, { dtype, ...ids, flicker: content.flicker })
@@ -75,9 +80,9 @@ export function writeCheckpoint(directory: string, content: CheckpointContent): 
   )
   if (tokenizer !== undefined) {
     texts.set('tokenizer.json', jsonText(tokenizer))
-    texts.set('tokenizer_config.json', jsonText(tokenizerConfig(config, start, end)))
+    texts.set('tokenizer_config.json', jsonText(tokenizerConfig(config, start, end, templates)))
   }
-  if (content.chatTemplate) texts.set('chat_template.jinja', content.chatTemplate)
+  if (hasOnlyDefault(templates)) texts.set('chat_template.jinja', templates.get('default')!)
   const weights = parameterShapes(config)
   const moreTensors = new Map<string, NamedTensor[]>()
   for (const [name, file] of Object.entries(files)) {
@@ -107,17 +112,11 @@ export function writeCheckpoint(directory: string, content: CheckpointContent): 
 /**
  * Opens a checkpoint and checks that config.json and the tensors fit together; close it when done.
  * Throws CheckpointError: CHECKPOINT_MISSING (no such directory), TENSOR_MISSING, TENSOR_SHAPE, TENSOR_UNKNOWN, and
- * what readConfig and openSafetensors throw.
+ * what readHuggingFaceDirectory and openSafetensors throw.
  */
 export function readCheckpoint(directory: string): Checkpoint {
-  const resolved = resolveDirectory(directory)
-  if (resolved === null || !fs.statSync(resolved).isDirectory()) {
-    throw new CheckpointError(
-      'CHECKPOINT_MISSING',
-      `there is no checkpoint directory ${directory}; give one with config.json and ${WEIGHTS_FILE} in it`,
-    )
-  }
-  const { config, flicker, notes, ignored } = readConfig(resolved)
+  const { resolved, model, tokenizerConfig, endOfText, chatTemplates } = readHuggingFaceDirectory(directory)
+  const { config, flicker, notes, ignored } = model
   const weights = openWeights(resolved)
   let expected: ParameterShape[]
   try {
@@ -151,10 +150,12 @@ export function readCheckpoint(directory: string): Checkpoint {
     config,
     flicker,
     notes,
-    chatTemplate: readChatTemplate(resolved),
+    chatTemplates,
+    endOfText,
+    specialTokens: tokenizerConfig.specialTokens,
     names: expected.map(({ name }) => name),
     tokenizer() {
-      const tokenizer = loadTokenizer(resolved)
+      const tokenizer = loadTokenizer(resolved, tokenizerConfig)
       requireVocabularyFits(tokenizer, config.vocabSize)
       return tokenizer
     },
@@ -213,7 +214,12 @@ function endOfTextToken(tokenizer: object): SpecialToken | null {
   return null
 }
 
-function tokenizerConfig(config: ModelConfig, start: SpecialToken | null, end: SpecialToken | null): object {
+function tokenizerConfig(
+  config: ModelConfig,
+  start: SpecialToken | null,
+  end: SpecialToken | null,
+  templates: ReadonlyMap<string, string>,
+): object {
   return {
     tokenizer_class: 'PreTrainedTokenizerFast',
     model_max_length: config.maxPositionEmbeddings,
@@ -221,7 +227,16 @@ function tokenizerConfig(config: ModelConfig, start: SpecialToken | null, end: S
     eos_token: end?.content ?? null,
     ...(start === null ? {} : { add_bos_token: true }),
     clean_up_tokenization_spaces: false,
+    ...(templates.size > 0 &&
+      !hasOnlyDefault(templates) && {
+        chat_template: [...templates].map(([name, template]) => ({ name, template })),
+      }),
   }
+}
+
+/** Then it is a file of its own; several stand in tokenizer_config.json, where every version of transformers finds them. */
+function hasOnlyDefault(templates: ReadonlyMap<string, string>): boolean {
+  return templates.size === 1 && templates.has('default')
 }
 
 /** Replacing a directory deletes what is in it: only a checkpoint, or an empty directory, may go. */

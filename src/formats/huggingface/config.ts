@@ -9,12 +9,11 @@
 // - what `transformers` has no name for (another form of FFN, any other activation) says `FlickerForCausalLM`, which
 //   it refuses to load.
 
-import path from 'node:path'
 import { z } from 'zod'
 import { CheckpointError, FlickerError } from '../../errors.js'
 import { FFN_FORMS, ffnWidths, headDimOf, type ModelConfig, sparkSplit } from '../../nn/config.js'
 import { modelConfigProblem } from '../../nn/validate-config.js'
-import { readJsonFile } from '../json.js'
+import { fitting } from '../json.js'
 import { ropeScalingJson, ropeScalingOf, ropeSchema } from '../rope.js'
 import { quoted, type WeightDtype } from '../safetensors.js'
 import {
@@ -81,7 +80,12 @@ type ConfigJson = z.infer<typeof configSchema>
 /** The object that config.json holds. `flicker` is added to our own fields under that key. */
 export function configToJson(
   config: ModelConfig,
-  options: { dtype: WeightDtype; bos: number | null; eos: number | null; flicker?: Record<string, unknown> },
+  options: {
+    dtype: WeightDtype
+    bos: number | null
+    eos: number | number[] | null
+    flicker?: Record<string, unknown>
+  },
 ): Record<string, unknown> {
   const problem = modelConfigProblem(config)
   if (problem !== null) throw new CheckpointError('CONFIG_INVALID', `this model cannot be saved: ${problem}`)
@@ -138,15 +142,14 @@ export interface DescribedModel {
 }
 
 /**
- * The model that `directory`/config.json describes. Throws CheckpointError: CHECKPOINT_FILE_MISSING,
- * ARCHITECTURE_UNSUPPORTED, ACTIVATION_UNSUPPORTED, CHECKPOINT_VERSION, CONFIG_INVALID.
+ * The model that a config.json describes. content: what it holds; file: its path, for messages. Throws
+ * CheckpointError: ARCHITECTURE_UNSUPPORTED, ACTIVATION_UNSUPPORTED, CHECKPOINT_VERSION, CONFIG_INVALID.
  */
-export function readConfig(directory: string): DescribedModel {
-  const file = path.join(directory, 'config.json')
+export function describedModel(content: unknown, file: string): DescribedModel {
   const invalid = (message: string) => new CheckpointError('CONFIG_INVALID', `${file}: ${message}`)
 
   // The architecture first: another model's config would fail on its fields, and hide the reason.
-  const { architectures, model_type } = readJsonFile(file, architectureSchema, 'CONFIG_INVALID')
+  const { architectures, model_type } = fitting(content, architectureSchema, 'CONFIG_INVALID', file)
   const architecture = findArchitecture(architectures?.[0], model_type)
   if (architecture === undefined) {
     throw new CheckpointError(
@@ -156,7 +159,7 @@ export function readConfig(directory: string): DescribedModel {
     )
   }
 
-  const json = readJsonFile(file, configSchema, 'CONFIG_INVALID')
+  const json = fitting(content, configSchema, 'CONFIG_INVALID', file)
   if (json.flicker !== undefined && json.flicker.version !== FLICKER_VERSION) {
     throw new CheckpointError(
       'CHECKPOINT_VERSION',

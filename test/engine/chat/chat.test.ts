@@ -1,17 +1,11 @@
 // Chat templates: what Hugging Face's apply_chat_template gives, and untrusted ones that can do no harm.
 
-import fs from 'node:fs'
-import os from 'node:os'
-import path from 'node:path'
-import { afterAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { bytesTokenizer } from '../../../src/data/tokenizers/byte-pair.js'
-import { charTokenizer } from '../../../src/data/tokenizers/characters.js'
 import { tokenizerFromJson } from '../../../src/data/tokenizers/tokenizer-json.js'
 import { type ChatMessage, type ChatTemplates, renderChat } from '../../../src/engine/chat/chat.js'
 import { renderTemplate } from '../../../src/engine/chat/template-sandbox.js'
 import { EngineModel, LanguageModel } from '../../../src/engine/index.js'
-import { generationExtras, readGenerationFiles } from '../../../src/engine/model/model-files.js'
-import type { ModelSource } from '../../../src/formats/index.js'
 import { randomTensors, smallConfig, tensorOf } from '../naive-model.js'
 
 function templates(named: Record<string, string>, specialTokens: Record<string, string> = {}): ChatTemplates {
@@ -204,91 +198,5 @@ describe('a model with a template', () => {
       chatted.push(id)
     const { tokens } = await model.complete('QHi', { maxTokens: 3 })
     expect(chatted).toEqual(tokens.map(({ id }) => id))
-  })
-})
-
-describe('the files of a model', () => {
-  const made: string[] = []
-  function directory(files: Record<string, unknown>): string {
-    const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'flicker-chat-'))
-    made.push(dir)
-    for (const [name, content] of Object.entries(files)) {
-      fs.mkdirSync(path.dirname(path.join(dir, name)), { recursive: true })
-      fs.writeFileSync(path.join(dir, name), typeof content === 'string' ? content : JSON.stringify(content))
-    }
-    return dir
-  }
-  afterAll(() => {
-    for (const dir of made) fs.rmSync(dir, { recursive: true })
-  })
-
-  it('say nothing where they are missing', () => {
-    expect(readGenerationFiles(directory({}))).toEqual({
-      endOfText: [],
-      chat: { templates: new Map(), specialTokens: {} },
-    })
-  })
-
-  it('have one template, or a list of them by name, and special tokens as text or as objects', () => {
-    const one = directory({
-      'tokenizer_config.json': {
-        chat_template: 'A',
-        bos_token: '<s>',
-        eos_token: { content: '</s>' },
-        pad_token: null,
-      },
-    })
-    expect(readGenerationFiles(one).chat).toEqual(
-      templates({ default: 'A' }, { bos_token: '<s>', eos_token: '</s>' }),
-    )
-    const list = [
-      { name: 'default', template: 'A' },
-      { name: 'rag', template: 'B' },
-    ]
-    const several = directory({ 'tokenizer_config.json': { chat_template: list } })
-    expect(readGenerationFiles(several).chat).toEqual(templates({ default: 'A', rag: 'B' }))
-  })
-
-  it('have templates as files, which count before the ones in tokenizer_config.json', () => {
-    const dir = directory({
-      'tokenizer_config.json': { chat_template: 'old' },
-      'chat_template.jinja': 'new',
-      'additional_chat_templates/tool_use.jinja': 'tools',
-    })
-    expect(readGenerationFiles(dir).chat).toEqual(templates({ default: 'new', tool_use: 'tools' }))
-  })
-
-  it('have one or several tokens that end a text', () => {
-    const ends = (files: Record<string, unknown>) => readGenerationFiles(directory(files)).endOfText
-    expect(
-      ends({ 'generation_config.json': { eos_token_id: [1, 5] }, 'config.json': { eos_token_id: 7 } }),
-    ).toEqual([1, 5])
-    expect(ends({ 'generation_config.json': { eos_token_id: 3 } })).toEqual([3])
-    expect(ends({ 'generation_config.json': {}, 'config.json': { eos_token_id: 7 } })).toEqual([7])
-  })
-
-  it('of other kinds bring a template, the special tokens of their tokenizer, and known ends of a turn', () => {
-    const source = (format: 'gguf' | 'llama2c', chatTemplate: string | null): ModelSource =>
-      ({ format, chatTemplate }) as Partial<ModelSource> as ModelSource
-    const tokenizer = Object.assign(tokenizerFromJson(withTurns(), 'turns'), { startOfText: 257 })
-    expect(generationExtras(source('gguf', 'T'), tokenizer)).toEqual({
-      endOfText: [258, 256],
-      chat: templates({ default: 'T' }, { bos_token: '<|im_start|>', eos_token: '<|endoftext|>' }),
-    })
-    expect(generationExtras(source('llama2c', null), tokenizer)).toEqual({})
-    expect(generationExtras(source('gguf', 'T'), charTokenizer(['abc'])).endOfText).toEqual([])
-  })
-
-  it.each([
-    ['generation_config.json', { eos_token_id: 'x' }, 'GENERATION_CONFIG_INVALID'],
-    ['generation_config.json', { eos_token_id: [-1] }, 'GENERATION_CONFIG_INVALID'],
-    ['tokenizer_config.json', { chat_template: 5 }, 'TOKENIZER_CONFIG_INVALID'],
-    ['tokenizer_config.json', { chat_template: [{ name: 'a' }] }, 'TOKENIZER_CONFIG_INVALID'],
-    ['tokenizer_config.json', '{', 'TOKENIZER_CONFIG_INVALID'],
-    ['chat_template.jinja', 'x'.repeat(2 ** 22 + 1), 'CHAT_TEMPLATE_FILE'],
-  ])('%s is refused when it is wrong', (name, content, code) => {
-    expect(() => readGenerationFiles(directory({ [name]: content }))).toThrow(
-      expect.objectContaining({ code }),
-    )
   })
 })

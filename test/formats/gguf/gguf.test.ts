@@ -78,7 +78,7 @@ describe('a written file', () => {
     const { file, tensors, written } = write(of)
     expect(written.architecture).toBe(architecture)
     const source = openModel(file)
-    expect(source).toMatchObject({ format: 'gguf', config: of, chatTemplate: null })
+    expect(source).toMatchObject({ format: 'gguf', config: of, chatTemplates: new Map() })
     expect(source.names).toEqual(parameterShapes(of).map(({ name }) => name))
     for (const [name, data] of tensors) expectSame(source.tensor(name), data, name)
     source.close()

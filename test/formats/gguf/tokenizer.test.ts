@@ -32,12 +32,18 @@ function throughFile(tokenizer: Tokenizer, more = 0) {
   const sizes = new Map(parameterShapes(config).map(({ name, shape }) => [name, product(shape)]))
   const file = newFile()
   const tensor = (name: string) => new Float32Array(sizes.get(name)!)
-  const written = writeGguf(file, { config, tokenizer, dtype: 'f32', tensor, chatTemplate: '{{ messages }}' })
+  const written = writeGguf(file, {
+    config,
+    tokenizer,
+    dtype: 'f32',
+    tensor,
+    chatTemplates: new Map([['default', '{{ messages }}']]),
+  })
   const bytes = openFileBytes(file, 'X')
   const { metadata } = parseGguf(bytes)
   bytes.close()
   const source = openGguf(file)
-  expect(source.chatTemplate).toBe('{{ messages }}')
+  expect(source.chatTemplates).toEqual(new Map([['default', '{{ messages }}']]))
   const back = source.tokenizer()
   source.close()
   return { back, metadata: Object.fromEntries(metadata), known: written.tokenizerKnown }
