@@ -5,10 +5,11 @@ import fs from 'node:fs'
 import path from 'node:path'
 import type { z } from 'zod'
 import { loadActivationFiles, loadedActivationFiles } from '../activations/index.js'
-import { OptionError, TrainingError } from '../errors.js'
+import { TrainingError } from '../errors.js'
 import { writeFileAtomic } from '../formats/atomic.js'
 import { kernels } from '../kernels/index.js'
 import { machineInfo } from '../machine-info.js'
+import { checkOptions } from '../schema-issues.js'
 import { type LabData, type LabSplit, labDataSchema, loadLabData } from './data/index.js'
 import { stackWidths } from './layout.js'
 import { type LabConfig, type LabOptions, labSchema, type Variant, variantsOf } from './options.js'
@@ -46,7 +47,7 @@ export interface LabRunOptions {
  */
 export async function runLab(options: LabOptions = {}, run: LabRunOptions = {}): Promise<LabResults> {
   loadActivationFiles(options, run.allowCode)
-  const config = checked(options)
+  const config = checkOptions(labSchema, options)
   const variants = variantsOf(config)
   const data = loadLabData(dataOptions(config))
   run.onData?.(data)
@@ -118,13 +119,6 @@ export async function runLab(options: LabOptions = {}, run: LabRunOptions = {}):
     writeFileAtomic(path.join(run.directory, 'results.csv'), resultsCsv(results))
   }
   return results
-}
-
-function checked(options: LabOptions): LabConfig {
-  const result = labSchema.safeParse(options)
-  if (result.success) return result.data
-  const messages = result.error.issues.map(issue => `${issue.path.join('.') || 'options'}: ${issue.message}`)
-  throw new OptionError('OPTION_INVALID', messages.join('; '))
 }
 
 /** The part of the options that the data has. */

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { parseDocument } from 'yaml'
 import type { z } from 'zod'
 import { RecipeError } from '../errors.js'
-import { describeIssues } from './recipe-issues.js'
+import { describeIssues } from '../schema-issues.js'
 
 /** Folder of the package's own recipes: those of `flicker study` and those of `flicker mlp`. */
 export type RecipeFolder = 'recipes' | 'recipes/lab'

@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs'
 import { z } from 'zod'
 import { didYouMean } from '../../did-you-mean.js'
 import { DatasetError, OptionError } from '../../errors.js'
+import { checkOptions } from '../../schema-issues.js'
 import { readCsv } from './csv.js'
 import { checkSeveralClasses, type Dataset } from './dataset.js'
 import { KNOWN_SETS, loadDigits, loadMnist } from './known-sets.js'
@@ -81,7 +82,7 @@ export interface LabData {
  * OptionError for options that do not fit each other, DatasetError for files that do not fit.
  */
 export function loadLabData(options: LabDataOptions = {}): LabData {
-  const config = checked(options)
+  const config = checkOptions(labDataSchema, options, 'data of the lab')
   const dataset = loadDataset(config)
   const { testSize, randomState, stratify } = config
   const { train, test } = trainTestSplit(dataset.samples, {
@@ -111,13 +112,6 @@ export function loadLabData(options: LabDataOptions = {}): LabData {
 }
 
 type Config = z.output<typeof labDataSchema>
-
-function checked(options: LabDataOptions): Config {
-  const result = labDataSchema.safeParse(options)
-  if (result.success) return result.data
-  const issues = result.error.issues.map(issue => [...issue.path.map(String), issue.message].join(': '))
-  throw new OptionError('OPTION_INVALID', `data of the lab: ${issues.join('; ')}`)
-}
 
 function loadDataset(config: Config): Dataset {
   const { data, target, header } = config
