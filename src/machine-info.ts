@@ -1,8 +1,7 @@
 // What runs here: for `flicker info`, benchmarks and results.
 
 import { availableParallelism, cpus } from 'node:os'
-import { kernels } from './kernels/index.js'
-import { nativeInstructionSets } from './kernels/native.js'
+import { kernels, nativeInstructionSets } from './kernels/index.js'
 import { version } from './version.js'
 
 export type MachineInfo = ReturnType<typeof machineInfo>

@@ -12,11 +12,11 @@ import {
   type CacheType,
   defaultThreads,
   kernels,
+  narrowable,
   setThreads,
   streamingReader,
   type WeightType,
 } from '../kernels/index.js'
-import { narrowable } from '../kernels/narrow-gate.js'
 import { Purpose, RandomStream } from '../kernels/philox.js'
 import { machineInfo } from '../machine-info.js'
 import type { ModelConfig } from '../nn/config.js'

@@ -1,7 +1,6 @@
 // `flicker bench gemm`: the matrix product against the machine's multiply-add peak, measured in the same run.
 
-import { kernels, setThreads } from '../kernels/index.js'
-import { measureMachine } from '../kernels/native.js'
+import { kernels, measureMachine, setThreads } from '../kernels/index.js'
 import { type MachineInfo, machineInfo } from '../machine-info.js'
 import { medianSeconds } from './measure.js'
 

@@ -3,10 +3,9 @@
 
 import type { EngineWeights, LayerWeights } from '../engine/model/weights.js'
 import { OptionError } from '../errors.js'
-import { narrowBfloat16, narrowFloat16 } from '../kernels/half-precision.js'
-import { allocateWeights, type Weights, type WeightType, weightBytes } from '../kernels/index.js'
+import { allocateWeights, scaleBytes, type Weights, type WeightType, weightBytes } from '../kernels/index.js'
 import { fillNormal, Purpose } from '../kernels/philox.js'
-import { scaleBytes } from '../kernels/quantized.js'
+import { narrowBfloat16, narrowFloat16 } from '../kernels/weights/half.js'
 import { headDimOf, type ModelConfig } from '../nn/config.js'
 
 export type DecodeShape = Pick<

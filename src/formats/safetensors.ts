@@ -6,7 +6,7 @@ import fs from 'node:fs'
 import { z } from 'zod'
 import { didYouMean } from '../did-you-mean.js'
 import { CheckpointError } from '../errors.js'
-import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from '../kernels/half-precision.js'
+import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from '../kernels/weights/half.js'
 import { writeFully } from './atomic.js'
 import { duplicateKey, fitting, jsonValue, readingError } from './json.js'
 

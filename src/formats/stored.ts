@@ -1,7 +1,6 @@
 // The types that weights are stored in, in bytes: f32, f16 and bf16 number by number, q8_0 and q4_0 in ggml's blocks
 // of 32. The rounding is that of the kernels, which is ggml's.
 
-import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from '../kernels/half-precision.js'
 import {
   type QuantizedType,
   readBlocks,
@@ -9,7 +8,8 @@ import {
   storeBlocks,
   storeRow,
   weightBytes,
-} from '../kernels/quantized.js'
+} from '../kernels/index.js'
+import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from '../kernels/weights/half.js'
 import type { StoredDtype } from './model-source.js'
 
 /** Numbers and bytes of a block; a row is whole blocks. */

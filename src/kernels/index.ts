@@ -1,10 +1,19 @@
-// Chooses the backend: native where it was built, else portable; FLICKER_BACKEND and FLICKER_ISA force one.
+// Chooses the backend: native where it was built, else portable; FLICKER_BACKEND and FLICKER_ISA force one. Nothing else
+// chooses between backends, and no backend imports this file.
 
 import { FlickerError } from '../errors.js'
-import { type DecodeKernels, decodeKernelsOf } from './decode.js'
-import type { Kernels } from './kernels.js'
-import { nativeInstructionSets, nativeKernels } from './native.js'
-import { portableKernels } from './portable/index.js'
+import type { DecodeKernels } from './interface/decoding.js'
+import type { MlpStack } from './interface/mlp.js'
+import type { NarrowGateKernels } from './interface/narrow-gate.js'
+import type { Kernels } from './interface/training.js'
+import { nativeInstructionSets } from './native/addon.js'
+import { nativeDecodeKernels } from './native/decoding.js'
+import { nativeMlpStack } from './native/mlp.js'
+import { nativeNarrowGateKernels } from './native/narrow-gate.js'
+import { nativeKernels } from './native/training.js'
+import { portableDecodeKernels } from './portable/decoding.js'
+import { portableNarrowGateKernels } from './portable/narrow-gate.js'
+import { portableKernels } from './portable/training.js'
 
 export type {
   AttentionHeads,
@@ -13,26 +22,40 @@ export type {
   CacheType,
   DecodeKernels,
   FfnShape,
-  PlainWeights,
-  Weights,
-} from './decode.js'
-export { cacheRowBytes, decodeKernelsOf } from './decode.js'
-export type { AdamWStep, AttentionShape, Draw, Floats, Kernels } from './kernels.js'
-export { alignedBuffer, defaultThreads, measureMachine, setThreads, streamingReader } from './native.js'
-export { portableKernels } from './portable/index.js'
+} from './interface/decoding.js'
+export { cacheRowBytes } from './interface/decoding.js'
+export type { MlpMoment, MlpStack } from './interface/mlp.js'
+export { mlpSupports } from './interface/mlp.js'
+export type { NarrowGateKernels, NarrowGateOptions } from './interface/narrow-gate.js'
+export type { AdamWStep, AttentionShape, Draw, Floats, Kernels } from './interface/training.js'
+export { alignedBuffer, defaultThreads, nativeInstructionSets, setThreads } from './native/addon.js'
+export { measureMachine, streamingReader } from './native/machine.js'
+export { drawRow } from './portable/draws.js'
+export { portableKernels } from './portable/training.js'
+export { NARROW_BLOCK, type NarrowIndex, narrowable, narrowIndexBytes } from './weights/narrow-index.js'
 export {
   allocateWeights,
-  bytesOf,
-  isQuantized,
-  type QuantizedWeights,
   readBlocks,
   readRow,
+  scaleBytes,
   storeBlocks,
   storeRow,
-  type WeightType,
   weightBytes,
+} from './weights/quantized.js'
+export { allocateRows, rowsFrom } from './weights/rows.js'
+export {
+  bytesOf,
+  isQuantized,
+  type PlainWeights,
+  type QuantizedType,
+  type QuantizedWeights,
+  type Weights,
+  type WeightType,
   weightTypeOf,
-} from './quantized.js'
+} from './weights/types.js'
+
+/** What names a backend: `Kernels` and the kernels of decoding do. */
+export type Backend = Pick<Kernels, 'backend' | 'isa'>
 
 let chosen: Kernels | undefined
 
@@ -48,6 +71,21 @@ let chosenDecode: DecodeKernels | undefined
 export function decodeKernels(): DecodeKernels {
   chosenDecode ??= decodeKernelsOf(kernels())
   return chosenDecode
+}
+
+/** The decoding kernels of one backend. */
+export function decodeKernelsOf({ backend, isa }: Backend): DecodeKernels {
+  return backend === 'native' ? nativeDecodeKernels(isa) : portableDecodeKernels()
+}
+
+/** The narrow-gate kernels of one backend. */
+export function narrowGateKernelsOf({ backend, isa }: Backend): NarrowGateKernels {
+  return backend === 'native' ? nativeNarrowGateKernels(isa) : portableNarrowGateKernels()
+}
+
+/** The lab's network for layers of these widths (inputs first), where the backend has it as one kernel; else null. */
+export function mlpStack({ backend, isa }: Backend, widths: readonly number[]): MlpStack | null {
+  return backend === 'native' ? nativeMlpStack(isa, widths) : null
 }
 
 function choose(): Kernels {

@@ -1,6 +1,6 @@
 // The network on the native kernels of native/mlp.cc.
 
-import type { MlpMoment, MlpStack } from '../kernels/mlp.js'
+import type { MlpMoment, MlpStack } from '../kernels/index.js'
 import { Purpose, seedWords } from '../kernels/philox.js'
 import type { NetworkLayout } from './layout.js'
 import type { Forward, Moment, Network } from './network.js'

@@ -2,8 +2,7 @@
 // run the whole stack in one call where they can; everything else, and every place without them, runs on the tape.
 
 import { type Activation, expectationOf } from '../activations/index.js'
-import { type Floats, type Kernels, kernels } from '../kernels/index.js'
-import { mlpStack, mlpSupports } from '../kernels/mlp.js'
+import { type Floats, type Kernels, kernels, mlpStack, mlpSupports } from '../kernels/index.js'
 import type { Purpose } from '../kernels/philox.js'
 import type { LabSplit } from './data/index.js'
 import type { NetworkLayout } from './layout.js'

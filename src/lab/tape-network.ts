@@ -2,8 +2,8 @@
 
 import type { Activation } from '../activations/index.js'
 import type { Draw, Floats, Kernels } from '../kernels/index.js'
+import { drawRow } from '../kernels/index.js'
 import { Purpose, seedWords } from '../kernels/philox.js'
-import { drawRow } from '../kernels/portable/draws.js'
 import { constant, type DType, ops, Tape, Tensor } from '../tensor/index.js'
 import type { NetworkLayout } from './layout.js'
 import type { Forward, Moment, Network } from './network.js'

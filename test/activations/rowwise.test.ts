@@ -2,8 +2,7 @@
 
 import { describe, expect, it } from 'vitest'
 import { parseActivation, startParameters } from '../../src/activations/index.js'
-import { type Floats, kernels } from '../../src/kernels/index.js'
-import { portableKernels } from '../../src/kernels/portable/index.js'
+import { type Floats, kernels, portableKernels } from '../../src/kernels/index.js'
 import { RandomInputs, someDraw } from '../kernels/random-inputs.js'
 
 const width = 1000

@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest'
 import { parseActivation } from '../../src/activations/index.js'
 import { availableKernels } from '../../src/kernels/index.js'
-import { nativeFunction } from '../../src/kernels/native.js'
+import { nativeFunction } from '../../src/kernels/native/addon.js'
 import { Purpose, RandomStream } from '../../src/kernels/philox.js'
 
 const natives = availableKernels().filter(({ backend }) => backend === 'native')

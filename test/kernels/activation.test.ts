@@ -9,15 +9,15 @@ import {
   parseActivation,
   startParameters,
 } from '../../src/activations/index.js'
+import type { Kernels } from '../../src/kernels/index.js'
 import {
   availableKernels,
   type Draw,
   defaultThreads,
   type Floats,
+  portableKernels,
   setThreads,
 } from '../../src/kernels/index.js'
-import type { Kernels } from '../../src/kernels/kernels.js'
-import { portableKernels } from '../../src/kernels/portable/index.js'
 import { RandomInputs, someDraw } from './random-inputs.js'
 
 const natives = availableKernels().filter(({ backend }) => backend === 'native')

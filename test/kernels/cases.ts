@@ -3,7 +3,7 @@
 
 import type { Activation } from '../../src/activations/activation.js'
 import { parseActivation } from '../../src/activations/catalog.js'
-import type { AttentionShape, Floats, Kernels } from '../../src/kernels/kernels.js'
+import type { AttentionShape, Floats, Kernels } from '../../src/kernels/index.js'
 import { type FloatsConstructor, RandomInputs, someDraw } from './random-inputs.js'
 
 export interface KernelCase {

@@ -7,10 +7,11 @@ import {
   type DecodeKernels,
   defaultThreads,
   type FfnShape,
+  readRow,
   setThreads,
+  storeRow,
   type Weights,
 } from '../../src/kernels/index.js'
-import { readRow, storeRow } from '../../src/kernels/quantized.js'
 import { backends, expectSameBits, Inputs, weightTypes, withThreads } from './decode-inputs.js'
 
 afterAll(() => setThreads(defaultThreads()))

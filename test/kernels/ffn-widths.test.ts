@@ -3,16 +3,17 @@
 
 import { afterAll, describe, expect, it } from 'vitest'
 import {
+  allocateRows,
   type DecodeKernels,
   defaultThreads,
   readRow,
+  rowsFrom,
   setThreads,
   storeRow,
   type Weights,
   type WeightType,
   weightBytes,
 } from '../../src/kernels/index.js'
-import { allocateRows, rowsFrom } from '../../src/kernels/weight-rows.js'
 import {
   backends,
   dot,

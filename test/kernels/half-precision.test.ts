@@ -2,12 +2,7 @@
 
 import { spawnSync } from 'node:child_process'
 import { describe, expect, it } from 'vitest'
-import {
-  narrowBfloat16,
-  narrowFloat16,
-  widenBfloat16,
-  widenFloat16,
-} from '../../src/kernels/half-precision.js'
+import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from '../../src/kernels/weights/half.js'
 
 interface Format {
   name: string

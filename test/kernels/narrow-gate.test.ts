@@ -3,17 +3,19 @@
 
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
-import { narrowFloat16, widenFloat16 } from '../../src/kernels/half-precision.js'
 import {
   availableDecodeKernels,
   type DecodeKernels,
   defaultThreads,
+  NARROW_BLOCK,
+  type NarrowGateOptions,
+  narrowGateKernelsOf,
   setThreads,
   type Weights,
 } from '../../src/kernels/index.js'
-import { NARROW_BLOCK, type NarrowGateOptions, narrowGateKernelsOf } from '../../src/kernels/narrow-gate.js'
-import { roundedDown, roundedUp } from '../../src/kernels/narrow-index.js'
 import { Purpose, philox4x32, uniform24 } from '../../src/kernels/philox.js'
+import { narrowFloat16, widenFloat16 } from '../../src/kernels/weights/half.js'
+import { roundedDown, roundedUp } from '../../src/kernels/weights/narrow-index.js'
 import { RandomInputs } from './random-inputs.js'
 
 afterAll(() => setThreads(defaultThreads()))

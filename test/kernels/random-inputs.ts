@@ -1,7 +1,7 @@
 // Inputs for kernel tests: drawn from Philox and rounded to f32, so that every backend and precision computes
 // with exactly the same numbers.
 
-import type { Draw, Floats } from '../../src/kernels/kernels.js'
+import type { Draw, Floats } from '../../src/kernels/index.js'
 import { fillNormal, Purpose, RandomStream } from '../../src/kernels/philox.js'
 
 export type FloatsConstructor = Float32ArrayConstructor | Float64ArrayConstructor

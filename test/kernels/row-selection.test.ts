@@ -3,10 +3,9 @@
 
 import { describe, expect, it } from 'vitest'
 import { parseActivation } from '../../src/activations/index.js'
-import { availableKernels, type Floats } from '../../src/kernels/index.js'
-import type { Kernels } from '../../src/kernels/kernels.js'
-import { nativeFunction } from '../../src/kernels/native.js'
-import { portableKernels } from '../../src/kernels/portable/index.js'
+import type { Kernels } from '../../src/kernels/index.js'
+import { availableKernels, type Floats, portableKernels } from '../../src/kernels/index.js'
+import { nativeFunction } from '../../src/kernels/native/addon.js'
 import { RandomInputs, someDraw } from './random-inputs.js'
 
 const natives = availableKernels().filter(({ backend }) => backend === 'native')

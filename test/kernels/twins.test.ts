@@ -1,9 +1,8 @@
 // Every backend computes the same: each kernel in f32 against the portable kernels in f64, case by case.
 
 import { describe, expect, it } from 'vitest'
-import { availableKernels } from '../../src/kernels/index.js'
-import type { Floats } from '../../src/kernels/kernels.js'
-import { portableKernels } from '../../src/kernels/portable/index.js'
+import type { Floats } from '../../src/kernels/index.js'
+import { availableKernels, portableKernels } from '../../src/kernels/index.js'
 import { kernelCases } from './cases.js'
 
 /**

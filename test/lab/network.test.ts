@@ -2,8 +2,13 @@
 
 import { describe, expect, it } from 'vitest'
 import { type Activation, listActivations, parseActivation } from '../../src/activations/index.js'
-import { availableKernels, type Floats, portableKernels } from '../../src/kernels/index.js'
-import { mlpStack, mlpSupports } from '../../src/kernels/mlp.js'
+import {
+  availableKernels,
+  type Floats,
+  mlpStack,
+  mlpSupports,
+  portableKernels,
+} from '../../src/kernels/index.js'
 import { Purpose, RandomStream } from '../../src/kernels/philox.js'
 import type { LabSplit } from '../../src/lab/data/index.js'
 import { initialParameters, networkLayout, stackWidths } from '../../src/lab/layout.js'

@@ -7,8 +7,15 @@ import { cpus, homedir } from 'node:os'
 import { join } from 'node:path'
 import { OptionError } from '../../errors.js'
 import { writeFileAtomic } from '../../formats/atomic.js'
-import { bytesOf, type DecodeKernels, type Weights, weightTypeOf } from '../../kernels/index.js'
-import { type NarrowIndex, narrowable, narrowGateKernelsOf } from '../../kernels/narrow-gate.js'
+import {
+  bytesOf,
+  type DecodeKernels,
+  type NarrowIndex,
+  narrowable,
+  narrowGateKernelsOf,
+  type Weights,
+  weightTypeOf,
+} from '../../kernels/index.js'
 import { Purpose, RandomStream } from '../../kernels/philox.js'
 import { median } from '../../statistics.js'
 import { version } from '../../version.js'

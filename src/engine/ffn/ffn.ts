@@ -6,17 +6,15 @@ import {
   type DecodeKernels,
   type Draw,
   type Kernels,
-  type Weights,
-  weightBytes,
-  weightTypeOf,
-} from '../../kernels/index.js'
-import {
   type NarrowGateKernels,
   type NarrowIndex,
   narrowable,
   narrowGateKernelsOf,
   narrowIndexBytes,
-} from '../../kernels/narrow-gate.js'
+  type Weights,
+  weightBytes,
+  weightTypeOf,
+} from '../../kernels/index.js'
 import { ffnWidths, type ModelConfig } from '../../nn/config.js'
 import { CompactNeurons } from '../model/compact-neurons.js'
 import type { Memory } from '../model/memory.js'

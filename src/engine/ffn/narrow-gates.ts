@@ -1,8 +1,7 @@
 // The narrow gates of a model: one index per layer, made when it first pays, and the choice from token to token whether
 // to use it. The choice rests on counts of what was active and what was read; the text is the same either way.
 
-import type { Weights } from '../../kernels/index.js'
-import type { NarrowGateKernels, NarrowIndex } from '../../kernels/narrow-gate.js'
+import type { NarrowGateKernels, NarrowIndex, Weights } from '../../kernels/index.js'
 
 /** `on`: at every token. `auto`: where it is faster. */
 export type NarrowGateMode = 'on' | 'off' | 'auto'

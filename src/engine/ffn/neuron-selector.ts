@@ -2,8 +2,13 @@
 // selectors here are exact. One that may be wrong (a predictor, the neurons of recent tokens) would be a third: its
 // results are approximate, so it is never chosen by itself, and what it did is in the same telemetry.
 
-import type { DecodeKernels, Weights } from '../../kernels/index.js'
-import type { NarrowGateKernels, NarrowGateOptions, NarrowIndex } from '../../kernels/narrow-gate.js'
+import type {
+  DecodeKernels,
+  NarrowGateKernels,
+  NarrowGateOptions,
+  NarrowIndex,
+  Weights,
+} from '../../kernels/index.js'
 
 /** The input of one layer's FFN at some positions. */
 export interface SelectorInput {

@@ -2,8 +2,7 @@
 // file. The gate of all neurons is computed as ever; when it revives one of them, its rows are read back before they
 // are needed, and stay. So nothing that is computed changes.
 
-import { bytesOf, type Weights, weightTypeOf } from '../../kernels/index.js'
-import { allocateRows } from '../../kernels/weight-rows.js'
+import { allocateRows, bytesOf, type Weights, weightTypeOf } from '../../kernels/index.js'
 import type { SpillFile } from './spill-file.js'
 
 /** Room for so many more neurons than fired, as a share of them, and how much more when that is full. */

@@ -6,12 +6,12 @@ import { decodeStored, storedBytes } from '../../formats/stored.js'
 import {
   bytesOf,
   isQuantized,
+  rowsFrom,
   storeBlocks,
   storeRow,
   type Weights,
   weightTypeOf,
 } from '../../kernels/index.js'
-import { rowsFrom } from '../../kernels/weight-rows.js'
 
 /** Throws CheckpointError TENSOR_SHAPE unless `tensor` holds as many numbers as `shape` has. */
 export function checkSize(name: string, tensor: StoredTensor, shape: readonly number[]): void {

@@ -4,8 +4,13 @@
 import type { Activation } from '../../activations/index.js'
 import type { ModelSource, StoredTensor } from '../../formats/index.js'
 import { decodeStored } from '../../formats/stored.js'
-import { type Weights, type WeightType, weightBytes, weightTypeOf } from '../../kernels/index.js'
-import { allocateRows } from '../../kernels/weight-rows.js'
+import {
+  allocateRows,
+  type Weights,
+  type WeightType,
+  weightBytes,
+  weightTypeOf,
+} from '../../kernels/index.js'
 import { ffnWidths, headDimOf, type ModelConfig } from '../../nn/config.js'
 import { activationParameterName, activationParameters, parameterShapes } from '../../nn/parameters.js'
 import type { CompactNeurons } from './compact-neurons.js'

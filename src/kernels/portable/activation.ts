@@ -5,7 +5,7 @@ import { type Activation, parameterCount, startParameters } from '../../activati
 import type { ActivationPrograms } from '../../activations/programs.js'
 import { RowRunner } from '../../activations/row-runner.js'
 import { ShapeError } from '../../errors.js'
-import type { Draw, Floats } from '../kernels.js'
+import type { Draw, Floats } from '../interface/training.js'
 import { drawRow } from './draws.js'
 import { scratch } from './scratch.js'
 

@@ -1,7 +1,7 @@
 // AdamW: Adam with decoupled weight decay. Loshchilov & Hutter 2019, arXiv 1711.05101; the order of the
 // operations is PyTorch's.
 
-import type { AdamWStep, Floats } from '../kernels.js'
+import type { AdamWStep, Floats } from '../interface/training.js'
 
 /**
  * One update of n parameters. With g = grad · gradScale and t = step:

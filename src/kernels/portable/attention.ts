@@ -2,7 +2,7 @@
 // The running softmax and the recomputation of the probabilities from `lse` follow Dao et al. 2022
 // (FlashAttention, arXiv 2205.14135); every block product is the one of matmul.ts.
 
-import type { AttentionShape, Floats } from '../kernels.js'
+import type { AttentionShape, Floats } from '../interface/training.js'
 import { type MatrixView, matrix, multiply, transpose } from './matmul.js'
 import { scratch } from './scratch.js'
 

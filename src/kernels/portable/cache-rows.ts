@@ -1,8 +1,8 @@
 // Keys and values as a cache stores them: f32, f16, or q8, a row of q8_0 (../quantized.ts) whose scales are not filled up.
 
-import { type CacheSegment, type CacheType, cacheRowBytes } from '../decode.js'
-import { narrowFloat16 } from '../half-precision.js'
-import { quantize8, widenedFloat16 } from '../quantized.js'
+import { type CacheSegment, type CacheType, cacheRowBytes } from '../interface/decoding.js'
+import { narrowFloat16 } from '../weights/half.js'
+import { quantize8, widenedFloat16 } from '../weights/quantized.js'
 
 const GROUP = 32
 const codes = new Int8Array(GROUP)

@@ -1,6 +1,6 @@
 // Softmax and cross-entropy in one pass over the logits, loss and gradient together.
 
-import type { Floats } from '../kernels.js'
+import type { Floats } from '../interface/training.js'
 
 /**
  * logits (rows, vocab), targets (rows) → losses (rows) in nats and, unless null, dLogits = (softmax − onehot) ·

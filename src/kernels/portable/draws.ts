@@ -1,7 +1,7 @@
 // The uniform draws of a stochastic activation, one row at a time.
 
 import type { DrawPer } from '../../activations/activation.js'
-import type { Draw } from '../kernels.js'
+import type { Draw } from '../interface/training.js'
 import { philox4x32, uniform24 } from '../philox.js'
 
 const words = new Uint32Array(4)

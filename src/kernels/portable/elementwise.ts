@@ -1,6 +1,6 @@
 // Elementwise operations and reductions over whole buffers.
 
-import type { Floats } from '../kernels.js'
+import type { Floats } from '../interface/training.js'
 import { scratch } from './scratch.js'
 
 const columnTotals = scratch()

@@ -1,6 +1,6 @@
 // The embedding table: a row per token, read forward and added to backward.
 
-import type { Floats } from '../kernels.js'
+import type { Floats } from '../interface/training.js'
 
 /** Where the row of `token` starts in the table. Throws RangeError for a token outside it. */
 function rowStart(token: number, table: Floats, width: number): number {

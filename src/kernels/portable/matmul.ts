@@ -2,7 +2,7 @@
 // they are packed into panels of doubles, and one 4×4 register tile does all the arithmetic, whatever the
 // precision of the buffers. Layout after Goto & van de Geijn 2008.
 
-import type { Floats } from '../kernels.js'
+import type { Floats } from '../interface/training.js'
 import { scratch } from './scratch.js'
 
 /** A matrix inside a buffer: element (i, j) stands at offset + i·rowStride + j·colStride. */

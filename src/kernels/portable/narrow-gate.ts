@@ -1,12 +1,19 @@
 // The narrow gate in plain TypeScript: the bounds written out as docs/narrow-gate.md derives them. Positions are taken as
 // they are, in f64: their 16 bits are for speed.
 
-import type { Weights } from '../decode.js'
-import type { NarrowGateKernels, NarrowGateOptions } from '../narrow-gate.js'
-import { emptyNarrowIndex, NARROW_BLOCK, type NarrowIndex, roundedDown, roundedUp } from '../narrow-index.js'
-import { readRow, weightBytes, weightTypeOf } from '../quantized.js'
-import { rowsFrom } from '../weight-rows.js'
-import { portableDecodeKernels } from './decode.js'
+import type { NarrowGateKernels, NarrowGateOptions } from '../interface/narrow-gate.js'
+import {
+  emptyNarrowIndex,
+  NARROW_BLOCK,
+  type NarrowIndex,
+  roundedDown,
+  roundedUp,
+} from '../weights/narrow-index.js'
+import { readRow, weightBytes } from '../weights/quantized.js'
+import { rowsFrom } from '../weights/rows.js'
+import type { Weights } from '../weights/types.js'
+import { weightTypeOf } from '../weights/types.js'
+import { portableDecodeKernels } from './decoding.js'
 import { drawRow } from './draws.js'
 
 /** The portable narrow gate. It runs on the calling thread. */

@@ -1,6 +1,6 @@
 // RMSNorm, forward and backward. Zhang & Sennrich 2019, arXiv 1910.07467.
 
-import type { Floats } from '../kernels.js'
+import type { Floats } from '../interface/training.js'
 import { scratch } from './scratch.js'
 
 const weightSums = scratch()

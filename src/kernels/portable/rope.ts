@@ -1,7 +1,7 @@
 // Rotary position embedding, forward and backward, in Hugging Face's half-split layout.
 // Su et al. 2021, arXiv 2104.09864.
 
-import type { Floats } from '../kernels.js'
+import type { Floats } from '../interface/training.js'
 
 /**
  * x (rows, heads·headDim) → out, same shape: elements i and i + headDim/2 of each head turn by the angle with

@@ -12,8 +12,12 @@ import {
   neuronCrossover,
 } from '../../../src/engine/ffn/crossover.js'
 import { NarrowGates } from '../../../src/engine/ffn/narrow-gates.js'
-import { availableDecodeKernels, type DecodeKernels, decodeKernels } from '../../../src/kernels/index.js'
-import { narrowGateKernelsOf } from '../../../src/kernels/narrow-gate.js'
+import {
+  availableDecodeKernels,
+  type DecodeKernels,
+  decodeKernels,
+  narrowGateKernelsOf,
+} from '../../../src/kernels/index.js'
 
 let directory = ''
 beforeEach(() => {

@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest'
 import { EngineModel, type EngineOptions, resolveModelDirectory } from '../../../src/engine/index.js'
 import { readCheckpoint } from '../../../src/formats/index.js'
-import { narrowIndexBytes } from '../../../src/kernels/narrow-gate.js'
+import { narrowIndexBytes } from '../../../src/kernels/index.js'
 import { modelSchema, train, trainingSchema } from '../../../src/train/index.js'
 import { temporaryDirectory, tinyRun } from '../../train/tiny-run.js'
 import { bitsOf } from '../bits.js'

@@ -2,9 +2,9 @@
 
 import { describe, expect, it } from 'vitest'
 import { parseActivation } from '../../../src/activations/catalog.js'
-import type { Draw } from '../../../src/kernels/kernels.js'
+import type { Draw } from '../../../src/kernels/index.js'
+import { portableKernels } from '../../../src/kernels/index.js'
 import { Purpose, philox4x32 } from '../../../src/kernels/philox.js'
-import { portableKernels } from '../../../src/kernels/portable/index.js'
 import { RandomInputs, someDraw } from '../random-inputs.js'
 
 const kernels = portableKernels()

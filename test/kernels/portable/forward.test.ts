@@ -1,8 +1,8 @@
 // The portable kernels in f64 against formulas written out here in the plainest way.
 
 import { describe, expect, it } from 'vitest'
-import type { Floats } from '../../../src/kernels/kernels.js'
-import { portableKernels } from '../../../src/kernels/portable/index.js'
+import type { Floats } from '../../../src/kernels/index.js'
+import { portableKernels } from '../../../src/kernels/index.js'
 import { RandomInputs } from '../random-inputs.js'
 
 const kernels = portableKernels()

@@ -2,8 +2,8 @@
 
 import { describe, expect, it } from 'vitest'
 import { parseActivation } from '../../../src/activations/catalog.js'
-import type { Floats } from '../../../src/kernels/kernels.js'
-import { portableKernels } from '../../../src/kernels/portable/index.js'
+import type { Floats } from '../../../src/kernels/index.js'
+import { portableKernels } from '../../../src/kernels/index.js'
 import { RandomInputs, someDraw } from '../random-inputs.js'
 
 const kernels = portableKernels()

@@ -1,79 +1,18 @@
-// The lab's network in one call: forward and backward of a whole stack for one batch, in native/mlp.cc. There is no
-// portable form of it as a kernel: where it is absent the lab runs the same network on the tape.
+// The lab's network on native/mlp.cc.
 
-import { type Activation, drawUnits, parameterCount } from '../activations/activation.js'
-import type { ActivationPrograms, Program } from '../activations/programs.js'
-import type { Draw, Kernels } from './kernels.js'
-import { nativeFunction } from './native.js'
+import { type Activation, drawUnits, parameterCount } from '../../activations/activation.js'
+import type { ActivationPrograms, Program } from '../../activations/programs.js'
+import type { MlpMoment, MlpStack } from '../interface/mlp.js'
+import { nativeFunction } from './addon.js'
+import { drawTag, drawWords } from './arguments.js'
 
-/** How a stack runs at one moment of training. */
-export interface MlpMoment {
-  /** After every layer but the last. */
-  readonly activation: Activation
-  /** Of the first hidden layer; the next one's `layer` is one more. */
-  readonly draw: Draw
-  /** Share of the hidden activations that are set to 0, the others divided by what is left. */
-  readonly dropout: number
-  /** Purpose of the dropout's draws: element (row, neuron) of hidden layer l as in `Draw`. */
-  readonly dropoutPurpose: number
-}
-
-/** Samples × features and the classes of the samples. */
-export interface MlpData {
-  readonly x: Float32Array
-  readonly y: Int32Array
-  readonly samples: number
-}
-
-/**
- * A stack of linear layers. Its parameters are one buffer: of each layer in turn its weights (outputs × inputs), its
- * bias (outputs) and, unless it is the last, its activation's learned parameters (flat, as `parameterLayout` says).
- */
-export interface MlpStack {
-  /**
-   * `gradients` = those of the mean cross-entropy over the samples order[first … first + count) of `data`. Returns the
-   * sum of their losses in nats.
-   */
-  gradients(
-    moment: MlpMoment,
-    parameters: Float32Array,
-    gradients: Float32Array,
-    data: MlpData,
-    order: Int32Array,
-    first: number,
-    count: number,
-  ): number
-  /**
-   * The first `samples` rows of x forward: logits (samples × classes); of every hidden layer in turn (width × samples)
-   * the hidden activations after dropout and, where asked for, the activation's gate (`Activation.gate`).
-   */
-  forward(
-    moment: MlpMoment,
-    parameters: Float32Array,
-    x: Float32Array,
-    samples: number,
-    out: { logits: Float32Array; hidden: Float32Array; gates: Float32Array | null },
-  ): void
-}
-
-/** Learned numbers of one activation that the kernel has room for. */
-const MOST_NUMBERS = 64
 /** `drawUnits`, and after them: every draw is 0. */
 const NO_DRAWS = drawUnits.length
 
-/** Whether the native kernel runs this activation: rows of neurons that depend on each other it does not. */
-export function mlpSupports(activation: Activation): boolean {
-  if (activation.fused !== undefined) return true
-  return (
-    !activation.rowwise && activation.programs !== undefined && parameterCount(activation, 1) <= MOST_NUMBERS
-  )
-}
-
-/** The kernel for layers of these widths (inputs first) on `using`'s instruction set; null on the portable backend. */
-export function mlpStack(using: Kernels, widths: readonly number[]): MlpStack | null {
-  if (using.backend !== 'native') return null
-  const gradients = nativeFunction(using.isa, 'mlpGradients')
-  const forward = nativeFunction(using.isa, 'mlpForward')
+/** The kernel for layers of these widths (inputs first). Throws when the instruction set is not there. */
+export function nativeMlpStack(isa: string, widths: readonly number[]): MlpStack {
+  const gradients = nativeFunction(isa, 'mlpGradients')
+  const forward = nativeFunction(isa, 'mlpForward')
   const layers = Int32Array.from(widths)
   const prepared = new Map<ActivationPrograms, Prepared>()
 
@@ -93,11 +32,10 @@ export function mlpStack(using: Kernels, widths: readonly number[]): MlpStack | 
 
   const words = (moment: MlpMoment, parameters: Float32Array): unknown[] => {
     const { activation, draw, dropout, dropoutPurpose } = moment
-    const tag = (purpose: number) => ((purpose << 16) | draw.layer) >>> 0
     const { kernel, p } = activation.fused ?? { kernel: 0, p: 0 }
-    const draws = [draw.seedLow, draw.seedHigh, tag(draw.purpose), draw.step, draw.firstRow]
+    const dropoutTag = drawTag(dropoutPurpose, draw.layer)
     const programs = programsOf(activation, parameters)
-    return [layers, kernel, p, ...draws, dropout, tag(dropoutPurpose), widths.length - 1, ...programs]
+    return [layers, kernel, p, ...drawWords(draw), dropout, dropoutTag, widths.length - 1, ...programs]
   }
 
   return {

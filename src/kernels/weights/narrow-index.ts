@@ -1,8 +1,7 @@
 // What a narrow index is (docs/narrow-gate.md): one byte per weight, a scale and a bound per block of a row.
 
-import { OptionError } from '../errors.js'
-import type { Weights } from './decode.js'
-import { type WeightType, weightTypeOf } from './quantized.js'
+import { OptionError } from '../../errors.js'
+import { type Weights, type WeightType, weightTypeOf } from './types.js'
 
 /** Columns that share a scale and a bound; shared with native/narrow_gate.cc. */
 export const NARROW_BLOCK = 256

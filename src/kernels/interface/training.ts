@@ -8,7 +8,7 @@
 // - the result does not depend on the number of threads: work is cut into blocks by size alone, every output
 //   element is summed in one fixed order, and partial sums are combined in block order.
 
-import type { Activation } from '../activations/activation.js'
+import type { Activation } from '../../activations/activation.js'
 
 export type Floats = Float32Array | Float64Array
 

@@ -1,18 +1,12 @@
 // The kernels of decoding: a few positions at a time against matrices of weights that are read once, in the engine's
 // own layout. Two backends as for `Kernels`, chosen with them.
 //
-// Conventions beside those of kernels.ts: rows of weights are contiguous and of one of four types (quantized.ts);
+// Conventions beside those of training.ts: rows of weights are contiguous and of one of the types in weights/types.ts;
 // everything else is f32 but the caches of keys and values. On one backend the result is the same bits for any number
 // of threads, for any `batch` the positions are cut into, and for sparse and dense: a term that is an exact zero leaves
 // a sum as it is.
 
-import { nativeFunction } from './native.js'
-import { portableDecodeKernels } from './portable/decode.js'
-import type { PackedWeights } from './quantized.js'
-
-/** A row-major matrix: f32, bf16 as bit patterns (the upper halves of f32), or packed: f16 and the quantized types. */
-export type Weights = PlainWeights | PackedWeights
-export type PlainWeights = Float32Array | Uint16Array
+import type { Weights } from '../weights/types.js'
 
 /** The inner vector of an FFN and what is done with it. */
 export interface FfnShape {
@@ -137,58 +131,4 @@ export interface DecodeKernels {
     out: Float32Array,
     heads: AttentionHeads,
   ): void
-}
-
-/** The native decoding kernels of one instruction set. Throws when they are not there. */
-export function nativeDecodeKernels(isa: string): DecodeKernels {
-  const matvec = nativeFunction(isa, 'matvec')
-  const selectedRows = nativeFunction(isa, 'selectedRows')
-  const ffnNeurons = nativeFunction(isa, 'ffnNeurons')
-  const cachedAttention = nativeFunction(isa, 'cachedAttention')
-  return {
-    backend: 'native',
-    isa,
-    matvec: (w, x, y, rows, columns, batch, accumulate, bias = null) => {
-      matvec(...stored(w), x, y, rows, columns, batch, accumulate, bias)
-    },
-    selectedRows: (w, chosen, x, y, rows, columns, batch) => {
-      selectedRows(...stored(w), chosen, x, y, rows, columns, batch)
-    },
-    ffnNeurons: (w, activated, x, y, active, s) => {
-      const sizes = [s.neurons, s.width, s.upWidth ?? s.width, s.batch]
-      const mostActive = typeof s.sparse === 'number' ? s.sparse : s.sparse ? s.neurons : 0
-      const rest = [s.gated, mostActive, s.places ?? null]
-      return ffnNeurons(...stored(w), activated, x, y, active, ...sizes, ...rest) as number
-    },
-    attention: (qkv, cos, sin, cache, sequences, out, { heads, kvHeads, headDim }) => {
-      const buffers: Uint8Array[] = []
-      const numbers: number[] = []
-      let batch = 0
-      for (const { count, position, segments } of sequences) {
-        batch += count
-        numbers.push(count, position, segments.length)
-        for (const { keys, values, capacity, start } of segments) {
-          buffers.push(keys, values)
-          numbers.push(start, capacity)
-        }
-      }
-      const sizes = [batch, sequences.length, heads, kvHeads, headDim, CACHE_TYPES.indexOf(cache)]
-      cachedAttention(qkv, cos, sin, buffers, out, ...sizes, Int32Array.from(numbers))
-    },
-  }
-}
-
-/** In the order of native/kernels.h. */
-const WEIGHT_TYPES = ['f32', 'bf16', 'q8_0', 'q4_0', 'f16']
-const CACHE_TYPES: CacheType[] = ['f32', 'f16', 'q8']
-
-/** The bytes of a matrix and the number of its type. */
-export function stored(w: Weights): [PlainWeights | Uint8Array, number] {
-  if (w instanceof Float32Array) return [w, 0]
-  return w instanceof Uint16Array ? [w, 1] : [w.data, WEIGHT_TYPES.indexOf(w.type)]
-}
-
-/** The decoding kernels of the backend that `kernels()` has chosen. */
-export function decodeKernelsOf(kernels: { backend: 'native' | 'portable'; isa: string }): DecodeKernels {
-  return kernels.backend === 'native' ? nativeDecodeKernels(kernels.isa) : portableDecodeKernels()
 }

@@ -1,7 +1,7 @@
 // The portable backend: every kernel in plain TypeScript, for f32 and f64 buffers alike. It is the reference
 // that the native kernels are held to, and what runs where there is no C++ compiler.
 
-import type { Kernels } from '../kernels.js'
+import type { Kernels } from '../interface/training.js'
 import * as activations from './activation.js'
 import { adamW } from './adamw.js'
 import { attention, attentionBackward } from './attention.js'

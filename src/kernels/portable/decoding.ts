@@ -6,10 +6,10 @@ import type {
   CacheType,
   DecodeKernels,
   FfnShape,
-  Weights,
-} from '../decode.js'
-import { readRow, weightBytes, weightTypeOf } from '../quantized.js'
-import { rowsFrom } from '../weight-rows.js'
+} from '../interface/decoding.js'
+import { readRow, weightBytes } from '../weights/quantized.js'
+import { rowsFrom } from '../weights/rows.js'
+import { type Weights, weightTypeOf } from '../weights/types.js'
 import { readCacheRows, storeCacheRow } from './cache-rows.js'
 import { rope } from './rope.js'
 

@@ -9,12 +9,13 @@ import {
   parameterCount,
   type RowSelection,
   startParameters,
-} from '../activations/activation.js'
-import type { ActivationPrograms, Program } from '../activations/programs.js'
-import { rankOf } from '../activations/row-runner.js'
-import { ShapeError } from '../errors.js'
-import type { Draw, Floats, Kernels } from './kernels.js'
-import * as portable from './portable/activation.js'
+} from '../../activations/activation.js'
+import type { ActivationPrograms, Program } from '../../activations/programs.js'
+import { rankOf } from '../../activations/row-runner.js'
+import { ShapeError } from '../../errors.js'
+import type { Draw, Floats, Kernels } from '../interface/training.js'
+import * as portable from '../portable/activation.js'
+import { drawWords } from './arguments.js'
 
 type NativeFunction = (...args: unknown[]) => unknown
 
@@ -37,20 +38,20 @@ export function activationKernels(
     },
     activation: (act, x, out, rows, width, draw, parameters) => {
       const { fused, fusedRows, programs } = act
-      if (fused !== undefined) activation(fused.kernel, fused.p, x, out, rows, width, ...words(draw))
+      if (fused !== undefined) activation(fused.kernel, fused.p, x, out, rows, width, ...drawWords(draw))
       else if (fusedRows !== undefined)
         selectForward(...selection(fusedRows, width), x, null, out, rows, width)
       else if (programs === undefined) portable.activation(act, x, out, rows, width, draw)
       else {
         const run = act.rowwise ? rowForward : forward
         const program = programArguments(act, programs, 'forward', width, draw, parameters)
-        run(...program, x, null, out, rows, width, ...words(draw))
+        run(...program, x, null, out, rows, width, ...drawWords(draw))
       }
     },
     activationBackward: (act, dOut, x, dX, rows, width, draw, parameters, dParameters) => {
       const { fused, fusedRows, programs } = act
       if (fused !== undefined) {
-        activationBackward(fused.kernel, fused.p, dOut, x, dX, rows, width, ...words(draw))
+        activationBackward(fused.kernel, fused.p, dOut, x, dX, rows, width, ...drawWords(draw))
       } else if (fusedRows !== undefined) {
         selectBackward(...selection(fusedRows, width), dOut, x, null, dX, null, rows, width)
       } else if (programs === undefined) {
@@ -58,24 +59,24 @@ export function activationKernels(
       } else {
         const run = act.rowwise ? rowBackward : backward
         const program = programArguments(act, programs, 'backward', width, draw, parameters)
-        run(...program, dOut, x, null, dX, null, dParameters ?? null, rows, width, ...words(draw))
+        run(...program, dOut, x, null, dX, null, dParameters ?? null, rows, width, ...drawWords(draw))
       }
     },
     gate: (act, g, up, out, rows, width, draw, parameters) => {
       const { fused, fusedRows, programs } = act
-      if (fused !== undefined) gate(fused.kernel, fused.p, g, up, out, rows, width, ...words(draw))
+      if (fused !== undefined) gate(fused.kernel, fused.p, g, up, out, rows, width, ...drawWords(draw))
       else if (fusedRows !== undefined) selectForward(...selection(fusedRows, width), g, up, out, rows, width)
       else if (programs === undefined) portable.gate(act, g, up, out, rows, width, draw)
       else {
         const run = act.rowwise ? rowForward : forward
         const program = programArguments(act, programs, 'forward', width, draw, parameters)
-        run(...program, g, up, out, rows, width, ...words(draw))
+        run(...program, g, up, out, rows, width, ...drawWords(draw))
       }
     },
     gateBackward: (act, dOut, g, up, dGate, dUp, rows, width, draw, parameters, dParameters) => {
       const { fused, fusedRows, programs } = act
       if (fused !== undefined) {
-        gateBackward(fused.kernel, fused.p, dOut, g, up, dGate, dUp, rows, width, ...words(draw))
+        gateBackward(fused.kernel, fused.p, dOut, g, up, dGate, dUp, rows, width, ...drawWords(draw))
       } else if (fusedRows !== undefined) {
         selectBackward(...selection(fusedRows, width), dOut, g, up, dGate, dUp, rows, width)
       } else if (programs === undefined) {
@@ -83,7 +84,7 @@ export function activationKernels(
       } else {
         const run = act.rowwise ? rowBackward : backward
         const program = programArguments(act, programs, 'backward', width, draw, parameters)
-        run(...program, dOut, g, up, dGate, dUp, dParameters ?? null, rows, width, ...words(draw))
+        run(...program, dOut, g, up, dGate, dUp, dParameters ?? null, rows, width, ...drawWords(draw))
       }
     },
   }
@@ -147,9 +148,4 @@ function rowPlan(
     Int32Array.from([...head, ...lengths, ...used.flatMap(({ code }) => [...code])]),
     Float32Array.from(used.flatMap(program => [...uniformsOf(program)])),
   ]
-}
-
-function words(draw: Draw): [number, number, number, number, number] {
-  const tag = ((draw.purpose << 16) | draw.layer) >>> 0
-  return [draw.seedLow, draw.seedHigh, tag, draw.step, draw.firstRow]
 }

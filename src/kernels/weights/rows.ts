@@ -1,9 +1,9 @@
 // Matrices whose rows are not all of one width, such as a neuron's up row and its down column: rows stand one after the
 // other, each with the bytes of its own width, so a place in one is a number of bytes.
 
-import type { Weights } from './decode.js'
-import { alignedBuffer } from './native.js'
-import { allocateWeights, type WeightType, weightBytes } from './quantized.js'
+import { alignedBuffer } from '../native/addon.js'
+import { allocateWeights, weightBytes } from './quantized.js'
+import type { Weights, WeightType } from './types.js'
 
 /** Room for `bytes` bytes of rows, all zero, starting on a cache line. */
 export function allocateRows(type: WeightType, bytes: number): Weights {

@@ -8,22 +8,10 @@
 // - q4_0: 64 bytes per 128 columns; byte 4i + m holds number i of group m in its low half and number i + 16 in its high
 //   half, so that a shift by 4j of the block as 16 words brings columns 16j … 16j + 15; number = scale · (half − 8).
 
-import { OptionError } from '../errors.js'
-import type { Weights } from './decode.js'
-import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from './half-precision.js'
-import { alignedBuffer } from './native.js'
-
-export type WeightType = 'f32' | 'bf16' | PackedType
-/** Types that no typed array stands for: f32 has Float32Array, bf16 Uint16Array. */
-export type PackedType = 'f16' | QuantizedType
-export type QuantizedType = 'q8_0' | 'q4_0'
-
-/** Rows of weightBytes(type, columns) bytes each, one after the other. */
-export interface PackedWeights<Type extends PackedType = PackedType> {
-  readonly type: Type
-  readonly data: Uint8Array
-}
-export type QuantizedWeights = PackedWeights<QuantizedType>
+import { OptionError } from '../../errors.js'
+import { alignedBuffer } from '../native/addon.js'
+import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from './half.js'
+import type { PackedWeights, QuantizedType, QuantizedWeights, Weights, WeightType } from './types.js'
 
 /** Columns that share a scale. */
 const GROUP = 32
@@ -31,22 +19,6 @@ const GROUP = 32
 const ALIGNMENT = 64
 /** Bytes of ggml's block of one group: an f16 scale, then the numbers. */
 const BLOCK_BYTES = { q8_0: 34, q4_0: 18 }
-
-/** Whether `w` has groups with scales. */
-export function isQuantized(w: Weights): w is QuantizedWeights {
-  return 'type' in w && w.type !== 'f16'
-}
-
-/** The bytes that `w` is kept in. */
-export function bytesOf(w: Weights): Uint8Array {
-  return 'data' in w ? w.data : new Uint8Array(w.buffer, w.byteOffset, w.byteLength)
-}
-
-/** How a matrix is stored. */
-export function weightTypeOf(w: Weights): WeightType {
-  if (w instanceof Float32Array) return 'f32'
-  return w instanceof Uint16Array ? 'bf16' : w.type
-}
 
 /** Bytes of one row: how far apart rows start. */
 export function weightBytes(type: WeightType, columns: number): number {

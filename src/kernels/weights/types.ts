@@ -1,0 +1,33 @@
+// Matrices of weights: the types that decoding reads, and how a matrix of each is held in memory.
+
+/** A row-major matrix: f32, bf16 as bit patterns (the upper halves of f32), or packed: f16 and the quantized types. */
+export type Weights = PlainWeights | PackedWeights
+export type PlainWeights = Float32Array | Uint16Array
+
+export type WeightType = 'f32' | 'bf16' | PackedType
+/** Types that no typed array stands for: f32 has Float32Array, bf16 Uint16Array. */
+export type PackedType = 'f16' | QuantizedType
+export type QuantizedType = 'q8_0' | 'q4_0'
+
+/** Rows of weightBytes(type, columns) bytes each, one after the other. */
+export interface PackedWeights<Type extends PackedType = PackedType> {
+  readonly type: Type
+  readonly data: Uint8Array
+}
+export type QuantizedWeights = PackedWeights<QuantizedType>
+
+/** Whether `w` has groups with scales. */
+export function isQuantized(w: Weights): w is QuantizedWeights {
+  return 'type' in w && w.type !== 'f16'
+}
+
+/** The bytes that `w` is kept in. */
+export function bytesOf(w: Weights): Uint8Array {
+  return 'data' in w ? w.data : new Uint8Array(w.buffer, w.byteOffset, w.byteLength)
+}
+
+/** How a matrix is stored. */
+export function weightTypeOf(w: Weights): WeightType {
+  if (w instanceof Float32Array) return 'f32'
+  return w instanceof Uint16Array ? 'bf16' : w.type
+}
