@@ -108,26 +108,40 @@ describe("the lab's data", () => {
   })
 
   it('holds finite numbers and classes in range for all options, or says what is wrong with them', () => {
+    /** A valid value, and now and then one that is not. */
+    const mostly = <T>(valid: fc.Arbitrary<T>, bad: fc.Arbitrary<T>) =>
+      fc.oneof({ weight: 15, arbitrary: valid }, { weight: 1, arbitrary: bad })
     const options = fc.record(
       {
-        nSamples: fc.integer({ min: -1, max: 80 }),
-        nFeatures: fc.integer({ min: 0, max: 9 }),
-        nInformative: fc.integer({ min: 0, max: 5 }),
-        nClasses: fc.integer({ min: 0, max: 5 }),
-        nRepeated: fc.integer({ min: -1, max: 3 }),
-        testSize: fc.oneof(fc.double({ min: -0.5, max: 1.5 }), fc.integer({ min: -2, max: 90 })),
-        randomState: fc.oneof(fc.nat(), fc.double()),
+        nSamples: mostly(fc.integer({ min: 20, max: 80 }), fc.integer({ min: -1, max: 5 })),
+        nFeatures: mostly(fc.integer({ min: 6, max: 20 }), fc.integer({ min: 0, max: 3 })),
+        nInformative: mostly(fc.integer({ min: 2, max: 4 }), fc.integer({ min: 0, max: 1 })),
+        nClasses: mostly(fc.integer({ min: 2, max: 3 }), fc.integer({ min: 0, max: 9 })),
+        nRepeated: mostly(fc.integer({ min: 0, max: 2 }), fc.constantFrom(-1, 50)),
+        testSize: mostly(
+          fc.oneof(fc.double({ min: 0.2, max: 0.6, noNaN: true }), fc.integer({ min: 5, max: 10 })),
+          fc.oneof(fc.double({ min: -0.5, max: 1.5 }), fc.integer({ min: -2, max: 90 })),
+        ),
+        randomState: mostly(fc.nat(), fc.double()),
         stratify: fc.boolean(),
         standardize: fc.boolean(),
-        weights: fc.array(fc.double({ min: -0.1, max: 1.1 }), { maxLength: 5 }),
-        scale: fc.oneof(fc.constant(null), fc.double(), fc.array(fc.double(), { maxLength: 4 })),
+        weights: mostly(
+          fc.constantFrom<number[]>([], [0.5], [0.3, 0.7]),
+          fc.array(fc.double({ min: -0.1, max: 1.1 }), { maxLength: 5 }),
+        ),
+        scale: mostly(
+          fc.constantFrom(null, 1, 2.5),
+          fc.oneof(fc.double(), fc.array(fc.double(), { maxLength: 4 })),
+        ),
       },
       { requiredKeys: [] },
     )
+    let loaded = 0
     fc.assert(
       fc.property(options, given => {
         try {
           const { train, validation, features, classes } = loadLabData(given)
+          loaded++
           for (const part of [train, validation]) {
             expect(part.x.length).toBe(part.samples * features)
             expect(part.x.every(Number.isFinite)).toBe(true)
@@ -139,6 +153,8 @@ describe("the lab's data", () => {
       }),
       { numRuns: 200 },
     )
+    expect(loaded).toBeGreaterThan(20)
+    expect(loaded).toBeLessThan(200)
   })
 })
 
