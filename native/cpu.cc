@@ -1,10 +1,11 @@
 #include "cpu.h"
 
-#include <cstdlib>
 #include <cstring>
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
+
+#include "aligned_memory.h"
 
 namespace flicker {
 
@@ -58,7 +59,7 @@ void* allocate_pages(uint64_t bytes) {
   const uint64_t align = bytes >= huge ? huge : 64;
   if (bytes > UINT64_MAX - align) return nullptr;
   const uint64_t rounded = (bytes + align - 1) / align * align;
-  void* memory = aligned_alloc(align, rounded == 0 ? align : rounded);
+  void* memory = allocate_aligned(align, rounded == 0 ? align : rounded);
   if (memory == nullptr) return nullptr;
 #if defined(__linux__)
   if (align == huge) madvise(memory, rounded, MADV_HUGEPAGE);
@@ -67,6 +68,6 @@ void* allocate_pages(uint64_t bytes) {
   return memory;
 }
 
-void free_pages(void* memory) { free(memory); }
+void free_pages(void* memory) { free_aligned(memory); }
 
 }  // namespace flicker

@@ -5,7 +5,6 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <cstdlib>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -18,6 +17,8 @@
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
 #endif
+
+#include "aligned_memory.h"
 
 namespace flicker {
 namespace {
@@ -139,7 +140,12 @@ class Pool {
 };
 
 Pool& pool() {
+#if defined(_WIN32)
+  // Never destroyed: Windows ends the workers before it unloads the library, and one may hold the pool's mutex then.
+  static Pool& instance = *new Pool;
+#else
   static Pool instance;
+#endif
   return instance;
 }
 
@@ -154,7 +160,7 @@ std::atomic<bool> out_of_memory{false};
 struct Scratch {
   void* data = nullptr;
   uint64_t bytes = 0;
-  ~Scratch() { free(data); }
+  ~Scratch() { free_aligned(data); }
 };
 
 }  // namespace
@@ -192,9 +198,9 @@ void* scratch(int slot, uint64_t bytes) {
   thread_local Scratch slots[4];
   Scratch& s = slots[slot];
   if (s.bytes < bytes) {
-    free(s.data);
+    free_aligned(s.data);
     s.bytes = (bytes + 63) / 64 * 64;
-    s.data = aligned_alloc(64, s.bytes);
+    s.data = allocate_aligned(64, s.bytes);
     if (s.data == nullptr) {
       s.bytes = 0;
       out_of_memory = true;

@@ -5,6 +5,7 @@ import { decodeText, FileProblem, readBytes } from '../data/text-file.js'
 import type { Tokenizer } from '../data/tokenizers/tokenizer.js'
 import { OptionError } from '../errors.js'
 import { openModel } from '../formats/index.js'
+import { warnWithoutAddon } from '../kernels/index.js'
 import { EngineModel, type EngineOptions } from './engine-model.js'
 import { LanguageModel } from './language-model.js'
 
@@ -34,6 +35,7 @@ const BYTES_PER_TOKEN = 16
  */
 export async function load(path: string, options: LoadOptions = {}): Promise<LanguageModel> {
   loadActivationFiles(options, options.allowCode)
+  warnWithoutAddon()
   const source = openModel(path, { tokenizer: options.tokenizer })
   try {
     const tokenizer = source.tokenizer()

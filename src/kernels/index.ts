@@ -8,6 +8,7 @@ import type { NarrowGateKernels } from './interface/narrow-gate.js'
 import type { Kernels } from './interface/training.js'
 import { nativeInstructionSets } from './native/addon.js'
 import { nativeDecodeKernels } from './native/decoding.js'
+import { explainMissingAddon } from './native/find-addon.js'
 import { nativeMlpStack } from './native/mlp.js'
 import { nativeNarrowGateKernels } from './native/narrow-gate.js'
 import { nativeKernels } from './native/training.js'
@@ -29,6 +30,7 @@ export { mlpSupports } from './interface/mlp.js'
 export type { NarrowGateKernels, NarrowGateOptions } from './interface/narrow-gate.js'
 export type { AdamWStep, AttentionShape, Draw, Floats, Kernels } from './interface/training.js'
 export { alignedBuffer, defaultThreads, nativeInstructionSets, setThreads } from './native/addon.js'
+export { warnWithoutAddon } from './native/find-addon.js'
 export { measureMachine, streamingReader } from './native/machine.js'
 export { drawRow } from './portable/draws.js'
 export { portableKernels } from './portable/training.js'
@@ -104,7 +106,10 @@ function choose(): Kernels {
         'compiles all of them.',
     )
   }
-  if (backend === 'portable' || (backend === '' && sets.length === 0)) return portableKernels()
+  if (backend === 'native' && sets.length === 0) {
+    throw new FlickerError('NO_NATIVE_KERNELS', `FLICKER_BACKEND is "native": ${explainMissingAddon()}`)
+  }
+  if (backend === 'portable' || sets.length === 0) return portableKernels()
   return nativeKernels(forced ? isa : sets[0])
 }
 

@@ -7,7 +7,7 @@ import type { z } from 'zod'
 import { loadActivationFiles, loadedActivationFiles } from '../activations/index.js'
 import { TrainingError } from '../errors.js'
 import { writeFileAtomic } from '../formats/atomic.js'
-import { kernels } from '../kernels/index.js'
+import { kernels, warnWithoutAddon } from '../kernels/index.js'
 import { machineInfo } from '../machine-info.js'
 import { checkOptions } from '../schema-issues.js'
 import { type LabData, type LabSplit, labDataSchema, loadLabData } from './data/index.js'
@@ -53,6 +53,7 @@ export async function runLab(options: LabOptions = {}, run: LabRunOptions = {}):
   run.onData?.(data)
   const seeds = Array.from({ length: config.nRuns }, (_, i) => config.seed + i)
   const { backend, isa } = kernels()
+  warnWithoutAddon()
   const files = loadedActivationFiles().map(file => fs.readFileSync(file, 'utf8'))
   const basis = [backend, isa, fingerprint(data), config.uncertainty ?? null, files]
   const store = run.directory === undefined ? null : runStore(path.join(run.directory, 'runs'), basis)

@@ -14,7 +14,7 @@ import {
 } from '../data/tokens.js'
 import { TrainingError } from '../errors.js'
 import { type Evaluation, Evaluator } from '../eval/evaluate.js'
-import { kernels as defaultKernels, type Kernels } from '../kernels/index.js'
+import { kernels as defaultKernels, type Kernels, warnWithoutAddon } from '../kernels/index.js'
 import type { ModelConfig } from '../nn/config.js'
 import type { Llama } from '../nn/llama.js'
 import { MetricsLog } from './metrics.js'
@@ -77,6 +77,7 @@ export async function train(run: TrainRun): Promise<TrainedRun> {
   const { directory, training, data } = run
   loadActivationFiles(run.strategy, run.allowCode)
   const kernels = run.kernels ?? defaultKernels()
+  if (run.kernels === undefined) warnWithoutAddon()
   const strategy = makeStrategy(run.strategy, training.steps)
   const config = modelConfig(run.model, training.context, data.tokenizer.vocabSize, strategy)
   checkData(data, training, config)

@@ -1,13 +1,9 @@
-// The addon build/flicker.node: loading it, choosing its instruction set and threads, and its functions by name.
+// The native addon: its instruction set, its threads, and its functions by name.
 
-import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { FlickerError } from '../../errors.js'
+import { loadAddon, repairCommand } from './find-addon.js'
 
-/** What build/flicker.node exports: the kernels by name, and instructionSets, select, setThreads, aligned. */
-type Addon = Readonly<Record<string, (...args: unknown[]) => unknown>>
-
-let addon: Addon | null | undefined
 let selected = ''
 let threads = 0
 
@@ -16,31 +12,19 @@ export function threadCount(): number {
   return threads
 }
 
-/** The addon, or null when it was not built or does not load here. */
-function load(): Addon | null {
-  if (addon !== undefined) return addon
-  const file = process.env.FLICKER_NATIVE ?? '../../../build/flicker.node'
-  try {
-    addon = createRequire(import.meta.url)(file) as Addon
-  } catch {
-    addon = null
-  }
-  return addon
-}
-
 /** Names of the instruction sets that can be used here, best first; empty without the addon. */
 export function nativeInstructionSets(): string[] {
-  return (load()?.instructionSets() as string[] | undefined) ?? []
+  return (loadAddon()?.instructionSets() as string[] | undefined) ?? []
 }
 
 /** A zeroed buffer that starts on a cache line (and in huge pages where the system gives them). */
 export function alignedBuffer(bytes: number): ArrayBuffer {
-  return (load()?.aligned(bytes) as ArrayBuffer | undefined) ?? new ArrayBuffer(bytes)
+  return (loadAddon()?.aligned(bytes) as ArrayBuffer | undefined) ?? new ArrayBuffer(bytes)
 }
 
 /** Threads the native kernels use; 1 ≤ n ≤ 256. Results do not depend on it. */
 export function setThreads(n: number): void {
-  load()?.setThreads(n)
+  loadAddon()?.setThreads(n)
   threads = n
 }
 
@@ -57,11 +41,11 @@ export function defaultThreads(): number {
 
 /** One function of the addon, run with the given instruction set's kernels. Throws when it is not there. */
 export function nativeFunction(isa: string, name: string): (...args: unknown[]) => unknown {
-  const native = load()
+  const native = loadAddon()
   if (native === null || !nativeInstructionSets().includes(isa)) {
     throw new FlickerError(
       'NO_NATIVE_KERNELS',
-      `No native kernels for "${isa}" here; run npm run build:native.`,
+      `No native kernels for "${isa}" here; run ${repairCommand()}.`,
     )
   }
   if (threads === 0) setThreads(defaultThreads())
