@@ -2,7 +2,8 @@
 // here, for GPT-2's, tiktoken's and every tokenizer.json of that kind. `bytes` is the case without merges.
 
 import { BYTE_CHARACTERS, type GPT2_SPLIT, toByteLevel } from './byte-level.js'
-import { Heap, PairTable } from './pair-table.js'
+import { Merges } from './merges.js'
+import { longestFirstPattern } from './pipeline/added-tokens.js'
 import type { Tokenizer } from './tokenizer.js'
 import { END_OF_TEXT, requireId } from './tokenizer.js'
 
@@ -34,8 +35,6 @@ export interface BytePairVocabulary {
 /** Words are short and frequent; beyond this many bytes a word is merged with a heap and not remembered. */
 const SHORT_WORD = 128
 const CACHE_CAPACITY = 1 << 17
-/** Heap entries are rank · POSITIONS + position: exact in a double up to 2²³ merges. */
-const POSITIONS = 2 ** 30
 
 const textEncoder = new TextEncoder()
 
@@ -45,8 +44,7 @@ export class BytePairTokenizer implements Tokenizer {
   readonly startOfText: number | null
   readonly endOfText: number | null
   readonly #vocabulary: BytePairVocabulary
-  /** (left, right) → rank. */
-  readonly #ranks: PairTable
+  readonly #merges: Merges
   readonly #wholeWords: ReadonlyMap<string, number> | null
   readonly #added: RegExp | null
   readonly #addedIds: ReadonlyMap<string, number>
@@ -62,14 +60,10 @@ export class BytePairTokenizer implements Tokenizer {
     this.vocabSize = vocabulary.tokens.length
     this.startOfText = vocabulary.startOfText ?? null
     this.endOfText = vocabulary.endOfText
-    const { merges } = vocabulary
-    this.#ranks = new PairTable(merges.length / 3)
-    for (let rank = merges.length / 3 - 1; rank >= 0; rank--) {
-      this.#ranks.set(merges[3 * rank], merges[3 * rank + 1], rank)
-    }
+    this.#merges = new Merges(vocabulary.merges)
     this.#wholeWords = vocabulary.wholeWords ? wholeWords(vocabulary) : null
     this.#addedIds = new Map(vocabulary.addedTokens.map(({ content, id }) => [content, id]))
-    this.#added = addedTokenPattern(vocabulary.addedTokens)
+    this.#added = longestFirstPattern([...this.#addedIds.keys()])
   }
 
   encode(text: string): Int32Array {
@@ -137,12 +131,14 @@ export class BytePairTokenizer implements Tokenizer {
       this.#remember(word, whole)
       return
     }
+    const { byteIds } = this.#vocabulary
     if (bytes.length > SHORT_WORD) {
-      const ids = this.#mergeLong(bytes)
+      const ids = this.#merges.mergeLong(Int32Array.from(bytes, byte => byteIds[byte]))
       out.append(ids, ids.length)
       return
     }
-    const n = this.#mergeShort(bytes)
+    for (let i = 0; i < bytes.length; i++) this.#ids[i] = byteIds[bytes[i]]
+    const n = this.#merges.mergeShort(this.#ids, bytes.length, this.#pairRanks)
     out.append(this.#ids, n)
     this.#remember(word, n === 1 ? this.#ids[0] : this.#ids.slice(0, n))
   }
@@ -150,59 +146,6 @@ export class BytePairTokenizer implements Tokenizer {
   #remember(word: string, ids: number | Int32Array): void {
     if (this.#cache.size >= CACHE_CAPACITY) this.#cache.clear()
     this.#cache.set(word, ids)
-  }
-
-  /** Merges into #ids and returns how many ids are left: the lowest rank first, the leftmost of equals. */
-  #mergeShort(bytes: Uint8Array): number {
-    const { byteIds, merges } = this.#vocabulary
-    const ids = this.#ids
-    const pairRanks = this.#pairRanks
-    let n = bytes.length
-    for (let i = 0; i < n; i++) ids[i] = byteIds[bytes[i]]
-    for (let i = 0; i + 1 < n; i++) pairRanks[i] = this.#ranks.get(ids[i], ids[i + 1])
-    for (;;) {
-      let best = -1
-      for (let i = 0; i + 1 < n; i++) {
-        if (pairRanks[i] !== -1 && (best === -1 || pairRanks[i] < pairRanks[best])) best = i
-      }
-      if (best === -1) return n
-      ids[best] = merges[3 * pairRanks[best] + 2]
-      n--
-      for (let i = best + 1; i < n; i++) {
-        ids[i] = ids[i + 1]
-        pairRanks[i] = pairRanks[i + 1]
-      }
-      if (best > 0) pairRanks[best - 1] = this.#ranks.get(ids[best - 1], ids[best])
-      if (best + 1 < n) pairRanks[best] = this.#ranks.get(ids[best], ids[best + 1])
-    }
-  }
-
-  /** The same for a word of any length in O(n log n): a linked list and a heap whose stale entries are skipped. */
-  #mergeLong(bytes: Uint8Array): Int32Array {
-    const { byteIds, merges } = this.#vocabulary
-    const n = bytes.length
-    const ids = Int32Array.from(bytes, byte => byteIds[byte])
-    const next = Int32Array.from(bytes, (_, i) => i + 1)
-    const previous = Int32Array.from(bytes, (_, i) => i - 1)
-    const heap = new Heap((a, b) => a < b)
-    const rankAt = (i: number) => (next[i] < n ? this.#ranks.get(ids[i], ids[next[i]]) : -1)
-    const offer = (i: number) => {
-      const rank = rankAt(i)
-      if (rank !== -1) heap.push(rank * POSITIONS + i)
-    }
-    for (let i = 0; i < n; i++) offer(i)
-    for (let entry = heap.pop(); entry !== undefined; entry = heap.pop()) {
-      const at = entry % POSITIONS
-      if (ids[at] === -1 || rankAt(at) !== Math.floor(entry / POSITIONS)) continue
-      const right = next[at]
-      ids[at] = merges[3 * rankAt(at) + 2]
-      ids[right] = -1
-      next[at] = next[right]
-      if (next[at] < n) previous[next[at]] = at
-      offer(at)
-      if (previous[at] >= 0) offer(previous[at])
-    }
-    return ids.filter(id => id !== -1)
   }
 }
 
@@ -291,13 +234,6 @@ export function byteLevelJson(
       merges,
     },
   }
-}
-
-/** Alternation of the added tokens, the longest first, so that the leftmost longest match wins. */
-export function addedTokenPattern(tokens: readonly AddedToken[]): RegExp | null {
-  if (tokens.length === 0) return null
-  const longestFirst = tokens.map(({ content }) => content).sort((a, b) => b.length - a.length)
-  return new RegExp(longestFirst.map(text => text.replace(/[\\^$*+?.()|[\]{}]/g, '\\$&')).join('|'), 'g')
 }
 
 function wholeWords({ tokens, addedTokens }: BytePairVocabulary): Map<string, number> {

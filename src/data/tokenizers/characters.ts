@@ -1,7 +1,7 @@
 // The character-level tokenizer of char-rnn and nanoGPT: one id per Unicode character of a text, sorted.
 
 import { TokenizerError } from '../../errors.js'
-import { addedTokenPattern } from './byte-pair.js'
+import { longestFirstPattern } from './pipeline/added-tokens.js'
 import { END_OF_TEXT, requireId, type Tokenizer } from './tokenizer.js'
 
 const textEncoder = new TextEncoder()
@@ -21,8 +21,7 @@ export class CharTokenizer implements Tokenizer {
     this.endOfText = options.endOfText ? characters.length : null
     this.vocabSize = characters.length + (options.endOfText ? 1 : 0)
     this.name = `chars ${this.vocabSize}`
-    this.#added =
-      this.endOfText === null ? null : addedTokenPattern([{ id: this.endOfText, content: END_OF_TEXT }])
+    this.#added = this.endOfText === null ? null : longestFirstPattern([END_OF_TEXT])
   }
 
   /** Throws TokenizerError for a character outside the vocabulary. */

@@ -3,8 +3,8 @@
 // GGUF, llama2.c and SentencePiece files hold them.
 
 import { TokenizerError } from '../../errors.js'
-import { addedTokenPattern } from './byte-pair.js'
 import { Heap } from './pair-table.js'
+import { longestFirstPattern } from './pipeline/added-tokens.js'
 import { requireId, type Tokenizer } from './tokenizer.js'
 
 /** How a piece is used; the numbers are those of SentencePiece and of GGUF's `token_type`. */
@@ -77,7 +77,7 @@ export class SentencePieceBpe implements Tokenizer {
     const unknown = pieces.findIndex(({ type }) => type === PieceType.unknown)
     this.#unknown = unknown < 0 ? undefined : unknown
     this.#specialIds = new Map(special.map(({ content, id }) => [content, id]))
-    this.#special = addedTokenPattern(special)
+    this.#special = longestFirstPattern(special.map(({ content }) => content))
   }
 
   /** Throws TokenizerError CHARACTER_UNKNOWN for a character that has neither a piece nor its bytes. */

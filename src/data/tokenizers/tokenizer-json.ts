@@ -1,12 +1,14 @@
-// Tokenizers from a tokenizer.json: checked as a file from outside, then given to our own encoder when it is a plain
-// byte-level BPE or a character vocabulary, and to @huggingface/tokenizers when it is anything else.
+// Tokenizers from a tokenizer.json: checked as a file from outside, then given to the fast encoders when it is a plain
+// byte-level BPE or a character vocabulary, and to the pipeline of its components when it is anything else.
 
 import { z } from 'zod'
 import { TokenizerError } from '../../errors.js'
 import { BYTE_CHARACTERS, fromByteLevel, GPT2_SPLIT, KNOWN_SPLITS } from './byte-level.js'
 import { BytePairTokenizer } from './byte-pair.js'
 import { CharTokenizer } from './characters.js'
-import { LibraryTokenizer } from './library-tokenizer.js'
+import type { AddedToken } from './pipeline/added-tokens.js'
+import { mergesOf } from './pipeline/models.js'
+import { PipelineTokenizer } from './pipeline/pipeline-tokenizer.js'
 import { END_OF_TEXT, type Tokenizer } from './tokenizer.js'
 
 /** Largest id accepted; the largest published vocabularies have a quarter of a million. */
@@ -16,7 +18,19 @@ const id = z.int().min(0).max(MAX_TOKEN_ID)
 const component = z.looseObject({ type: z.string() }).nullish()
 const frame = z.looseObject({
   model: z.looseObject({ type: z.string().optional() }),
-  added_tokens: z.array(z.looseObject({ id, content: z.string().min(1) })).nullish(),
+  added_tokens: z
+    .array(
+      z.looseObject({
+        id,
+        content: z.string().min(1),
+        special: z.boolean().default(false),
+        single_word: z.boolean().default(false),
+        lstrip: z.boolean().default(false),
+        rstrip: z.boolean().default(false),
+        normalized: z.boolean().optional(),
+      }),
+    )
+    .nullish(),
   normalizer: component,
   pre_tokenizer: component,
   post_processor: component,
@@ -48,12 +62,15 @@ type Frame = z.infer<typeof frame>
 /** What every kind of tokenizer.json is turned into before a tokenizer is made of it. */
 export interface CheckedJson {
   readonly name: string
-  /** The file's content with every component present, as the library wants it. */
+  /** The file's content with every component present. */
   readonly json: Frame
   /** Text of each id, added tokens included; undefined where no token has the id. */
   readonly tokens: readonly (string | undefined)[]
-  /** Ids of added tokens. */
+  /** Ids of the model's own vocabulary; an added token may have one of them. */
+  readonly modelIds: ReadonlyMap<string, number>
+  /** Text of added tokens by id. */
   readonly added: ReadonlyMap<number, string>
+  readonly addedTokens: readonly AddedToken[]
   readonly startOfText: number | null
   readonly endOfText: number | null
 }
@@ -71,7 +88,9 @@ export interface TokenizerConfig {
  */
 export function tokenizerFromJson(content: unknown, source: string, config: TokenizerConfig = {}): Tokenizer {
   const checked = check(content, source, config)
-  return charTokenizer(checked) ?? bytePairTokenizer(checked, source) ?? new LibraryTokenizer(checked, source)
+  return (
+    charTokenizer(checked) ?? bytePairTokenizer(checked, source) ?? new PipelineTokenizer(checked, source)
+  )
 }
 
 export function invalid(source: string, what: string): TokenizerError {
@@ -93,8 +112,19 @@ function check(content: unknown, source: string, config: TokenizerConfig): Check
     decoder: parsed.data.decoder ?? null,
   }
   const tokens = vocabulary(json.model, source)
+  // Of two pieces of one text in a list the last counts, as in Hugging Face's tokenizers.
+  const modelIds = new Map<string, number>()
+  for (const [at, token] of tokens.entries()) if (token !== undefined) modelIds.set(token, at)
   const added = new Map<number, string>()
+  const addedTokens: AddedToken[] = []
   for (const token of json.added_tokens!) {
+    const known = modelIds.get(token.content)
+    if (known !== undefined && known !== token.id && tokens[token.id] !== token.content) {
+      throw invalid(
+        source,
+        `added token "${token.content}" has id ${token.id}, but model.vocab gives it the id ${known}`,
+      )
+    }
     if (tokens[token.id] !== undefined && tokens[token.id] !== token.content) {
       throw invalid(
         source,
@@ -104,6 +134,14 @@ function check(content: unknown, source: string, config: TokenizerConfig): Check
     while (tokens.length <= token.id) tokens.push(undefined)
     tokens[token.id] = token.content
     added.set(token.id, token.content)
+    addedTokens.push({
+      id: token.id,
+      content: token.content,
+      singleWord: token.single_word,
+      lstrip: token.lstrip,
+      rstrip: token.rstrip,
+      normalized: token.normalized ?? !token.special,
+    })
   }
   const names = config.endOfText === undefined ? END_OF_TEXT_NAMES : [config.endOfText]
   const endOfText = names.map(name => tokens.indexOf(name)).find(at => at >= 0) ?? null
@@ -111,7 +149,8 @@ function check(content: unknown, source: string, config: TokenizerConfig): Check
   const start = config.startOfText === undefined ? startOfTemplate(json.post_processor) : config.startOfText
   const startAt = start === null ? -1 : tokens.indexOf(start)
   const startOfText = startAt < 0 ? null : startAt
-  return { name: `${source} (${kind}, ${tokens.length})`, json, tokens, added, startOfText, endOfText }
+  const name = `${source} (${kind}, ${tokens.length})`
+  return { name, json, tokens, modelIds, added, addedTokens, startOfText, endOfText }
 }
 
 const specialToken = z.looseObject({ SpecialToken: z.looseObject({ id: z.string() }) })
@@ -163,6 +202,20 @@ function isTokenId(value: unknown): value is number {
   return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= MAX_TOKEN_ID
 }
 
+/** Options of a BPE; any other is for the pipeline to refuse. */
+const BPE_OPTIONS = new Set([
+  'type',
+  'dropout',
+  'unk_token',
+  'continuing_subword_prefix',
+  'end_of_word_suffix',
+  'fuse_unk',
+  'byte_fallback',
+  'ignore_merges',
+  'vocab',
+  'merges',
+])
+
 /** Whether the model is a BPE with nothing beside vocabulary and merges. */
 function isPlainBpe({ model, normalizer }: Frame): boolean {
   return (
@@ -172,7 +225,8 @@ function isPlainBpe({ model, normalizer }: Frame): boolean {
     !model.dropout &&
     !model.byte_fallback &&
     !model.continuing_subword_prefix &&
-    !model.end_of_word_suffix
+    !model.end_of_word_suffix &&
+    Object.keys(model).every(option => BPE_OPTIONS.has(option))
   )
 }
 
@@ -188,15 +242,16 @@ function charTokenizer({ json, tokens, added, endOfText }: CheckedJson): Tokeniz
   return new CharTokenizer(characters as string[], { endOfText: endOfText !== null })
 }
 
-/** Our own encoder for a plain byte-level BPE; null for what only the library knows. */
+/** The fast encoder for a plain byte-level BPE; null for what only the pipeline knows. */
 function bytePairTokenizer(checked: CheckedJson, source: string): Tokenizer | null {
-  const { json, tokens, added, startOfText, endOfText, name } = checked
+  const { json, tokens, modelIds, added, addedTokens, startOfText, endOfText, name } = checked
   const split = splitOf(json.pre_tokenizer)
   if (!isPlainBpe(json) || split === undefined || json.decoder?.type !== 'ByteLevel') return null
-  if (json.added_tokens!.some(token => token.lstrip || token.rstrip || token.single_word)) return null
+  if (addedTokens.some(token => token.lstrip || token.rstrip || token.singleWord)) return null
+  // Tokens looked for in the text as given come before those looked for in the normalized text.
+  if (new Set(addedTokens.map(token => token.normalized)).size > 1) return null
 
   const encoder = new TextEncoder()
-  const ids = new Map<string, number>()
   const bytes: Uint8Array[] = []
   for (const [at, token] of tokens.entries()) {
     const special = added.get(at)
@@ -208,16 +263,15 @@ function bytePairTokenizer(checked: CheckedJson, source: string): Tokenizer | nu
           : fromByteLevel(token)
     if (spelled === null) return null
     bytes.push(spelled)
-    if (token !== undefined && special === undefined) ids.set(token, at)
   }
-  const byteIds = BYTE_CHARACTERS.map(character => ids.get(character))
+  const byteIds = BYTE_CHARACTERS.map(character => modelIds.get(character))
   if (byteIds.includes(undefined)) return null
 
   return new BytePairTokenizer({
     name,
     tokens: bytes,
     byteIds: Int32Array.from(byteIds as number[]),
-    merges: mergesOf(json.model.merges as unknown[], ids, source),
+    merges: mergesOf(json.model.merges as unknown[], modelIds, source),
     split,
     wholeWords: json.model.ignore_merges === true,
     addedTokens: [...added].map(([at, text]) => ({ id: at, content: text })),
@@ -233,22 +287,4 @@ function splitOf(preTokenizer: unknown): RegExp | null | undefined {
   if (simple.success) return simple.data.use_regex ? GPT2_SPLIT : null
   const sequence = splitThenByteLevel.safeParse(preTokenizer)
   return sequence.success ? KNOWN_SPLITS.get(sequence.data.pretokenizers[0].pattern.Regex) : undefined
-}
-
-/** (left id, right id, merged id) per merge. */
-function mergesOf(merges: readonly unknown[], ids: ReadonlyMap<string, number>, source: string): Int32Array {
-  const out = new Int32Array(3 * merges.length)
-  for (const [rank, merge] of merges.entries()) {
-    const pair = typeof merge === 'string' ? merge.split(' ') : merge
-    if (!Array.isArray(pair) || pair.length !== 2 || !pair.every(part => typeof part === 'string')) {
-      throw invalid(source, `merge ${rank}, ${JSON.stringify(merge)}, is not a pair of tokens`)
-    }
-    for (const [k, token] of [pair[0], pair[1], pair[0] + pair[1]].entries()) {
-      const found = ids.get(token)
-      if (found === undefined)
-        throw invalid(source, `merge ${rank} needs "${token}", which is not in the vocabulary`)
-      out[3 * rank + k] = found
-    }
-  }
-  return out
 }

@@ -1,0 +1,183 @@
+// The models of a tokenizer.json: from one word to ids. They follow Hugging Face's tokenizers (Rust).
+
+import { z } from 'zod'
+import { TokenizerError } from '../../../errors.js'
+import { Merges } from '../merges.js'
+import { type Context, type Makers, makeComponent, optionsOf, unsupported } from './components.js'
+import { unigram } from './unigram.js'
+
+/** Appends the ids of a word; undefined for a part that the vocabulary cannot write. */
+export type WordModel = (word: string, out: (number | undefined)[]) => void
+
+export interface ModelContext extends Context {
+  /** Ids of the model's vocabulary, without tokens that are only added. */
+  readonly ids: ReadonlyMap<string, number>
+}
+
+/** ids: the vocabulary of the model. Throws TokenizerError TOKENIZER_INVALID, TOKENIZER_UNSUPPORTED. */
+export function makeWordModel(model: object, ids: ReadonlyMap<string, number>, source: string): WordModel {
+  const context: ModelContext = { source, place: 'model', depth: 0, ids }
+  const makers: Makers<WordModel> = {
+    BPE: component => bytePair(component, context),
+    WordPiece: component => wordPiece(component, context),
+    WordLevel: component => wordLevel(component, context),
+    Unigram: component => unigram(component, context),
+  }
+  return makeComponent({ type: 'BPE', ...model }, makers, context)
+}
+
+/** Words of more characters are merged with a heap. */
+const SHORT_WORD = 128
+
+function bytePair(component: object, context: ModelContext): WordModel {
+  const shape = {
+    vocab: z.unknown(),
+    merges: z.array(z.unknown()),
+    dropout: z.number().nullish(),
+    unk_token: z.string().nullish(),
+    continuing_subword_prefix: z.string().nullish(),
+    end_of_word_suffix: z.string().nullish(),
+    fuse_unk: z.boolean().default(false),
+    byte_fallback: z.boolean().default(false),
+    ignore_merges: z.boolean().nullish(),
+  }
+  const options = optionsOf(component, shape, context)
+  if (options.dropout) throw unsupported(context, 'a BPE with dropout')
+  const { ids, source } = context
+  const prefix = options.continuing_subword_prefix ?? ''
+  const suffix = options.end_of_word_suffix ?? ''
+  const merges = new Merges(mergesOf(options.merges, ids, source, prefix))
+  const unknown = unknownId(options.unk_token ?? undefined, ids)
+  const byteIds = options.byte_fallback ? fallbackBytes(ids) : null
+  const encoder = new TextEncoder()
+  const scratch = new Int32Array(SHORT_WORD)
+
+  /** The ids of a word's characters, before any merge. */
+  const characters = (word: string): (number | undefined)[] => {
+    const found: (number | undefined)[] = []
+    let hasUnknown = false
+    const flush = () => {
+      if (hasUnknown) found.push(unknown)
+      hasUnknown = false
+    }
+    let at = 0
+    for (const character of word) {
+      const isFirst = at === 0
+      at += character.length
+      const text = (isFirst ? '' : prefix) + character + (at === word.length ? suffix : '')
+      const id = ids.get(text)
+      if (id !== undefined) {
+        flush()
+        found.push(id)
+        continue
+      }
+      const bytes = byteIds === null ? null : [...encoder.encode(text)].map(byte => byteIds[byte])
+      if (bytes !== null && !bytes.includes(undefined)) {
+        found.push(...bytes)
+        continue
+      }
+      if (!options.fuse_unk) flush()
+      hasUnknown = true
+    }
+    flush()
+    return found
+  }
+
+  return (word, out) => {
+    const whole = options.ignore_merges ? ids.get(word) : undefined
+    if (whole !== undefined) {
+      out.push(whole)
+      return
+    }
+    const found = characters(word)
+    if (found.includes(undefined)) {
+      out.push(...found)
+      return
+    }
+    const list = Int32Array.from(found as number[])
+    if (list.length > SHORT_WORD) {
+      for (const id of merges.mergeLong(list)) out.push(id)
+      return
+    }
+    const n = merges.mergeShort(list, list.length, scratch)
+    for (let i = 0; i < n; i++) out.push(list[i])
+  }
+}
+
+/** (left id, right id, merged id) per merge. prefix: what every part of a word but the first begins with. */
+export function mergesOf(
+  merges: readonly unknown[],
+  ids: ReadonlyMap<string, number>,
+  source: string,
+  prefix = '',
+): Int32Array {
+  const invalid = (what: string) => new TokenizerError('TOKENIZER_INVALID', `tokenizer ${source}: ${what}`)
+  const out = new Int32Array(3 * merges.length)
+  for (const [rank, merge] of merges.entries()) {
+    const pair = typeof merge === 'string' ? merge.split(' ') : merge
+    if (!Array.isArray(pair) || pair.length !== 2 || !pair.every(part => typeof part === 'string')) {
+      throw invalid(`merge ${rank}, ${JSON.stringify(merge)}, is not a pair of tokens`)
+    }
+    const [left, right] = pair as [string, string]
+    for (const [k, token] of [left, right, left + right.slice(prefix.length)].entries()) {
+      const found = ids.get(token)
+      if (found === undefined) throw invalid(`merge ${rank} needs "${token}", which is not in the vocabulary`)
+      out[3 * rank + k] = found
+    }
+  }
+  return out
+}
+
+/** Ids of `<0x00>` … `<0xFF>`; undefined where there is none. */
+export function fallbackBytes(ids: ReadonlyMap<string, number>): (number | undefined)[] {
+  return Array.from({ length: 256 }, (_, byte) =>
+    ids.get(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`),
+  )
+}
+
+function unknownId(token: string | undefined, ids: ReadonlyMap<string, number>): number | undefined {
+  return token === undefined ? undefined : ids.get(token)
+}
+
+function wordPiece(component: object, context: ModelContext): WordModel {
+  const shape = {
+    vocab: z.unknown(),
+    unk_token: z.string(),
+    continuing_subword_prefix: z.string(),
+    max_input_chars_per_word: z.int().min(0).default(100),
+  }
+  const options = optionsOf(component, shape, context)
+  const { ids } = context
+  const unknown = unknownId(options.unk_token, ids)
+  return (word, out) => {
+    const characters = [...word]
+    if (characters.length > options.max_input_chars_per_word) {
+      out.push(unknown)
+      return
+    }
+    const found: number[] = []
+    for (let start = 0; start < characters.length; ) {
+      const prefix = start === 0 ? '' : options.continuing_subword_prefix
+      let end = characters.length
+      let id: number | undefined
+      while (end > start) {
+        id = ids.get(prefix + characters.slice(start, end).join(''))
+        if (id !== undefined) break
+        end--
+      }
+      if (id === undefined) {
+        out.push(unknown)
+        return
+      }
+      found.push(id)
+      start = end
+    }
+    out.push(...found)
+  }
+}
+
+function wordLevel(component: object, context: ModelContext): WordModel {
+  const { unk_token } = optionsOf(component, { vocab: z.unknown(), unk_token: z.string() }, context)
+  const unknown = unknownId(unk_token, context.ids)
+  return (word, out) => void out.push(context.ids.get(word) ?? unknown)
+}

@@ -1,0 +1,141 @@
+// A tokenizer.json of any kind, run step by step as Hugging Face's tokenizers does: added tokens, normalizer,
+// pre-tokenizer, model; back through the decoder.
+
+import { TokenizerError } from '../../../errors.js'
+import { fromByteLevel } from '../byte-level.js'
+import { requireId, type Tokenizer } from '../tokenizer.js'
+import type { CheckedJson } from '../tokenizer-json.js'
+import { AddedTokenFinder } from './added-tokens.js'
+import { type Decoder, makeDecoder } from './decoders.js'
+import { makeWordModel, type WordModel } from './models.js'
+import { makeNormalizer, movesBeginning, type Normalizer } from './normalizers.js'
+import { makePreTokenizer, type PreTokenizer } from './pre-tokenizers.js'
+
+/** How SentencePiece vocabularies write a space and, with byte fallback, a byte. */
+const SENTENCEPIECE_SPACE = '\u2581'
+const FALLBACK_BYTE = /^<0x([0-9A-Fa-f]{2})>$/
+
+const CACHE_CAPACITY = 1 << 16
+const LONGEST_CACHED = 128
+
+export class PipelineTokenizer implements Tokenizer {
+  readonly name: string
+  readonly vocabSize: number
+  readonly startOfText: number | null
+  readonly endOfText: number | null
+  readonly #checked: CheckedJson
+  readonly #normalize: Normalizer
+  readonly #preTokenize: PreTokenizer
+  readonly #model: WordModel
+  readonly #decode: Decoder | null
+  /** Finds the tokens that are looked for in the text as given, and those looked for in the normalized text. */
+  readonly #asGiven: AddedTokenFinder
+  readonly #normalized: AddedTokenFinder
+  readonly #isByteLevel: boolean
+  readonly #prefix: string
+  readonly #cache = new Map<string, readonly (number | undefined)[]>()
+
+  /** Throws TokenizerError TOKENIZER_INVALID, TOKENIZER_UNSUPPORTED (names what is not supported). */
+  constructor(checked: CheckedJson, source: string) {
+    const { json } = checked
+    this.#checked = checked
+    this.name = checked.name
+    this.vocabSize = checked.tokens.length
+    this.startOfText = checked.startOfText
+    this.endOfText = checked.endOfText
+    const normalize = json.normalizer ? makeNormalizer(json.normalizer, source) : (text: string) => text
+    this.#normalize = normalize
+    const follows = json.normalizer ? movesBeginning(json.normalizer) : false
+    this.#preTokenize = json.pre_tokenizer
+      ? makePreTokenizer(json.pre_tokenizer, source, follows)
+      : words => [...words]
+    this.#model = makeWordModel(json.model, checked.modelIds, source)
+    this.#decode = json.decoder ? makeDecoder(json.decoder, source) : null
+    const asGiven = checked.addedTokens.filter(token => !token.normalized)
+    const normalized = checked.addedTokens.filter(token => token.normalized)
+    this.#asGiven = new AddedTokenFinder(asGiven)
+    const contents = normalized.map(({ content }) => normalize(content))
+    const twice = contents.findIndex((content, i) => contents.indexOf(content) < i)
+    if (twice >= 0) {
+      throw new TokenizerError(
+        'TOKENIZER_UNSUPPORTED',
+        `tokenizer ${source}: added token ${JSON.stringify(normalized[twice].content)} is the same as another when normalized`,
+      )
+    }
+    this.#normalized = new AddedTokenFinder(normalized, contents)
+    this.#isByteLevel = JSON.stringify(json.decoder ?? null).includes('"ByteLevel"')
+    const prefix = json.decoder?.type === 'WordPiece' ? json.decoder.prefix : ''
+    this.#prefix = typeof prefix === 'string' ? prefix : ''
+  }
+
+  /** Throws TokenizerError for text that the vocabulary cannot write. */
+  encode(text: string): Int32Array {
+    const ids: (number | undefined)[] = []
+    for (const section of this.#asGiven.split(text)) {
+      if ('id' in section) {
+        ids.push(section.id)
+        continue
+      }
+      for (const part of this.#normalized.split(this.#normalize(section.text))) {
+        if ('id' in part) {
+          ids.push(part.id)
+          continue
+        }
+        const isFirst = section.start === 0 && part.start === 0
+        for (const word of this.#preTokenize([{ text: part.text, isFirst }])) this.#encodeWord(word.text, ids)
+      }
+    }
+    const unknown = ids.indexOf(undefined)
+    if (unknown >= 0) {
+      throw new TokenizerError(
+        'CHARACTER_UNKNOWN',
+        `tokenizer ${this.name}: part of the text (after ${unknown} tokens) has no token in its vocabulary`,
+      )
+    }
+    return Int32Array.from(ids as number[])
+  }
+
+  #encodeWord(word: string, ids: (number | undefined)[]): void {
+    const known = this.#cache.get(word)
+    if (known !== undefined) {
+      for (const id of known) ids.push(id)
+      return
+    }
+    const before = ids.length
+    this.#model(word, ids)
+    if (word.length > LONGEST_CACHED) return
+    if (this.#cache.size >= CACHE_CAPACITY) this.#cache.clear()
+    this.#cache.set(word, ids.slice(before))
+  }
+
+  decode(ids: ArrayLike<number>): string {
+    if (ids.length === 0) return ''
+    const tokens: string[] = []
+    for (let i = 0; i < ids.length; i++) {
+      requireId(this, ids[i])
+      const token = this.#checked.tokens[ids[i]]
+      if (token !== undefined) tokens.push(token)
+    }
+    return this.#decode === null ? tokens.join(' ') : this.#decode(tokens).join('')
+  }
+
+  tokenBytes(id: number): Uint8Array {
+    requireId(this, id)
+    const text = this.#checked.tokens[id]
+    if (text === undefined) return new Uint8Array(0)
+    const plain = new TextEncoder()
+    if (this.#checked.added.has(id)) return plain.encode(text)
+    if (this.#isByteLevel) return fromByteLevel(text) ?? plain.encode(text)
+    const byte = FALLBACK_BYTE.exec(text)
+    if (byte !== null && this.#checked.json.model.byte_fallback) {
+      return Uint8Array.of(Number.parseInt(byte[1], 16))
+    }
+    if (this.#prefix !== '' && text.startsWith(this.#prefix))
+      return plain.encode(text.slice(this.#prefix.length))
+    return plain.encode(text.replaceAll(SENTENCEPIECE_SPACE, ' '))
+  }
+
+  toJSON(): object {
+    return this.#checked.json
+  }
+}
