@@ -1,6 +1,7 @@
 // Writing that a crash cannot spoil: content goes to a temporary sibling, is fsynced and renamed into place, so a
 // kill at any moment leaves either the old content or the new. What the operating system refuses becomes a
-// StorageError. Temporaries are `.NAME.tmp-PID-N`; those of processes that are gone are swept at the next write.
+// StorageError. What killed processes left is removed at the next write; what another process may still be writing is
+// not, and a directory is checked against the list of its files before it replaces another and before that is deleted.
 
 import fs from 'node:fs'
 import path from 'node:path'
@@ -13,13 +14,7 @@ import {
   refuseDanglingLink,
   storageError,
 } from './storage.js'
-
-/** `tmp`: unfinished or on its way out. `old`: the complete content that a rename is about to replace. */
-type TemporaryKind = 'tmp' | 'old'
-
-const TEMPORARY_NAME = /^\.(.+)\.(tmp|old)-(\d+)-\d+$/
-const processStartMs = Date.now() - process.uptime() * 1000
-let temporariesMade = 0
+import { isAbandoned, parseTemporary, temporariesIn, temporarySibling } from './temporaries.js'
 
 /**
  * Replaces one file by `content`, a whole or its pieces in order. Parent directories are made. On failure the
@@ -41,9 +36,9 @@ export function writeFileAtomic(
       )
     }
     createDirectory(directory)
-    sweepTemporaries(directory)
     const fd = fs.openSync(temporary, 'wx')
     try {
+      sweepTemporaries(directory, temporary)
       for (const piece of piecesOf(content)) {
         bytesNeeded += piece.byteLength
         writeFully(fd, piece)
@@ -55,46 +50,97 @@ export function writeFileAtomic(
     fs.renameSync(temporary, target)
     syncDirectory(directory)
   } catch (cause) {
+    const named = namedLoss(cause, temporary, target)
     removeIfPossible(temporary)
-    throw storageError(cause, target, bytesNeeded)
+    throw storageError(named, target, bytesNeeded)
   }
 }
 
+/** A file of a directory that is written as a whole. */
+export interface DirectoryFile {
+  readonly name: string
+  /** Its size when it is complete. */
+  readonly bytes: number
+  /** Creates the file at `path`, which does not exist yet. */
+  write(path: string): void
+}
+
 /**
- * Replaces a whole directory by what `write` puts into the temporary directory that it is given. Everything there
- * is fsynced before the rename. A directory cannot be renamed over another, so an existing one steps aside first;
- * a process killed between these two renames leaves it under its `old` name, where `resolveDirectory` finds it.
- * On failure the directory is as it was. `bytesNeeded` is for the message when the disk is full.
- * Throws StorageError, or what `write` throws.
+ * Replaces a whole directory by one with these files. All are written under another name, fsynced and checked to be
+ * there in full before anything is renamed. A directory cannot be renamed over another, so an existing one steps aside
+ * first; a process killed between these two renames leaves it under its `old` name, where `resolveDirectory` finds
+ * it. It is deleted only when the new one has been found complete in its place. On failure the directory is as it
+ * was. Throws StorageError, WRITE_LOST (another program removed what was written) and WRITTEN_MEANWHILE among them,
+ * or what a `write` throws.
  */
-export function writeDirectoryAtomic(
-  directory: string,
-  write: (temporaryDirectory: string) => void,
-  options: { bytesNeeded?: number } = {},
-): void {
+export function writeDirectoryAtomic(directory: string, files: readonly DirectoryFile[]): void {
   const target = throughLinks(directory)
   const parent = path.dirname(target)
   const temporary = temporarySibling(target, 'tmp')
   const aside = temporarySibling(target, 'old')
+  let isReplaced = false
   try {
     if (fs.existsSync(target) && !fs.statSync(target).isDirectory()) {
       throw notADirectory(target)
     }
     createDirectory(parent)
-    sweepTemporaries(parent)
     fs.mkdirSync(temporary)
-    write(temporary)
+    sweepTemporaries(parent, temporary)
+    for (const { name, write } of files) write(path.join(temporary, name))
     syncTree(temporary)
+    requireComplete(temporary, files, target)
     if (fs.existsSync(target)) fs.renameSync(target, aside)
-    fs.renameSync(temporary, target)
+    moveIntoPlace(temporary, target)
+    isReplaced = true
+    requireComplete(target, files, target)
     syncDirectory(parent)
   } catch (cause) {
-    const bytesNeeded = options.bytesNeeded ?? bytesBelow(temporary)
+    const named = isReplaced ? cause : namedLoss(cause, temporary, target)
+    if (isReplaced) renameIfPossible(target, temporary)
     if (!fs.existsSync(target) && fs.existsSync(aside)) renameIfPossible(aside, target)
     removeIfPossible(temporary)
-    throw storageError(cause, target, bytesNeeded)
+    const bytesNeeded = files.reduce((sum, { bytes }) => sum + bytes, 0)
+    throw storageError(named, target, bytesNeeded)
   }
   removeIfPossible(aside)
+}
+
+/** Throws StorageError WRITE_LOST unless every file is there with its size. */
+function requireComplete(directory: string, files: readonly DirectoryFile[], target: string): void {
+  for (const { name, bytes } of files) {
+    const stat = fs.lstatSync(path.join(directory, name), { throwIfNoEntry: false })
+    if (stat?.isFile() !== true) throw lost(target, `${name} is gone`)
+    if (stat.size !== bytes) throw lost(target, `${name} has ${stat.size} bytes, not ${bytes}`)
+  }
+}
+
+function lost(target: string, what: string): StorageError {
+  return new StorageError(
+    'WRITE_LOST',
+    `${target} was not written: of what had been written for it, ${what}; ` +
+      'another program removes files there; what was there before is untouched; write it again',
+    { exitCode: 1 },
+  )
+}
+
+/** A failure because the temporary is gone, as one that says so; any other as it is. */
+function namedLoss(cause: unknown, temporary: string, target: string): unknown {
+  const isLoss = isSystemError(cause) && cause.code === 'ENOENT' && !fs.existsSync(temporary)
+  return isLoss ? lost(target, 'everything is gone') : cause
+}
+
+/** The rename, when nothing stands there any more. Throws StorageError WRITTEN_MEANWHILE. */
+function moveIntoPlace(temporary: string, target: string): void {
+  try {
+    fs.renameSync(temporary, target)
+  } catch (cause) {
+    if (!isSystemError(cause) || (cause.code !== 'ENOTEMPTY' && cause.code !== 'EEXIST')) throw cause
+    throw new StorageError(
+      'WRITTEN_MEANWHILE',
+      `${target} was written by another process at the same time; its content stays`,
+      { exitCode: 1, cause },
+    )
+  }
 }
 
 /** Deletes a directory so that no half of it is ever seen under its name: renamed first, then removed. */
@@ -110,10 +156,11 @@ export function removeDirectoryAtomic(directory: string): void {
 
 /**
  * Where the complete content of `directory` lies: the directory itself or, when a writer was killed between its
- * two renames, the copy that stepped aside. Null when there is neither.
+ * two renames, the copy that stepped aside. Null when there is neither. Throws StorageError when the system will not
+ * say (links in a circle, no permission).
  */
 export function resolveDirectory(directory: string): string | null {
-  const target = throughLinks(directory)
+  const target = existingThroughLinks(absolutePath(directory))
   if (fs.existsSync(target)) return target
   const parent = path.dirname(target)
   const candidates = temporariesIn(parent)
@@ -127,9 +174,9 @@ export function resolveDirectory(directory: string): string | null {
 export function completeDirectories(parent: string): string[] {
   const names = new Set<string>()
   for (const entry of fs.readdirSync(parent, { withFileTypes: true })) {
-    const temporary = TEMPORARY_NAME.exec(entry.name)
-    if (!entry.isDirectory() || temporary?.[2] === 'tmp') continue
-    names.add(temporary === null ? entry.name : temporary[1])
+    const temporary = parseTemporary(entry.name)
+    if (!entry.isDirectory() || temporary?.kind === 'tmp') continue
+    names.add(temporary === null ? entry.name : temporary.target)
   }
   return [...names]
 }
@@ -143,68 +190,52 @@ export function writeFully(fd: number, bytes: Uint8Array, position?: number): vo
   }
 }
 
-/** Writes a file that must not exist yet. Not atomic: for use inside writeDirectoryAtomic. */
-export function writeNewFile(file: string, content: string | Uint8Array): void {
-  const fd = fs.openSync(file, 'wx')
-  try {
-    for (const piece of piecesOf(content)) writeFully(fd, piece)
-  } finally {
-    fs.closeSync(fd)
+/** A file of a directory with this content. */
+export function contentFile(name: string, content: string | Uint8Array): DirectoryFile {
+  return {
+    name,
+    bytes: Buffer.byteLength(content),
+    write(file) {
+      const fd = fs.openSync(file, 'wx')
+      try {
+        for (const piece of piecesOf(content)) writeFully(fd, piece)
+      } finally {
+        fs.closeSync(fd)
+      }
+    },
   }
 }
 
-/** The file behind symbolic links, so that a link is written through and not replaced. */
+/** The file behind symbolic links, so that a link is written through and not replaced. Throws StorageError. */
 function throughLinks(file: string): string {
-  const absolute = absolutePath(file)
+  const target = existingThroughLinks(absolutePath(file))
+  refuseDanglingLink(target)
+  return target
+}
+
+/** The file behind symbolic links, or the path itself where there is nothing. Throws StorageError. */
+function existingThroughLinks(absolute: string): string {
   try {
-    if (fs.statSync(absolute, { throwIfNoEntry: false }) !== undefined) return fs.realpathSync(absolute)
-    refuseDanglingLink(absolute)
-    return absolute
+    return fs.statSync(absolute, { throwIfNoEntry: false }) === undefined
+      ? absolute
+      : fs.realpathSync(absolute)
   } catch (cause) {
     throw storageError(cause, absolute, 0)
   }
 }
 
-function temporarySibling(target: string, kind: TemporaryKind): string {
-  temporariesMade++
-  return path.join(
-    path.dirname(target),
-    `.${path.basename(target)}.${kind}-${process.pid}-${temporariesMade}`,
-  )
-}
-
-function temporariesIn(directory: string): { name: string; target: string; kind: string; pid: number }[] {
-  let names: string[]
-  try {
-    names = fs.readdirSync(directory)
-  } catch {
-    return []
-  }
-  return names.flatMap(name => {
-    const match = TEMPORARY_NAME.exec(name)
-    return match === null ? [] : [{ name, target: match[1], kind: match[2], pid: Number(match[3]) }]
-  })
-}
-
-/** Removes what killed processes left in `directory`; puts back a directory that had only stepped aside. */
-function sweepTemporaries(directory: string): void {
-  for (const { name, target, kind, pid } of temporariesIn(directory)) {
-    const temporary = path.join(directory, name)
-    if (isInUse(pid, temporary)) continue
-    const home = path.join(directory, target)
-    if (kind === 'old' && !fs.existsSync(home)) renameIfPossible(temporary, home)
-    else removeIfPossible(temporary)
-  }
-}
-
-/** Whether the process that made this temporary still lives. Process ids return: in containers often the same one. */
-function isInUse(pid: number, temporary: string): boolean {
-  if (pid === process.pid) return changedMs(temporary) >= processStartMs - 100
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return isSystemError(error) && error.code === 'EPERM'
+/**
+ * Removes what killed processes left in `directory`; puts back a directory that had only stepped aside. ownTemporary
+ * has just been made and tells the time by the clock of the file system, which may be another host's.
+ */
+function sweepTemporaries(directory: string, ownTemporary: string): void {
+  const nowMs = changedMs(ownTemporary)
+  for (const temporary of temporariesIn(directory)) {
+    if (!isAbandoned(directory, temporary, nowMs)) continue
+    const file = path.join(directory, temporary.name)
+    const home = path.join(directory, temporary.target)
+    if (temporary.kind === 'old' && !fs.existsSync(home)) renameIfPossible(file, home)
+    else removeIfPossible(file)
   }
 }
 
@@ -220,16 +251,12 @@ function* piecesOf(content: string | Uint8Array | Iterable<string | Uint8Array>)
 
 function syncTree(directory: string): void {
   for (const entry of fs.readdirSync(directory, { withFileTypes: true })) {
-    const entryPath = path.join(directory, entry.name)
-    if (entry.isDirectory()) {
-      syncTree(entryPath)
-    } else if (entry.isFile()) {
-      const fd = fs.openSync(entryPath, 'r+')
-      try {
-        fs.fsyncSync(fd)
-      } finally {
-        fs.closeSync(fd)
-      }
+    if (!entry.isFile()) continue
+    const fd = fs.openSync(path.join(directory, entry.name), 'r+')
+    try {
+      fs.fsyncSync(fd)
+    } finally {
+      fs.closeSync(fd)
     }
   }
   syncDirectory(directory)
@@ -246,17 +273,6 @@ function syncDirectory(directory: string): void {
     if (!isSystemError(error) || (error.code !== 'EINVAL' && error.code !== 'ENOTSUP')) throw error
   } finally {
     fs.closeSync(fd)
-  }
-}
-
-function bytesBelow(directory: string): number {
-  try {
-    return fs
-      .readdirSync(directory, { recursive: true, withFileTypes: true })
-      .filter(entry => entry.isFile())
-      .reduce((sum, entry) => sum + fs.statSync(path.join(entry.parentPath, entry.name)).size, 0)
-  } catch {
-    return 0
   }
 }
 

@@ -1,7 +1,7 @@
 // Files in and out: models of every kind (Hugging Face, GGUF, llama2.c) through one door, atomic writing, safetensors,
 // training checkpoints.
 
-export { writeDirectoryAtomic, writeFileAtomic } from './atomic.js'
+export { writeFileAtomic } from './atomic.js'
 export { type Conversion, type ConvertOptions, convertModel, type ModelFormat } from './convert.js'
 export { type GgufContent, writeGguf } from './gguf/index.js'
 export {
@@ -23,6 +23,8 @@ export {
 export { createDirectory } from './storage.js'
 export {
   clearRunCheckpoints,
+  type IncompleteCheckpoint,
+  incompleteRunCheckpoints,
   latestRunCheckpoint,
   type Moments,
   type RunCheckpointContent,

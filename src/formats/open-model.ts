@@ -8,10 +8,11 @@ import { CheckpointError } from '../errors.js'
 import { resolveDirectory } from './atomic.js'
 import { openFileBytes } from './file-bytes.js'
 import { isGguf, openGguf } from './gguf/index.js'
-import { readCheckpoint } from './huggingface/index.js'
+import { readCheckpoint, WEIGHTS_FILE } from './huggingface/index.js'
 import { isLlama2c, openLlama2c } from './llama2c.js'
 import type { ModelSource } from './model-source.js'
-import { latestRunCheckpoint } from './training-state.js'
+import { absolutePath, storageError } from './storage.js'
+import { incompleteRunCheckpoints, latestRunCheckpoint } from './training-state.js'
 
 export interface OpenModelOptions {
   /** A tokenizer instead of the model's own: any file or directory that loadTokenizer reads. */
@@ -24,9 +25,7 @@ export interface OpenModelOptions {
  * MODEL_FORMAT_UNKNOWN, and what the readers throw.
  */
 export function openModel(model: string, options: OpenModelOptions = {}): ModelSource {
-  const source = fs.statSync(model, { throwIfNoEntry: false })?.isFile()
-    ? openFile(model, options)
-    : readCheckpoint(resolveModelDirectory(model))
+  const source = isFile(model) ? openFile(model, options) : readCheckpoint(resolveModelDirectory(model))
   const { tokenizer } = options
   if (tokenizer === undefined) return source
   return {
@@ -39,10 +38,34 @@ export function openModel(model: string, options: OpenModelOptions = {}): ModelS
   }
 }
 
-/** `directory` itself when it is a checkpoint, or the newest checkpoint in it when it is the directory of a run. */
+/** Throws StorageError when the system will not say (links in a circle, no permission). */
+function isFile(model: string): boolean {
+  const file = absolutePath(model)
+  try {
+    return fs.statSync(file, { throwIfNoEntry: false })?.isFile() === true
+  } catch (cause) {
+    throw storageError(cause, file, 0)
+  }
+}
+
+/**
+ * `directory` itself when it is a checkpoint, or the newest checkpoint in it when it is the directory of a run. Throws
+ * CheckpointError CHECKPOINT_INCOMPLETE for a run whose checkpoints all lack a file.
+ */
 export function resolveModelDirectory(directory: string): string {
   if (fs.existsSync(path.join(directory, 'config.json'))) return directory
-  return latestRunCheckpoint(directory)?.dir ?? directory
+  const latest = latestRunCheckpoint(directory)
+  if (latest !== null) return latest.dir
+  const [incomplete] = incompleteRunCheckpoints(directory)
+  if (incomplete === undefined) return directory
+  const { dir, missing } = incomplete
+  throw new CheckpointError(
+    'CHECKPOINT_INCOMPLETE',
+    `${directory} has no complete checkpoint: ${dir} lacks ${missing.join(', ')}; copy it again` +
+      (missing.includes('config.json') || missing.includes(WEIGHTS_FILE)
+        ? ''
+        : `, or give ${dir} itself to use its weights`),
+  )
 }
 
 function openFile(file: string, { tokenizer }: OpenModelOptions): ModelSource {

@@ -7,13 +7,20 @@ import path from 'node:path'
 import type { z } from 'zod'
 import { CheckpointError, StorageError } from '../errors.js'
 import { completeDirectories, removeDirectoryAtomic, resolveDirectory } from './atomic.js'
-import { type CheckpointContent, jsonText, WEIGHTS_FILE, writeCheckpoint } from './huggingface/index.js'
+import {
+  type CheckpointContent,
+  jsonText,
+  OPTIMIZER_FILE,
+  TRAINER_STATE_FILE,
+  WEIGHTS_FILE,
+  writeCheckpoint,
+} from './huggingface/index.js'
 import { readJsonFile } from './json.js'
 import { checkShape, type NamedTensor, openSafetensors, quoted, type TensorSpec } from './safetensors.js'
 import { storageError } from './storage.js'
 
-const OPTIMIZER_FILE = 'optimizer.safetensors'
-const STATE_FILE = 'trainer_state.json'
+/** What a checkpoint of a run consists of; a tokenizer beside it is another matter. */
+const RUN_FILES = ['config.json', WEIGHTS_FILE, OPTIMIZER_FILE, TRAINER_STATE_FILE]
 const CHECKPOINT_NAME = /^checkpoint-(0|[1-9]\d*)$/
 
 /** The first and second moments that Adam keeps for one parameter, of the parameter's shape. */
@@ -62,7 +69,7 @@ export function saveRunCheckpoint(
   }
   writeCheckpoint(path.join(runDirectory, `checkpoint-${step}`), {
     ...checkpoint,
-    files: { ...files, [OPTIMIZER_FILE]: moments, [STATE_FILE]: jsonText(state) },
+    files: { ...files, [OPTIMIZER_FILE]: moments, [TRAINER_STATE_FILE]: jsonText(state) },
   })
   for (const { dir } of runCheckpoints(runDirectory).slice(options.keep ?? 1)) {
     removeDirectoryAtomic(dir)
@@ -74,9 +81,28 @@ export function latestRunCheckpoint(runDirectory: string): { dir: string; step: 
   return runCheckpoints(runDirectory)[0] ?? null
 }
 
-/** Removes all checkpoints of a run, the oldest first: for starting over. */
+export interface IncompleteCheckpoint {
+  readonly dir: string
+  readonly step: number
+  /** Names of the files that are not there, e.g. `optimizer.safetensors`. */
+  readonly missing: readonly string[]
+}
+
+/**
+ * Checkpoints of a run that have some of their files and lack others, newest first: the run cannot resume from them,
+ * but they may hold its weights.
+ */
+export function incompleteRunCheckpoints(runDirectory: string): IncompleteCheckpoint[] {
+  return checkpointDirectories(runDirectory).filter(
+    ({ missing }) => missing.length > 0 && missing.length < RUN_FILES.length,
+  )
+}
+
+/** Removes all checkpoints of a run, incomplete ones too, the oldest first: for starting over. */
 export function clearRunCheckpoints(runDirectory: string): void {
-  for (const { dir } of runCheckpoints(runDirectory).reverse()) removeDirectoryAtomic(dir)
+  for (const { dir, missing } of checkpointDirectories(runDirectory).reverse()) {
+    if (missing.length < RUN_FILES.length) removeDirectoryAtomic(dir)
+  }
 }
 
 /**
@@ -93,7 +119,7 @@ export function readTrainingState<State>(
   if (resolved === null) {
     throw new CheckpointError('CHECKPOINT_MISSING', `there is no checkpoint directory ${directory}`)
   }
-  const state = readJsonFile(path.join(resolved, STATE_FILE), schema, 'TRAINER_STATE_INVALID')
+  const state = readJsonFile(path.join(resolved, TRAINER_STATE_FILE), schema, 'TRAINER_STATE_INVALID')
   const file = path.join(resolved, OPTIMIZER_FILE)
   const source = openSafetensors(file)
   try {
@@ -126,8 +152,15 @@ export function readTrainingState<State>(
   }
 }
 
-/** The complete checkpoints of a run, newest first. */
+/** The complete checkpoints of a run, newest first: a copy from elsewhere may have stopped half-way. */
 function runCheckpoints(runDirectory: string): { dir: string; step: number }[] {
+  return checkpointDirectories(runDirectory).flatMap(({ dir, step, missing }) =>
+    missing.length === 0 ? [{ dir, step }] : [],
+  )
+}
+
+/** Every `checkpoint-STEP` of a run, newest first. */
+function checkpointDirectories(runDirectory: string): IncompleteCheckpoint[] {
   if (!fs.existsSync(runDirectory)) return []
   let names: string[]
   try {
@@ -139,16 +172,11 @@ function runCheckpoints(runDirectory: string): { dir: string; step: number }[] {
     .flatMap(name => {
       const match = CHECKPOINT_NAME.exec(name)
       const dir = match === null ? null : resolveDirectory(path.join(runDirectory, name))
-      if (match === null || dir === null || !isWhole(dir)) return []
-      return [{ dir, step: Number(match[1]) }]
+      if (match === null || dir === null) return []
+      const missing = RUN_FILES.filter(file => !fs.existsSync(path.join(dir, file)))
+      return [{ dir, step: Number(match[1]), missing }]
     })
     .sort((a, b) => b.step - a.step)
-}
-
-/** What is written here is always whole; a copy from elsewhere that stopped half-way is not. */
-function isWhole(directory: string): boolean {
-  const files = ['config.json', WEIGHTS_FILE, OPTIMIZER_FILE, STATE_FILE]
-  return files.every(file => fs.existsSync(path.join(directory, file)))
 }
 
 /** What PyTorch's Adam calls the two moments of a parameter. */

@@ -1,13 +1,20 @@
 // Atomic writes: what is there before, during and after, and what the user is told when the system refuses.
 
-import { spawnSync } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { StorageError } from '../../src/errors.js'
-import { resolveDirectory, writeDirectoryAtomic, writeFileAtomic } from '../../src/formats/atomic.js'
+import {
+  contentFile,
+  type DirectoryFile,
+  resolveDirectory,
+  writeDirectoryAtomic,
+  writeFileAtomic,
+} from '../../src/formats/atomic.js'
 import { createDirectory, storageError } from '../../src/formats/storage.js'
+import { thisOwner } from '../../src/formats/temporaries.js'
 import { fillDiskAfter, runKilledAfter, systemError } from './disk-faults.js'
 import { temporaryDirectory } from './tiny-model.js'
 
@@ -19,8 +26,33 @@ beforeEach(() => {
 })
 afterEach(() => vi.restoreAllMocks())
 
-/** A process that has ended: whatever carries its id is stale. */
+const [space, pid36, start] = thisOwner().split('.')
+/** A process that has ended, of this host and this namespace of process ids: whatever carries its id is stale. */
 const deadPid = spawnSync('true').pid
+const dead = `${space}.${deadPid.toString(36)}.1`
+/** A process of another host or container: nothing can be said about it from here. */
+const foreign = `0123456789.${deadPid.toString(36)}.1`
+const day = 24 * 3600 * 1000
+
+function failingFile(message: string): DirectoryFile {
+  return {
+    name: 'failing',
+    bytes: 1,
+    write() {
+      throw new Error(message)
+    },
+  }
+}
+
+/** From now on everything whose path contains `part` last changed `milliseconds` ago. */
+function lastChanged(part: string, milliseconds: number): void {
+  const { lstatSync } = fs
+  vi.spyOn(fs, 'lstatSync').mockImplementation(((file: string, options: fs.StatSyncOptions) => {
+    const stat = lstatSync(file, options)
+    if (stat !== undefined && file.includes(part)) Object.assign(stat, { ctimeMs: Date.now() - milliseconds })
+    return stat
+  }) as typeof fs.lstatSync)
+}
 
 function caught(action: () => void): StorageError {
   try {
@@ -30,6 +62,10 @@ function caught(action: () => void): StorageError {
     return error as StorageError
   }
   throw new Error('nothing was thrown')
+}
+
+function distUrl(file: string): string {
+  return new URL(`../../dist/${file}`, import.meta.url).href
 }
 
 describe('a file', () => {
@@ -131,7 +167,7 @@ describe('creating a directory', () => {
 
   it.skipIf(process.platform !== 'linux').each([
     ['a file', (to: string) => writeFileAtomic(to, 'x')],
-    ['a directory', (to: string) => writeDirectoryAtomic(to, () => {})],
+    ['a directory', (to: string) => writeDirectoryAtomic(to, [])],
   ])('so does writing %s there', (_, write) => {
     expect(caught(() => write('/proc/flicker/out')).code).toBe('DIRECTORY_REFUSED')
   })
@@ -139,7 +175,7 @@ describe('creating a directory', () => {
   it.each([
     ['createDirectory', createDirectory],
     ['writeFileAtomic', (to: string) => writeFileAtomic(to, 'x')],
-    ['writeDirectoryAtomic', (to: string) => writeDirectoryAtomic(to, () => {})],
+    ['writeDirectoryAtomic', (to: string) => writeDirectoryAtomic(to, [])],
   ])('%s names what stands in its way', (_, write) => {
     fs.writeFileSync(path.join(directory, 'file'), 'x')
     fs.symlinkSync('nowhere', path.join(directory, 'dangling'))
@@ -164,10 +200,7 @@ describe('a directory', () => {
   const contentOf = (dir: string) =>
     Object.fromEntries(fs.readdirSync(dir).map(name => [name, fs.readFileSync(path.join(dir, name), 'utf8')]))
   const writing = (target: string, value: string) => () =>
-    writeDirectoryAtomic(target, temporary => {
-      fs.writeFileSync(path.join(temporary, 'one'), value)
-      fs.writeFileSync(path.join(temporary, value), value)
-    })
+    writeDirectoryAtomic(target, [contentFile('one', value), contentFile(value, value)])
 
   it('is replaced as a whole', () => {
     const target = path.join(directory, 'parent/target')
@@ -197,14 +230,10 @@ describe('a directory', () => {
 
   it('that stepped aside for a writer who was killed is found, and put back by the next writer', () => {
     const target = path.join(directory, 'target')
-    const aside = path.join(directory, `.target.old-${deadPid}-1`)
+    const aside = path.join(directory, `.target.old-${dead}-0_1`)
     writing(aside, 'old')()
     expect(resolveDirectory(target)).toBe(aside)
-    expect(() =>
-      writeDirectoryAtomic(target, () => {
-        throw new Error('nothing to write')
-      }),
-    ).toThrow('nothing to write')
+    expect(() => writeDirectoryAtomic(target, [failingFile('nothing to write')])).toThrow('nothing to write')
     expect(contentOf(target)).toEqual({ one: 'old', old: 'old' })
     expect(fs.readdirSync(directory)).toEqual(['target'])
   })
@@ -231,19 +260,199 @@ describe('a directory', () => {
 })
 
 describe('temporaries', () => {
-  it('of processes that are gone are swept at the next write, those of living ones stay', () => {
-    fs.writeFileSync(path.join(directory, `.model.tmp-${deadPid}-1`), 'half')
-    fs.mkdirSync(path.join(directory, `.checkpoint-7.tmp-${deadPid}-2/deep`), { recursive: true })
+  it('of processes that are gone are swept at the next write', () => {
+    fs.writeFileSync(path.join(directory, `.model.tmp-${dead}-0_1`), 'half')
+    fs.mkdirSync(path.join(directory, `.checkpoint-7.tmp-${dead}-0_2/deep`), { recursive: true })
     fs.mkdirSync(path.join(directory, 'there'))
-    fs.mkdirSync(path.join(directory, `.there.old-${deadPid}-3`))
-    const living = `.model.tmp-${process.ppid}-1`
-    const own = `.model.tmp-${process.pid}-1000`
-    for (const name of [living, own, '.model.tmp-notes', '.hidden']) {
-      fs.writeFileSync(path.join(directory, name), 'x')
-    }
+    fs.mkdirSync(path.join(directory, `.there.old-${dead}-0_3`))
+    fs.mkdirSync(path.join(directory, `.aside.old-${dead}-0_4`))
     writeFileAtomic(path.join(directory, 'file'), 'x')
-    const kept = ['.hidden', living, own, '.model.tmp-notes', 'file', 'there']
-    expect(fs.readdirSync(directory).sort()).toEqual(kept.sort())
+    expect(fs.readdirSync(directory).sort()).toEqual(['aside', 'file', 'there'])
+  })
+
+  it('of a process whose id another one has now are swept', () => {
+    // This process has the id, but did not start then.
+    fs.writeFileSync(path.join(directory, `.model.tmp-${space}.${pid36}.1-0_1`), 'half')
+    writeFileAtomic(path.join(directory, 'file'), 'x')
+    expect(fs.readdirSync(directory)).toEqual(['file'])
+  })
+
+  it.each(['this process', 'another process'])('of %s stay while it lives, however old they are', which => {
+    const child = spawn('sleep', ['60'])
+    const owner =
+      which === 'this process' ? `${space}.${pid36}.${start}` : `${space}.${child.pid!.toString(36)}.x`
+    const living = `.model.tmp-${owner}-9_9`
+    try {
+      fs.writeFileSync(path.join(directory, living), 'x')
+      lastChanged(living, 100 * day)
+      writeFileAtomic(path.join(directory, 'file'), 'x')
+      expect(fs.readdirSync(directory)).toEqual([living, 'file'])
+    } finally {
+      child.kill()
+    }
+  })
+
+  it.each([
+    ['another host or container', `.model.tmp-${foreign}-0_1`],
+    ['another host or container, set aside', `.model.old-${foreign}-0_1`],
+    ['an earlier version, which says nothing about its process', `.model.tmp-${deadPid}-1`],
+  ])('of %s stay until nothing in them has changed for a day', (_, name) => {
+    fs.mkdirSync(path.join(directory, 'model'))
+    fs.mkdirSync(path.join(directory, name, 'deep'), { recursive: true })
+    lastChanged(`${name}${path.sep}deep`, day - 60_000)
+    writeFileAtomic(path.join(directory, 'file'), 'x')
+    expect(fs.readdirSync(directory).sort()).toEqual([name, 'file', 'model'])
+    vi.restoreAllMocks()
+    lastChanged(name, day + 60_000)
+    writeFileAtomic(path.join(directory, 'file'), 'y')
+    expect(fs.readdirSync(directory).sort()).toEqual(['file', 'model'])
+  })
+
+  it('are told from other hidden files by their whole name', () => {
+    const others = [
+      '.model.tmp-notes',
+      '.hidden',
+      '.model.old-2-backup',
+      `.model.tmp-${dead}`,
+      'model.tmp-1-1',
+    ]
+    for (const name of others) fs.writeFileSync(path.join(directory, name), 'x')
+    lastChanged(directory, 100 * day)
+    writeFileAtomic(path.join(directory, 'file'), 'x')
+    expect(fs.readdirSync(directory).sort()).toEqual([...others, 'file'].sort())
+  })
+})
+
+describe('a writer whose files another program removes meanwhile', () => {
+  const target = () => path.join(directory, 'model')
+  const old = () =>
+    writeDirectoryAtomic(target(), [contentFile('config.json', 'old'), contentFile('weights', 'old')])
+  const expectOld = () => {
+    expect(fs.readdirSync(directory)).toEqual(['model'])
+    expect(fs.readFileSync(path.join(target(), 'config.json'), 'utf8')).toBe('old')
+    expect(fs.readFileSync(path.join(target(), 'weights'), 'utf8')).toBe('old')
+  }
+  /** A second file, before which `removing` acts on the temporary directory. */
+  const removingWrite = (removing: (temporary: string) => void) => () =>
+    writeDirectoryAtomic(target(), [
+      contentFile('config.json', 'new'),
+      {
+        ...contentFile('weights', 'new'),
+        write(file) {
+          removing(path.dirname(file))
+          contentFile('weights', 'new').write(file)
+        },
+      },
+    ])
+
+  it.each([
+    ['one file', (temporary: string) => fs.rmSync(path.join(temporary, 'config.json'))],
+    ['a part of one', (temporary: string) => fs.truncateSync(path.join(temporary, 'config.json'), 2)],
+    ['the directory', (temporary: string) => fs.rmSync(temporary, { recursive: true })],
+    [
+      'the directory, and made it again',
+      (temporary: string) => {
+        fs.rmSync(temporary, { recursive: true })
+        fs.mkdirSync(temporary)
+      },
+    ],
+  ])('fails, and what was there before stays: %s', (_, removing) => {
+    old()
+    const error = caught(removingWrite(removing))
+    expect(error).toMatchObject({ code: 'WRITE_LOST', exitCode: 1 })
+    expect(error.message).toContain('what was there before is untouched')
+    expectOld()
+  })
+
+  it.each(['before', 'after'])('just %s the rename: what was there before comes back', when => {
+    old()
+    const { renameSync } = fs
+    vi.spyOn(fs, 'renameSync').mockImplementation((from, to) => {
+      const isNew = to === target() && String(from).includes('.tmp-')
+      if (isNew && when === 'before') fs.rmSync(path.join(String(from), 'config.json'))
+      renameSync(from, to)
+      if (isNew && when === 'after') fs.rmSync(path.join(target(), 'weights'))
+    })
+    const error = caught(() =>
+      writeDirectoryAtomic(target(), [contentFile('config.json', 'new'), contentFile('weights', 'new')]),
+    )
+    expect(error.code).toBe('WRITE_LOST')
+    vi.restoreAllMocks()
+    expectOld()
+  })
+
+  it('of a single file fails, and what was there before stays', () => {
+    const file = path.join(directory, 'file')
+    fs.writeFileSync(file, 'old')
+    const pieces = function* () {
+      yield 'ne'
+      for (const name of fs.readdirSync(directory))
+        if (name.includes('.tmp-')) fs.rmSync(path.join(directory, name))
+      yield 'w'
+    }
+    expect(caught(() => writeFileAtomic(file, pieces())).code).toBe('WRITE_LOST')
+    expect(fs.readFileSync(file, 'utf8')).toBe('old')
+  })
+})
+
+describe('two writers of one directory', () => {
+  it('where the second finishes first: the first replaces it whole', () => {
+    const target = path.join(directory, 'model')
+    const second = () => writeDirectoryAtomic(target, [contentFile('second', '2')])
+    const slow = contentFile('first', '1')
+    writeDirectoryAtomic(target, [
+      {
+        ...slow,
+        write(file) {
+          second()
+          slow.write(file)
+        },
+      },
+    ])
+    expect(fs.readdirSync(target)).toEqual(['first'])
+    expect(fs.readdirSync(directory)).toEqual(['model'])
+  })
+
+  it('where the second comes between the two renames of the first: the first is told, and the second stays', () => {
+    const target = path.join(directory, 'model')
+    writeDirectoryAtomic(target, [contentFile('old', '0')])
+    const { renameSync } = fs
+    let isFirst = true
+    vi.spyOn(fs, 'renameSync').mockImplementation((from, to) => {
+      renameSync(from, to)
+      if (!isFirst) return
+      isFirst = false
+      writeDirectoryAtomic(target, [contentFile('second', '2')])
+    })
+    const error = caught(() => writeDirectoryAtomic(target, [contentFile('first', '1')]))
+    vi.restoreAllMocks()
+    expect(error).toMatchObject({ code: 'WRITTEN_MEANWHILE', exitCode: 1 })
+    expect(fs.readdirSync(target)).toEqual(['second'])
+  })
+})
+
+const unshare = spawnSync('unshare', ['--pid', '--fork', '--mount-proc', 'true']).status === 0
+
+describe('a writer in another namespace of process ids (a container) at the same directory', () => {
+  // Says so when it is skipped: it needs Linux and the right to make namespaces.
+  it.skipIf(!unshare)('does not remove what a living writer has written so far', () => {
+    const other = path.join(directory, 'other')
+    const program =
+      `const { writeFileAtomic } = await import(${JSON.stringify(distUrl('formats/atomic.js'))});` +
+      `writeFileAtomic(${JSON.stringify(other)}, 'x')`
+    writeDirectoryAtomic(path.join(directory, 'model'), [
+      contentFile('config.json', 'new'),
+      {
+        ...contentFile('weights', 'new'),
+        write(file) {
+          const node = [process.execPath, '--input-type=module', '-e', program]
+          execFileSync('unshare', ['--pid', '--fork', '--mount-proc', ...node])
+          expect(fs.readFileSync(other, 'utf8')).toBe('x')
+          contentFile('weights', 'new').write(file)
+        },
+      },
+    ])
+    expect(fs.readdirSync(path.join(directory, 'model')).sort()).toEqual(['config.json', 'weights'])
   })
 })
 

@@ -7,10 +7,13 @@ import { fileURLToPath } from 'node:url'
 import { rolldown } from 'rolldown'
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { z } from 'zod'
+import { charTokenizer } from '../../src/data/tokenizers/characters.js'
 import { CheckpointError, StorageError } from '../../src/errors.js'
 import { readCheckpoint, writeCheckpoint } from '../../src/formats/huggingface/index.js'
+import { convertModel, openModel } from '../../src/formats/index.js'
 import {
   clearRunCheckpoints,
+  incompleteRunCheckpoints,
   latestRunCheckpoint,
   readTrainingState,
   saveRunCheckpoint,
@@ -107,6 +110,57 @@ describe('the checkpoints of a run', () => {
     save(4)
     expect(latestStep()).toBe(4)
   })
+})
+
+describe('a checkpoint that has lost some of its files', () => {
+  it.each(['optimizer.safetensors', 'trainer_state.json', 'model.safetensors', 'config.json'])(
+    'is named with them: %s',
+    file => {
+      save(3)
+      const dir = path.join(run, 'checkpoint-3')
+      expect(incompleteRunCheckpoints(run)).toEqual([])
+      fs.rmSync(path.join(dir, file))
+      expect(latestRunCheckpoint(run)).toBeNull()
+      expect(incompleteRunCheckpoints(run)).toEqual([{ dir, step: 3, missing: [file] }])
+      // The weights are not taken for those of the run without a word, nor for missing.
+      expect(() => openModel(run)).toThrow(
+        expect.objectContaining({ code: 'CHECKPOINT_INCOMPLETE', message: expect.stringContaining(file) }),
+      )
+      clearRunCheckpoints(run)
+      expect(fs.readdirSync(run)).toEqual([])
+    },
+  )
+
+  it('is not an empty directory of that name', () => {
+    fs.mkdirSync(path.join(run, 'checkpoint-3'))
+    expect(incompleteRunCheckpoints(run)).toEqual([])
+    expect(incompleteRunCheckpoints(path.join(run, 'nowhere'))).toEqual([])
+  })
+})
+
+describe('a conversion to where a run keeps its checkpoint', () => {
+  it.each([[[]], [['optimizer.safetensors']], [['trainer_state.json']]])(
+    'is refused even with force: the run could not resume (already lost: %j)',
+    lost => {
+      save(3)
+      const dir = path.join(run, 'checkpoint-3')
+      for (const file of lost) fs.rmSync(path.join(dir, file))
+      const before = fs.readdirSync(dir).sort()
+      const source = path.join(root, `source-${lost.length}-${lost[0]}`)
+      writeCheckpoint(source, contentOf(tinyConfig, { tokenizer: { model: {}, added_tokens: [] } }))
+      const tokenizer = path.join(root, 'tokenizer.json')
+      fs.writeFileSync(tokenizer, JSON.stringify(charTokenizer(['abc']).toJSON()))
+      let error: unknown
+      try {
+        convertModel(source, dir, { to: 'hf', force: true, tokenizer })
+      } catch (thrown) {
+        error = thrown
+      }
+      expect(error).toBeInstanceOf(StorageError)
+      expect(error).toMatchObject({ code: 'TRAINING_STATE_KEPT' })
+      expect(fs.readdirSync(dir).sort()).toEqual(before)
+    },
+  )
 })
 
 describe('training state that does not fit is refused', () => {

@@ -2,14 +2,13 @@
 // tokenizer_config.json, generation_config.json, written as one and checked as one.
 
 import fs from 'node:fs'
-import path from 'node:path'
 import { z } from 'zod'
 import { loadTokenizer } from '../../data/tokenizers/load.js'
 import { requireVocabularyFits } from '../../data/tokenizers/tokenizer.js'
 import { CheckpointError, StorageError } from '../../errors.js'
 import type { ModelConfig } from '../../nn/config.js'
 import { type ParameterShape, parameterShapes } from '../../nn/parameters.js'
-import { resolveDirectory, writeDirectoryAtomic, writeNewFile } from '../atomic.js'
+import { contentFile, resolveDirectory, writeDirectoryAtomic } from '../atomic.js'
 import { checkedParameters, type ModelSource } from '../model-source.js'
 import {
   checkShape,
@@ -20,6 +19,7 @@ import {
   type WeightDtype,
   writeSafetensors,
 } from '../safetensors.js'
+import { storageError } from '../storage.js'
 import { configToJson } from './config.js'
 import { readHuggingFaceDirectory } from './directory.js'
 import { openWeights, WEIGHTS_FILE } from './shards.js'
@@ -96,17 +96,20 @@ export function writeCheckpoint(directory: string, content: CheckpointContent): 
     else texts.set(name, file)
   }
 
-  refuseUnlessCheckpoint(directory, [...texts.keys()])
-  let bytesNeeded = safetensorsSize(weights, dtype)
-  for (const text of texts.values()) bytesNeeded += Buffer.byteLength(text)
-  for (const layout of moreTensors.values()) bytesNeeded += safetensorsSize(layout)
-
-  const write = (temporary: string) => {
-    for (const [name, text] of texts) writeNewFile(path.join(temporary, name), text)
-    writeSafetensors(path.join(temporary, WEIGHTS_FILE), weights, tensors, dtype)
-    for (const [name, named] of moreTensors) writeSafetensors(path.join(temporary, name), named, named)
-  }
-  writeDirectoryAtomic(directory, write, { bytesNeeded })
+  refuseUnlessCheckpoint(directory, [...texts.keys(), ...moreTensors.keys()])
+  writeDirectoryAtomic(directory, [
+    ...[...texts].map(([name, text]) => contentFile(name, text)),
+    {
+      name: WEIGHTS_FILE,
+      bytes: safetensorsSize(weights, dtype),
+      write: file => writeSafetensors(file, weights, tensors, dtype),
+    },
+    ...[...moreTensors].map(([name, named]) => ({
+      name,
+      bytes: safetensorsSize(named),
+      write: (file: string) => writeSafetensors(file, named, named),
+    })),
+  ])
 }
 
 /**
@@ -239,11 +242,28 @@ function hasOnlyDefault(templates: ReadonlyMap<string, string>): boolean {
   return templates.size === 1 && templates.has('default')
 }
 
-/** Replacing a directory deletes what is in it: only a checkpoint, or an empty directory, may go. */
-function refuseUnlessCheckpoint(directory: string, written: string[]): void {
+/** What a training run keeps beside its weights; without these it cannot resume. */
+export const OPTIMIZER_FILE = 'optimizer.safetensors'
+export const TRAINER_STATE_FILE = 'trainer_state.json'
+
+/**
+ * Replacing a directory deletes what is in it: only a checkpoint, or an empty directory, may go, and the state of a
+ * training run only for another one. written: names of all files but the weights.
+ */
+function refuseUnlessCheckpoint(directory: string, written: readonly string[]): void {
   const resolved = resolveDirectory(directory)
   if (resolved === null || !fs.statSync(resolved).isDirectory()) return
-  const names = fs.readdirSync(resolved)
+  const names = namesIn(resolved)
+  const state = [OPTIMIZER_FILE, TRAINER_STATE_FILE].filter(
+    name => names.includes(name) && !written.includes(name),
+  )
+  if (state.length > 0) {
+    throw new StorageError(
+      'TRAINING_STATE_KEPT',
+      `${directory} is the checkpoint of a training run: replacing it would delete its ${state.join(' and ')}, ` +
+        'without which the run cannot resume; choose a new directory',
+    )
+  }
   const foreign = names.filter(name => !/\.(safetensors|json|jinja)$/.test(name) && !written.includes(name))
   if (names.length === 0 || (names.includes('config.json') && foreign.length === 0)) return
   const found = foreign.length === 0 ? 'no config.json' : `also ${foreign.slice(0, 3).map(quoted).join(', ')}`
@@ -251,4 +271,12 @@ function refuseUnlessCheckpoint(directory: string, written: string[]): void {
     'NOT_A_CHECKPOINT',
     `${directory} exists and is not just a checkpoint (it has ${found}); choose a new directory`,
   )
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return fs.readdirSync(directory)
+  } catch (cause) {
+    throw storageError(cause, directory, 0)
+  }
 }

@@ -4,8 +4,10 @@ export {
   type Checkpoint,
   type CheckpointContent,
   jsonText,
+  OPTIMIZER_FILE,
   readCheckpoint,
   type SpecialToken,
+  TRAINER_STATE_FILE,
   writeCheckpoint,
 } from './checkpoint.js'
 export { WEIGHTS_FILE } from './shards.js'
