@@ -59,7 +59,7 @@ export {
   writeGguf,
 } from './formats/index.js'
 export { kernels, setThreads } from './kernels/index.js'
-export { machineInfo } from './machine-info.js'
+export { machineInfo } from './kernels/machine-info.js'
 export type { ModelConfig } from './nn/config.js'
 export { Llama } from './nn/llama.js'
 export { parseRecipe, type Recipe, readRecipe } from './study/recipe.js'

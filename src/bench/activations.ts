@@ -3,8 +3,8 @@
 
 import { listActivations, parseActivation, startParameters } from '../activations/index.js'
 import { alignedBuffer, kernels, setThreads } from '../kernels/index.js'
+import { type MachineInfo, machineInfo } from '../kernels/machine-info.js'
 import { Purpose, seedWords } from '../kernels/philox.js'
-import { type MachineInfo, machineInfo } from '../machine-info.js'
 import { median } from '../statistics.js'
 import { type TrainShape, trainingStepFor } from './train.js'
 

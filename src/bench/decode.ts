@@ -17,8 +17,8 @@ import {
   streamingReader,
   type WeightType,
 } from '../kernels/index.js'
+import { machineInfo } from '../kernels/machine-info.js'
 import { Purpose, RandomStream } from '../kernels/philox.js'
-import { machineInfo } from '../machine-info.js'
 import type { ModelConfig } from '../nn/config.js'
 import { median } from '../statistics.js'
 import { calibrate } from './calibrate-sparsity.js'

@@ -1,7 +1,7 @@
 // `flicker bench gemm`: the matrix product against the machine's multiply-add peak, measured in the same run.
 
 import { kernels, measureMachine, setThreads } from '../kernels/index.js'
-import { type MachineInfo, machineInfo } from '../machine-info.js'
+import { type MachineInfo, machineInfo } from '../kernels/machine-info.js'
 import { medianSeconds } from './measure.js'
 
 export interface GemmRow {

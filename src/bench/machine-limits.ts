@@ -1,7 +1,7 @@
 // `flicker bench machine`: the limits of this machine, which every other benchmark is held against.
 
 import { kernels, measureMachine, setThreads } from '../kernels/index.js'
-import { type MachineInfo, machineInfo } from '../machine-info.js'
+import { type MachineInfo, machineInfo } from '../kernels/machine-info.js'
 
 export interface MachineResult {
   machine: MachineInfo

@@ -1,6 +1,6 @@
 // `flicker bench memory`: resident memory after 100 and after 1,000 training steps.
 
-import { machineInfo } from '../machine-info.js'
+import { machineInfo } from '../kernels/machine-info.js'
 import { TRAIN_SHAPES, trainingStepFor } from './train.js'
 
 export function benchMemory() {

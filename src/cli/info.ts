@@ -1,7 +1,7 @@
 // `flicker info`: what runs here.
 
 import { Command } from 'commander'
-import { machineInfo } from '../machine-info.js'
+import { machineInfo } from '../kernels/machine-info.js'
 import { print, printJson } from './terminal.js'
 
 export function infoCommand(): Command {

@@ -1,6 +1,6 @@
 // What the lab found, as it stands in results.json and results.csv. Figures, tables and pages are made from this alone.
 
-import type { MachineInfo } from '../machine-info.js'
+import type { MachineInfo } from '../kernels/machine-info.js'
 import { type Spread, spreadOf } from '../statistics.js'
 import type { LabConfig, Variant } from './options.js'
 import type { Doubt } from './uncertainty.js'

@@ -8,7 +8,7 @@ import { loadActivationFiles, loadedActivationFiles } from '../activations/index
 import { TrainingError } from '../errors.js'
 import { writeFileAtomic } from '../formats/atomic.js'
 import { kernels, warnWithoutAddon } from '../kernels/index.js'
-import { machineInfo } from '../machine-info.js'
+import { machineInfo } from '../kernels/machine-info.js'
 import { checkOptions } from '../schema-issues.js'
 import { type LabData, type LabSplit, labDataSchema, loadLabData } from './data/index.js'
 import { stackWidths } from './layout.js'

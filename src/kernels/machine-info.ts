@@ -1,8 +1,8 @@
 // What runs here: for `flicker info`, benchmarks and results.
 
 import { availableParallelism, cpus } from 'node:os'
-import { kernels, nativeInstructionSets } from './kernels/index.js'
-import { version } from './version.js'
+import { version } from '../version.js'
+import { kernels, nativeInstructionSets } from './index.js'
 
 export type MachineInfo = ReturnType<typeof machineInfo>
 
