@@ -1,24 +1,22 @@
-// Which neurons never fire on a calibration text, found layer by layer while the model is laid out: the text goes
-// through a layer as soon as it is there, and what it leaves inactive is dropped before the next layer is read. So the
-// whole model is never in memory.
+// Which neurons never fire on a calibration text, found layer by layer while the model is laid out: the text goes through
+// a layer as soon as it has been read, and the neurons that stay inactive leave memory before the next layer is read. So
+// the whole model is never in memory.
 
 import type { Activation } from '../activations/index.js'
 import { OptionError } from '../errors.js'
 import { readRow, type Weights, weightTypeOf } from '../kernels/index.js'
 import { Purpose } from '../kernels/philox.js'
 import { KvCache } from './attention/kv-cache.js'
-import { FeedForward } from './ffn/ffn.js'
-import { passStats } from './ffn/stats.js'
-import { type LayerContext, layerForward } from './forward.js'
+import { DENSE_POLICY } from './ffn/policy.js'
+import { emptyStats, type LayerContext, Layers } from './forward.js'
 import { CompactNeurons } from './model/compact-neurons.js'
 import type { SpillFile } from './model/spill-file.js'
 import { type LayerWeights, neuronBytes } from './model/weights.js'
-import { Workspace } from './model/workspace.js'
 
-/** Tokens that see each other: no more memory than decoding takes. */
+/** Positions that attend to each other: no more memory than decoding takes. */
 const WINDOW = 256
 
-/** What compaction has dropped, for people. */
+/** What compaction keeps out of memory. */
 export interface CompactionSummary {
   /** Tokens of the calibration text. */
   readonly tokens: number
@@ -36,7 +34,8 @@ export class Compaction {
   readonly #context: LayerContext
   readonly #activation: Activation
   readonly #file: SpillFile
-  readonly #ffn: FeedForward
+  /** With buffers of its own: ones as large may never be needed again. */
+  readonly #layers: Layers
   readonly #window: number
   /** The residual stream of the whole text, (tokens, d). */
   readonly #stream: Float32Array
@@ -60,12 +59,10 @@ export class Compaction {
       )
     }
     this.tokens = tokens.length
-    const { kernels, decode, kv, memory, rotation } = context
-    // Buffers of its own: so large ones may never be needed again.
-    this.#context = { config, kernels, decode, kv, memory, rotation, workspace: new Workspace(config) }
+    this.#context = context
     this.#activation = options.activation
     this.#file = options.file
-    this.#ffn = new FeedForward(config, [], context, { ffn: 'dense', narrow: 'off' })
+    this.#layers = new Layers(context, DENSE_POLICY)
     this.#window = Math.min(WINDOW, config.maxPositionEmbeddings, tokens.length)
     const d = config.hiddenSize
     this.#stream = new Float32Array(tokens.length * d)
@@ -81,35 +78,30 @@ export class Compaction {
     return { ...layer, neurons: new CompactNeurons(layer.neurons, bytes, fired, this.#file) }
   }
 
-  /** Sends the text through the layer, in windows of their own; (h): 1 for every neuron that fired. */
+  /** Sends the text through the layer, each window a sequence of its own; (h): 1 for every neuron that fired. */
   #fired(layer: LayerWeights, index: number): Uint8Array {
-    const { config, workspace, rotation, kv, memory } = this.#context
-    const { hiddenSize: d, intermediateSize: h } = config
+    const { config, cacheKind } = this.#context
+    const { hiddenSize: d, intermediateSize: h, numHiddenLayers } = config
     const fired = new Uint8Array(h)
-    const cache = new KvCache({ config: { ...config, numHiddenLayers: 1 }, type: kv, memory })
+    const cache = new KvCache({ ...cacheKind, config: { ...config, numHiddenLayers: 1 } })
     cache.reserve(this.#window)
-    rotation.reserve(this.#window)
+    this.#layers.reserve(this.#window, this.#window)
+    const sequence = {
+      activation: this.#activation,
+      draw: { seedLow: 0, seedHigh: 0, purpose: Purpose.decode, step: 0 },
+      position: 0,
+      // The only layer of this cache, whichever layer of the model is computed.
+      cache: { segments: () => cache.segments(0) },
+    }
     for (let start = 0; start < this.tokens; start += this.#window) {
       const rows = Math.min(this.#window, this.tokens - start)
-      const { x, activated } = workspace.forRows(rows)
       const window = this.#stream.subarray(start * d, (start + rows) * d)
-      x.set(window)
-      const text = {
-        activation: this.#activation,
-        draw: { seedLow: 0, seedHigh: 0, purpose: Purpose.decode, step: 0 },
-        position: 0,
-        cache: { segments: () => cache.segments(0) },
-      }
-      const part = { sequence: text, count: rows, activeNeurons: new Int32Array(config.numHiddenLayers) }
-      layerForward(
-        this.#context,
-        this.#ffn,
-        { layer, index },
-        [part],
-        passStats(1, rows, config.numHiddenLayers),
-      )
-      window.set(x.subarray(0, rows * d))
-      for (let i = 0; i < rows * h; i++) if (activated[i] !== 0) fired[i % h] = 1
+      this.#layers.x.set(window)
+      const part = { sequence, count: rows, activeNeurons: new Int32Array(numHiddenLayers) }
+      this.#layers.run(layer, index, [part], emptyStats(1, rows, numHiddenLayers))
+      window.set(this.#layers.x.subarray(0, rows * d))
+      const { hidden } = this.#layers.ffn
+      for (let i = 0; i < rows * h; i++) if (hidden[i] !== 0) fired[i % h] = 1
     }
     return fired
   }

@@ -1,43 +1,30 @@
-// A model ready to decode: weights in the engine's layout, the activation that it runs with, and the working buffers
-// that its sessions share (they run one after the other).
+// A model ready to decode: weights in the engine's layout, the activation that it runs with, and the pass over its layers
+// that its sessions share.
 
 import { type Activation, parseActivation } from '../activations/index.js'
-import { CheckpointError, FlickerError, OptionError } from '../errors.js'
-import {
-  type CacheType,
-  type DecodeKernels,
-  decodeKernelsOf,
-  type Kernels,
-  kernels,
-} from '../kernels/index.js'
+import { CheckpointError, OptionError } from '../errors.js'
+import { type CacheType, decodeKernelsOf, type Kernels, kernels } from '../kernels/index.js'
 import type { ModelConfig } from '../nn/config.js'
 import { parameterShapes } from '../nn/parameters.js'
 import { modelConfigProblem } from '../nn/validate-config.js'
-import { RotationTable } from './attention/kv-cache.js'
 import { Compaction, type CompactionSummary, summarizeCompaction } from './compaction.js'
 import { cacheDirectory } from './ffn/crossover.js'
-import { FeedForward, type FfnMode } from './ffn/ffn.js'
-import type { NarrowGateMode } from './ffn/narrow-gates.js'
+import { ExactFfnPolicy, type FfnMode, type NarrowGateMode, requireEffect } from './ffn/policy.js'
+import { ForwardPass, type LayerContext } from './forward.js'
 import { checkTokens, Session, type SessionOptions } from './generation/session.js'
-import {
-  gigabytes,
-  type Memory,
-  requireCacheMemory,
-  requireModelMemory,
-  systemMemory,
-} from './model/memory.js'
+import { gigabytes, type Memory, requireCacheMemory, requireModelMemory, systemMemory } from './model/memory.js'
 import { SpillFile } from './model/spill-file.js'
 import {
   type EngineDtype,
   type EngineWeights,
+  gateTypesOf,
   sourceOf,
   type TensorSource,
   WeightLayout,
 } from './model/weights.js'
-import { Workspace } from './model/workspace.js'
 
 export interface EngineOptions {
-  /** How matrices are stored in memory. Default `auto`: as they are stored in the file. */
+  /** How matrices are stored in memory. Default `auto`: as in the file. */
   readonly dtype?: EngineDtype
   /** How keys and values are stored. Default f32. */
   readonly kv?: CacheType
@@ -50,11 +37,11 @@ export interface EngineOptions {
   /** Backend; default: the one that the process uses. */
   readonly kernels?: Kernels
   /**
-   * Tokens of a text like those to come: neurons that stay inactive on it are kept in a file instead of in memory. The
-   * gate notices when one fires, and reads it back first: the result is the same.
+   * Tokens of a text like those to come: neurons that stay inactive on it are kept in a file instead of in memory. When the
+   * gate makes one of them active, it is read back first: the result is the same.
    */
   readonly compact?: ArrayLike<number>
-  /** Who is asked how much memory is left. Default: the system. */
+  /** Tells how much memory is available. Default: the system's. */
   readonly memory?: Memory
 }
 
@@ -70,21 +57,17 @@ export class EngineModel {
   readonly dtype: EngineDtype
   readonly kv: CacheType
   readonly activation: Activation
-  readonly kernels: Kernels
-  readonly decode: DecodeKernels
-  readonly memory: Memory
-  readonly rotation: RotationTable
-  readonly workspace: Workspace
-  /** What a user should know about how it runs; often empty. */
+  /** What a user should know about how the model runs; often empty. */
   readonly notes: readonly string[]
+  readonly #pass: ForwardPass
   #spilled: { readonly file: SpillFile; readonly tokens: number } | null = null
-  #ready: { readonly weights: EngineWeights; readonly ffn: FeedForward } | null
 
   /**
-   * `source` has the tensors of `parameterShapes(config)` by their Hugging Face names: an open model, or a function
-   * that gives numbers. Or it is weights laid out already, such as another model's: both run on them, nothing is copied.
-   * Throws CheckpointError (a config or tensor that does not fit), OptionError (DTYPE_UNKNOWN, KV_UNKNOWN, FFN_UNKNOWN,
-   * NARROW_GATE_UNKNOWN, NARROW_GATE_DTYPE, MODEL_MEMORY), ActivationError.
+   * `source` has the tensors of `parameterShapes(config)` by their Hugging Face names: an open model, or a function that
+   * gives their values. Or it is weights laid out already, such as another model's: both models use them, without a copy.
+   * Throws CheckpointError (a config or tensor that does not fit), ActivationError, and OptionError: DTYPE_UNKNOWN,
+   * KV_UNKNOWN, FFN_UNKNOWN, NARROW_GATE_UNKNOWN; FFN_SPARSE_ACTIVATION, NARROW_GATE_ACTIVATION, NARROW_GATE_DTYPE for a
+   * demand that cannot be met; WEIGHTS_LAID_OUT, MODEL_MEMORY.
    */
   constructor(
     config: ModelConfig,
@@ -101,37 +84,46 @@ export class EngineModel {
     this.config = config
     this.dtype = dtype
     this.kv = kv
-    this.memory = memory
     this.activation = parseActivation(options.activation ?? config.activation)
-    this.kernels = options.kernels ?? kernels()
-    this.decode = decodeKernelsOf(this.kernels)
-    this.rotation = new RotationTable(config)
-    this.workspace = new Workspace(config)
-    const weights =
-      typeof source === 'object' && 'layers' in source ? source : this.#layOut(source, options.compact)
-    this.#ready = { weights, ffn: new FeedForward(config, weights.layers, this, { ffn, narrow: narrowGate }) }
+    const using = options.kernels ?? kernels()
+    const decode = decodeKernelsOf(using)
+    const context = { config, kernels: using, decode, cacheKind: { config, type: kv, memory } }
+    let weights: EngineWeights
+    if (isLaidOut(source)) {
+      requireNothingToLayOut(source, options)
+      requireEffect({ ffn, narrowGate }, this.activation, gateTypesOf(source.layers))
+      weights = source
+    } else {
+      const layout = this.#layout(source)
+      requireEffect({ ffn, narrowGate }, this.activation, layout.gateTypes)
+      requireModelMemory(memory, layout.bytes, dtype)
+      weights = options.compact === undefined ? layout.all() : this.#compact(layout, context, options.compact)
+    }
+    const policy = new ExactFfnPolicy(
+      config,
+      weights.layers,
+      { kernels: using, decode, memory },
+      { ffn, narrowGate },
+    )
+    this.#pass = new ForwardPass(context, weights, policy)
     const { compaction } = this
-    this.notes = [
-      ...sparsityNotes(this.activation, ffn, narrowGate),
-      ...(compaction === null ? [] : [compactionNote(compaction)]),
-    ]
+    this.notes = compaction === null ? [] : [compactionNote(compaction)]
   }
 
-  #layOut(
-    source: TensorSource | ((name: string) => Float32Array),
-    tokens: ArrayLike<number> | undefined,
-  ): EngineWeights {
+  #layout(source: TensorSource | ((name: string) => Float32Array)): WeightLayout {
     const names = () => parameterShapes(this.config).map(({ name }) => name)
     const tensors = typeof source === 'function' ? sourceOf(names(), source) : source
-    const layout = new WeightLayout(this.config, tensors, this.dtype)
-    requireModelMemory(this.memory, layout.bytes, this.dtype)
-    if (tokens === undefined) return layout.all()
+    return new WeightLayout(this.config, tensors, this.dtype)
+  }
+
+  #compact(layout: WeightLayout, context: LayerContext, tokens: ArrayLike<number>): EngineWeights {
     checkTokens(tokens, this.config, 0)
     const file = new SpillFile(cacheDirectory())
     this.#spilled = { file, tokens: tokens.length }
     try {
       return layout.all(embedding => {
-        const compaction = new Compaction(this, { activation: this.activation, tokens, file }, embedding)
+        const { activation } = this
+        const compaction = new Compaction(context, { activation, tokens, file }, embedding)
         return (layer, index) => compaction.compact(layer, index)
       })
     } catch (error) {
@@ -140,36 +132,29 @@ export class EngineModel {
     }
   }
 
-  /** What `compact` keeps out of memory now; null without it. Throws as `ready` does. */
+  /** What `compact` keeps out of memory now; null without it. Throws FlickerError MODEL_DISPOSED after dispose(). */
   get compaction(): CompactionSummary | null {
     const { layers } = this.weights
     if (this.#spilled === null) return null
     return summarizeCompaction(layers, this.config.intermediateSize, this.#spilled.tokens)
   }
 
-  /** The weights and what computes the FFNs with them. Throws FlickerError MODEL_DISPOSED after dispose(). */
-  get ready(): { readonly weights: EngineWeights; readonly ffn: FeedForward } {
-    if (this.#ready !== null) return this.#ready
-    throw new FlickerError('MODEL_DISPOSED', 'this model was disposed of; load it again', { exitCode: 1 })
-  }
-
-  /** Throws as `ready` does. */
+  /** Throws FlickerError MODEL_DISPOSED after dispose(). */
   get weights(): EngineWeights {
-    return this.ready.weights
+    return this.#pass.weights
   }
 
-  /** A new text, empty. Throws as Session does. */
+  /** A new, empty sequence. Throws as Session does. */
   session(options: SessionOptions = {}): Session {
-    return new Session(this, options)
+    return new Session(this.#pass, { ...options, activation: options.activation ?? this.activation })
   }
 
   /**
-   * Throws OptionError CACHE_MEMORY unless there is memory for the keys and values of `sequences` texts of `tokens`
-   * tokens each: to be asked before a long prompt is computed, not after.
+   * Throws OptionError CACHE_MEMORY unless there is memory for the keys and values of `sequences` sequences of `tokens`
+   * tokens each: to be called before a long prompt is computed, not after.
    */
   requireCacheMemory(tokens: number, sequences: number): void {
-    const { config, kv: type, memory } = this
-    requireCacheMemory({ config, type, memory }, { tokens, texts: sequences })
+    requireCacheMemory(this.#pass.cacheKind, { tokens, sequences })
   }
 
   /** Logits of every position: (tokens.length, vocab), row t seeing tokens 0 … t. Throws as Session.prefill does. */
@@ -179,9 +164,9 @@ export class EngineModel {
     return all
   }
 
-  /** Lets go of the weights, which are freed when nothing else holds them. */
+  /** Releases the weights, whose memory is freed when nothing else holds them. */
   dispose(): void {
-    this.#ready = null
+    this.#pass.dispose()
     this.#spilled?.file.close()
     this.#spilled = null
   }
@@ -193,20 +178,28 @@ function requireChoice(option: keyof typeof CHOICES, code: string, value: string
   throw new OptionError(code, `${option} must be one of ${choices.join(', ')}, not "${value}"`)
 }
 
-/** What was asked for and has no effect. */
-function sparsityNotes(activation: Activation, ffn: FfnMode, narrowGate: NarrowGateMode): string[] {
-  if (ffn === 'sparse' && !activation.exactZeros) {
-    return [`${activation.spec} is exactly 0 nowhere, so there is nothing to skip: every neuron is computed`]
-  }
-  if (narrowGate === 'on' && activation.zeroBelow === undefined) {
-    return [
-      `${activation.spec} has no bound below which it is exactly 0, so the narrow gate proves nothing: it stays off`,
-    ]
-  }
-  return []
+function isLaidOut(source: TensorSource | EngineWeights | ((name: string) => Float32Array)): source is EngineWeights {
+  return typeof source === 'object' && 'layers' in source
+}
+
+/** Weights that are laid out already keep their type and stay in memory. */
+function requireNothingToLayOut(weights: EngineWeights, { dtype = 'auto', compact }: EngineOptions): void {
+  const types = gateTypesOf(weights.layers)
+  const other = [...types].find(type => type !== dtype)
+  const problem =
+    compact !== undefined
+      ? 'compact needs a source of tensors'
+      : dtype !== 'auto' && other !== undefined
+        ? `dtype is ${dtype}`
+        : null
+  if (problem === null) return
+  throw new OptionError(
+    'WEIGHTS_LAID_OUT',
+    `${problem}, but these weights are laid out already, as ${[...types].join(', ')}; build the model from its tensors`,
+  )
 }
 
 function compactionNote({ tokens, neurons, dropped, bytes }: CompactionSummary): string {
-  const share = ((100 * dropped) / neurons).toFixed(1)
-  return `${share} % of the neurons stayed inactive on ${tokens} tokens: ${gigabytes(bytes)} are kept in a file`
+  const percent = ((100 * dropped) / neurons).toFixed(1)
+  return `${percent} % of the neurons stayed inactive on ${tokens} tokens: ${gigabytes(bytes)} are kept in a file`
 }

@@ -1,39 +1,58 @@
-// The forward pass over some rows: each row is one position of one text. The rows of a pass may belong to one text (a
-// prompt) or to several (texts decoded together); each weight is read once for all of them, and every row comes out
-// with the same bits as alone.
+// The forward pass: embedding, the layers (attention, then FFN), and the head. A row is one position of one sequence. The
+// rows of a pass belong to one sequence (a prompt) or to several (decoded together); each weight is read once for all of
+// them, and every row comes out with the same bits as alone.
 
 import type { Activation } from '../activations/index.js'
+import { FlickerError } from '../errors.js'
 import {
-  type CacheType,
   type DecodeKernels,
   type Draw,
   type Kernels,
   readRow,
-  type Weights,
   weightBytes,
   weightTypeOf,
 } from '../kernels/index.js'
-import { headDimOf, type ModelConfig } from '../nn/config.js'
-import type { KvCache, RotationTable } from './attention/kv-cache.js'
-import type { EngineModel } from './engine-model.js'
-import type { FeedForward } from './ffn/ffn.js'
-import { type PassStats, passStats } from './ffn/stats.js'
-import { cacheBytesPerPosition, type Memory } from './model/memory.js'
-import type { LayerWeights } from './model/weights.js'
-import type { Workspace } from './model/workspace.js'
+import type { ModelConfig } from '../nn/config.js'
+import { Attention } from './attention/attention.js'
+import type { KvCache } from './attention/kv-cache.js'
+import { FeedForward } from './ffn/ffn.js'
+import type { FfnPolicy } from './ffn/policy.js'
+import { type CacheKind, cacheBytesPerPosition } from './model/memory.js'
+import type { EngineWeights, LayerWeights } from './model/weights.js'
 
-/** What a layer is computed with, its weights aside. */
-export interface LayerContext {
-  readonly config: ModelConfig
-  readonly kernels: Kernels
-  readonly decode: DecodeKernels
-  readonly kv: CacheType
-  readonly memory: Memory
-  readonly rotation: RotationTable
-  readonly workspace: Workspace
+/** What one pass over the layers has read, counted for all the sequences that took part in it. */
+export interface PassStats {
+  /** Sequences that shared everything that was read. */
+  readonly sequences: number
+  /** One row per sequence while decoding, up to a block of rows of a prompt. */
+  readonly rows: number
+  /** Bytes of the FFN's weights that were read, per layer. */
+  readonly ffnBytesRead: Float64Array
+  /** Bytes of the FFN's weights that were not read, as their neurons are exactly 0, per layer. */
+  readonly ffnBytesSkipped: Float64Array
+  /** Bytes of everything else: attention, head, embedding, keys and values. */
+  otherBytesRead: number
 }
 
-/** What a layer needs to know about one text. */
+/** One token of one sequence. */
+export interface TokenStats {
+  /** Neurons whose activation is not exactly 0, per layer. */
+  readonly activeNeurons: Int32Array
+  /** The pass that it was computed in. */
+  readonly pass: PassStats
+}
+
+/** All bytes read in a pass. */
+export function bytesRead({ ffnBytesRead, otherBytesRead }: PassStats): number {
+  return ffnBytesRead.reduce((sum, bytes) => sum + bytes, otherBytesRead)
+}
+
+/** All bytes that a pass did not have to read. */
+export function bytesSkipped({ ffnBytesSkipped }: PassStats): number {
+  return ffnBytesSkipped.reduce((sum, bytes) => sum + bytes, 0)
+}
+
+/** A sequence as the layers see it. */
 export interface LayerSequence {
   readonly activation: Activation
   readonly cache: Pick<KvCache, 'segments'>
@@ -43,140 +62,186 @@ export interface LayerSequence {
   readonly position: number
 }
 
-/** What the pass needs to know about one text. */
-export interface Sequence extends LayerSequence {
+/** A sequence as a pass sees it. */
+export interface SequenceState extends LayerSequence {
   readonly cache: KvCache
   position: number
 }
 
-/** The rows of one text in a layer. */
-export interface LayerPart {
+/** The new rows of one sequence. */
+export interface LayerRows {
   readonly sequence: LayerSequence
   readonly count: number
   /** Receives the active neurons per layer of the last row. */
   readonly activeNeurons: Int32Array
 }
 
-/** The rows of one text: tokens [start, start + count). */
-export interface Part extends LayerPart {
-  readonly sequence: Sequence
+/** The new rows of one sequence, which read tokens [start, start + count). */
+export interface PassRows extends LayerRows {
+  readonly sequence: SequenceState
   readonly tokens: ArrayLike<number>
   readonly start: number
 }
 
-/**
- * Runs all parts through all layers, the rows of one part after those of another; the residual stream is left in the
- * workspace. Parts that go on from one prompt should stand next to each other.
- */
-export function forward(model: EngineModel, parts: readonly Part[]): PassStats {
-  const { hiddenSize: d, numHiddenLayers } = model.config
-  const rows = parts.reduce((sum, { count }) => sum + count, 0)
-  const { weights, ffn } = model.ready
-  const workspace = model.workspace.forRows(rows)
-  let row = 0
-  for (const { sequence, tokens, start, count } of parts) {
-    sequence.cache.reserve(sequence.position + count)
-    model.rotation.reserve(sequence.position + count)
-    for (let i = 0; i < count; i++, row++) {
-      readRow(weights.embedding, tokens[start + i], workspace.x.subarray(row * d, (row + 1) * d))
-    }
+/** What computes the layers of a model. */
+export interface LayerContext {
+  readonly config: ModelConfig
+  readonly kernels: Kernels
+  readonly decode: DecodeKernels
+  readonly cacheKind: CacheKind
+}
+
+/** The residual stream of a pass, and the step that takes it through a layer. */
+export class Layers {
+  /** The residual stream, (rows, d). */
+  x = new Float32Array(0)
+  /** What `rmsNorm` made of it last, (rows, d). */
+  normed = new Float32Array(0)
+  readonly ffn: FeedForward
+  readonly #context: LayerContext
+  readonly #attention: Attention
+  #rstd = new Float32Array(0)
+
+  constructor(context: LayerContext, policy: FfnPolicy) {
+    const { config, decode, cacheKind } = context
+    this.#context = context
+    this.#attention = new Attention(config, decode, cacheKind.type)
+    this.ffn = new FeedForward(config, context, policy)
   }
-  const stats = passStats(parts.length, rows, numHiddenLayers)
-  stats.otherBytesRead = rows * bytesOf(weights.embedding, 1, d) + cacheBytesRead(model, parts)
-  for (const [index, layer] of weights.layers.entries())
-    layerForward(model, ffn, { layer, index }, parts, stats)
-  for (const { sequence, count } of parts) sequence.position += count
-  return stats
-}
 
-/** The workspace's rows through one layer; counts into `stats`. */
-export function layerForward(
-  context: LayerContext,
-  ffn: FeedForward,
-  { layer, index }: { readonly layer: LayerWeights; readonly index: number },
-  parts: readonly LayerPart[],
-  stats: PassStats,
-): void {
-  const { config, kernels, workspace } = context
-  const { x, normed, rstd } = workspace
-  const { rows } = stats
-  stats.otherBytesRead += attention(context, layer, index, parts, rows)
-  kernels.rmsNorm(x, layer.ffnNorm, normed, rstd, rows, config.hiddenSize, config.rmsNormEps)
-  const texts = parts.map(({ sequence, count, activeNeurons }) => {
-    // All positions of a text are one sample: they share a draw where the activation says per=sample.
-    const rowsPerSample = config.maxPositionEmbeddings
-    // Field by field: for every layer of a token, copying the object took longer than the activation.
-    const { seedLow, seedHigh, purpose, step } = sequence.draw
-    const draw = {
-      seedLow,
-      seedHigh,
-      purpose,
-      step,
-      layer: index,
-      firstRow: sequence.position,
-      rowsPerSample,
-    }
-    return { activation: sequence.activation, count, draw, activeNeurons }
-  })
-  ffn.run({ layer, index }, texts, workspace, stats)
-}
-
-/** out (rows, vocab) = logits of the workspace's rows [first, first + rows); counts into `stats`. */
-export function head(
-  model: EngineModel,
-  rows: { readonly first: number; readonly count: number },
-  out: Float32Array,
-  stats: PassStats,
-): void {
-  const { config, workspace, kernels, decode } = model
-  const { weights } = model.ready
-  const { hiddenSize: d, vocabSize, rmsNormEps } = config
-  const { x, normed, rstd } = workspace
-  const { first, count } = rows
-  const from = x.subarray(first * d, (first + count) * d)
-  kernels.rmsNorm(from, weights.norm, normed, rstd, count, d, rmsNormEps)
-  decode.matvec(weights.head, normed, out, vocabSize, d, count, false)
-  stats.otherBytesRead += bytesOf(weights.head, vocabSize, d)
-}
-
-/** x += o_proj(attention(norm(x))); the new keys and values go into each text's cache. Returns the bytes of weights. */
-function attention(
-  context: LayerContext,
-  layer: LayerWeights,
-  index: number,
-  parts: readonly LayerPart[],
-  rows: number,
-): number {
-  const { config, workspace, kernels, decode, rotation, kv } = context
-  const { hiddenSize: d, numAttentionHeads: heads, numKeyValueHeads: kvHeads, rmsNormEps } = config
-  const { x, normed, rstd, qkv, mixed } = workspace
-  const headDim = headDimOf(config)
-  const width = (heads + 2 * kvHeads) * headDim
-  kernels.rmsNorm(x, layer.inputNorm, normed, rstd, rows, d, rmsNormEps)
-  decode.matvec(layer.qkv, normed, qkv, width, d, rows, false, layer.qkvBias)
-  const sequences = parts.map(({ sequence, count }) => {
-    return { count, position: sequence.position, segments: sequence.cache.segments(index) }
-  })
-  decode.attention(qkv, rotation.cos, rotation.sin, kv, sequences, mixed, { heads, kvHeads, headDim })
-  decode.matvec(layer.output, mixed, x, d, heads * headDim, rows, true, layer.outputBias)
-  return bytesOf(layer.qkv, width, d) + bytesOf(layer.output, d, heads * headDim)
-}
-
-/** Keys and values of all positions before the new ones, those that texts have in common once. */
-function cacheBytesRead(model: EngineModel, parts: readonly Part[]): number {
-  const seen = new Set<object>()
-  let positions = 0
-  for (const { sequence } of parts) {
-    const segments = sequence.cache.segments(0)
-    for (const [i, { keys, start }] of segments.entries()) {
-      if (seen.has(keys)) continue
-      seen.add(keys)
-      positions += (segments[i + 1]?.start ?? sequence.position) - start
-    }
+  /** Makes room for a pass of `rows` rows at positions below `positions`; the content of `x` is then unspecified. */
+  reserve(rows: number, positions: number): void {
+    this.#attention.reserve(rows, positions)
+    if (rows <= this.#rstd.length) return
+    const { hiddenSize: d } = this.#context.config
+    this.x = new Float32Array(rows * d)
+    this.normed = new Float32Array(rows * d)
+    this.#rstd = new Float32Array(rows)
   }
-  return positions * cacheBytesPerPosition({ config: model.config, type: model.kv })
+
+  /** The rows of `parts`, one part after the other, through one layer; adds what was read to `stats`. */
+  run(layer: LayerWeights, index: number, parts: readonly LayerRows[], stats: PassStats): void {
+    const { x, normed } = this
+    const { rows } = stats
+    this.norm(layer.inputNorm, 0, rows)
+    const attentionRows = parts.map(({ sequence: { cache, position }, count }) => ({ cache, position, count }))
+    stats.otherBytesRead += this.#attention.run(layer, index, attentionRows, normed, x)
+    this.norm(layer.ffnNorm, 0, rows)
+    // All positions of a sequence are one sample: they share a draw where the activation says per=sample.
+    const rowsPerSample = this.#context.config.maxPositionEmbeddings
+    const ffnRows = parts.map(({ sequence, count, activeNeurons }) => {
+      // Field by field: copying the object for every layer of a token took longer than the activation.
+      const { seedLow, seedHigh, purpose, step } = sequence.draw
+      const firstRow = sequence.position
+      const draw = { seedLow, seedHigh, purpose, step, layer: index, firstRow, rowsPerSample }
+      return { activation: sequence.activation, count, draw, activeNeurons }
+    })
+    const { read, skipped } = this.ffn.run(layer, index, ffnRows, normed, x)
+    stats.ffnBytesRead[index] = read
+    stats.ffnBytesSkipped[index] = skipped
+  }
+
+  /** normed (count, d) = rmsNorm of the rows [first, first + count) of `x`. */
+  norm(weight: Float32Array, first: number, count: number): void {
+    const { kernels, config } = this.#context
+    const { hiddenSize: d, rmsNormEps } = config
+    const from = first === 0 ? this.x : this.x.subarray(first * d, (first + count) * d)
+    kernels.rmsNorm(from, weight, this.normed, this.#rstd, count, d, rmsNormEps)
+  }
 }
 
-function bytesOf(w: Weights, rows: number, columns: number): number {
-  return rows * weightBytes(weightTypeOf(w), columns)
+/** Counts of a pass that has read nothing yet. */
+export function emptyStats(sequences: number, rows: number, layers: number): PassStats {
+  const [ffnBytesRead, ffnBytesSkipped] = [new Float64Array(layers), new Float64Array(layers)]
+  return { sequences, rows, ffnBytesRead, ffnBytesSkipped, otherBytesRead: 0 }
+}
+
+/** A model's weights and what runs passes over them. Its sessions share its buffers: their passes alternate. */
+export class ForwardPass {
+  readonly config: ModelConfig
+  readonly cacheKind: CacheKind
+  readonly kernels: Kernels
+  readonly policy: FfnPolicy
+  readonly #decode: DecodeKernels
+  readonly #layers: Layers
+  #weights: EngineWeights | null
+  #logits = new Float32Array(0)
+
+  constructor(context: LayerContext, weights: EngineWeights, policy: FfnPolicy) {
+    this.config = context.config
+    this.cacheKind = context.cacheKind
+    this.kernels = context.kernels
+    this.policy = policy
+    this.#decode = context.decode
+    this.#layers = new Layers(context, policy)
+    this.#weights = weights
+  }
+
+  /** Throws FlickerError MODEL_DISPOSED after dispose(). */
+  get weights(): EngineWeights {
+    if (this.#weights !== null) return this.#weights
+    throw new FlickerError('MODEL_DISPOSED', 'this model was disposed of; load it again', { exitCode: 1 })
+  }
+
+  dispose(): void {
+    this.#weights = null
+  }
+
+  /**
+   * Runs all parts through all layers; `logits` then gives those of any row. Parts whose sequences share a prefix should
+   * stand next to each other.
+   */
+  run(parts: readonly PassRows[]): PassStats {
+    const { hiddenSize: d, numHiddenLayers } = this.config
+    const { embedding, layers } = this.weights
+    const rows = parts.reduce((sum, { count }) => sum + count, 0)
+    const positions = Math.max(...parts.map(({ sequence, count }) => sequence.position + count))
+    this.#layers.reserve(rows, positions)
+    const { x } = this.#layers
+    let row = 0
+    for (const { sequence, tokens, start, count } of parts) {
+      sequence.cache.reserve(sequence.position + count)
+      for (let i = 0; i < count; i++, row++) {
+        readRow(embedding, tokens[start + i], x.subarray(row * d, (row + 1) * d))
+      }
+    }
+    const stats = emptyStats(parts.length, rows, numHiddenLayers)
+    stats.otherBytesRead = rows * weightBytes(weightTypeOf(embedding), d) + this.#cacheBytesRead(parts)
+    for (const [index, layer] of layers.entries()) this.#layers.run(layer, index, parts, stats)
+    for (const { sequence, count } of parts) sequence.position += count
+    return stats
+  }
+
+  /** out (count, vocab) = logits of the rows [first, first + count) of the last run; adds what was read to `stats`. */
+  logits(first: number, count: number, out: Float32Array, stats: PassStats): void {
+    const { hiddenSize: d, vocabSize } = this.config
+    const { norm, head } = this.weights
+    this.#layers.norm(norm, first, count)
+    this.#decode.matvec(head, this.#layers.normed, out, vocabSize, d, count, false)
+    stats.otherBytesRead += vocabSize * weightBytes(weightTypeOf(head), d)
+  }
+
+  /** (count, vocab), valid until the next call: logits of the first `count` rows of the last run. */
+  firstLogits(count: number, stats: PassStats): Float32Array {
+    const size = count * this.config.vocabSize
+    if (this.#logits.length < size) this.#logits = new Float32Array(size)
+    const logits = this.#logits.subarray(0, size)
+    this.logits(0, count, logits, stats)
+    return logits
+  }
+
+  /** Bytes of keys and values of all positions before the new ones, a shared prefix once. */
+  #cacheBytesRead(parts: readonly PassRows[]): number {
+    const seen = new Set<object>()
+    let positions = 0
+    for (const { sequence } of parts) {
+      const segments = sequence.cache.segments(0)
+      for (const [i, { keys, start }] of segments.entries()) {
+        if (seen.has(keys)) continue
+        seen.add(keys)
+        positions += (segments[i + 1]?.start ?? sequence.position) - start
+      }
+    }
+    return positions * cacheBytesPerPosition(this.cacheKind)
+  }
 }

@@ -1,22 +1,20 @@
-// Keys and values of the positions seen so far, per layer, and the rotation angles up to the same length. They grow
-// by doubling up to the model's context, so that a short text does not pay for the longest. What one text has read
-// another can go on from: the beginning is then stored once, for both.
+// Keys and values of the positions seen so far, per layer. A cache grows by doubling up to the model's context, so that a
+// short sequence does not allocate the longest. A cache can continue another one: the shared prefix is then stored once.
 
 import { alignedBuffer, type CacheSegment, cacheRowBytes } from '../../kernels/index.js'
-import { headDimOf, type ModelConfig } from '../../nn/config.js'
-import { ropeFrequencies } from '../../nn/rope.js'
+import { headDimOf } from '../../nn/config.js'
 import { type CacheKind, cacheBytesPerPosition, requireCacheMemory } from '../model/memory.js'
 
 const FIRST_CAPACITY = 128
 
 export class KvCache {
   readonly #kind: CacheKind
-  /** [layer][segment]; the last segment is this cache's own, those before it belong to the caches it goes on from. */
+  /** [layer][segment]; the last segment is this cache's own, those before it belong to the caches it continues. */
   #layers: CacheSegment[][]
   #capacity = 0
   readonly #start: number
 
-  /** Goes on from the first `length` positions of `prefix`, which must not be changed below them any more. */
+  /** Continues the first `length` positions of `prefix`, which must not be changed any more. */
   constructor(kind: CacheKind, prefix?: KvCache, length = 0) {
     this.#kind = kind
     this.#start = length
@@ -31,13 +29,13 @@ export class KvCache {
     return this.#layers[layer]
   }
 
-  /** The cache that this one's beginning is stored in: the same object for all that have it in common. */
+  /** Identifies the stored beginning: the same object for all caches with a shared prefix. */
   get root(): object {
     return this.#layers[0][0].keys
   }
 
   /**
-   * Makes room for positions up to `length`, at most the model's context; keeps what is stored. Throws OptionError
+   * Makes room for positions below `length`, at most the model's context; keeps what is stored. Throws OptionError
    * CACHE_MEMORY before anything is allocated.
    */
   reserve(length: number): void {
@@ -48,7 +46,7 @@ export class KvCache {
     const ample = Math.min(limit, Math.max(own, 2 * this.#capacity, FIRST_CAPACITY))
     const fits = ample * cacheBytesPerPosition(this.#kind) <= memory.available()
     const capacity = fits ? ample : own
-    requireCacheMemory(this.#kind, { tokens: capacity, texts: 1 })
+    requireCacheMemory(this.#kind, { tokens: capacity, sequences: 1 })
     this.#layers = this.#layers.map(segments => {
       const last = segments[segments.length - 1]
       const grown = (old: Uint8Array) => this.#grown(old, capacity, cacheRowBytes(type, headDimOf(config)))
@@ -68,33 +66,5 @@ export class KvCache {
       grown.set(old.subarray(head * before, (head + 1) * before), head * after)
     }
     return grown
-  }
-}
-
-/** cos and sin of position · frequency, (capacity, headDim/2) each; the same numbers as in training. */
-export class RotationTable {
-  cos = new Float32Array(0)
-  sin = new Float32Array(0)
-  readonly #frequencies: Float64Array
-
-  constructor(config: ModelConfig) {
-    this.#frequencies = ropeFrequencies(config)
-  }
-
-  /** Makes the tables reach at least `length` positions. */
-  reserve(length: number): void {
-    const half = this.#frequencies.length
-    const known = this.cos.length
-    if (known >= length * half) return
-    const [cos, sin] = [new Float32Array(length * half), new Float32Array(length * half)]
-    cos.set(this.cos)
-    sin.set(this.sin)
-    for (let at = known; at < cos.length; at++) {
-      const angle = Math.floor(at / half) * this.#frequencies[at % half]
-      cos[at] = Math.cos(angle)
-      sin[at] = Math.sin(angle)
-    }
-    this.cos = cos
-    this.sin = sin
   }
 }

@@ -1,9 +1,8 @@
-// One text going on: from the logits of its session to the next token, its characters and its end.
+// One continuation of a prompt: from the logits of its session to the next token, its characters and its end.
 
 import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
-import type { Kernels } from '../../kernels/index.js'
-import type { PassStats } from '../ffn/stats.js'
-import { logSumExp, type TokenLogprob, topLogprobs } from './logprobs.js'
+import type { PassStats } from '../forward.js'
+import { type TokenLogprob, topLogprobs } from './logprobs.js'
 import { type CheckedPenalties, LogitAdjustment } from './penalties.js'
 import { chooseToken, type SamplingOptions } from './samplers.js'
 import type { Session } from './session.js'
@@ -11,51 +10,50 @@ import { StopStrings } from './stop-strings.js'
 import { TextStream } from './text-stream.js'
 
 /**
- * Why a text ended: `stop`: a stop string, or a token that ends a text; `length`: maxTokens; `context`: the model's
+ * Why a continuation ended: `stop`: a stop string, or an end-of-text token; `length`: maxTokens; `context`: the model's
  * context is full; `aborted`: the signal.
  */
 export type FinishReason = 'stop' | 'length' | 'context' | 'aborted'
 
 export interface GeneratedToken {
-  /** Of the text it belongs to: GenerateOptions.sequence, or one of those that follow it. */
+  /** The sequence it belongs to: GenerateOptions.sequence, or with `n` one of those that follow it. */
   readonly sequence: number
   readonly id: number
   /**
-   * The characters that this token makes certain; may be empty, or hold some of earlier tokens. All texts together are
-   * the whole text: of a stop string no part is given out, nor is the token that ends a document.
+   * The characters that this token makes certain; may be empty, or hold some of earlier tokens. Together they are the
+   * whole text: it contains no part of a stop string, nor an end-of-text token.
    */
   readonly text: string
-  /** log of its probability under the model, nats: temperature 1, before bias and penalties, nothing cut off. */
+  /** log of its probability under the model, nats: temperature 1, before bias, penalties and truncation. */
   readonly logprob: number
-  /** The likeliest tokens in its place, when asked for; it need not be among them. */
+  /** With `topLogprobs`: the most likely tokens at its position; it need not be among them. */
   readonly topLogprobs?: readonly TokenLogprob[]
   /** Active neurons per layer in the step that gave this token. */
   readonly activeNeurons: Int32Array
-  /** What that step read and what it skipped, with all texts that took part in it; of the first token, the prompt's. */
+  /** What that step read and skipped, for all sequences that took part in it; for the first token, the prompt's step. */
   readonly pass: PassStats
-  /** On the last token of a text why it ended, else null. */
+  /** On the last token why the continuation ended, else null. */
   readonly finishReason: FinishReason | null
 }
 
-/** What all texts of one call have in common: options checked and completed. */
+/** What all continuations of one call have in common: options checked and completed. */
 export interface GenerationRules {
   readonly tokenizer: Tokenizer
-  readonly kernels: Kernels
   readonly seed: number
   readonly sampling: Required<SamplingOptions>
   readonly penalties: CheckedPenalties
   readonly stops: readonly string[]
-  /** Tokens that end a text. */
+  /** Tokens that end the text. */
   readonly endOfText: ReadonlySet<number>
   readonly topLogprobs: number
-  /** Tokens at most, and what a text ends for that has so many. */
+  /** Tokens at most, and the reason of a continuation that ends there. */
   readonly limit: number
   readonly limitReason: FinishReason
 }
 
 export class Continuation {
   readonly session: Session
-  /** The text so far, as it was given out. */
+  /** The text so far. */
   text = ''
   finishReason: FinishReason | null = null
   #count = 0
@@ -82,16 +80,16 @@ export class Continuation {
 
   /** Chooses the token that follows what the session has read. Throws FlickerError LOGITS_INVALID. */
   next(): GeneratedToken {
-    const { tokenizer, kernels, seed, sampling, endOfText, topLogprobs: top } = this.#rules
+    const { tokenizer, seed, sampling, endOfText, topLogprobs: top } = this.#rules
     const { session } = this
     const { logits, sequence, position } = session
-    // Rows beyond the tokenizer's ids only pad the vocabulary, and have no text.
+    // Rows beyond the tokenizer's ids only pad the vocabulary; no token has them.
     const known = logits.subarray(0, tokenizer.vocabSize)
     const id = chooseToken(this.#adjustment.apply(known), sampling, { seed, sequence, position })
-    this.#adjustment.saw(id)
+    this.#adjustment.count(id)
     this.#count++
     const text = this.#advance(id, endOfText.has(id))
-    const logSum = logSumExp(kernels, logits)
+    const logSum = session.logSumExp
     return {
       sequence,
       id,
@@ -103,7 +101,7 @@ export class Continuation {
     }
   }
 
-  /** Ends the text here; what was held back belongs to it after all. */
+  /** Ends the text here, with what was held back for a stop string. */
   abort(): void {
     this.text += this.#stops.push(this.#stream.end()) + this.#stops.end()
     this.finishReason = 'aborted'

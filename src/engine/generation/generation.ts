@@ -1,4 +1,5 @@
-// One call for text: its prompt is read, its texts are decoded together, and what it took is summed up.
+// One call that generates text: the prompt is read, its continuations are decoded together, and what that took is summed
+// up.
 
 import { OptionError } from '../../errors.js'
 import type { EngineModel } from '../engine-model.js'
@@ -6,9 +7,9 @@ import { bytesRead, bytesSkipped, type PassStats } from '../ffn/stats.js'
 import { PREFILL_BLOCK } from '../model/workspace.js'
 import { Continuation, type FinishReason, type GeneratedToken } from './continuation.js'
 import type { CheckedOptions } from './generate-options.js'
-import { Session } from './session.js'
+import { PREFILL_BLOCK, Session } from './session.js'
 
-/** A whole text. */
+/** A whole continuation of the prompt. */
 export interface Completion {
   readonly sequence: number
   readonly text: string
@@ -24,20 +25,20 @@ export interface Completion {
   readonly stats: CompletionStats
 }
 
-/** Of all texts of the call together, but for activeShare. */
+/** Of all continuations of the call together, except activeFraction. */
 export interface CompletionStats {
-  /** To the first token. */
+  /** Until the first token. */
   readonly promptSeconds: number
   /** After the first token. */
   readonly decodeSeconds: number
-  /** After the first of each text; null when there are none. */
+  /** Of the tokens after the first of each continuation; null when there are none. */
   readonly tokensPerSecond: number | null
   /** Bytes read for each of these tokens, weights and cache; null when there are none. */
   readonly bytesReadPerToken: number | null
   /** Bytes of weights that were not read, as their neurons are exactly 0. */
   readonly bytesSkippedPerToken: number | null
-  /** Share of the neurons that were active, mean over this text's tokens, per layer. */
-  readonly activeShare: readonly number[]
+  /** Fraction of the neurons that were active, mean over this continuation's tokens, per layer. */
+  readonly activeFraction: readonly number[]
 }
 
 export class Generation {
@@ -47,7 +48,7 @@ export class Generation {
   readonly #started = performance.now()
   #firstToken = Number.NaN
   #ended = Number.NaN
-  #texts: Continuation[] = []
+  #continuations: Continuation[] = []
 
   /** Throws OptionError CONTEXT_OVERFLOW. */
   constructor(engine: EngineModel, prompt: ArrayLike<number>, options: CheckedOptions) {
@@ -63,36 +64,36 @@ export class Generation {
     this.#options = options
   }
 
-  /** The tokens of all texts, in the order of the texts at each position. */
+  /** The tokens of all continuations, position by position, in the order of their sequences. */
   async *tokens(): AsyncGenerator<GeneratedToken, void, undefined> {
     const { signal } = this.#options
     let running = await this.#start()
     while (running.length > 0) {
       const ids: number[] = []
-      const going: Continuation[] = []
-      for (const text of running) {
+      const unfinished: Continuation[] = []
+      for (const continuation of running) {
         if (signal?.aborted) break
-        const token = text.next()
+        const token = continuation.next()
         if (Number.isNaN(this.#firstToken)) this.#firstToken = performance.now()
         this.#ended = performance.now()
-        if (text.finishReason === null) {
-          going.push(text)
+        if (continuation.finishReason === null) {
+          unfinished.push(continuation)
           ids.push(token.id)
         }
         yield token
       }
-      if (going.length === 0 && !signal?.aborted) return
-      await timersTurn()
+      if (unfinished.length === 0 && !signal?.aborted) return
+      await yieldToTimers()
       if (signal?.aborted) break
-      if (going.length === 1) going[0].session.step(ids[0])
+      if (unfinished.length === 1) unfinished[0].session.step(ids[0])
       else
         Session.stepTogether(
-          going.map(({ session }) => session),
+          unfinished.map(({ session }) => session),
           ids,
         )
-      running = going
+      running = unfinished
     }
-    for (const text of running) if (text.finishReason === null) text.abort()
+    for (const continuation of running) if (continuation.finishReason === null) continuation.abort()
   }
 
   completions(tokens: readonly GeneratedToken[]): Completion[] {
@@ -101,7 +102,7 @@ export class Generation {
     const promptTokens = this.#prompt.length
     const later = Math.max(0, tokens.length - sequences.length)
     const decodeSeconds = seconds(this.#firstToken, this.#ended)
-    // A pass is one object, whatever number of texts it served; the prompt's is that of the first tokens.
+    // The sequences of a pass have the same object of counts; the first tokens have the prompt's.
     const first = new Set(sequences.map(sequence => tokens.find(token => token.sequence === sequence)?.pass))
     const passes = new Set(tokens.map(({ pass }) => pass).filter(pass => !first.has(pass)))
     const perToken = (bytes: (pass: PassStats) => number) =>
@@ -115,36 +116,36 @@ export class Generation {
     }
     return sequences.map((sequence, i): Completion => {
       const own = tokens.filter(token => token.sequence === sequence)
-      const text = this.#texts.at(i)
+      const continuation = this.#continuations.at(i)
       return {
         sequence,
-        text: text?.text ?? '',
-        finishReason: text?.finishReason ?? 'aborted',
-        stopString: text?.stopString ?? null,
+        text: continuation?.text ?? '',
+        finishReason: continuation?.finishReason ?? 'aborted',
+        stopString: continuation?.stopString ?? null,
         tokens: own,
         usage: { promptTokens, completionTokens: own.length, totalTokens: promptTokens + own.length },
-        stats: { ...shared, activeShare: activeShare(own, intermediateSize) },
+        stats: { ...shared, activeFraction: activeFraction(own, intermediateSize) },
       }
     })
   }
 
-  /** Reads the prompt; the texts that go on from it, none when the signal is aborted meanwhile. */
+  /** Reads the prompt; returns its continuations, none when the signal is aborted meanwhile. */
   async #start(): Promise<Continuation[]> {
     const { seed, sequences, activation, maxTokens, signal } = this.#options
     const prompt = Array.from(this.#prompt)
     const room = this.#engine.config.maxPositionEmbeddings - prompt.length + 1
     const limit = Math.min(maxTokens, room)
-    // The prompt is stored once for all texts.
+    // The prompt is stored once for all sequences.
     const each = limit - 1 + Math.ceil(prompt.length / sequences.length)
     this.#engine.requireCacheMemory(each, sequences.length)
-    // A prompt has the draws of sequence 0 whatever texts follow, so that they can share it. But where neurons are
-    // drawn, each text reads the prompt's last token with draws of its own: their first tokens differ already.
+    // A prompt has the draws of sequence 0 whichever sequences follow, so that they can share it. But where neurons are
+    // drawn, each sequence reads the prompt's last token with its own draws, so that their first tokens differ too.
     const alone = sequences.length === 1 && sequences[0] === 0
     const own = activation.draws && !alone ? prompt.slice(-1) : []
     const common = prompt.slice(0, prompt.length - own.length)
     const shared = this.#engine.session({ seed, sequence: 0, activation })
     for (let start = 0; start < common.length; start += PREFILL_BLOCK) {
-      if (start > 0) await timersTurn()
+      if (start > 0) await yieldToTimers()
       if (signal?.aborted) return []
       shared.prefill(common.slice(start, start + PREFILL_BLOCK))
     }
@@ -153,13 +154,13 @@ export class Generation {
 
     const limitReason = maxTokens <= room ? ('length' as const) : ('context' as const)
     const rules = { ...this.#options, limit, limitReason }
-    this.#texts = sessions.map(session => new Continuation(rules, session, prompt))
-    return this.#texts
+    this.#continuations = sessions.map(session => new Continuation(rules, session, prompt))
+    return this.#continuations
   }
 }
 
-/** Timers and signals get their turn: a loop of microtasks alone would hold them up until the end. */
-function timersTurn(): Promise<void> {
+/** Lets timers and signals run: a loop of microtasks alone would delay them until its end. */
+function yieldToTimers(): Promise<void> {
   return new Promise(resolve => setImmediate(resolve))
 }
 
@@ -167,10 +168,10 @@ function seconds(from: number, to: number): number {
   return Number.isNaN(to - from) ? 0 : (to - from) / 1000
 }
 
-function activeShare(tokens: readonly GeneratedToken[], neurons: number): number[] {
-  const shares: number[] = Array.from(tokens[0]?.activeNeurons ?? [], () => 0)
+function activeFraction(tokens: readonly GeneratedToken[], neurons: number): number[] {
+  const fractions: number[] = Array.from(tokens[0]?.activeNeurons ?? [], () => 0)
   for (const { activeNeurons } of tokens) {
-    for (const [layer, active] of activeNeurons.entries()) shares[layer] += active / neurons / tokens.length
+    for (const [layer, active] of activeNeurons.entries()) fractions[layer] += active / neurons / tokens.length
   }
-  return shares
+  return fractions
 }

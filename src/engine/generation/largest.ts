@@ -1,8 +1,8 @@
-// The largest of many numbers without sorting them all: what top-k, top-p and the likeliest alternatives need of a
-// vocabulary of 50,000.
+// The largest of many values without sorting them all, for top-k, top-p and the most likely alternatives in a vocabulary
+// of 50,000.
 
 /**
- * The ids of the `k` largest values, the largest first, equals in the order of their ids; all of them when k is larger.
+ * The ids of the `k` largest values, the largest first, equal ones in the order of their ids; all ids when k is larger.
  * A heap of k ids whose root is the worst: each value costs one comparison unless it is among the best so far.
  * Values must not be NaN.
  */
@@ -12,12 +12,12 @@ export function largest(values: Float32Array | Float64Array, k: number): Int32Ar
   for (let id = 0; id < size; id++) heap[id] = id
   for (let root = (size >> 1) - 1; root >= 0; root--) siftDown(values, heap, root, size)
   for (let id = size; id < values.length && size > 0; id++) {
-    // An equal of the root comes after it in the order, since its id is larger.
+    // A value equal to the root's comes after it in the order, since its id is larger.
     if (values[id] <= values[heap[0]]) continue
     heap[0] = id
     siftDown(values, heap, 0, size)
   }
-  // Taking the worst away again and again leaves the ids in order, the best first.
+  // Moving the worst to the end, again and again, sorts the ids, the best first.
   for (let end = size - 1; end > 0; end--) {
     const worst = heap[0]
     heap[0] = heap[end]
@@ -28,9 +28,9 @@ export function largest(values: Float32Array | Float64Array, k: number): Int32Ar
 }
 
 /**
- * Where the largest of `values` (none negative) reach `wanted` together: every value above `threshold`, and so many
- * `equals` of it, at least one. Quickselect (Hoare 1961) that weighs the sides instead of counting them: linear time on
- * average; reorders `values`.
+ * The threshold at which the sum of the largest `values` (none negative) reaches `wanted`: every value above `threshold`
+ * counts, and `equals` (at least one) of those equal to it. Quickselect (Hoare 1961) with sums instead of counts: linear
+ * time on average; reorders `values`.
  */
 export function massThreshold(values: Float64Array, wanted: number): { threshold: number; equals: number } {
   let [low, high, reached] = [0, values.length, 0]
@@ -51,7 +51,7 @@ export function massThreshold(values: Float64Array, wanted: number): { threshold
     }
     const equal = (at - above) * pivot
     if (above > low && reached + mass >= wanted) high = above
-    // Rounding may leave the last of them short of what all of them were found to hold.
+    // Rounding may leave the sum of the last values below what is still missing.
     else if (reached + mass + equal >= wanted || below === high) {
       const missing = pivot > 0 ? Math.ceil((wanted - reached - mass) / pivot) : 1
       return { threshold: pivot, equals: Math.min(Math.max(missing, 1), at - above) }

@@ -1,11 +1,11 @@
 // Log-probabilities from the logits that the model gave: log softmax of the whole vocabulary at temperature 1, before
-// bias, penalties and anything that is cut off.
+// bias, penalties and truncation.
 
 import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
 import { OptionError } from '../../errors.js'
 import type { Kernels } from '../../kernels/index.js'
 import { largest } from './largest.js'
-import { likeliestToken } from './samplers.js'
+import { mostLikelyToken } from './samplers.js'
 
 export interface TokenLogprob {
   readonly id: number
@@ -17,15 +17,15 @@ export interface TokenLogprob {
 
 const one = { target: new Int32Array(1), loss: new Float32Array(1) }
 
-/** What is taken from a logit to make it a log-probability: log Σ exp(logits). */
+/** log Σ exp(logits): a logit minus this is a log-probability. */
 export function logSumExp(kernels: Kernels, logits: Float32Array): number {
-  const id = likeliestToken(logits)
+  const id = mostLikelyToken(logits)
   one.target[0] = id
   kernels.crossEntropy(logits, one.target, one.loss, null, 1, logits.length, 1)
   return logits[id] + one.loss[0]
 }
 
-/** The `n` likeliest tokens, the likeliest first. logits: (vocab), those of the tokenizer's ids. */
+/** The `n` most likely tokens, most likely first. logits: (vocab), those of the tokenizer's ids. */
 export function topLogprobs(
   logits: Float32Array,
   n: number,
@@ -44,6 +44,6 @@ export function checkTopLogprobs(n: number, vocabSize: number): number {
   if (Number.isInteger(n) && n >= 0 && n <= vocabSize) return n
   throw new OptionError(
     'TOP_LOGPROBS_RANGE',
-    `topLogprobs must be a whole number from 0 to the vocabulary's ${vocabSize}, not ${n}`,
+    `topLogprobs must be an integer from 0 to the vocabulary's ${vocabSize}, not ${n}`,
   )
 }

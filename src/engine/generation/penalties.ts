@@ -1,5 +1,5 @@
-// What is added to the logits before a token is chosen: logit bias, then the repetition penalty, then the frequency
-// and presence penalties; the order of llama.cpp, vLLM and Hugging Face's generate. The model's own logits stay.
+// What changes the logits before a token is chosen: logit bias, then the repetition penalty, then the frequency and
+// presence penalties; the order of llama.cpp, vLLM and Hugging Face's generate. The model's own logits are kept.
 
 import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
 import { OptionError } from '../../errors.js'
@@ -7,16 +7,16 @@ import { OptionError } from '../../errors.js'
 export interface PenaltyOptions {
   /**
    * Logits of tokens that occur in the prompt or the text so far are divided by it when positive, multiplied by it when
-   * negative (Keskar et al. 2019, CTRL, with the sign handled as in Hugging Face's generate). 1 for none. Default 1.
+   * negative (Keskar et al. 2019, CTRL; the sign as in Hugging Face's generate). Default 1, which changes nothing.
    */
   readonly repetitionPenalty?: number
-  /** Taken once from the logit of every token generated so far (OpenAI's definition). Default 0. */
+  /** Subtracted once from the logit of every token generated so far (OpenAI's definition). Default 0. */
   readonly presencePenalty?: number
-  /** Taken from the logit of a token once for each time it was generated (OpenAI's definition). Default 0. */
+  /** Subtracted from the logit of a token once for each time it was generated (OpenAI's definition). Default 0. */
   readonly frequencyPenalty?: number
   /**
-   * Added to logits of tokens; −Infinity forbids one. Keys of an object that are whole numbers are token ids, others
-   * the text of one token; in a Map numbers are ids and strings are text.
+   * Added to logits of tokens; −Infinity forbids one. Keys of an object that are integers are token ids, others the text
+   * of one token; in a Map numbers are ids and strings are text.
    */
   readonly logitBias?: Readonly<Record<string, number>> | ReadonlyMap<number | string, number>
 }
@@ -31,7 +31,7 @@ export interface CheckedPenalties {
 
 /**
  * Throws OptionError: REPETITION_PENALTY_RANGE, PRESENCE_PENALTY_RANGE, FREQUENCY_PENALTY_RANGE, and for the bias
- * LOGIT_BIAS_RANGE, LOGIT_BIAS_TOKEN (no such token, or text that is several), LOGIT_BIAS_TWICE.
+ * LOGIT_BIAS_TYPE, LOGIT_BIAS_RANGE, LOGIT_BIAS_TOKEN (no such token, or text that is several), LOGIT_BIAS_TWICE.
  */
 export function checkPenalties(options: PenaltyOptions, tokenizer: Tokenizer): CheckedPenalties {
   const { repetitionPenalty = 1, presencePenalty = 0, frequencyPenalty = 0, logitBias } = options
@@ -98,11 +98,11 @@ function singleToken(text: string, tokenizer: Tokenizer): number {
   )
 }
 
-/** The logits of one text as the sampler sees them; keeps count of the tokens. */
+/** The logits of one continuation as the sampler sees them; counts its tokens. */
 export class LogitAdjustment {
   readonly #penalties: CheckedPenalties
   readonly #active: boolean
-  /** How often each token was generated; 0 for those of the prompt alone, when they count. */
+  /** How often each token was generated; with a repetition penalty, 0 for those that only the prompt has. */
   readonly #counts = new Map<number, number>()
   #adjusted = new Float32Array(0)
 
@@ -113,12 +113,12 @@ export class LogitAdjustment {
     if (repetition !== 1) for (let i = 0; i < prompt.length; i++) this.#counts.set(prompt[i], 0)
   }
 
-  /** A token was generated. */
-  saw(id: number): void {
+  /** Counts a generated token. */
+  count(id: number): void {
     if (this.#active) this.#counts.set(id, (this.#counts.get(id) ?? 0) + 1)
   }
 
-  /** (vocab), valid until the next call; `logits` themselves, which are never changed, when there is nothing to do. */
+  /** (vocab), valid until the next call; without penalties and bias `logits` themselves, which are never changed. */
   apply(logits: Float32Array): Float32Array {
     if (!this.#active) return logits
     const { repetition, presence, frequency, bias } = this.#penalties

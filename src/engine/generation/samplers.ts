@@ -1,19 +1,19 @@
 // Choosing the next token from its logits, in this order: logit bias, repetition, presence and frequency penalties
-// (penalties.ts), temperature, top-k, top-p, min-p, and a random choice among what is left, which is a pure function
-// of (seed, sequence, position).
+// (penalties.ts), temperature, top-k, top-p, min-p, and a random choice among the rest, which is a pure function of
+// (seed, sequence, position).
 
 import { FlickerError, OptionError } from '../../errors.js'
 import { Purpose, philox4x32, seedWords } from '../../kernels/philox.js'
 import { largest, massThreshold } from './largest.js'
 
 export interface SamplingOptions {
-  /** Logits are divided by it; 0 always takes the likeliest token. Default 0. */
+  /** Logits are divided by it; 0 always chooses the most likely token. Default 0. */
   readonly temperature?: number
-  /** Only the so many likeliest tokens; 0 for all. Default 0. */
+  /** Keep only this many of the most likely tokens; 0 for all. Default 0. */
   readonly topK?: number
-  /** Of those only the likeliest that together hold this share (Holtzman et al. 2020), at least one. Default 1. */
+  /** Of those keep the most likely whose probabilities reach this sum (Holtzman et al. 2020), at least one. Default 1. */
   readonly topP?: number
-  /** Of those only tokens at least this share as likely as the likeliest (Nguyen et al. 2024). Default 0. */
+  /** Of those keep tokens of at least this fraction of the highest probability (Nguyen et al. 2024). Default 0. */
   readonly minP?: number
 }
 
@@ -30,7 +30,7 @@ export function checkSampling(options: SamplingOptions): Required<SamplingOption
     )
   }
   if (!(Number.isInteger(topK) && topK >= 0)) {
-    throw new OptionError('TOP_K_RANGE', `topK must be a whole number of at least 0 (0 for all), not ${topK}`)
+    throw new OptionError('TOP_K_RANGE', `topK must be an integer of at least 0 (0 for all), not ${topK}`)
   }
   if (!(Number.isFinite(topP) && topP > 0 && topP <= 1)) {
     throw new OptionError('TOP_P_RANGE', `topP must be above 0 and at most 1, not ${topP}`)
@@ -39,13 +39,13 @@ export function checkSampling(options: SamplingOptions): Required<SamplingOption
     throw new OptionError('MIN_P_RANGE', `minP must be from 0 to 1, not ${minP}`)
   }
   if (temperature === 0) {
-    // topK 1 says the same as temperature 0; anything else would silently do nothing.
-    const idle = topK > 1 ? `topK ${topK}` : topP < 1 ? `topP ${topP}` : minP > 0 ? `minP ${minP}` : null
-    if (idle !== null) {
+    // topK 1 means the same as temperature 0; anything else would silently have no effect.
+    const without = topK > 1 ? `topK ${topK}` : topP < 1 ? `topP ${topP}` : minP > 0 ? `minP ${minP}` : null
+    if (without !== null) {
       const given = options.temperature === undefined ? 'temperature 0, the default,' : 'temperature 0'
       throw new OptionError(
         'SAMPLING_CONTRADICTION',
-        `${idle} has nothing to choose among: ${given} always takes the likeliest token; ` +
+        `${without} has no effect: ${given} always chooses the most likely token; ` +
           'set a temperature above 0 (1 is the model as it is) or leave the other out',
       )
     }
@@ -53,27 +53,27 @@ export function checkSampling(options: SamplingOptions): Required<SamplingOption
   return { temperature, topK, topP, minP }
 }
 
-/** Where a choice stands: two choices with a different field are independent. */
-export interface ChoicePlace {
+/** What the random number of a choice depends on: choices that differ in a field are independent. */
+export interface ChoiceKey {
   readonly seed: number
   readonly sequence: number
   /** Position of the token that is chosen. */
   readonly position: number
 }
 
-/** The next token. logits: (vocab). Throws FlickerError LOGITS_INVALID when they are not numbers. */
+/** The next token. logits: (vocab). Throws FlickerError LOGITS_INVALID for NaN, +∞, or nothing but −∞. */
 export function chooseToken(
   logits: Float32Array,
   options: Required<SamplingOptions>,
-  place: ChoicePlace,
+  key: ChoiceKey,
 ): number {
-  if (options.temperature === 0 || options.topK === 1) return likeliestToken(logits)
-  const { ids, shares, total } = candidates(logits, options)
-  const target = uniform(place) * total
+  if (options.temperature === 0 || options.topK === 1) return mostLikelyToken(logits)
+  const { ids, weights, total } = candidates(logits, options)
+  const target = uniform(key) * total
   let [sum, last] = [0, 0]
-  for (let i = 0; i < shares.length; i++) {
-    if (shares[i] === 0) continue
-    sum += shares[i]
+  for (let i = 0; i < weights.length; i++) {
+    if (weights[i] === 0) continue
+    sum += weights[i]
     last = i
     if (target < sum) break
   }
@@ -81,12 +81,12 @@ export function chooseToken(
 }
 
 /** The token with the largest logit, the first of equals. */
-export function likeliestToken(logits: Float32Array): number {
+export function mostLikelyToken(logits: Float32Array): number {
   let best = -1
   let most = Number.NEGATIVE_INFINITY
   for (let id = 0; id < logits.length; id++) {
     const logit = logits[id]
-    // True for a larger one and for NaN, which no comparison lets through.
+    // NaN compares as false, so that it gets here too.
     if (logit <= most) continue
     if (Number.isNaN(logit)) throw invalidLogits(logit)
     most = logit
@@ -100,7 +100,7 @@ function invalidLogits(value: number): FlickerError {
   const message =
     value === Number.NEGATIVE_INFINITY
       ? 'no token is left to choose: every logit is -Infinity (a logit bias that forbids all, or broken weights)'
-      : `the model gives ${value} as a logit: its weights are not numbers, or too large`
+      : `the model gives ${value} as a logit: its weights are broken (NaN), or too large`
   return new FlickerError('LOGITS_INVALID', message, { exitCode: 1 })
 }
 
@@ -112,65 +112,65 @@ export interface TokenDistribution {
 }
 
 /**
- * softmax(logits / temperature) after top-k, then top-p of what is left, then min-p; equally likely tokens are kept in
- * the order of their ids. temperature > 0. A token whose probability is 0 in double precision is left out.
+ * softmax(logits / temperature) after top-k, then top-p of the rest, then min-p; equally likely tokens are kept in the
+ * order of their ids. temperature > 0. A token whose probability is 0 in double precision is left out.
  */
 export function tokenDistribution(
   logits: Float32Array,
   options: Required<SamplingOptions>,
 ): TokenDistribution {
-  const { ids, shares, total } = candidates(logits, options)
+  const { ids, weights, total } = candidates(logits, options)
   const kept: number[] = []
-  for (let i = 0; i < shares.length; i++) if (shares[i] > 0) kept.push(i)
+  for (let i = 0; i < weights.length; i++) if (weights[i] > 0) kept.push(i)
   return {
     ids: Int32Array.from(kept, i => ids?.[i] ?? i),
-    probabilities: Float64Array.from(kept, i => shares[i] / total),
+    probabilities: Float64Array.from(kept, i => weights[i] / total),
   }
 }
 
 interface Candidates {
   /** Ascending; null for the whole vocabulary. */
   readonly ids: Int32Array | null
-  /** How likely each is as a share of the likeliest; 0 for what the options have cut off. */
-  readonly shares: Float64Array
-  /** Of the shares. */
+  /** Probability relative to the most likely token; 0 for what the options have removed. */
+  readonly weights: Float64Array
+  /** Sum of the weights. */
   readonly total: number
 }
 
 function candidates(logits: Float32Array, options: Required<SamplingOptions>): Candidates {
   const { temperature, topK, topP, minP } = options
-  const peak = logits[likeliestToken(logits)]
+  const peak = logits[mostLikelyToken(logits)]
   const ids = topK > 0 && topK < logits.length ? largest(logits, topK).sort() : null
-  const shares = new Float64Array(ids?.length ?? logits.length)
+  const weights = new Float64Array(ids?.length ?? logits.length)
   let total = 0
-  for (let i = 0; i < shares.length; i++) {
-    const share = Math.exp((logits[ids === null ? i : ids[i]] - peak) / temperature)
-    shares[i] = share
-    total += share
+  for (let i = 0; i < weights.length; i++) {
+    const weight = Math.exp((logits[ids === null ? i : ids[i]] - peak) / temperature)
+    weights[i] = weight
+    total += weight
   }
-  if (topP === 1 && minP === 0) return { ids, shares, total }
+  if (topP === 1 && minP === 0) return { ids, weights, total }
 
-  if (topP < 1) keepNucleus(shares, topP * total)
+  if (topP < 1) keepNucleus(weights, topP * total)
   total = 0
-  for (let i = 0; i < shares.length; i++) {
-    if (shares[i] < minP) shares[i] = 0
-    total += shares[i]
+  for (let i = 0; i < weights.length; i++) {
+    if (weights[i] < minP) weights[i] = 0
+    total += weights[i]
   }
-  return { ids, shares, total }
+  return { ids, weights, total }
 }
 
-/** Sets to 0 all but the largest shares that together reach `wanted`; of equals the first are kept. */
-function keepNucleus(shares: Float64Array, wanted: number): void {
-  const { threshold, equals } = massThreshold(shares.slice(), wanted)
+/** Sets to 0 all but the largest weights whose sum reaches `wanted`; of equal ones the first are kept. */
+function keepNucleus(weights: Float64Array, wanted: number): void {
+  const { threshold, equals } = massThreshold(weights.slice(), wanted)
   let left = equals
-  for (let i = 0; i < shares.length; i++) {
-    if (shares[i] > threshold || (shares[i] === threshold && left-- > 0)) continue
-    shares[i] = 0
+  for (let i = 0; i < weights.length; i++) {
+    if (weights[i] > threshold || (weights[i] === threshold && left-- > 0)) continue
+    weights[i] = 0
   }
 }
 
-/** The uniform number in [0, 1), with 53 bits, that belongs to a place. */
-function uniform({ seed, sequence, position }: ChoicePlace): number {
+/** The uniform number in [0, 1), with 53 bits, that belongs to a key. */
+function uniform({ seed, sequence, position }: ChoiceKey): number {
   const [low, high] = seedWords(seed)
   const words = new Uint32Array(4)
   philox4x32(0, position, sequence, Purpose.sampler << 16, low, high, words)

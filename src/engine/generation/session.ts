@@ -1,81 +1,85 @@
-// One text being decoded: its KV cache, its position and its random draws. The prompt goes through in blocks, then
-// one token at a time; several texts can take their next tokens together. All ways give the same bits.
+// One sequence being decoded: its KV cache, its position and its random draws. The prompt is read in blocks, then one token
+// at a time; several sequences can read their next tokens together. All ways give the same bits.
 
 import type { Activation } from '../../activations/index.js'
 import { FlickerError, OptionError, TokenizerError } from '../../errors.js'
 import { Purpose, seedWords } from '../../kernels/philox.js'
 import type { ModelConfig } from '../../nn/config.js'
 import { KvCache } from '../attention/kv-cache.js'
-import type { EngineModel } from '../engine-model.js'
-import type { TokenStats } from '../ffn/stats.js'
-import { forward, head, type Sequence } from '../forward.js'
-import { PREFILL_BLOCK } from '../model/workspace.js'
+import type { ForwardPass, SequenceState, TokenStats } from '../forward.js'
+import { logSumExp } from './logprobs.js'
+
+/** Positions of a prompt that are computed together: each weight is read once for all of them. */
+export const PREFILL_BLOCK = 512
 
 export interface SessionOptions {
-  /** Of the draws of a stochastic activation: a whole number ≥ 0. Default 0. */
+  /** Of the draws of a stochastic activation: an integer ≥ 0. Default 0. */
   readonly seed?: number
-  /** Which of several texts with this seed: each draws its own numbers. Default 0. */
+  /** Distinguishes sequences of one seed, whose draws are independent. Default 0. */
   readonly sequence?: number
   /** Instead of the model's. */
   readonly activation?: Activation
 }
 
 /**
- * Several texts from one prompt:
+ * Several continuations of one prompt:
  *
  *     const prompt = model.session({ seed })
  *     prompt.prefill(tokens)                                     // computed and stored once
  *     let running = prompt.fork([0, 1, 2].map(sequence => ({ sequence })))
  *     while (running.length > 0) {
- *       const tokens = new Map(running.map(text => [text, choose(text.logits)]))
- *       running = running.filter(text => !ended(tokens.get(text)))   // a finished text leaves the batch
- *       Session.stepTogether(running, running.map(text => tokens.get(text)))
+ *       const tokens = new Map(running.map(session => [session, choose(session.logits)]))
+ *       running = running.filter(session => !ended(tokens.get(session)))   // a finished one leaves the batch
+ *       Session.stepTogether(running, running.map(session => tokens.get(session)))
  *     }
  *
- * Each text has the same bits as the one of a fork that is stepped alone. A position keeps the draws it was read with:
- * those of a prompt belong to the session that read it (usually sequence 0), those after it to the fork. So the texts
- * of one seed share their prompt's pass whatever the activation, and text number `sequence` alone is
- * `prompt.fork([{ sequence }])`.
+ * Each has the same bits as a fork that is stepped alone. A position keeps the draws of the session that read it: those of
+ * a prompt belong to the session of the prompt (usually sequence 0), those after it to the fork. So the sequences of one
+ * seed share their prompt's pass whatever the activation, and sequence `sequence` alone is `prompt.fork([{ sequence }])`.
  */
 export class Session {
   readonly seed: number
   readonly sequence: number
   readonly activation: Activation
-  readonly #model: EngineModel
-  readonly #text: Sequence
+  readonly #pass: ForwardPass
+  readonly #state: SequenceState
   readonly #logits: Float32Array
   #stats: TokenStats | null = null
 
-  /** Throws OptionError SEED_RANGE, SEQUENCE_RANGE. */
-  constructor(model: EngineModel, options: SessionOptions = {}, prefix?: Sequence) {
-    const { seed = 0, sequence = 0, activation = model.activation } = options
+  /**
+   * `EngineModel.session` and `fork` make sessions. Throws OptionError SEED_RANGE, SEQUENCE_RANGE, and what
+   * `FfnPolicy.requireEffect` throws.
+   */
+  constructor(
+    pass: ForwardPass,
+    options: SessionOptions & Required<Pick<SessionOptions, 'activation'>>,
+    prefix?: SequenceState,
+  ) {
+    const { seed = 0, sequence = 0, activation } = options
     if (!(Number.isSafeInteger(seed) && seed >= 0)) {
-      throw new OptionError('SEED_RANGE', `seed must be a whole number of at least 0, not ${seed}`)
+      throw new OptionError('SEED_RANGE', `seed must be an integer of at least 0, not ${seed}`)
     }
     if (!(Number.isInteger(sequence) && sequence >= 0 && sequence < 2 ** 32)) {
-      throw new OptionError('SEQUENCE_RANGE', `sequence must be a whole number below 2^32, not ${sequence}`)
+      throw new OptionError('SEQUENCE_RANGE', `sequence must be an integer from 0 to 2^32 − 1, not ${sequence}`)
     }
     const [seedLow, seedHigh] = seedWords(seed)
+    pass.policy.requireEffect(activation)
     this.seed = seed
     this.sequence = sequence
     this.activation = activation
-    this.#model = model
-    this.#text = {
+    this.#pass = pass
+    this.#state = {
       activation,
-      cache: new KvCache(
-        { config: model.config, type: model.kv, memory: model.memory },
-        prefix?.cache,
-        prefix?.position,
-      ),
+      cache: new KvCache(pass.cacheKind, prefix?.cache, prefix?.position),
       draw: { seedLow, seedHigh, purpose: Purpose.decode, step: sequence },
       position: prefix?.position ?? 0,
     }
-    this.#logits = new Float32Array(model.config.vocabSize)
+    this.#logits = new Float32Array(pass.config.vocabSize)
   }
 
   /** How many tokens have been read. */
   get position(): number {
-    return this.#text.position
+    return this.#state.position
   }
 
   /** Logits after the last token read, (vocab): overwritten by the next. Throws FlickerError NOTHING_READ. */
@@ -84,12 +88,17 @@ export class Session {
     throw nothingRead('logits')
   }
 
+  /** log Σ exp(logits): a logit minus this is the log-probability of its token. Throws FlickerError NOTHING_READ. */
+  get logSumExp(): number {
+    return logSumExp(this.#pass.kernels, this.logits)
+  }
+
   /** Active neurons per layer at the last token read. Throws FlickerError NOTHING_READ. */
   get activeNeurons(): Int32Array {
     return this.stats.activeNeurons
   }
 
-  /** What the last token read took; a new object for every token. Throws FlickerError NOTHING_READ. */
+  /** Counts of the last token read; a new object for every token. Throws FlickerError NOTHING_READ. */
   get stats(): TokenStats {
     if (this.#stats !== null) return this.#stats
     throw nothingRead('telemetry')
@@ -102,15 +111,13 @@ export class Session {
    */
   prefill(tokens: ArrayLike<number>, all?: Float32Array): Float32Array {
     this.#check(tokens)
-    const { vocabSize, numHiddenLayers } = this.#model.config
+    const { vocabSize, numHiddenLayers } = this.#pass.config
     for (let start = 0; start < tokens.length; start += PREFILL_BLOCK) {
       const count = Math.min(PREFILL_BLOCK, tokens.length - start)
       const activeNeurons = new Int32Array(numHiddenLayers)
-      const pass = forward(this.#model, [{ sequence: this.#text, tokens, start, count, activeNeurons }])
-      if (all !== undefined) head(this.#model, { first: 0, count }, all.subarray(start * vocabSize), pass)
-      else if (start + count === tokens.length) {
-        head(this.#model, { first: count - 1, count: 1 }, this.#logits, pass)
-      }
+      const pass = this.#pass.run([{ sequence: this.#state, tokens, start, count, activeNeurons }])
+      if (all !== undefined) this.#pass.logits(0, count, all.subarray(start * vocabSize), pass)
+      else if (start + count === tokens.length) this.#pass.logits(count - 1, 1, this.#logits, pass)
       this.#stats = { activeNeurons, pass }
     }
     if (all !== undefined)
@@ -124,14 +131,19 @@ export class Session {
   }
 
   /**
-   * Sessions that go on from here, each on its own: what has been read is shared, neither read nor stored again. Those
-   * of one call are stored together, which makes them faster together. Options left out are this session's. This
-   * session may go on as well. Throws as the constructor does.
+   * Sessions that continue from here independently: what has been read is shared, neither read nor stored again. Those of
+   * one call are stored together, which makes them faster together. Options left out are this session's. This session can
+   * continue too. Throws as the constructor does.
    */
   fork(each: readonly SessionOptions[]): Session[] {
     const { seed, sequence, activation } = this
     return each.map(options => {
-      const fork = new Session(this.#model, { seed, sequence, activation, ...options }, this.#text)
+      const merged = {
+        seed: options.seed ?? seed,
+        sequence: options.sequence ?? sequence,
+        activation: options.activation ?? activation,
+      }
+      const fork = new Session(this.#pass, merged, this.#state)
       fork.#logits.set(this.#logits)
       fork.#stats = this.#stats
       return fork
@@ -140,7 +152,7 @@ export class Session {
 
   /**
    * Each session reads its token, all in one pass: sessions[i] reads tokens[i]. Their logits are then in `logits` of
-   * each. The sessions are of one model, and each stands here once. Throws as `prefill` does; then none has read.
+   * each. The sessions are of one model, and none is listed twice. Throws as `prefill` does; then none has read.
    */
   static stepTogether(sessions: readonly Session[], tokens: ArrayLike<number>): void {
     if (tokens.length !== sessions.length || new Set(sessions).size !== sessions.length) {
@@ -150,42 +162,41 @@ export class Session {
       )
     }
     if (sessions.length === 0) return
-    const model = sessions[0].#model
-    if (sessions.some(session => session.#model !== model)) {
+    const pass = sessions[0].#pass
+    if (sessions.some(session => session.#pass !== pass)) {
       throw new OptionError('BATCH_MISMATCH', 'sessions that step together must be of one model')
     }
     for (const [i, session] of sessions.entries()) session.#check([tokens[i]])
-    const { vocabSize, numHiddenLayers } = model.config
-    const parts = besideTheirKin(sessions.map(session => session.#text.cache.root)).map(start => {
+    const { vocabSize, numHiddenLayers } = pass.config
+    const parts = groupedByPrefix(sessions.map(session => session.#state.cache.root)).map(start => {
       const activeNeurons = new Int32Array(numHiddenLayers)
-      return { sequence: sessions[start].#text, tokens, start, count: 1, activeNeurons }
+      return { sequence: sessions[start].#state, tokens, start, count: 1, activeNeurons }
     })
-    const pass = forward(model, parts)
-    const logits = model.workspace.logitsFor(parts.length)
-    head(model, { first: 0, count: parts.length }, logits, pass)
+    const stats = pass.run(parts)
+    const logits = pass.firstLogits(parts.length, stats)
     for (const [row, { start, activeNeurons }] of parts.entries()) {
       sessions[start].#logits.set(logits.subarray(row * vocabSize, (row + 1) * vocabSize))
-      sessions[start].#stats = { activeNeurons, pass }
+      sessions[start].#stats = { activeNeurons, pass: stats }
     }
   }
 
   #check(tokens: ArrayLike<number>): void {
-    const { maxPositionEmbeddings } = this.#model.config
+    const { maxPositionEmbeddings } = this.#pass.config
     if (tokens.length === 0) {
       throw new OptionError('PROMPT_EMPTY', 'there are no tokens to read; give at least one')
     }
     if (this.position + tokens.length > maxPositionEmbeddings) {
       throw new OptionError(
         'CONTEXT_OVERFLOW',
-        `the text would be ${this.position + tokens.length} tokens long, but the model's context is ` +
+        `the sequence would be ${this.position + tokens.length} tokens long, but the model's context is ` +
           `${maxPositionEmbeddings}; shorten the prompt`,
       )
     }
-    checkTokens(tokens, this.#model.config, this.position)
+    checkTokens(tokens, this.#pass.config, this.position)
   }
 }
 
-/** Throws TokenizerError TOKEN_OUT_OF_VOCABULARY, naming the position in a text that has `position` tokens already. */
+/** Throws TokenizerError TOKEN_OUT_OF_VOCABULARY, naming the position in a sequence of `position` tokens so far. */
 export function checkTokens(tokens: ArrayLike<number>, config: ModelConfig, position: number): void {
   const { vocabSize } = config
   for (let i = 0; i < tokens.length; i++) {
@@ -198,15 +209,15 @@ export function checkTokens(tokens: ArrayLike<number>, config: ModelConfig, posi
   }
 }
 
-/** Indices of `roots`, equal ones next to each other. */
-function besideTheirKin(roots: readonly object[]): number[] {
-  const kin = new Map<object, number[]>()
+/** Indices of `roots`, equal roots next to each other. */
+function groupedByPrefix(roots: readonly object[]): number[] {
+  const groups = new Map<object, number[]>()
   for (const [i, root] of roots.entries()) {
-    const members = kin.get(root)
-    if (members === undefined) kin.set(root, [i])
-    else members.push(i)
+    const group = groups.get(root)
+    if (group === undefined) groups.set(root, [i])
+    else group.push(i)
   }
-  return [...kin.values()].flat()
+  return [...groups.values()].flat()
 }
 
 function nothingRead(what: string): FlickerError {

@@ -1,30 +1,30 @@
-// Texts that end a text. What could still become one is held back until it is decided, so that no part of a stop is
-// ever given out.
+// Stop strings: a generated text ends before the first of them. Characters that could still become one are held back until
+// that is decided, so that no part of a stop string is ever returned.
 
 import { OptionError } from '../../errors.js'
 
 /** Half of a character in UTF-16. */
 const LONE_SURROGATE = /\p{Surrogate}/u
 
-/** Stops as a list. Throws OptionError STOP_INVALID. */
+/** The stop strings as a list. Throws OptionError STOP_INVALID. */
 export function checkStops(stop: string | readonly string[] | undefined): readonly string[] {
   const stops = stop === undefined ? [] : typeof stop === 'string' ? [stop] : stop
   if (!Array.isArray(stops)) {
-    throw new OptionError('STOP_INVALID', `stop must be a text or a list of texts, not ${String(stop)}`)
+    throw new OptionError('STOP_INVALID', `stop must be a string or a list of strings, not ${String(stop)}`)
   }
   for (const text of stops) {
     if (typeof text === 'string' && text.length > 0 && !LONE_SURROGATE.test(text)) continue
     throw new OptionError(
       'STOP_INVALID',
-      `stop ${JSON.stringify(text)} cannot be found in a text; give at least one whole character`,
+      `stop ${JSON.stringify(text)} cannot occur in a text; give at least one whole character`,
     )
   }
   return stops
 }
 
 /**
- * Looks for stops in a text that comes in pieces. The earliest stop is the one that is complete first, and the longest
- * of those complete with the same character: the result does not depend on how the text is cut into pieces.
+ * Looks for stop strings in a text that arrives in pieces. The one found is the one that is complete first, and the longest
+ * of those complete with the same character: the result does not depend on how the text is split into pieces.
  */
 export class StopStrings {
   readonly #stops: readonly string[]
@@ -35,12 +35,12 @@ export class StopStrings {
     this.#stops = stops
   }
 
-  /** The stop that ended the text, or null. Nothing is given out after it. */
+  /** The stop string that ended the text, or null. Nothing is returned after it. */
   get found(): string | null {
     return this.#found
   }
 
-  /** What `piece` makes certain: text of which no part can belong to a stop. */
+  /** The text that `piece` makes certain: no part of it can belong to a stop string. */
   push(piece: string): string {
     if (this.#found !== null) return ''
     if (this.#stops.length === 0) return piece
@@ -58,14 +58,14 @@ export class StopStrings {
     return text.slice(0, start)
   }
 
-  /** What was held back: no more text will come. */
+  /** What was held back, once no more text will come. */
   end(): string {
     const held = this.#held
     this.#held = ''
     return held
   }
 
-  /** Characters at the end of `text` that begin a stop, as many as possible. */
+  /** Number of characters at the end of `text` that begin a stop string, the largest possible. */
   #pending(text: string): number {
     let most = 0
     for (const stop of this.#stops) {

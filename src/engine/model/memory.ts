@@ -1,17 +1,17 @@
-// Whether what is asked for fits into memory: said before it is allocated, in numbers, with what to do instead.
+// Whether a model or a cache fits into memory: refused before it is allocated, with both sizes and what to do instead.
 
 import { freemem } from 'node:os'
 import { OptionError } from '../../errors.js'
 import { type CacheType, cacheRowBytes } from '../../kernels/index.js'
 import { headDimOf, type ModelConfig } from '../../nn/config.js'
 
-/** How much memory may still be taken. */
+/** How much memory may still be allocated. */
 export interface Memory {
   /** Bytes. */
   available(): number
 }
 
-/** What the system has free, and what limits of the process's group leave of it. */
+/** What the system has free, within the limits of the process's control group. */
 export const systemMemory: Memory = {
   available: () => Math.min(freemem(), process.availableMemory()),
 }
@@ -30,31 +30,31 @@ export function cacheBytesPerPosition({ config, type }: Pick<CacheKind, 'config'
 }
 
 /**
- * Throws OptionError CACHE_MEMORY unless there is memory for the caches of `texts` texts of `tokens` positions each,
- * beside a prompt that they have in common.
+ * Throws OptionError CACHE_MEMORY unless there is memory for the caches of `sequences` sequences of `tokens` positions
+ * each, beside a prefix that they share.
  */
 export function requireCacheMemory(
   kind: CacheKind,
-  { tokens, texts }: { readonly tokens: number; readonly texts: number },
+  { tokens, sequences }: { readonly tokens: number; readonly sequences: number },
 ): void {
-  const needed = tokens * texts * cacheBytesPerPosition(kind)
+  const needed = tokens * sequences * cacheBytesPerPosition(kind)
   const available = kind.memory.available()
   if (needed <= available) return
   throw new OptionError(
     'CACHE_MEMORY',
-    `a cache for ${tokens} tokens × ${texts} ${texts === 1 ? 'sequence' : 'sequences'} needs ${gigabytes(needed)}, ` +
-      `${gigabytes(available)} are available; use ${smallerCache(kind.type)}a shorter context`,
+    `a cache for ${tokens} tokens × ${sequences} ${sequences === 1 ? 'sequence' : 'sequences'} needs ` +
+      `${gigabytes(needed)}, ${gigabytes(available)} are available; use ${smallerCache(kind.type)}a shorter context`,
   )
 }
 
-/** Throws OptionError MODEL_MEMORY unless `bytes` of weights, stored as `dtype`, and one tensor more fit. */
+/** Throws OptionError MODEL_MEMORY unless `bytes` of weights, stored as `dtype`, fit. */
 export function requireModelMemory(memory: Memory, bytes: number, dtype: string): void {
   const available = memory.available()
   if (bytes <= available) return
   throw new OptionError(
     'MODEL_MEMORY',
     `the model needs ${gigabytes(bytes)} as ${dtype}, ${gigabytes(available)} are available; ` +
-      `${dtype === 'q4_0' ? 'take a smaller model' : 'use --dtype q8_0 or q4_0'}`,
+      `${dtype === 'q4_0' ? 'use a smaller model' : 'use --dtype q8_0 or q4_0'}`,
   )
 }
 

@@ -1,4 +1,4 @@
-// A file without a name: what does not fit into memory, or need not be there. It goes with the process.
+// A temporary file for what need not be in memory. It has no name where the system allows that, and ends with the process.
 
 import fs from 'node:fs'
 import path from 'node:path'
@@ -10,12 +10,12 @@ export class SpillFile {
   #length = 0
   readonly #directory: string
 
-  /** `directory` is made when something is first written. */
+  /** `directory` is created when something is first written. */
   constructor(directory: string) {
     this.#directory = directory
   }
 
-  /** Appends `bytes` and returns where they stand. Throws StorageError SPILL_FAILED. */
+  /** Appends `bytes` and returns their offset. Throws StorageError SPILL_FAILED. */
   append(bytes: Uint8Array): number {
     const offset = this.#length
     try {
@@ -30,7 +30,7 @@ export class SpillFile {
     return offset
   }
 
-  /** Fills `into` with what stands at `offset`. Throws StorageError SPILL_FAILED. */
+  /** Fills `into` with the bytes at `offset`. Throws StorageError SPILL_FAILED. */
   read(offset: number, into: Uint8Array): void {
     try {
       for (let done = 0; done < into.length; ) {
@@ -58,7 +58,7 @@ export class SpillFile {
     )
     const file = fs.openSync(this.#path, 'wx+', 0o600)
     try {
-      // Open files stay readable without a name where the system allows it; elsewhere `close` removes it.
+      // An open file stays readable without its name where the system allows that; elsewhere `close` removes it.
       fs.unlinkSync(this.#path)
       this.#path = null
     } catch {}
@@ -70,7 +70,7 @@ export class SpillFile {
     return new StorageError(
       'SPILL_FAILED',
       `cannot ${verb} the file of inactive neurons in ${this.#directory}: ${reason}; leave out --compact, or set ` +
-        'FLICKER_CACHE to a directory with room',
+        'FLICKER_CACHE to a directory with free space',
       { exitCode: 1, cause },
     )
   }

@@ -1,4 +1,4 @@
-// From tensors as files hold them to rows of the engine's matrices, whichever of the number types either side has.
+// From tensors as files hold them to rows of the engine's matrices, for every pair of weight types.
 
 import { CheckpointError } from '../../errors.js'
 import type { StoredTensor } from '../../formats/index.js'
@@ -13,7 +13,7 @@ import {
   weightTypeOf,
 } from '../../kernels/index.js'
 
-/** Throws CheckpointError TENSOR_SHAPE unless `tensor` holds as many numbers as `shape` has. */
+/** Throws CheckpointError TENSOR_SHAPE unless `tensor` holds as many values as `shape` has. */
 export function checkSize(name: string, tensor: StoredTensor, shape: readonly number[]): void {
   const wanted = shape.reduce((a, b) => a * b)
   const bytes = storedBytes(tensor.dtype, wanted)
@@ -21,23 +21,23 @@ export function checkSize(name: string, tensor: StoredTensor, shape: readonly nu
   const held = (tensor.bytes.length / bytes) * wanted
   throw new CheckpointError(
     'TENSOR_SHAPE',
-    `tensor ${name} holds ${held} numbers, the config asks for ${shape.join(' × ')}`,
+    `tensor ${name} holds ${held} values, the config needs ${shape.join(' × ')}`,
   )
 }
 
-/** Row r of the matrix `tensor` (rows, columns) becomes the row of as many columns at byte place(r) of `out`. */
+/** Row r of the matrix `tensor` (rows, columns) becomes the row of as many columns at byte byteOf(r) of `out`. */
 export function storeRows(
   tensor: StoredTensor,
   shape: { readonly rows: number; readonly columns: number },
   out: Weights,
-  place: (row: number) => number,
+  byteOf: (row: number) => number,
 ): void {
   const { dtype, bytes } = tensor
   const { rows, columns } = shape
   const width = storedBytes(dtype, columns)
   for (let row = 0; row < rows; row++) {
     const from = bytes.subarray(row * width, (row + 1) * width)
-    const to = rowsFrom(out, place(row))
+    const to = rowsFrom(out, byteOf(row))
     if (dtype !== weightTypeOf(to)) storeRow(to, 0, decodeStored(dtype, from))
     else if (isQuantized(to)) storeBlocks(to, 0, from, columns)
     else bytesOf(to).set(from)
@@ -48,16 +48,16 @@ export function storeRows(
 const TILE_ROWS = 64
 const TILE_COLUMNS = 512
 
-/** Column c of the matrix `tensor` (rows, columns) becomes the row of `rows` columns at byte place(c) of `out`. */
+/** Column c of the matrix `tensor` (rows, columns) becomes the row of `rows` columns at byte byteOf(c) of `out`. */
 export function storeColumns(
   tensor: StoredTensor,
   shape: { readonly rows: number; readonly columns: number },
   out: Weights,
-  place: (column: number) => number,
+  byteOf: (column: number) => number,
 ): void {
   const { dtype, bytes } = tensor
   const { rows, columns } = shape
-  const turned = new Float32Array(Math.min(TILE_COLUMNS, columns) * rows)
+  const transposed = new Float32Array(Math.min(TILE_COLUMNS, columns) * rows)
   for (let first = 0; first < columns; first += TILE_COLUMNS) {
     const count = Math.min(TILE_COLUMNS, columns - first)
     for (let top = 0; top < rows; top += TILE_ROWS) {
@@ -67,11 +67,11 @@ export function storeColumns(
         parts.push(decodeStored(dtype, bytes.subarray(start, start + storedBytes(dtype, count))))
       }
       for (let i = 0; i < count; i++) {
-        for (let k = 0; k < parts.length; k++) turned[i * rows + top + k] = parts[k][i]
+        for (let k = 0; k < parts.length; k++) transposed[i * rows + top + k] = parts[k][i]
       }
     }
     for (let i = 0; i < count; i++) {
-      storeRow(rowsFrom(out, place(first + i)), 0, turned.subarray(i * rows, (i + 1) * rows))
+      storeRow(rowsFrom(out, byteOf(first + i)), 0, transposed.subarray(i * rows, (i + 1) * rows))
     }
   }
 }

@@ -1,5 +1,5 @@
-// A model's weights in the engine's own layout: what decoding reads together stands together, in one number type per
-// matrix. One copy serves decoding and the pass over the prompt.
+// A model's weights in the engine's own layout: what decoding reads together is contiguous, with one type per matrix. One
+// copy serves decoding and the pass over the prompt.
 
 import type { Activation } from '../../activations/index.js'
 import type { ModelSource, StoredTensor } from '../../formats/index.js'
@@ -13,16 +13,16 @@ import {
 } from '../../kernels/index.js'
 import { ffnWidths, headDimOf, type ModelConfig } from '../../nn/config.js'
 import { activationParameterName, activationParameters, parameterShapes } from '../../nn/parameters.js'
-import type { CompactNeurons } from './compact-neurons.js'
+import { CompactNeurons } from './compact-neurons.js'
 import { checkSize, storeColumns, storeRows } from './store.js'
 
 /**
- * How matrices are stored; `auto` as they are in the file. With `q4_0` the embedding and the head are
- * q8_0, as they bear it badly. Norms and biases are f32 in any case.
+ * How matrices are stored in memory; `auto`: as in the file. With `q4_0` the embedding and the head are q8_0, since they
+ * lose more to 4 bits than the other matrices. Norms and biases are always f32.
  */
 export type EngineDtype = WeightType | 'auto'
 
-/** Where weights come from: an open model, or anything else that has its tensors by Hugging Face's names. */
+/** Where weights come from: an open model, or anything else that gives its tensors by their Hugging Face names. */
 export type TensorSource = Pick<ModelSource, 'names' | 'info' | 'stored'>
 
 export interface LayerWeights {
@@ -43,7 +43,7 @@ export interface LayerWeights {
   /** up_proj of a dReLU FFN, (h, d), to which the activation is applied too; null of the other forms. */
   readonly up: Weights | null
   /**
-   * Neuron after neuron. Gated and Spark: its up row, of d or d − r numbers, then its down column, of d. Plain and dReLU:
+   * Neuron after neuron. Gated and Spark: its up row, of d or d − r values, then its down column, of d. Plain and dReLU:
    * the down column alone.
    */
   readonly neurons: Weights | CompactNeurons
@@ -65,19 +65,19 @@ export interface EngineWeights {
 
 /** A matrix of the layout, and the tensors that become its rows. */
 interface Plan {
-  /** One after the other, or all of equal height: row i of each, then row i + 1 of each. */
+  /** Stored one after the other; or, all with as many rows, row i of each and then row i + 1 of each. */
   readonly parts: readonly Part[]
   readonly interleaved?: boolean
-  /** Embedding and head, which take 4 bits badly. */
+  /** Embedding and head, which lose much to 4 bits. */
   readonly atVocabulary?: boolean
 }
 
-/** The rows of a tensor (rows, columns), or the columns of one (columns, rows) when `turned`. */
+/** The rows of a tensor (rows, columns), or the columns of one (columns, rows) when `transposed`. */
 interface Part {
   readonly name: string
   readonly rows: number
   readonly columns: number
-  readonly turned?: boolean
+  readonly transposed?: boolean
 }
 
 /** Where each matrix of a layer comes from. */
@@ -92,7 +92,7 @@ function layerPlans(config: ModelConfig, layer: number) {
   const plan = (...parts: Part[]): Plan => ({ parts })
   const gate = part('mlp.gate_proj', h, widths.gate)
   const up = part('mlp.up_proj', h, widths.up)
-  const down = { ...part('mlp.down_proj', h, d), turned: true }
+  const down = { ...part('mlp.down_proj', h, d), transposed: true }
   return {
     qkv: plan(
       part('self_attn.q_proj', q, d),
@@ -117,6 +117,23 @@ export function neuronBytes(config: ModelConfig, type: WeightType): number {
   return up + weightBytes(type, config.hiddenSize)
 }
 
+/** The neurons of a layer that are in memory. */
+export function storedNeurons({ neurons }: LayerWeights): Weights {
+  return neurons instanceof CompactNeurons ? neurons.weights : neurons
+}
+
+/** The types of the layers' gates. */
+export function gateTypesOf(layers: readonly LayerWeights[]): Set<WeightType> {
+  return new Set(layers.map(({ gate }) => weightTypeOf(gate)))
+}
+
+/** Bytes of all FFN weights of a layer, whether or not they are in memory. */
+export function layerFfnBytes(config: ModelConfig, layer: LayerWeights): number {
+  const gate = weightBytes(weightTypeOf(layer.gate), ffnWidths(config).gate)
+  const up = layer.up === null ? 0 : weightBytes(weightTypeOf(layer.up), config.hiddenSize)
+  return config.intermediateSize * (gate + up + neuronBytes(config, weightTypeOf(storedNeurons(layer))))
+}
+
 function vocabularyPlan(config: ModelConfig, name: string): Plan {
   return { parts: [{ name, rows: config.vocabSize, columns: config.hiddenSize }], atVocabulary: true }
 }
@@ -125,9 +142,8 @@ const EMBEDDING = 'model.embed_tokens.weight'
 const HEAD = 'lm_head.weight'
 
 /**
- * Lays out a model's tensors one at a time: never more memory than the model and one tensor. Quantized tensors that
- * keep their type are taken over unchanged, all but down_proj: it is quantized anew, since its groups must lie within a
- * neuron.
+ * Lays out a model's tensors one at a time: never more memory than the model and one tensor. Quantized tensors that keep
+ * their type are copied unchanged, all but down_proj, which is requantized, since its groups must lie within a neuron.
  */
 export class WeightLayout {
   readonly #config: ModelConfig
@@ -145,6 +161,12 @@ export class WeightLayout {
     return this.#plans.reduce((sum, plan) => sum + bytesOf(plan, this.#typeOf(plan)), 0)
   }
 
+  /** The types of the gates, without reading any. Throws CheckpointError TENSOR_MISSING. */
+  get gateTypes(): Set<WeightType> {
+    const layers = Array.from({ length: this.#config.numHiddenLayers }, (_, layer) => layer)
+    return new Set(layers.map(layer => this.#typeOf(layerPlans(this.#config, layer).gate)))
+  }
+
   /** Of all matrices. */
   get #plans(): Plan[] {
     const { tieWordEmbeddings, numHiddenLayers } = this.#config
@@ -158,8 +180,8 @@ export class WeightLayout {
   }
 
   /**
-   * Everything; `finish`, made once the embedding is there, may change each layer before the next is read. Throws
-   * CheckpointError: TENSOR_SHAPE, TENSOR_MISSING; OptionError QUANTIZE_RANGE.
+   * Everything. `finish` is called with the embedding; what it returns may replace each layer before the next is read.
+   * Throws CheckpointError: TENSOR_SHAPE, TENSOR_MISSING; OptionError QUANTIZE_RANGE.
    */
   all(
     finish: (embedding: Weights) => (layer: LayerWeights, index: number) => LayerWeights = () => layer =>
@@ -169,7 +191,7 @@ export class WeightLayout {
     const embedding = this.#matrix(vocabularyPlan(config, EMBEDDING))
     const finished = finish(embedding)
     const layers: LayerWeights[] = []
-    // What a layer does not keep has the size of what the next one needs.
+    // The buffer of neurons that a layer has given up has the size that the next layer needs.
     let spare: Weights | undefined
     for (let index = 0; index < config.numHiddenLayers; index++) {
       const layer = this.#layer(index, spare)
@@ -184,8 +206,8 @@ export class WeightLayout {
     }
   }
 
-  /** `room`: for the neurons; default: new. */
-  #layer(layer: number, room?: Weights): LayerWeights & { readonly neurons: Weights } {
+  /** `buffer`: for the neurons; default: a new one. */
+  #layer(layer: number, buffer?: Weights): LayerWeights & { readonly neurons: Weights } {
     const { hiddenSize: d, attentionBias } = this.#config
     const plans = layerPlans(this.#config, layer)
     const name = (part: string) => `model.layers.${layer}.${part}`
@@ -200,13 +222,13 @@ export class WeightLayout {
       ffnNorm: this.#vector(name('post_attention_layernorm.weight'), d),
       gate: this.#matrix(plans.gate),
       up: plans.up === null ? null : this.#matrix(plans.up),
-      neurons: this.#matrix(plans.neurons, room),
+      neurons: this.#matrix(plans.neurons, buffer),
       gated: hasUpRows(this.#config.ffn),
       learned: this.#learned(layer),
     }
   }
 
-  /** All that activations have learned in a layer, whichever of them it runs with. */
+  /** What all activations of the model have learned in a layer. */
   #learned(layer: number): LearnedParameters {
     const stored = new Map<string, Float32Array>()
     for (const { name, shape, start } of parameterShapes(this.#config)) {
@@ -216,7 +238,7 @@ export class WeightLayout {
     return new LearnedParameters(layer, this.#config.intermediateSize, stored)
   }
 
-  /** The type that the parts are stored in, unless one is asked for; of several the widest, of f16 and bf16 f32. */
+  /** The type of the options, or for `auto` the type of the parts in the file: the widest, f32 where f16 meets bf16. */
   #typeOf({ parts, atVocabulary }: Plan): WeightType {
     const types = parts.map(({ name }) => this.#source.info(name).dtype)
     const widest: WeightType[] = ['q4_0', 'q8_0', 'bf16', 'f16', 'f32']
@@ -232,20 +254,20 @@ export class WeightLayout {
     return tensor
   }
 
-  #matrix(plan: Plan, room?: Weights): Weights {
+  #matrix(plan: Plan, buffer?: Weights): Weights {
     const type = this.#typeOf(plan)
     const out =
-      room !== undefined && weightTypeOf(room) === type ? room : allocateRows(type, bytesOf(plan, type))
+      buffer !== undefined && weightTypeOf(buffer) === type ? buffer : allocateRows(type, bytesOf(plan, type))
     const record = plan.parts.reduce((sum, { columns }) => sum + weightBytes(type, columns), 0)
     let start = 0
     for (const part of plan.parts) {
-      const { name, rows, columns, turned } = part
+      const { name, rows, columns, transposed } = part
       const [first, own] = [start, weightBytes(type, columns)]
       const step = plan.interleaved === true ? record : own
-      const place = (row: number) => first + step * row
-      const shape = turned === true ? { rows: columns, columns: rows } : { rows, columns }
-      const store = turned === true ? storeColumns : storeRows
-      store(this.#take(name, [shape.rows, shape.columns]), shape, out, place)
+      const byteOf = (row: number) => first + step * row
+      const shape = transposed === true ? { rows: columns, columns: rows } : { rows, columns }
+      const store = transposed === true ? storeColumns : storeRows
+      store(this.#take(name, [shape.rows, shape.columns]), shape, out, byteOf)
       start += plan.interleaved === true ? own : rows * own
     }
     return out
@@ -263,10 +285,10 @@ function bytesOf({ parts }: Plan, type: WeightType): number {
 
 function joined(vectors: readonly Float32Array[]): Float32Array {
   const out = new Float32Array(vectors.reduce((sum, { length }) => sum + length, 0))
-  let at = 0
+  let start = 0
   for (const vector of vectors) {
-    out.set(vector, at)
-    at += vector.length
+    out.set(vector, start)
+    start += vector.length
   }
   return out
 }
@@ -285,7 +307,7 @@ export class LearnedParameters {
     this.#stored = stored
   }
 
-  /** The flat buffer that the kernels of `activation` take; undefined for one that learns nothing. */
+  /** The flat buffer that the kernels of `activation` take; undefined for one without learned parameters. */
   of(activation: Activation): Float32Array | undefined {
     const { spec, learned } = activation
     if (learned.length === 0) return undefined
@@ -297,7 +319,7 @@ export class LearnedParameters {
   }
 }
 
-/** Tensors that are numbers in memory. */
+/** Tensors that are f32 values in memory. */
 export function sourceOf(names: readonly string[], tensor: (name: string) => Float32Array): TensorSource {
   const stored = (name: string): StoredTensor => {
     const { buffer, byteOffset, byteLength, length } = tensor(name)
