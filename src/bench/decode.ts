@@ -2,8 +2,8 @@
 // weights, each beside what the memory's bandwidth, measured in the same run, would allow.
 
 import { EngineModel, type EngineOptions } from '../engine/engine-model.js'
-import type { NarrowGateMode } from '../engine/ffn/narrow-gates.js'
-import { bytesRead } from '../engine/ffn/stats.js'
+import type { NarrowGateMode } from '../engine/ffn/policy.js'
+import { bytesRead } from '../engine/forward.js'
 import { Session } from '../engine/generation/session.js'
 import type { EngineWeights } from '../engine/model/weights.js'
 import { OptionError } from '../errors.js'
@@ -293,7 +293,7 @@ function parameterCount({ hiddenSize: d, intermediateSize: h, vocabSize, ...conf
 
 function weightBytesOf({ embedding, head, layers }: EngineWeights): number {
   const matrices = layers.flatMap(({ qkv, output, gate, neurons }) => {
-    return 'places' in neurons ? [qkv, output, gate] : [qkv, output, gate, neurons]
+    return 'rowOf' in neurons ? [qkv, output, gate] : [qkv, output, gate, neurons]
   })
   const vocabulary = head === embedding ? [embedding] : [embedding, head]
   return [...vocabulary, ...matrices].reduce((sum, w) => sum + bytesOf(w).byteLength, 0)

@@ -9,10 +9,16 @@ import { parameterShapes } from '../nn/parameters.js'
 import { modelConfigProblem } from '../nn/validate-config.js'
 import { Compaction, type CompactionSummary, summarizeCompaction } from './compaction.js'
 import { cacheDirectory } from './ffn/crossover.js'
-import { ExactFfnPolicy, type FfnMode, type NarrowGateMode, requireEffect } from './ffn/policy.js'
+import { ExactFfnPolicy, type FfnMode, type NarrowGateMode, requireNarrowGate } from './ffn/policy.js'
 import { ForwardPass, type LayerContext } from './forward.js'
-import { checkTokens, Session, type SessionOptions } from './generation/session.js'
-import { gigabytes, type Memory, requireCacheMemory, requireModelMemory, systemMemory } from './model/memory.js'
+import { checkTokens, requireReadable, Session, type SessionOptions } from './generation/session.js'
+import {
+  gigabytes,
+  type Memory,
+  requireCacheMemory,
+  requireModelMemory,
+  systemMemory,
+} from './model/memory.js'
 import { SpillFile } from './model/spill-file.js'
 import {
   type EngineDtype,
@@ -22,6 +28,14 @@ import {
   type TensorSource,
   WeightLayout,
 } from './model/weights.js'
+import {
+  type OptionNames,
+  received,
+  requireKnownOptions,
+  requireOptionalType,
+  requireTokenList,
+  wrongType,
+} from './option-checks.js'
 
 export interface EngineOptions {
   /** How matrices are stored in memory. Default `auto`: as in the file. */
@@ -30,7 +44,10 @@ export interface EngineOptions {
   readonly kv?: CacheType
   /** Skip neurons that are exactly 0; the result is the same. Default `auto`: where it is faster. */
   readonly ffn?: FfnMode
-  /** Prove neurons inactive from a narrow copy of the gate; the result is the same. Default `auto`: where it is faster. */
+  /**
+   * Prove neurons inactive with a narrow copy of the gate; the result is the same. Default `auto`: where it is faster. `on` is
+   * refused for quantized weights and for activations that no bound can prove to be 0.
+   */
   readonly narrowGate?: NarrowGateMode
   /** Instead of the config's, e.g. `stocha:p=0.3`. */
   readonly activation?: string
@@ -43,6 +60,17 @@ export interface EngineOptions {
   readonly compact?: ArrayLike<number>
   /** Tells how much memory is available. Default: the system's. */
   readonly memory?: Memory
+}
+
+export const ENGINE_OPTION_NAMES: OptionNames<EngineOptions> = {
+  dtype: true,
+  kv: true,
+  ffn: true,
+  narrowGate: true,
+  activation: true,
+  kernels: true,
+  compact: true,
+  memory: true,
 }
 
 const CHOICES = {
@@ -66,19 +94,28 @@ export class EngineModel {
    * `source` has the tensors of `parameterShapes(config)` by their Hugging Face names: an open model, or a function that
    * gives their values. Or it is weights laid out already, such as another model's: both models use them, without a copy.
    * Throws CheckpointError (a config or tensor that does not fit), ActivationError, and OptionError: DTYPE_UNKNOWN,
-   * KV_UNKNOWN, FFN_UNKNOWN, NARROW_GATE_UNKNOWN; FFN_SPARSE_ACTIVATION, NARROW_GATE_ACTIVATION, NARROW_GATE_DTYPE for a
-   * demand that cannot be met; WEIGHTS_LAID_OUT, MODEL_MEMORY.
+   * KV_UNKNOWN, FFN_UNKNOWN, NARROW_GATE_UNKNOWN, NARROW_GATE_ACTIVATION, NARROW_GATE_DTYPE, WEIGHTS_LAID_OUT,
+   * MODEL_MEMORY, OPTION_UNKNOWN, OPTION_TYPE.
    */
   constructor(
     config: ModelConfig,
     source: TensorSource | EngineWeights | ((name: string) => Float32Array),
     options: EngineOptions = {},
   ) {
+    requireKnownOptions(options, ENGINE_OPTION_NAMES)
     const { dtype = 'auto', kv = 'f32', ffn = 'auto', narrowGate = 'auto', memory = systemMemory } = options
     requireChoice('dtype', 'DTYPE_UNKNOWN', dtype)
     requireChoice('kv', 'KV_UNKNOWN', kv)
     requireChoice('ffn', 'FFN_UNKNOWN', ffn)
     requireChoice('narrowGate', 'NARROW_GATE_UNKNOWN', narrowGate)
+    requireOptionalType('activation', 'string', options.activation)
+    requireMethods('memory', memory, ['available'])
+    if (options.kernels !== undefined) requireMethods('kernels', options.kernels, ['rmsNorm', 'activation'])
+    if (options.compact !== undefined) requireTokenList('compact', options.compact)
+    if (typeof config !== 'object' || config === null) wrongType('config', 'the config of a model', config)
+    if (!(typeof source === 'function' || (typeof source === 'object' && source !== null))) {
+      wrongType('source', 'an open model, laid-out weights or a function', source)
+    }
     const problem = modelConfigProblem(config)
     if (problem !== null) throw new CheckpointError('CONFIG_INVALID', `the model's config: ${problem}`)
     this.config = config
@@ -91,11 +128,11 @@ export class EngineModel {
     let weights: EngineWeights
     if (isLaidOut(source)) {
       requireNothingToLayOut(source, options)
-      requireEffect({ ffn, narrowGate }, this.activation, gateTypesOf(source.layers))
+      requireNarrowGate(narrowGate, this.activation, gateTypesOf(source.layers))
       weights = source
     } else {
       const layout = this.#layout(source)
-      requireEffect({ ffn, narrowGate }, this.activation, layout.gateTypes)
+      requireNarrowGate(narrowGate, this.activation, layout.gateTypes)
       requireModelMemory(memory, layout.bytes, dtype)
       weights = options.compact === undefined ? layout.all() : this.#compact(layout, context, options.compact)
     }
@@ -107,7 +144,10 @@ export class EngineModel {
     )
     this.#pass = new ForwardPass(context, weights, policy)
     const { compaction } = this
-    this.notes = compaction === null ? [] : [compactionNote(compaction)]
+    this.notes = [
+      ...(ffn === 'sparse' && !this.activation.exactZeros ? [nothingToSkip(this.activation)] : []),
+      ...(compaction === null ? [] : [compactionNote(compaction)]),
+    ]
   }
 
   #layout(source: TensorSource | ((name: string) => Float32Array)): WeightLayout {
@@ -159,6 +199,7 @@ export class EngineModel {
 
   /** Logits of every position: (tokens.length, vocab), row t seeing tokens 0 … t. Throws as Session.prefill does. */
   logits(tokens: ArrayLike<number>, options: SessionOptions = {}): Float32Array {
+    requireReadable(tokens, this.config, 0)
     const all = new Float32Array(tokens.length * this.config.vocabSize)
     this.session(options).prefill(tokens, all)
     return all
@@ -175,10 +216,18 @@ export class EngineModel {
 function requireChoice(option: keyof typeof CHOICES, code: string, value: string): void {
   const choices: readonly string[] = CHOICES[option]
   if (choices.includes(value)) return
-  throw new OptionError(code, `${option} must be one of ${choices.join(', ')}, not "${value}"`)
+  throw new OptionError(code, `${option} must be one of ${choices.join(', ')}, not ${received(value)}`)
 }
 
-function isLaidOut(source: TensorSource | EngineWeights | ((name: string) => Float32Array)): source is EngineWeights {
+function requireMethods(option: string, value: object, methods: readonly string[]): void {
+  const has = (method: string) => typeof (value as Record<string, unknown> | null)?.[method] === 'function'
+  if (methods.every(has)) return
+  wrongType(option, `an object with the method${methods.length > 1 ? 's' : ''} ${methods.join(', ')}`, value)
+}
+
+function isLaidOut(
+  source: TensorSource | EngineWeights | ((name: string) => Float32Array),
+): source is EngineWeights {
   return typeof source === 'object' && 'layers' in source
 }
 
@@ -197,6 +246,10 @@ function requireNothingToLayOut(weights: EngineWeights, { dtype = 'auto', compac
     'WEIGHTS_LAID_OUT',
     `${problem}, but these weights are laid out already, as ${[...types].join(', ')}; build the model from its tensors`,
   )
+}
+
+function nothingToSkip({ spec }: Activation): string {
+  return `${spec} is exactly 0 nowhere, so there is nothing to skip: every neuron is computed`
 }
 
 function compactionNote({ tokens, neurons, dropped, bytes }: CompactionSummary): string {

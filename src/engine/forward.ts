@@ -124,7 +124,11 @@ export class Layers {
     const { x, normed } = this
     const { rows } = stats
     this.norm(layer.inputNorm, 0, rows)
-    const attentionRows = parts.map(({ sequence: { cache, position }, count }) => ({ cache, position, count }))
+    const attentionRows = parts.map(({ sequence: { cache, position }, count }) => ({
+      cache,
+      position,
+      count,
+    }))
     stats.otherBytesRead += this.#attention.run(layer, index, attentionRows, normed, x)
     this.norm(layer.ffnNorm, 0, rows)
     // All positions of a sequence are one sample: they share a draw where the activation says per=sample.

@@ -1,4 +1,4 @@
-// A model with its tokenizer: text or a conversation in, tokens out one by one, several texts of one prompt together.
+// A model with its tokenizer: takes text or a conversation, generates tokens one by one, several continuations together.
 
 import { requireVocabularyFits, type Tokenizer } from '../data/tokenizers/tokenizer.js'
 import { OptionError } from '../errors.js'
@@ -14,18 +14,26 @@ import {
 import type { EngineModel } from './engine-model.js'
 import type { GeneratedToken } from './generation/continuation.js'
 import {
+  CHAT_OPTION_NAMES,
   checkGenerateOptions,
   type GenerateManyOptions,
   type GenerateOptions,
   splitChatOptions,
 } from './generation/generate-options.js'
 import { type Completion, Generation } from './generation/generation.js'
+import {
+  isTokenList,
+  received,
+  requireKnownOptions,
+  requireOptionalType,
+  wrongType,
+} from './option-checks.js'
 
-/** Text; tokens, which are taken as they are; or a conversation. */
+/** Text; token ids, which are read unchanged; or a conversation. */
 export type Prompt = string | ArrayLike<number> | ChatPrompt
 
 export interface LanguageModelExtras {
-  /** Tokens that end a text beside the tokenizer's own. */
+  /** End-of-text tokens in addition to the tokenizer's own. */
   readonly endOfText?: readonly number[]
   readonly chat?: ChatTemplates
 }
@@ -59,11 +67,11 @@ export class LanguageModel {
   }
 
   /**
-   * Continues `prompt` until maxTokens, a stop string, a token that ends a text, or the end of the context. An empty
-   * prompt starts a new document. A token that ends the text is given too, with no text of its own.
-   * Throws, when first asked for a token, OptionError for options out of range or in contradiction, a prompt longer
-   * than the context (CONTEXT_OVERFLOW), too little memory for the text (CACHE_MEMORY) or a conversation that cannot be
-   * rendered.
+   * Continues `prompt` until maxTokens, a stop string, an end-of-text token, or the end of the context. An empty prompt
+   * starts a new document. An end-of-text token is generated too, without text of its own.
+   * Throws with the first token OptionError for unknown options, values of the wrong type, out of range or in
+   * contradiction, a prompt longer than the context (CONTEXT_OVERFLOW), too little memory (CACHE_MEMORY) or a conversation
+   * that cannot be rendered.
    */
   async *generate(
     prompt: Prompt,
@@ -74,8 +82,8 @@ export class LanguageModel {
   }
 
   /**
-   * `n` texts of one prompt, decoded together: the prompt is read once, and each weight once for all of them. The text
-   * of each sequence is the same, bit for bit, as `generate` gives for that sequence alone.
+   * `n` continuations of one prompt, decoded together: the prompt is read once, and each weight once for all of them. The
+   * text of each sequence is the same, bit for bit, as `generate` gives for that sequence alone.
    */
   async *generateMany(
     prompt: Prompt,
@@ -89,25 +97,29 @@ export class LanguageModel {
     messages: readonly ChatMessage[],
     options: GenerateOptions & ChatOptions = {},
   ): AsyncGenerator<GeneratedToken, void, undefined> {
+    requireObject(options)
     const { chat, generate } = splitChatOptions(options)
     return this.generate({ messages, ...chat }, generate)
   }
 
   /**
    * The whole text that `generate` gives in pieces; what there is of it when the signal is aborted. onToken: called with
-   * each token as it comes.
+   * each token.
    */
   async complete(prompt: Prompt, options: GenerateOptions & TokenListener = {}): Promise<Completion> {
     refuseMany(options)
     return (await this.completeMany(prompt, options))[0]
   }
 
-  /** The whole texts that `generateMany` gives in pieces. */
+  /** The whole continuations that `generateMany` gives in pieces. */
   async completeMany(
     prompt: Prompt,
-    { onToken, ...options }: GenerateManyOptions & TokenListener = {},
+    options: GenerateManyOptions & TokenListener = {},
   ): Promise<Completion[]> {
-    const generation = await this.#begin(prompt, options)
+    requireObject(options)
+    const { onToken, ...generateOptions } = options
+    requireOptionalType('onToken', 'function', onToken)
+    const generation = await this.#begin(prompt, generateOptions)
     const tokens: GeneratedToken[] = []
     for await (const token of generation.tokens()) {
       tokens.push(token)
@@ -117,36 +129,38 @@ export class LanguageModel {
   }
 
   /** The text that a conversation becomes by the model's chat template. Throws as renderChat does. */
-  renderChat(messages: readonly ChatMessage[], options: ChatOptions = {}): Promise<string> {
+  async renderChat(messages: readonly ChatMessage[], options: ChatOptions = {}): Promise<string> {
+    requireKnownOptions(options, CHAT_OPTION_NAMES)
     return renderChat(this.chatTemplates, { messages, ...options })
   }
 
-  /** Logits of every position: (tokens.length, vocab), row t seeing tokens 0 … t. Throws OptionError CONTEXT_OVERFLOW. */
+  /** Logits of every position: (tokens.length, vocab), row t seeing tokens 0 … t. Throws as EngineModel.logits does. */
   logits(tokens: ArrayLike<number>): Float32Array {
     return this.engine.logits(tokens)
   }
 
-  /** Lets go of the weights; whatever is asked of the model afterwards fails with MODEL_DISPOSED. */
+  /** Releases the weights; every later use of the model fails with MODEL_DISPOSED. */
   dispose(): void {
     this.engine.dispose()
   }
 
   async #begin(prompt: Prompt, options: GenerateManyOptions): Promise<Generation> {
-    const checked = checkGenerateOptions(options, this.engine, this.tokenizer, this.endOfText)
+    const checked = checkGenerateOptions(options, this.engine.activation, this.tokenizer, this.endOfText)
     return new Generation(this.engine, await this.#promptTokens(prompt), checked)
   }
 
   async #promptTokens(prompt: Prompt): Promise<ArrayLike<number>> {
     const { tokenizer } = this
-    if (typeof prompt !== 'string' && !(typeof prompt === 'object' && prompt !== null)) {
-      throw new OptionError(
-        'PROMPT_INVALID',
-        `the prompt must be text, token ids or {messages: […]}, not ${String(prompt)}`,
-      )
-    }
-    if (typeof prompt === 'object' && 'messages' in prompt) {
+    if (isConversation(prompt)) {
+      requireKnownOptions(prompt, { ...CHAT_OPTION_NAMES, messages: true })
       // The template writes every special token itself, the first one too.
       return tokenizer.encode(await renderChat(this.chatTemplates, prompt))
+    }
+    if (!(typeof prompt === 'string' || isTokenList(prompt))) {
+      throw new OptionError(
+        'PROMPT_INVALID',
+        `the prompt must be text, an array of token ids or {messages: […]}, not ${received(prompt)}`,
+      )
     }
     if (typeof prompt !== 'string' && prompt.length > 0) return prompt
     const tokens = typeof prompt === 'string' ? tokenizer.encode(prompt) : []
@@ -155,15 +169,24 @@ export class LanguageModel {
     if (tokens.length > 0) return tokens
     throw new OptionError(
       'PROMPT_EMPTY',
-      'the prompt is empty, and the vocabulary has no token that starts a document; give some text to go on from',
+      'the prompt is empty, and the vocabulary has no token that starts a document; give some text',
     )
   }
 }
 
+function isConversation(prompt: Prompt): prompt is ChatPrompt {
+  return typeof prompt === 'object' && prompt !== null && 'messages' in prompt
+}
+
+function requireObject(options: unknown): void {
+  if (typeof options !== 'object' || options === null) wrongType('options', 'an object', options)
+}
+
 function refuseMany(options: GenerateManyOptions): void {
+  requireObject(options)
   if (options.n === undefined || options.n === 1) return
   throw new OptionError(
     'N_RANGE',
-    `n is ${options.n}, but this gives one text; ask generateMany or completeMany`,
+    `n is ${received(options.n)}, but this function gives one continuation; call generateMany or completeMany`,
   )
 }

@@ -6,15 +6,16 @@ import type { Tokenizer } from '../data/tokenizers/tokenizer.js'
 import { OptionError } from '../errors.js'
 import { openModel } from '../formats/index.js'
 import { warnWithoutAddon } from '../kernels/index.js'
-import { EngineModel, type EngineOptions } from './engine-model.js'
+import { ENGINE_OPTION_NAMES, EngineModel, type EngineOptions } from './engine-model.js'
 import { LanguageModel } from './language-model.js'
+import { type OptionNames, requireKnownOptions, requireOptionalType, wrongType } from './option-checks.js'
 
 export interface LoadOptions extends Omit<EngineOptions, 'compact'> {
   /** A tokenizer instead of the model's own: any file or directory that `loadTokenizer` reads. */
   readonly tokenizer?: string
   /**
-   * A text file, plain or gzipped, with text like that to come: neurons that stay inactive on its beginning are kept in
-   * a file instead of in memory, and read back when they fire: `EngineOptions.compact`.
+   * A text file, plain or gzipped, with text like that to come: neurons that stay inactive on its beginning are kept in a
+   * file instead of in memory, and read back when they become active: `EngineOptions.compact`.
    */
   readonly compact?: string
   /**
@@ -24,22 +25,36 @@ export interface LoadOptions extends Omit<EngineOptions, 'compact'> {
   readonly allowCode?: boolean
 }
 
-/** How much of a text for compaction is read: what fires is soon seen, and every token must be computed. */
+const OPTION_NAMES: OptionNames<LoadOptions> = {
+  ...ENGINE_OPTION_NAMES,
+  tokenizer: true,
+  compact: true,
+  allowCode: true,
+}
+
+/** How much of a text for compaction is read: most neurons that fire do so early, and every token must be computed. */
 const COMPACT_TOKENS = 4096
 const BYTES_PER_TOKEN = 16
 
 /**
  * Loads a Hugging Face directory, the newest checkpoint of a run, a GGUF file or a model.bin of llama2.c. Memory: the
  * model in `dtype` and one tensor.
- * Throws CheckpointError, TokenizerError, ActivationError, OptionError.
+ * Throws CheckpointError, TokenizerError, ActivationError, StorageError, and OptionError for unknown options
+ * (OPTION_UNKNOWN), values of the wrong type (OPTION_TYPE) and what EngineModel refuses.
  */
 export async function load(path: string, options: LoadOptions = {}): Promise<LanguageModel> {
-  loadActivationFiles(options, options.allowCode)
+  if (typeof path !== 'string') wrongType('path', 'the path of a model', path)
+  requireKnownOptions(options, OPTION_NAMES)
+  const { compact, allowCode, tokenizer: tokenizerPath, ...engineOptions } = options
+  requireOptionalType('tokenizer', 'string', tokenizerPath)
+  requireOptionalType('compact', 'string', compact)
+  requireOptionalType('allowCode', 'boolean', allowCode)
+  requireOptionalType('activation', 'string', options.activation)
+  loadActivationFiles(options, allowCode)
   warnWithoutAddon()
-  const source = openModel(path, { tokenizer: options.tokenizer })
+  const source = openModel(path, { tokenizer: tokenizerPath })
   try {
     const tokenizer = source.tokenizer()
-    const { compact, allowCode: _, ...engineOptions } = options
     const engine = new EngineModel(source.config, source, {
       ...engineOptions,
       ...(compact !== undefined && { compact: compactTokens(compact, tokenizer) }),
@@ -66,7 +81,7 @@ function ownSpecialTokens(tokenizer: Tokenizer): Record<string, string> {
   }
 }
 
-/** The tokens that `file` begins with. Throws OptionError COMPACT_TEXT. */
+/** The first tokens of `file`. Throws OptionError COMPACT_TEXT. */
 function compactTokens(file: string, tokenizer: Tokenizer): ArrayLike<number> {
   try {
     const text = decodeText(readBytes(file), file)

@@ -38,7 +38,7 @@ async function generate(
   prompt: string | number[] = 'Once',
 ): Promise<GeneratedToken[]> {
   const tokens: GeneratedToken[] = []
-  for await (const token of model.generate(prompt, { maxTokens: 24, ignoreEndOfText: true, ...options })) {
+  for await (const token of model.generate(prompt, { maxTokens: 24, ignoreEos: true, ...options })) {
     tokens.push(token)
   }
   return tokens
@@ -118,7 +118,7 @@ describe('generating', () => {
     )
     biased.set('lm_head.weight', head)
     const model = new LanguageModel(new EngineModel(config, tensorOf(biased)), tokenizer)
-    const ended = await generate(model, { ignoreEndOfText: false })
+    const ended = await generate(model, { ignoreEos: false })
     expect(ended.map(({ id, text, finishReason }) => [id, text, finishReason])).toEqual([[end, '', 'stop']])
     expect((await generate(model, { maxTokens: 3 })).length).toBe(3)
   })
@@ -131,7 +131,7 @@ describe('generating', () => {
     let count = 0
     setTimeout(() => controller.abort(), 0)
     for (let round = 0; round < 10_000 && !controller.signal.aborted; round++) {
-      for await (const _ of model.generate('a', { signal: controller.signal, ignoreEndOfText: true })) count++
+      for await (const _ of model.generate('a', { signal: controller.signal, ignoreEos: true })) count++
     }
     expect(controller.signal.aborted).toBe(true)
     expect(count).toBeGreaterThan(0)
@@ -149,7 +149,7 @@ describe('generating', () => {
     let available = Number.POSITIVE_INFINITY
     const model = languageModel({ memory: { available: () => available } })
     const ask = (n: number) =>
-      model.completeMany('Once', { n, maxTokens: 24, temperature: 1, ignoreEndOfText: true })
+      model.completeMany('Once', { n, maxTokens: 24, temperature: 1, ignoreEos: true })
     expect((await ask(1))[0].tokens).toHaveLength(24)
     // 4 tokens of the prompt, stored once, and 23 of each text: nobody reads the last.
     available = 1000
@@ -272,7 +272,7 @@ describe('stop strings', () => {
     const tokens = await generate(model, { stop: ['never there', stop] })
     expect(tokens.map(token => token.text).join('')).toBe(whole.slice(0, whole.indexOf(stop)))
     expect(tokens.map(token => token.finishReason)).toEqual([...Array(tokens.length - 1).fill(null), 'stop'])
-    const completed = await model.complete('Once', { stop, maxTokens: 24, ignoreEndOfText: true })
+    const completed = await model.complete('Once', { stop, maxTokens: 24, ignoreEos: true })
     expect(completed).toMatchObject({
       text: whole.slice(0, whole.indexOf(stop)),
       stopString: stop,
@@ -291,7 +291,7 @@ describe('stop strings', () => {
 describe('several texts of one prompt', () => {
   async function many(model: LanguageModel, options: GenerateManyOptions) {
     const texts = new Map<number, GeneratedToken[]>()
-    for await (const token of model.generateMany('Once', { ignoreEndOfText: true, ...options })) {
+    for await (const token of model.generateMany('Once', { ignoreEos: true, ...options })) {
       texts.set(token.sequence, [...(texts.get(token.sequence) ?? []), token])
     }
     return texts
@@ -329,7 +329,7 @@ describe('several texts of one prompt', () => {
 
   it('end each for itself, and the others go on', async () => {
     const stop = [...'abcdefghijklmnopqrstuvwxyz']
-    const options = { temperature: 5, maxTokens: 30, ignoreEndOfText: true, seed: 1, n: 8, stop }
+    const options = { temperature: 5, maxTokens: 30, ignoreEos: true, seed: 1, n: 8, stop }
     const completions = await languageModel().completeMany('Once', options)
     expect(new Set(completions.map(({ tokens }) => tokens.length)).size).toBeGreaterThan(2)
     for (const { sequence, ...completion } of completions) {
@@ -359,7 +359,7 @@ describe('several texts of one prompt', () => {
 describe('a completion', () => {
   it('is the text, the tokens, why it ended, and what it took', async () => {
     const tokens = await generate(languageModel(), { maxTokens: 7 })
-    const completion = await languageModel().complete('Once', { maxTokens: 7, ignoreEndOfText: true })
+    const completion = await languageModel().complete('Once', { maxTokens: 7, ignoreEos: true })
     expect(completion).toMatchObject({
       sequence: 0,
       text: tokens.map(token => token.text).join(''),
@@ -371,8 +371,8 @@ describe('a completion', () => {
     const { stats } = completion
     expect(stats.promptSeconds).toBeGreaterThan(0)
     expect(stats.tokensPerSecond).toBeGreaterThan(0)
-    expect(stats.activeShare).toHaveLength(config.numHiddenLayers)
-    for (const [layer, share] of stats.activeShare.entries()) {
+    expect(stats.activeFraction).toHaveLength(config.numHiddenLayers)
+    for (const [layer, share] of stats.activeFraction.entries()) {
       const counted = tokens.reduce((sum, token) => sum + token.activeNeurons[layer], 0)
       expect(share).toBeCloseTo(counted / 7 / config.intermediateSize, 12)
     }
@@ -381,7 +381,7 @@ describe('a completion', () => {
   it('that is aborted has the text so far, with what a stop held back', async () => {
     const whole = await text(languageModel())
     const controller = new AbortController()
-    const options = { signal: controller.signal, ignoreEndOfText: true, maxTokens: 1000 }
+    const options = { signal: controller.signal, ignoreEos: true, maxTokens: 1000 }
     // Every text so far could be the beginning of this stop.
     const promise = languageModel().complete('Once', { ...options, stop: `${whole.slice(0, 20)}#` })
     setTimeout(() => controller.abort(), 0)
@@ -414,7 +414,7 @@ describe('several models', () => {
 
   it('let go of one by one; a text under way then ends with a clear error', async () => {
     const [kept, gone] = [languageModel(), languageModel()]
-    const under = gone.generate('Once', { ignoreEndOfText: true })
+    const under = gone.generate('Once', { ignoreEos: true })
     expect((await under.next()).done).toBe(false)
     gone.dispose()
     gone.dispose()

@@ -4,11 +4,13 @@
 import {
   type DecodeKernels,
   type Kernels,
+  type NarrowGateKernels,
+  narrowGateKernelsOf,
+  narrowIndexBytes,
   type Weights,
   weightBytes,
   weightTypeOf,
 } from '../../kernels/index.js'
-import { type NarrowGateKernels, narrowGateKernelsOf, narrowIndexBytes } from '../../kernels/narrow-gate.js'
 import { ffnWidths, type ModelConfig } from '../../nn/config.js'
 import { CompactNeurons } from '../model/compact-neurons.js'
 import { type LayerWeights, layerFfnBytes, neuronBytes, storedNeurons } from '../model/weights.js'
@@ -165,7 +167,10 @@ export class FeedForward {
   }
 
   /** What gate and up rows read of `normed`: of a Spark FFN (rows, r) and (rows, d − r), of all others `normed`. */
-  #inputs(normed: Float32Array, rows: number): { readonly forGate: Float32Array; readonly forUp: Float32Array } {
+  #inputs(
+    normed: Float32Array,
+    rows: number,
+  ): { readonly forGate: Float32Array; readonly forUp: Float32Array } {
     const { ffn, hiddenSize: d } = this.#config
     if (ffn !== 'spark') return { forGate: normed, forUp: normed }
     const { gate, up } = this.#widths

@@ -8,27 +8,25 @@ import {
   type DecodeKernels,
   type Draw,
   type Kernels,
-  type Weights,
-  type WeightType,
-  weightTypeOf,
-} from '../../kernels/index.js'
-import {
   type NarrowGateKernels,
   type NarrowGateOptions,
   type NarrowIndex,
   narrowable,
   narrowGateKernelsOf,
   narrowIndexBytes,
-} from '../../kernels/narrow-gate.js'
+  type Weights,
+  type WeightType,
+  weightTypeOf,
+} from '../../kernels/index.js'
 import { ffnWidths, type ModelConfig } from '../../nn/config.js'
 import { CompactNeurons } from '../model/compact-neurons.js'
 import type { Memory } from '../model/memory.js'
 import { gateTypesOf, hasUpRows, type LayerWeights, layerFfnBytes, storedNeurons } from '../model/weights.js'
 import { type FfnWork, gateCrossover, neuronCrossover } from './crossover.js'
 
-/** `auto`: skip where counted zeros make it faster; `sparse`: wherever the activation has zeros; `dense`: nowhere. */
+/** `auto`: skip where counted zeros make it faster; `sparse`: wherever the activation is exactly 0; `dense`: nowhere. */
 export type FfnMode = 'auto' | 'dense' | 'sparse'
-/** `on`: at every token. `auto`: where it is faster. */
+/** `on`: at every token, refused where that is not possible. `auto`: where it is faster. */
 export type NarrowGateMode = 'on' | 'off' | 'auto'
 
 export interface FfnOptions {
@@ -68,8 +66,8 @@ export interface FfnObservation {
  * recent tokens) would be another implementation, never chosen by default.
  */
 export interface FfnPolicy {
-  /** Throws OptionError where the options demand what this activation cannot give. */
-  requireEffect(activation: Activation): void
+  /** Throws OptionError where the options rule this activation out. */
+  requireUsable(activation: Activation): void
   plan(layer: number, sequences: readonly FfnRows[], rows: number): FfnPlan
   /** Called after every pass in which neurons could be inactive. */
   observe(layer: number, observation: FfnObservation): void
@@ -77,7 +75,7 @@ export interface FfnPolicy {
 
 /** Computes every neuron. */
 export const DENSE_POLICY: FfnPolicy = {
-  requireEffect() {},
+  requireUsable() {},
   plan: () => ({ narrow: null, maxActive: 0 }),
   observe() {},
 }
@@ -120,8 +118,8 @@ export class ExactFfnPolicy implements FfnPolicy {
     this.#options = options
   }
 
-  requireEffect(activation: Activation): void {
-    requireEffect(this.#options, activation, gateTypesOf(this.#layers))
+  requireUsable(activation: Activation): void {
+    requireNarrowGate(this.#options.narrowGate, activation, gateTypesOf(this.#layers))
   }
 
   plan(layer: number, sequences: readonly FfnRows[], rows: number): FfnPlan {
@@ -200,22 +198,15 @@ export class ExactFfnPolicy implements FfnPolicy {
 }
 
 /**
- * Throws OptionError where an option demands what this activation or these weights cannot give: NARROW_GATE_DTYPE,
- * NARROW_GATE_ACTIVATION, FFN_SPARSE_ACTIVATION. With `auto` nothing is demanded.
+ * Throws OptionError NARROW_GATE_DTYPE, NARROW_GATE_ACTIVATION where the narrow gate is on and these weights or this
+ * activation cannot have one.
  */
-export function requireEffect(
-  { ffn, narrowGate }: FfnOptions,
+export function requireNarrowGate(
+  mode: NarrowGateMode,
   activation: Activation,
   gateTypes: Iterable<WeightType>,
 ): void {
-  if (ffn === 'sparse' && !activation.exactZeros) {
-    throw new OptionError(
-      'FFN_SPARSE_ACTIVATION',
-      `ffn "sparse" skips neurons that are exactly 0, and ${activation.spec} is exactly 0 nowhere; use ffn "auto", or an ` +
-        'activation with exact zeros such as relu',
-    )
-  }
-  if (narrowGate !== 'on') return
+  if (mode !== 'on') return
   for (const type of gateTypes) {
     if (narrowable(type)) continue
     throw new OptionError(

@@ -1,11 +1,10 @@
-// The options of generating text: checked, completed, and refused where they contradict each other.
+// The options of generating text: checked, completed with defaults, and refused where they contradict each other.
 
 import { type Activation, parseActivation } from '../../activations/index.js'
 import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
-import { didYouMean } from '../../did-you-mean.js'
 import { OptionError } from '../../errors.js'
 import type { ChatOptions } from '../chat/chat.js'
-import type { EngineModel } from '../engine-model.js'
+import { type OptionNames, received, requireKnownOptions, requireOptionalType } from '../option-checks.js'
 import type { GenerationRules } from './continuation.js'
 import { checkTopLogprobs } from './logprobs.js'
 import { checkPenalties, type PenaltyOptions } from './penalties.js'
@@ -15,31 +14,33 @@ import { checkStops } from './stop-strings.js'
 export interface GenerateOptions extends SamplingOptions, PenaltyOptions {
   /** Tokens to generate at most; the model's context may end the text sooner. Default 128. */
   readonly maxTokens?: number
-  /** Texts that end the text; no part of the one found is given out. */
+  /** Strings that end the text, which contains no part of the one found. */
   readonly stop?: string | readonly string[]
-  /** Of sampling and of drawn activations: a whole number ≥ 0. Default 0. */
+  /** Of sampling and of drawn activations: an integer ≥ 0. Default 0. */
   readonly seed?: number
-  /** Which of several texts with this seed. Default 0. */
+  /** Distinguishes continuations of one seed, whose random numbers are independent. Default 0. */
   readonly sequence?: number
   /** Instead of the model's, e.g. `stocha:p=0.3`: drawn while decoding, for diverse texts even at temperature 0. */
   readonly activation?: string
-  /** Go on after a token that ends a text. Default false. */
+  /** Continue after an end-of-text token. Default false. */
+  readonly ignoreEos?: boolean
+  /** @deprecated The former name of `ignoreEos`. */
   readonly ignoreEndOfText?: boolean
-  /** Give each token the so many likeliest in its place with their log-probabilities. Default 0. */
+  /** Return with each token this many of the most likely tokens at its position and their log-probabilities. Default 0. */
   readonly topLogprobs?: number
-  /** Once it is aborted, no further token comes. */
+  /** Once it is aborted, no further token is generated. */
   readonly signal?: AbortSignal
 }
 
 export interface GenerateManyOptions extends GenerateOptions {
-  /** Texts to generate; they are those of sequence, sequence + 1, … Default 1. */
+  /** Number of continuations; they are those of sequence, sequence + 1, … Default 1. */
   readonly n?: number
 }
 
-/** More would be a mistake: each text has a cache of its own. */
-const MOST_TEXTS = 1024
+/** More would be a mistake: each continuation has its own cache. */
+const MOST_CONTINUATIONS = 1024
 
-const OPTION_NAMES: Record<keyof GenerateManyOptions, true> = {
+const OPTION_NAMES: OptionNames<GenerateManyOptions> = {
   temperature: true,
   topK: true,
   topP: true,
@@ -53,12 +54,13 @@ const OPTION_NAMES: Record<keyof GenerateManyOptions, true> = {
   seed: true,
   sequence: true,
   activation: true,
-  ignoreEndOfText: true,
+  ignoreEos: true,
+  ignoreEndOfText: 'hidden',
   topLogprobs: true,
   signal: true,
   n: true,
 }
-const CHAT_OPTION_NAMES: Record<keyof ChatOptions, true> = {
+export const CHAT_OPTION_NAMES: OptionNames<ChatOptions> = {
   template: true,
   addGenerationPrompt: true,
   tools: true,
@@ -68,13 +70,13 @@ const CHAT_OPTION_NAMES: Record<keyof ChatOptions, true> = {
 
 export interface CheckedOptions extends Omit<GenerationRules, 'limit' | 'limitReason'> {
   readonly maxTokens: number
-  /** Of each text. */
+  /** Of each continuation. */
   readonly sequences: readonly number[]
   readonly activation: Activation
   readonly signal: AbortSignal | undefined
 }
 
-/** Parts the options of a chat into those of its template and those of generating. */
+/** Splits the options of a chat into those of its template and those of generating. */
 export function splitChatOptions(options: GenerateOptions & ChatOptions): {
   chat: ChatOptions
   generate: GenerateOptions
@@ -84,71 +86,69 @@ export function splitChatOptions(options: GenerateOptions & ChatOptions): {
 }
 
 /**
- * The options with their defaults. endOfText: ids that end a text. Throws OptionError: OPTION_UNKNOWN, …_RANGE,
+ * The options with their defaults. endOfText: ids that end a text. Throws OptionError: OPTION_UNKNOWN, OPTION_TYPE, …_RANGE,
  * STOP_INVALID, SIGNAL_INVALID, LOGIT_BIAS_…, SAMPLING_CONTRADICTION; ActivationError.
  */
 export function checkGenerateOptions(
   options: GenerateManyOptions,
-  engine: EngineModel,
+  modelActivation: Activation,
   tokenizer: Tokenizer,
   endOfText: readonly number[],
 ): CheckedOptions {
-  refuseUnknown(options)
-  const { maxTokens = 128, seed = 0, sequence = 0, n = 1, topLogprobs = 0, ignoreEndOfText = false } = options
+  requireKnownOptions(options, OPTION_NAMES, { names: CHAT_OPTION_NAMES, of: 'chat()' })
+  const { maxTokens = 128, seed = 0, sequence = 0, n = 1, topLogprobs = 0 } = options
+  const { ignoreEndOfText = false, ignoreEos = ignoreEndOfText } = options
+  requireOptionalType('ignoreEos', 'boolean', ignoreEos)
+  requireOptionalType('activation', 'string', options.activation)
+  if (!(Number.isSafeInteger(seed) && seed >= 0)) {
+    throw new OptionError('SEED_RANGE', `seed must be an integer of at least 0, not ${received(seed)}`)
+  }
   if (!(Number.isInteger(maxTokens) && maxTokens >= 1)) {
     throw new OptionError(
       'MAX_TOKENS_RANGE',
-      `maxTokens must be a whole number of at least 1, not ${maxTokens}`,
+      `maxTokens must be an integer of at least 1, not ${received(maxTokens)}`,
     )
   }
-  if (!(Number.isInteger(n) && n >= 1 && n <= MOST_TEXTS)) {
-    throw new OptionError('N_RANGE', `n must be a whole number from 1 to ${MOST_TEXTS}, not ${n}`)
+  if (!(Number.isInteger(n) && n >= 1 && n <= MOST_CONTINUATIONS)) {
+    throw new OptionError(
+      'N_RANGE',
+      `n must be an integer from 1 to ${MOST_CONTINUATIONS}, not ${received(n)}`,
+    )
   }
   if (!(Number.isInteger(sequence) && sequence >= 0 && sequence + n <= 2 ** 32)) {
     throw new OptionError(
       'SEQUENCE_RANGE',
-      `sequence must be a whole number below 2^32${n > 1 ? ` for all ${n} texts` : ''}, not ${sequence}`,
+      `sequence must be an integer from 0 to 2^32 − ${n}, not ${received(sequence)}`,
     )
   }
   const { signal } = options
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new OptionError('SIGNAL_INVALID', 'signal must be an AbortSignal, as controller.signal is')
+    throw new OptionError(
+      'SIGNAL_INVALID',
+      `signal must be an AbortSignal, as controller.signal is, not ${received(signal)}`,
+    )
   }
   const sampling = checkSampling(options)
-  const activation =
-    options.activation === undefined ? engine.activation : parseActivation(options.activation)
+  const activation = options.activation === undefined ? modelActivation : parseActivation(options.activation)
   if (n > 1 && (sampling.temperature === 0 || sampling.topK === 1) && !activation.draws) {
     throw new OptionError(
       'SAMPLING_CONTRADICTION',
-      `n ${n}: all texts would be the same, since the likeliest token is always taken and ${activation.spec} draws ` +
-        'nothing; set a temperature above 0, or an activation that draws such as stocha:p=0.3',
+      `n ${n}: all continuations would be the same, since the most likely token is always chosen and ` +
+        `${activation.spec} draws nothing; ` +
+        'set a temperature above 0, or an activation that draws such as stocha:p=0.3',
     )
   }
   return {
     tokenizer,
-    kernels: engine.kernels,
     seed,
     sampling,
     penalties: checkPenalties(options, tokenizer),
     stops: checkStops(options.stop),
-    endOfText: new Set(ignoreEndOfText ? [] : endOfText),
+    endOfText: new Set(ignoreEos ? [] : endOfText),
     topLogprobs: checkTopLogprobs(topLogprobs, tokenizer.vocabSize),
     maxTokens,
     sequences: Array.from({ length: n }, (_, i) => sequence + i),
     activation,
     signal,
-  }
-}
-
-/** A misspelled option would silently do nothing. */
-function refuseUnknown(options: object): void {
-  const known = Object.keys(OPTION_NAMES)
-  for (const name of Object.keys(options)) {
-    if (Object.hasOwn(OPTION_NAMES, name)) continue
-    const hint = Object.hasOwn(CHAT_OPTION_NAMES, name) ? ' It is one of chat().' : didYouMean(name, known)
-    throw new OptionError(
-      'OPTION_UNKNOWN',
-      `there is no option ${name}; there are ${known.join(', ')}.${hint}`,
-    )
   }
 }

@@ -3,8 +3,7 @@
 
 import { OptionError } from '../../errors.js'
 import type { EngineModel } from '../engine-model.js'
-import { bytesRead, bytesSkipped, type PassStats } from '../ffn/stats.js'
-import { PREFILL_BLOCK } from '../model/workspace.js'
+import { bytesRead, bytesSkipped, type PassStats } from '../forward.js'
 import { Continuation, type FinishReason, type GeneratedToken } from './continuation.js'
 import type { CheckedOptions } from './generate-options.js'
 import { PREFILL_BLOCK, Session } from './session.js'
@@ -171,7 +170,8 @@ function seconds(from: number, to: number): number {
 function activeFraction(tokens: readonly GeneratedToken[], neurons: number): number[] {
   const fractions: number[] = Array.from(tokens[0]?.activeNeurons ?? [], () => 0)
   for (const { activeNeurons } of tokens) {
-    for (const [layer, active] of activeNeurons.entries()) fractions[layer] += active / neurons / tokens.length
+    for (const [layer, active] of activeNeurons.entries())
+      fractions[layer] += active / neurons / tokens.length
   }
   return fractions
 }

@@ -4,6 +4,7 @@
 import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
 import { OptionError } from '../../errors.js'
 import type { Kernels } from '../../kernels/index.js'
+import { received } from '../option-checks.js'
 import { largest } from './largest.js'
 import { mostLikelyToken } from './samplers.js'
 
@@ -44,6 +45,6 @@ export function checkTopLogprobs(n: number, vocabSize: number): number {
   if (Number.isInteger(n) && n >= 0 && n <= vocabSize) return n
   throw new OptionError(
     'TOP_LOGPROBS_RANGE',
-    `topLogprobs must be an integer from 0 to the vocabulary's ${vocabSize}, not ${n}`,
+    `topLogprobs must be an integer from 0 to the vocabulary's ${vocabSize}, not ${received(n)}`,
   )
 }

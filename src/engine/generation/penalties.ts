@@ -3,6 +3,7 @@
 
 import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
 import { OptionError } from '../../errors.js'
+import { received } from '../option-checks.js'
 
 export interface PenaltyOptions {
   /**
@@ -38,14 +39,15 @@ export function checkPenalties(options: PenaltyOptions, tokenizer: Tokenizer): C
   if (!(Number.isFinite(repetitionPenalty) && repetitionPenalty > 0)) {
     throw new OptionError(
       'REPETITION_PENALTY_RANGE',
-      `repetitionPenalty must be above 0 (1 for none), not ${repetitionPenalty}`,
+      `repetitionPenalty must be above 0 (1 changes nothing), not ${received(repetitionPenalty)}`,
     )
   }
   for (const [name, code, value] of [
     ['presencePenalty', 'PRESENCE_PENALTY_RANGE', presencePenalty],
     ['frequencyPenalty', 'FREQUENCY_PENALTY_RANGE', frequencyPenalty],
   ] as const) {
-    if (!Number.isFinite(value)) throw new OptionError(code, `${name} must be a number, not ${value}`)
+    if (!Number.isFinite(value))
+      throw new OptionError(code, `${name} must be a finite number, not ${received(value)}`)
   }
   return {
     repetition: repetitionPenalty,
@@ -58,12 +60,18 @@ export function checkPenalties(options: PenaltyOptions, tokenizer: Tokenizer): C
 function biasById(logitBias: PenaltyOptions['logitBias'], tokenizer: Tokenizer): Map<number, number> {
   const bias = new Map<number, number>()
   if (logitBias === undefined) return bias
+  if (typeof logitBias !== 'object' || logitBias === null || Array.isArray(logitBias)) {
+    throw new OptionError(
+      'LOGIT_BIAS_TYPE',
+      `logitBias must be an object or a Map from tokens to numbers, not ${received(logitBias)}`,
+    )
+  }
   const entries = logitBias instanceof Map ? logitBias.entries() : Object.entries(logitBias)
   for (const [key, value] of entries) {
     if (typeof value !== 'number' || Number.isNaN(value) || value === Number.POSITIVE_INFINITY) {
       throw new OptionError(
         'LOGIT_BIAS_RANGE',
-        `logitBias of ${JSON.stringify(key)} must be a number, or -Infinity to forbid the token, not ${value}`,
+        `logitBias of ${JSON.stringify(key)} must be a number, or -Infinity to forbid the token, not ${received(value)}`,
       )
     }
     const isId = typeof key === 'number' || (!(logitBias instanceof Map) && /^\d+$/.test(key))

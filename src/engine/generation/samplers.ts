@@ -4,6 +4,7 @@
 
 import { FlickerError, OptionError } from '../../errors.js'
 import { Purpose, philox4x32, seedWords } from '../../kernels/philox.js'
+import { received } from '../option-checks.js'
 import { largest, massThreshold } from './largest.js'
 
 export interface SamplingOptions {
@@ -26,17 +27,20 @@ export function checkSampling(options: SamplingOptions): Required<SamplingOption
   if (!(Number.isFinite(temperature) && temperature >= 0)) {
     throw new OptionError(
       'TEMPERATURE_RANGE',
-      `temperature must be a number of at least 0, not ${temperature}`,
+      `temperature must be a number of at least 0, not ${received(temperature)}`,
     )
   }
   if (!(Number.isInteger(topK) && topK >= 0)) {
-    throw new OptionError('TOP_K_RANGE', `topK must be an integer of at least 0 (0 for all), not ${topK}`)
+    throw new OptionError(
+      'TOP_K_RANGE',
+      `topK must be an integer of at least 0 (0 for all), not ${received(topK)}`,
+    )
   }
   if (!(Number.isFinite(topP) && topP > 0 && topP <= 1)) {
-    throw new OptionError('TOP_P_RANGE', `topP must be above 0 and at most 1, not ${topP}`)
+    throw new OptionError('TOP_P_RANGE', `topP must be above 0 and at most 1, not ${received(topP)}`)
   }
   if (!(Number.isFinite(minP) && minP >= 0 && minP <= 1)) {
-    throw new OptionError('MIN_P_RANGE', `minP must be from 0 to 1, not ${minP}`)
+    throw new OptionError('MIN_P_RANGE', `minP must be from 0 to 1, not ${received(minP)}`)
   }
   if (temperature === 0) {
     // topK 1 means the same as temperature 0; anything else would silently have no effect.

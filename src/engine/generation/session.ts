@@ -7,6 +7,13 @@ import { Purpose, seedWords } from '../../kernels/philox.js'
 import type { ModelConfig } from '../../nn/config.js'
 import { KvCache } from '../attention/kv-cache.js'
 import type { ForwardPass, SequenceState, TokenStats } from '../forward.js'
+import {
+  type OptionNames,
+  received,
+  requireKnownOptions,
+  requireTokenList,
+  wrongType,
+} from '../option-checks.js'
 import { logSumExp } from './logprobs.js'
 
 /** Positions of a prompt that are computed together: each weight is read once for all of them. */
@@ -19,6 +26,12 @@ export interface SessionOptions {
   readonly sequence?: number
   /** Instead of the model's. */
   readonly activation?: Activation
+}
+
+const SESSION_OPTION_NAMES: OptionNames<SessionOptions> = {
+  seed: true,
+  sequence: true,
+  activation: true,
 }
 
 /**
@@ -47,23 +60,30 @@ export class Session {
   #stats: TokenStats | null = null
 
   /**
-   * `EngineModel.session` and `fork` make sessions. Throws OptionError SEED_RANGE, SEQUENCE_RANGE, and what
-   * `FfnPolicy.requireEffect` throws.
+   * `EngineModel.session` and `fork` make sessions. Throws OptionError OPTION_TYPE, OPTION_UNKNOWN, SEED_RANGE,
+   * SEQUENCE_RANGE, and what `FfnPolicy.requireUsable` throws.
    */
   constructor(
     pass: ForwardPass,
     options: SessionOptions & Required<Pick<SessionOptions, 'activation'>>,
     prefix?: SequenceState,
   ) {
+    requireKnownOptions(options, SESSION_OPTION_NAMES)
     const { seed = 0, sequence = 0, activation } = options
+    if (typeof activation !== 'object' || typeof activation?.spec !== 'string') {
+      wrongType('activation', 'an activation, as parseActivation returns it', activation)
+    }
     if (!(Number.isSafeInteger(seed) && seed >= 0)) {
-      throw new OptionError('SEED_RANGE', `seed must be an integer of at least 0, not ${seed}`)
+      throw new OptionError('SEED_RANGE', `seed must be an integer of at least 0, not ${received(seed)}`)
     }
     if (!(Number.isInteger(sequence) && sequence >= 0 && sequence < 2 ** 32)) {
-      throw new OptionError('SEQUENCE_RANGE', `sequence must be an integer from 0 to 2^32 − 1, not ${sequence}`)
+      throw new OptionError(
+        'SEQUENCE_RANGE',
+        `sequence must be an integer from 0 to 2^32 − 1, not ${received(sequence)}`,
+      )
     }
     const [seedLow, seedHigh] = seedWords(seed)
-    pass.policy.requireEffect(activation)
+    pass.policy.requireUsable(activation)
     this.seed = seed
     this.sequence = sequence
     this.activation = activation
@@ -106,12 +126,15 @@ export class Session {
 
   /**
    * Reads `tokens` (at least one) and returns the logits after the last, as `logits`. With `all`,
-   * (tokens.length, vocab), also those after every token. Throws OptionError CONTEXT_OVERFLOW or PROMPT_EMPTY,
+   * (tokens.length, vocab), also those after every token. Throws OptionError OPTION_TYPE, CONTEXT_OVERFLOW or PROMPT_EMPTY,
    * TokenizerError TOKEN_OUT_OF_VOCABULARY; then nothing has been read.
    */
   prefill(tokens: ArrayLike<number>, all?: Float32Array): Float32Array {
-    this.#check(tokens)
     const { vocabSize, numHiddenLayers } = this.#pass.config
+    this.#check(tokens)
+    if (all !== undefined && !(all instanceof Float32Array && all.length === tokens.length * vocabSize)) {
+      wrongType('all', `a Float32Array of ${tokens.length} × ${vocabSize} values`, all)
+    }
     for (let start = 0; start < tokens.length; start += PREFILL_BLOCK) {
       const count = Math.min(PREFILL_BLOCK, tokens.length - start)
       const activeNeurons = new Int32Array(numHiddenLayers)
@@ -136,8 +159,10 @@ export class Session {
    * continue too. Throws as the constructor does.
    */
   fork(each: readonly SessionOptions[]): Session[] {
+    if (!Array.isArray(each)) wrongType('fork: each', 'an array with the options of each session', each)
     const { seed, sequence, activation } = this
     return each.map(options => {
+      requireKnownOptions(options, SESSION_OPTION_NAMES)
       const merged = {
         seed: options.seed ?? seed,
         sequence: options.sequence ?? sequence,
@@ -155,6 +180,10 @@ export class Session {
    * each. The sessions are of one model, and none is listed twice. Throws as `prefill` does; then none has read.
    */
   static stepTogether(sessions: readonly Session[], tokens: ArrayLike<number>): void {
+    if (!(Array.isArray(sessions) && sessions.every(session => session instanceof Session))) {
+      wrongType('sessions', 'an array of sessions', sessions)
+    }
+    requireTokenList('tokens', tokens)
     if (tokens.length !== sessions.length || new Set(sessions).size !== sessions.length) {
       throw new OptionError(
         'BATCH_MISMATCH',
@@ -181,19 +210,28 @@ export class Session {
   }
 
   #check(tokens: ArrayLike<number>): void {
-    const { maxPositionEmbeddings } = this.#pass.config
-    if (tokens.length === 0) {
-      throw new OptionError('PROMPT_EMPTY', 'there are no tokens to read; give at least one')
-    }
-    if (this.position + tokens.length > maxPositionEmbeddings) {
-      throw new OptionError(
-        'CONTEXT_OVERFLOW',
-        `the sequence would be ${this.position + tokens.length} tokens long, but the model's context is ` +
-          `${maxPositionEmbeddings}; shorten the prompt`,
-      )
-    }
-    checkTokens(tokens, this.#pass.config, this.position)
+    requireReadable(tokens, this.#pass.config, this.position)
   }
+}
+
+/**
+ * Throws OptionError OPTION_TYPE, PROMPT_EMPTY, CONTEXT_OVERFLOW, TokenizerError TOKEN_OUT_OF_VOCABULARY unless a sequence
+ * that has read `position` tokens can read these.
+ */
+export function requireReadable(tokens: ArrayLike<number>, config: ModelConfig, position: number): void {
+  const { maxPositionEmbeddings } = config
+  requireTokenList('tokens', tokens)
+  if (tokens.length === 0) {
+    throw new OptionError('PROMPT_EMPTY', 'there are no tokens to read; give at least one')
+  }
+  if (position + tokens.length > maxPositionEmbeddings) {
+    throw new OptionError(
+      'CONTEXT_OVERFLOW',
+      `the sequence would be ${position + tokens.length} tokens long, but the model's context is ` +
+        `${maxPositionEmbeddings}; shorten the prompt`,
+    )
+  }
+  checkTokens(tokens, config, position)
 }
 
 /** Throws TokenizerError TOKEN_OUT_OF_VOCABULARY, naming the position in a sequence of `position` tokens so far. */
@@ -204,7 +242,7 @@ export function checkTokens(tokens: ArrayLike<number>, config: ModelConfig, posi
     if (Number.isInteger(token) && token >= 0 && token < vocabSize) continue
     throw new TokenizerError(
       'TOKEN_OUT_OF_VOCABULARY',
-      `token ${token} at position ${position + i} is outside the model's vocabulary of ${vocabSize}`,
+      `token ${received(token)} at position ${position + i} is outside the model's vocabulary of ${vocabSize}`,
     )
   }
 }

@@ -2,6 +2,7 @@
 // that is decided, so that no part of a stop string is ever returned.
 
 import { OptionError } from '../../errors.js'
+import { received } from '../option-checks.js'
 
 /** Half of a character in UTF-16. */
 const LONE_SURROGATE = /\p{Surrogate}/u
@@ -10,13 +11,13 @@ const LONE_SURROGATE = /\p{Surrogate}/u
 export function checkStops(stop: string | readonly string[] | undefined): readonly string[] {
   const stops = stop === undefined ? [] : typeof stop === 'string' ? [stop] : stop
   if (!Array.isArray(stops)) {
-    throw new OptionError('STOP_INVALID', `stop must be a string or a list of strings, not ${String(stop)}`)
+    throw new OptionError('STOP_INVALID', `stop must be a string or a list of strings, not ${received(stop)}`)
   }
   for (const text of stops) {
     if (typeof text === 'string' && text.length > 0 && !LONE_SURROGATE.test(text)) continue
     throw new OptionError(
       'STOP_INVALID',
-      `stop ${JSON.stringify(text)} cannot occur in a text; give at least one whole character`,
+      `stop ${received(text)} cannot occur in a text; give at least one whole character`,
     )
   }
   return stops

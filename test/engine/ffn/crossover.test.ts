@@ -11,7 +11,7 @@ import {
   gateCrossover,
   neuronCrossover,
 } from '../../../src/engine/ffn/crossover.js'
-import { NarrowGates } from '../../../src/engine/ffn/narrow-gates.js'
+import { NarrowGates } from '../../../src/engine/ffn/policy.js'
 import {
   availableDecodeKernels,
   type DecodeKernels,
@@ -200,7 +200,7 @@ describe('the choice of the narrow gate', () => {
     let count = 0
     for (let i = 0; i < tokens; i++) {
       const index = narrow.next(0)
-      narrow.seen(0, active, index === null ? null : read)
+      narrow.observe(0, active, index === null ? null : read)
       if (index !== null) count++
     }
     return count
@@ -236,8 +236,8 @@ describe('the choice of the narrow gate', () => {
   it('layers are judged apart', () => {
     const narrow = gates('auto', 2)
     for (let i = 0; i < 3; i++) {
-      narrow.seen(0, 5, null)
-      narrow.seen(1, 95, null)
+      narrow.observe(0, 5, null)
+      narrow.observe(1, 95, null)
     }
     expect(narrow.next(0)).not.toBeNull()
     expect(narrow.next(1)).toBeNull()

@@ -33,7 +33,7 @@ describe('telemetry', () => {
       const cache = 3 * layers * 2 * 2 * 6 * 4
       expect(pass.otherBytesRead).toBe(attention + size * (37 * d + d) + cache)
       expect(bytesRead(pass) + bytesSkipped(pass)).toBe(pass.otherBytesRead + layers * size * 3 * d * h)
-      expect([pass.texts, pass.rows]).toEqual([1, 1])
+      expect([pass.sequences, pass.rows]).toEqual([1, 1])
     }
   })
 

@@ -15,7 +15,7 @@ const logits = Float32Array.of(2, -1, 0.5, 0, -3, 4)
 /** The logits after `prompt` and then `generated`. */
 function adjusted(options: PenaltyOptions, prompt: number[], generated: number[], from = logits): number[] {
   const adjustment = new LogitAdjustment(checkPenalties(options, tokenizer), prompt)
-  for (const id of generated) adjustment.saw(id)
+  for (const id of generated) adjustment.count(id)
   return [...adjustment.apply(from)]
 }
 
@@ -65,7 +65,7 @@ describe('a penalty', () => {
 
   it('of 1, 0 and 0 leaves the very logits, and none changes the model’s own', () => {
     const neutral = new LogitAdjustment(checkPenalties({}, tokenizer), [0, 1])
-    neutral.saw(1)
+    neutral.count(1)
     expect(neutral.apply(logits)).toBe(logits)
     const before = [...logits]
     adjusted({ repetitionPenalty: 3, presencePenalty: 1, logitBias: { 0: 5 } }, [0], [1])
