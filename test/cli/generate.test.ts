@@ -220,7 +220,7 @@ describe('flicker generate', () => {
 
   it('answers bad input with one line, exit code 2 and nothing on stdout', async () => {
     const wrong: [flags: string[], says: RegExp][] = [
-      [['--top-p', '0.9'], /--top-p 0.9 has nothing to choose among: temperature 0, the default/],
+      [['--top-p', '0.9'], /--top-p 0.9 has no effect: temperature 0, the default/],
       [['--n', '2'], /n 2: all texts would be the same/],
       [['--temperature', '-1'], /temperature must be/],
       [['--repetition-penalty', '0'], /--repetition-penalty must be above 0/],
