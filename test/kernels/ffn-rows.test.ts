@@ -57,9 +57,9 @@ describe.each(backends)('few active neurons, %s', (_, kernels) => {
       for (const batch of [1, 2, 5, 16, 19]) {
         for (const pattern of Object.values(patterns)) {
           const inputs = inputsOf(batch, pattern)
-          const dense = run(kernels, w, inputs, { batch, gated, sparse: false })
+          const dense = run(kernels, w, inputs, { batch, gated, maxActive: 0 })
           for (const { y, active } of withThreads(() =>
-            run(kernels, w, inputs, { batch, gated, sparse: true }),
+            run(kernels, w, inputs, { batch, gated, maxActive: neurons }),
           )) {
             expectSameBits(y, dense.y)
             expect(active).toEqual(dense.active)
@@ -87,17 +87,17 @@ describe.each(backends)('few active neurons, %s', (_, kernels) => {
         }
       }
       for (const batch of [1, 3, 18]) {
-        for (const [share, sparse] of [
-          [0.05, true],
-          [0.9, true],
-          [0.9, false],
+        for (const [share, maxActive] of [
+          [0.05, neurons],
+          [0.9, neurons],
+          [0.9, 0],
         ] as const) {
           const inputs = inputsOf(
             batch,
             (neuron, b) => places[neuron] >= 0 && ((neuron * 31 + b * 17) % 100) / 100 < share,
           )
-          const whole = run(kernels, full, inputs, { batch, gated, sparse })
-          const part = run(kernels, few, inputs, { batch, gated, sparse, places })
+          const whole = run(kernels, full, inputs, { batch, gated, maxActive })
+          const part = run(kernels, few, inputs, { batch, gated, maxActive, rowOf: places })
           expectSameBits(part.y, whole.y)
           expect(part.active).toEqual(whole.active)
         }
@@ -117,8 +117,8 @@ describe.runIf(backends.length > 1)('places', () => {
   ])('%s are refused', (_, place) => {
     const places = new Int32Array(neurons).fill(-1)
     places[77] = place
-    expect(() => run(kernels, w, inputs, { batch: 1, gated: false, sparse: true, places })).toThrow(
-      RangeError,
-    )
+    expect(() =>
+      run(kernels, w, inputs, { batch: 1, gated: false, maxActive: neurons, rowOf: places }),
+    ).toThrow(RangeError)
   })
 })

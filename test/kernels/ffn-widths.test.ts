@@ -72,7 +72,7 @@ function run(kernels: DecodeKernels, one: FfnCase, sparse: boolean, cut = one.ba
   for (let b = 0; b < batch; b += cut) {
     const count = Math.min(cut, batch - b)
     const part = <T extends Float32Array>(of: T, n: number) => of.subarray(b * n, (b + count) * n)
-    const shape = { neurons, width, upWidth, batch: count, gated: true, sparse }
+    const shape = { neurons, width, upWidth, batch: count, gated: true, maxActive: sparse ? neurons : 0 }
     const active = new Int32Array(count)
     kernels.ffnNeurons(one.stored, part(activated, neurons), part(x, upWidth), part(y, width), active, shape)
   }
@@ -114,7 +114,7 @@ describe.each(backends.filter(([, { backend }]) => backend === 'native'))('%s', 
     const run = (changes: Partial<FfnCase>) => {
       const { stored, activated, x, before } = { ...one, ...changes }
       const { neurons, width, upWidth } = one
-      const shape = { neurons, width, upWidth, batch: 1, gated: true, sparse: true }
+      const shape = { neurons, width, upWidth, batch: 1, gated: true, maxActive: neurons }
       kernels.ffnNeurons(stored, activated, x, before, new Int32Array(1), shape)
     }
     run({})

@@ -1,5 +1,5 @@
-// From which share of active neurons on skipping stops paying: measured on this machine once per shape and weight type
-// with the model's own weights, and kept in the user's cache directory. It decides how fast a result comes, never which.
+// The fraction of active neurons from which skipping is no longer faster: measured on this machine once per shape and
+// weight type with the model's own weights, and kept in the user's cache directory. It changes speed, never results.
 
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
@@ -20,18 +20,18 @@ import { Purpose, RandomStream } from '../../kernels/philox.js'
 import { median } from '../../statistics.js'
 import { version } from '../../version.js'
 
-/** What one layer's FFN is, and the layers to measure it with. */
+/** The shape of one layer's FFN, and the layers to measure it with. */
 export interface FfnWork {
   /** hidden_size d and intermediate_size h. */
   readonly hiddenSize: number
   readonly intermediateSize: number
-  /** Numbers of the FFN's input that gates and up rows read. Default: hiddenSize. */
+  /** Width of gate rows and of up rows. Default: hiddenSize. */
   readonly gateWidth?: number
   readonly upWidth?: number
   /** Positions computed together. */
   readonly batch: number
   readonly gated: boolean
-  /** Name of the weights' type: part of the key under which the answer is kept. */
+  /** The weights' type: part of the key under which the result is kept. */
   readonly dtype: string
   /** Of each layer, as in `LayerWeights`. */
   readonly gates: readonly Weights[]
@@ -40,15 +40,14 @@ export interface FfnWork {
 }
 
 export interface CrossoverOptions {
-  /** Where answers are kept; null: nowhere. Default: `cacheDirectory()`. */
+  /** Where results are kept; null: nowhere. Default: `cacheDirectory()`. */
   readonly directory?: string | null
   /** Milliseconds. Default: performance.now. */
   readonly clock?: () => number
 }
 
 /**
- * Skipping inactive neurons is faster as long as at most this share of them is active: a number from 0 (never) to 1
- * (always). `FLICKER_CROSSOVER` forces it. Throws OptionError CROSSOVER_RANGE.
+ * Skipping inactive neurons is faster as long as at most this fraction of them is active: from 0 (never) to 1 (always). `FLICKER_CROSSOVER` forces it. Throws OptionError CROSSOVER_RANGE.
  */
 export function neuronCrossover(
   work: FfnWork,
@@ -57,14 +56,13 @@ export function neuronCrossover(
 ): number {
   const forced = forcedCrossover()
   if (forced !== null) return forced
-  // In TypeScript arithmetic is what takes the time, and skipping saves it.
+  // In TypeScript arithmetic takes the time, not reading, and skipping saves arithmetic.
   if (decode.backend === 'portable') return 1
   return remembered(work, 'neurons', decode, options, race => measureNeurons(work, decode, race))
 }
 
 /**
- * The narrow gate is faster as long as at most this share of the rows must be read in full: a number from 0 (never) to 1.
- * 0 for weights that cannot have a narrow index. `FLICKER_CROSSOVER` forces it. Throws OptionError CROSSOVER_RANGE.
+ * The narrow gate is faster as long as at most this fraction of the rows must be read in full: from 0 (never) to 1. 0 for weights that cannot have a narrow index. `FLICKER_CROSSOVER` forces it. Throws OptionError CROSSOVER_RANGE.
  */
 export function gateCrossover(work: FfnWork, decode: DecodeKernels, options: CrossoverOptions = {}): number {
   if (!work.gates.every(gate => narrowable(weightTypeOf(gate)))) return 0
@@ -74,16 +72,16 @@ export function gateCrossover(work: FfnWork, decode: DecodeKernels, options: Cro
   return remembered(work, 'gate', decode, options, race => measureGate(work, decode, race))
 }
 
-/** FLICKER_CROSSOVER as a share, or null when it is not set. */
+/** FLICKER_CROSSOVER as a fraction, or null when it is not set. */
 function forcedCrossover(): number | null {
   const text = process.env.FLICKER_CROSSOVER
   if (text === undefined || text === '') return null
-  const share = Number(text)
-  if (share >= 0 && share <= 1) return share
+  const fraction = Number(text)
+  if (fraction >= 0 && fraction <= 1) return fraction
   throw new OptionError(
     'CROSSOVER_RANGE',
-    `FLICKER_CROSSOVER is "${text}"; give the share of active neurons from which the FFN runs dense, from 0 (always ` +
-      'dense) to 1 (never), or leave it out to have it measured',
+    `FLICKER_CROSSOVER is "${text}"; give the fraction of active neurons above which the FFN runs dense, from 0 ` +
+      '(always dense) to 1 (never), or unset it to have it measured',
   )
 }
 
@@ -94,10 +92,10 @@ export function cacheDirectory(): string {
   return join(shared !== undefined && shared !== '' ? shared : join(homedir(), '.cache'), 'flicker')
 }
 
-/** Increased when shares are measured in another way or of other kernels: older answers do not count then. */
+/** Increased when the measurement or the kernels change: older results are then ignored. */
 const METHOD = 2
 
-/** The share kept for this machine and work, or the one that `measure` finds; kept if nothing else ran meanwhile. */
+/** The fraction kept for this machine and work, or the one that `measure` finds; kept if nothing else ran meanwhile. */
 function remembered(
   work: FfnWork,
   what: 'neurons' | 'gate',
@@ -113,39 +111,39 @@ function remembered(
   if (directory === null) return measure(race)
   const name = createHash('sha256').update(key).digest('hex').slice(0, 16)
   const file = join(directory, 'crossover', `${name}.json`)
-  const kept = readShare(file, key)
+  const kept = readKept(file, key)
   if (kept !== null) return kept
-  const share = measure(race)
-  if (!race.quiet) return share
+  const activeFraction = measure(race)
+  if (!race.quiet) return activeFraction
   try {
-    writeFileAtomic(file, `${JSON.stringify({ key: JSON.parse(key), share }, null, 2)}\n`)
+    writeFileAtomic(file, `${JSON.stringify({ key: JSON.parse(key), activeFraction }, null, 2)}\n`)
   } catch {
-    // A cache that cannot be written costs the next run a measurement, nothing else.
+    // Without the cache the next run measures again; nothing else changes.
   }
-  return share
+  return activeFraction
 }
 
-/** null when the file is missing, unreadable or of something else. */
-function readShare(file: string, key: string): number | null {
+/** null when the file is missing, unreadable, or of another machine or shape. */
+function readKept(file: string, key: string): number | null {
   try {
-    const kept = JSON.parse(readFileSync(file, 'utf8')) as { key?: unknown; share?: unknown } | null
-    const { share } = kept ?? {}
+    const kept = JSON.parse(readFileSync(file, 'utf8')) as { key?: unknown; activeFraction?: unknown } | null
+    const { activeFraction: fraction } = kept ?? {}
     if (JSON.stringify(kept?.key) !== key) return null
-    return typeof share === 'number' && share >= 0 && share <= 1 ? share : null
+    return typeof fraction === 'number' && fraction >= 0 && fraction <= 1 ? fraction : null
   } catch {
     return null
   }
 }
 
-/** Weights that one measurement goes through: more than the caches hold, where the model has that many. */
+/** Bytes of weights that one measurement reads: more than the processor's caches hold, where the model has that many. */
 const WORKING_SET = 64 * 2 ** 20
-/** Runs of each path at each share. */
+/** Runs of each way at each fraction of active neurons. */
 const RUNS = 5
-const SHARES = [0.1, 0.3, 0.5, 0.75, 1]
-/** The median run of a machine that does nothing else takes at most so much longer than its fastest. */
+const FRACTIONS = [0.1, 0.3, 0.5, 0.75, 1]
+/** The median run on a machine that does nothing else takes at most this many times as long as the fastest. */
 const QUIET = 1.25
 
-/** So many of the weights that together they exceed the working set. */
+/** As many of the weights as together exceed the working set. */
 function enough(weights: readonly Weights[]): readonly Weights[] {
   let bytes = 0
   const count = weights.findIndex(w => {
@@ -155,7 +153,7 @@ function enough(weights: readonly Weights[]): readonly Weights[] {
   return count < 0 ? weights : weights.slice(0, count + 1)
 }
 
-/** Runs two ways by turns, and sees whether anything else kept the machine busy meanwhile. */
+/** Runs two ways alternately, and notices whether anything else kept the machine busy meanwhile. */
 class Race {
   quiet = true
   readonly #clock: () => number
@@ -164,7 +162,7 @@ class Race {
     this.#clock = clock
   }
 
-  /** Time of `first` over that of `second`: the median of pairs, since what disturbs both is in both. */
+  /** Time of `first` over that of `second`: the median over pairs, since what disturbs one run of a pair disturbs both. */
   ratio(first: () => void, second: () => void): number {
     const times = Array.from({ length: RUNS }, () => [this.#time(first), this.#time(second)])
     const seconds = times.map(([, time]) => time)
@@ -179,15 +177,16 @@ class Race {
   }
 }
 
-/** Where the line through the measured ratios sparse / dense reaches 1: from 0 to 1. */
-export function crossing(points: readonly { readonly share: number; readonly ratio: number }[]): number {
-  const mean = (of: (point: { share: number; ratio: number }) => number) =>
+/** The fraction, from 0 to 1, at which the line through the measured ratios of times (sparse / dense) reaches 1. */
+export function crossing(points: readonly { readonly fraction: number; readonly ratio: number }[]): number {
+  const mean = (of: (point: { fraction: number; ratio: number }) => number) =>
     points.reduce((sum, point) => sum + of(point), 0) / points.length
-  const [share, ratio] = [mean(point => point.share), mean(point => point.ratio)]
-  const slope = mean(p => (p.share - share) * (p.ratio - ratio)) / mean(p => (p.share - share) ** 2)
-  // More to read that takes no longer: noise, or nothing that matters.
+  const [fraction, ratio] = [mean(point => point.fraction), mean(point => point.ratio)]
+  const slope =
+    mean(p => (p.fraction - fraction) * (p.ratio - ratio)) / mean(p => (p.fraction - fraction) ** 2)
+  // Reading more takes no longer: noise, or a difference that does not matter.
   if (!(slope > 0)) return ratio < 1 ? 1 : 0
-  return Math.max(0, Math.min(1, share + (1 - ratio) / slope))
+  return Math.max(0, Math.min(1, fraction + (1 - ratio) / slope))
 }
 
 function measureNeurons(work: FfnWork, decode: DecodeKernels, race: Race): number {
@@ -198,7 +197,7 @@ function measureNeurons(work: FfnWork, decode: DecodeKernels, race: Race): numbe
   const active = new Int32Array(batch)
   const activated = new Float32Array(batch * h)
   const order = shuffled(h)
-  const pass = (sparse: boolean) => () => {
+  const pass = (skips: boolean) => () => {
     for (const weights of layers) {
       y.fill(0)
       decode.ffnNeurons(weights, activated, x, y, active, {
@@ -207,16 +206,16 @@ function measureNeurons(work: FfnWork, decode: DecodeKernels, race: Race): numbe
         upWidth,
         batch,
         gated,
-        sparse,
+        maxActive: skips ? h : 0,
       })
     }
   }
   pass(false)()
-  const points = SHARES.map(share => {
+  const points = FRACTIONS.map(fraction => {
     activated.fill(0)
-    // Each active neuron at one position alone: the union of the batch is what is read.
-    for (let i = 0; i < share * h; i++) activated[(i % batch) * h + order[i]] = 1
-    return { share, ratio: race.ratio(pass(true), pass(false)) }
+    // Each active neuron is active at one position alone: all that are active at any position are read.
+    for (let i = 0; i < fraction * h; i++) activated[(i % batch) * h + order[i]] = 1
+    return { fraction, ratio: race.ratio(pass(true), pass(false)) }
   })
   return crossing(points)
 }
@@ -234,9 +233,9 @@ function measureGate(work: FfnWork, decode: DecodeKernels, race: Race): number {
   }
   dense()
   const sorted = y.slice(0, h).sort()
-  const points = SHARES.map(share => {
-    // About this share of the rows is not below the threshold; the count says how many more were read.
-    const threshold = sorted[Math.min(h - 1, Math.floor((1 - share) * h))]
+  const points = FRACTIONS.map(fraction => {
+    // About this fraction of the rows is not below the threshold; the count says how many more were read.
+    const threshold = sorted[Math.min(h - 1, Math.floor((1 - fraction) * h))]
     let read = 0
     const ratio = race.ratio(() => {
       read = 0
@@ -244,12 +243,12 @@ function measureGate(work: FfnWork, decode: DecodeKernels, race: Race): number {
         read += narrow.narrowGate(gate, indices[i], x, y, { batch, threshold })
       }
     }, dense)
-    return { share: read / (h * gates.length), ratio }
+    return { fraction: read / (h * gates.length), ratio }
   })
   return crossing(points)
 }
 
-/** 0 … n − 1 in a random order that is always the same. */
+/** 0 … n − 1 in a random order, always the same. */
 function shuffled(n: number): Int32Array {
   const random = new RandomStream({ seed: 1, purpose: Purpose.data, stream: 1 })
   const order = Int32Array.from({ length: n }, (_, i) => i)

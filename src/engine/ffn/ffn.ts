@@ -110,8 +110,8 @@ export class FeedForward {
       upWidth: widths.up,
       batch: rows,
       gated: layer.gated,
-      sparse: plan.maxActive,
-      places: compact?.rowOf,
+      maxActive: plan.maxActive,
+      rowOf: compact?.rowOf,
     })
     const computed = union <= plan.maxActive ? union : h - (compact?.dropped ?? 0)
     bytes += computed * neuronBytes(this.#config, weightTypeOf(storedNeurons(layer)))

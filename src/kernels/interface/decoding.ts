@@ -21,15 +21,15 @@ export interface FfnShape {
   /** Each neuron is its up row, of upWidth numbers, and then its down column, of d; else its down column alone. */
   readonly gated: boolean
   /**
-   * Skip the neurons that are exactly 0 at all positions of the batch; a number: where at most so many are not. The result is
-   * the same.
+   * Skip the neurons that are exactly 0 at all positions of the batch where at most this many are not: 0 for never, `neurons`
+   * for always. The result is the same.
    */
-  readonly sparse: boolean | number
+  readonly maxActive: number
   /**
-   * (neurons): which of the weights' neurons each is, −1 for one that is not among them and must be exactly 0. Default:
-   * each is the one of its number.
+   * (neurons): the index of each neuron in the weights, −1 for one that they do not have and that must be exactly 0.
+   * Default: the same index.
    */
-  readonly places?: Int32Array
+  readonly rowOf?: Int32Array
 }
 
 /** How keys and values are stored: f32, f16, or q8: int8 in groups of 32 with an f16 scale each, as q8_0. */

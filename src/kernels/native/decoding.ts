@@ -21,8 +21,7 @@ export function nativeDecodeKernels(isa: string): DecodeKernels {
     },
     ffnNeurons: (w, activated, x, y, active, s) => {
       const sizes = [s.neurons, s.width, s.upWidth ?? s.width, s.batch]
-      const mostActive = typeof s.sparse === 'number' ? s.sparse : s.sparse ? s.neurons : 0
-      const rest = [s.gated, mostActive, s.places ?? null]
+      const rest = [s.gated, s.maxActive, s.rowOf ?? null]
       return ffnNeurons(...stored(w), activated, x, y, active, ...sizes, ...rest) as number
     },
     attention: (qkv, cos, sin, cache, sequences, out, { heads, kvHeads, headDim }) => {

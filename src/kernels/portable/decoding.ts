@@ -100,7 +100,7 @@ function ffnNeurons(
   active: Int32Array,
   shape: FfnShape,
 ): number {
-  const { neurons, width, upWidth = width, batch, gated, sparse, places } = shape
+  const { neurons, width, upWidth = width, batch, gated, maxActive, rowOf } = shape
   const type = weightTypeOf(w)
   const upBytes = gated ? weightBytes(type, upWidth) : 0
   const neuronBytes = upBytes + weightBytes(type, width)
@@ -117,16 +117,16 @@ function ffnNeurons(
     }
   }
   const count = anywhere.reduce((sum, one) => sum + one, 0)
-  const skips = typeof sparse === 'number' ? count <= sparse : sparse
+  const skips = count <= maxActive
   for (let neuron = 0; neuron < neurons; neuron++) {
-    const place = places?.[neuron] ?? neuron
-    if (place < 0 || (skips && anywhere[neuron] === 0)) continue
+    const index = rowOf?.[neuron] ?? neuron
+    if (index < 0 || (skips && anywhere[neuron] === 0)) continue
     for (let b = 0; b < batch; b++) hidden[b] = activated[b * neurons + neuron]
     if (gated) {
-      const up = floats(rowsFrom(w, place * neuronBytes), 0, upWidth, into)
+      const up = floats(rowsFrom(w, index * neuronBytes), 0, upWidth, into)
       for (let b = 0; b < batch; b++) hidden[b] *= dot(up, 0, x, b * upWidth, upWidth)
     }
-    const down = floats(rowsFrom(w, place * neuronBytes + upBytes), 0, width, into)
+    const down = floats(rowsFrom(w, index * neuronBytes + upBytes), 0, width, into)
     for (let b = 0; b < batch; b++) addScaled(sums, b * width, hidden[b], down, 0, width)
   }
   for (let k = 0; k < sums.length; k++) y[k] += sums[k]

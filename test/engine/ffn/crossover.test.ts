@@ -1,4 +1,5 @@
-// Where skipping pays is measured once and kept; where the narrow gate pays is seen from counts. Neither may change text.
+// Where skipping is faster is measured once and kept; where the narrow gate is faster follows from counts. Neither changes
+// text.
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -70,15 +71,15 @@ function clockOf(milliseconds: (run: number) => number): () => number {
 /** Of a machine that does nothing else. */
 const clock = clockOf(() => 1)
 
-describe('the share from which skipping stops paying', () => {
+describe('the fraction of active neurons up to which skipping is faster', () => {
   it.runIf(native)('is measured once per machine, shape and type, then read from the cache', () => {
     const { decode, runs } = counted()
-    const share = neuronCrossover(work(), decode, { directory, clock })
-    expect(share).toBeGreaterThanOrEqual(0)
-    expect(share).toBeLessThanOrEqual(1)
+    const fraction = neuronCrossover(work(), decode, { directory, clock })
+    expect(fraction).toBeGreaterThanOrEqual(0)
+    expect(fraction).toBeLessThanOrEqual(1)
     const measured = runs()
     expect(measured).toBeGreaterThan(0)
-    expect(neuronCrossover(work(), decode, { directory, clock })).toBe(share)
+    expect(neuronCrossover(work(), decode, { directory, clock })).toBe(fraction)
     expect(runs()).toBe(measured)
     for (const other of [{ dtype: 'bf16' }, { threads: 2 }, { batch: 2 }, { hiddenSize: 16 }]) {
       const before = runs()
@@ -99,7 +100,7 @@ describe('the share from which skipping stops paying', () => {
       'null',
       '{}',
       '[]',
-      whole.replace(/"share": [\d.e-]+/, '"share": 7'),
+      whole.replace(/"activeFraction": [\d.e-]+/, '"activeFraction": 7'),
       whole.replace('"threads": 1', '"threads": 3'),
     ]
     for (const text of spoiled) {
@@ -123,7 +124,7 @@ describe('the share from which skipping stops paying', () => {
   })
 
   it.runIf(native)('is measured every time where nothing can be written', () => {
-    const file = join(directory, 'in the way')
+    const file = join(directory, 'a file')
     writeFileSync(file, '')
     const { decode, runs } = counted()
     for (let i = 0; i < 2; i++) {
@@ -135,9 +136,9 @@ describe('the share from which skipping stops paying', () => {
 
   it.runIf(native)('is known for the narrow gate too, but not beside quantized weights', () => {
     const decode = decodeKernels()
-    const share = gateCrossover(work(), decode, { directory, clock })
-    expect(share).toBeGreaterThanOrEqual(0)
-    expect(share).toBeLessThanOrEqual(1)
+    const fraction = gateCrossover(work(), decode, { directory, clock })
+    expect(fraction).toBeGreaterThanOrEqual(0)
+    expect(fraction).toBeLessThanOrEqual(1)
     const quantized = { type: 'q8_0', data: new Uint8Array(0) } as const
     expect(gateCrossover(work({ gates: [quantized] }), decode, { directory, clock })).toBe(0)
   })
@@ -148,7 +149,7 @@ describe('the share from which skipping stops paying', () => {
     expect(gateCrossover(work(), portable, { directory, clock })).toBe(0)
   })
 
-  it('FLICKER_CROSSOVER forces it, and must be a share', () => {
+  it('FLICKER_CROSSOVER forces it, and must be a fraction', () => {
     vi.stubEnv('FLICKER_CROSSOVER', '0.4')
     expect(neuronCrossover(work(), decodeKernels(), { directory, clock })).toBe(0.4)
     expect(gateCrossover(work(), decodeKernels(), { directory, clock })).toBe(0.4)
@@ -170,9 +171,9 @@ describe('the share from which skipping stops paying', () => {
     expect(cacheDirectory()).toMatch(/\.cache.flicker$/)
   })
 
-  it('lies where the line through the measured ratios reaches 1', () => {
+  it('is where the line through the measured ratios reaches 1', () => {
     const points = (...ratios: number[]) =>
-      ratios.map((ratio, i) => ({ share: (i + 1) / ratios.length, ratio }))
+      ratios.map((ratio, i) => ({ fraction: (i + 1) / ratios.length, ratio }))
     expect(crossing(points(0.5, 1.5))).toBeCloseTo(0.75)
     expect(crossing(points(0.4, 0.8, 1.2, 1.6))).toBeCloseTo(0.625)
     expect(crossing(points(0.5, 0.98))).toBe(1)
@@ -195,7 +196,7 @@ describe('the choice of the narrow gate', () => {
       mode,
       0.4,
     )
-  /** How often the narrow gate was chosen over so many tokens that have so many active neurons and rows read. */
+  /** How often the narrow gate is chosen over `tokens` tokens with `active` active neurons and `read` gate rows each. */
   const uses = (narrow: NarrowGates, tokens: number, active: number, read: number) => {
     let count = 0
     for (let i = 0; i < tokens; i++) {
