@@ -45,3 +45,18 @@ export function quantilesOfSorted(sorted: ArrayLike<number>, shares: readonly nu
 export function median(values: ArrayLike<number>): number {
   return quantilesOfSorted(Float64Array.from(values).sort(), [0.5])[0]
 }
+
+/** Student's t for a two-sided interval of 95 %, by degrees of freedom from 1 to 30 (its 0.975 quantile). */
+const T_95 = [
+  12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.16, 2.145, 2.131,
+  2.12, 2.11, 2.101, 2.093, 2.086, 2.08, 2.074, 2.069, 2.064, 2.06, 2.056, 2.052, 2.048, 2.045, 2.042,
+]
+const NORMAL_95 = 1.96
+
+/** The interval that holds the true mean with a probability of 95 % (Student's t); null of fewer than two values. */
+export function meanInterval(values: readonly number[]): { low: number; high: number } | null {
+  if (values.length < 2) return null
+  const half = ((T_95[values.length - 2] ?? NORMAL_95) * standardDeviation(values)) / Math.sqrt(values.length)
+  const center = mean(values)
+  return { low: center - half, high: center + half }
+}

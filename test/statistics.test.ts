@@ -2,7 +2,7 @@
 
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { median, quantilesOfSorted, spreadOf, spreadPerEpoch } from '../src/statistics.js'
+import { meanInterval, median, quantilesOfSorted, spreadOf, spreadPerEpoch } from '../src/statistics.js'
 
 describe('statistics over runs', () => {
   it('the deviation is that of a sample: 1, 2, 3, 4 have √(5/3)', () => {
@@ -52,5 +52,12 @@ describe('statistics over runs', () => {
     expect(median([9, 1, 4])).toBe(4)
     expect(median([8, 1, 4, 2])).toBe(3)
     expect(median([])).toBeNaN()
+  })
+
+  it("the interval of a mean is Student's: of 1, 2, 3 it is 2 ± 4.303/√3", () => {
+    const { low, high } = meanInterval([1, 2, 3]) ?? { low: 0, high: 0 }
+    expect(low).toBeCloseTo(2 - 4.303 / Math.sqrt(3), 12)
+    expect(high).toBeCloseTo(2 + 4.303 / Math.sqrt(3), 12)
+    expect(meanInterval([1])).toBeNull()
   })
 })

@@ -2,10 +2,12 @@
 
 import path from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
+import { TrainingError } from '../errors.js'
 import { labDataSchema } from '../lab/data/index.js'
 import { type LabConfig, labSchema, networkSchema } from '../lab/options.js'
 import { readLabRecipe } from '../lab/recipe.js'
 import { renderLabTable } from '../lab/report/table.js'
+import { divergenceWarnings, isDiverged, type LabResults } from '../lab/results.js'
 import { type LabProgress, runLab } from '../lab/run-lab.js'
 import { packagedRecipes } from '../recipes/recipe-file.js'
 import { activationsOption, addSchemaFlags, allowCodeOption, integer, number, parseFlags } from './options.js'
@@ -126,18 +128,32 @@ Examples:
       // What draws figures takes a second to load, and most runs draw none.
       const files =
         flags.plots === true
-          ? (await import('../lab/report/figures.js')).saveLabReport(results, directory)
+          ? (await import('../lab/report/save-report.js')).saveLabReport(results, directory)
           : []
-      if (flags.json === true) return printJson(results)
-      print(renderLabTable(results, process.stdout.columns ?? 160))
-      const runs = results.seeds.length
-      print(
-        `\nafter the last epoch, ${runs === 1 ? 'one run' : `mean ± standard deviation over ${runs} runs`} each`,
-      )
-      print(`results: ${path.join(directory, 'results.json')}`)
-      if (files.length > 0)
-        print(`figures: ${path.join(directory, 'report.html')}, ${path.join(directory, 'plots')}`)
+      if (flags.json === true) printJson(results)
+      else printSummary(results, directory, files.length > 0)
+      sayDivergence(results)
     })
+}
+
+function printSummary(results: LabResults, directory: string, withFigures: boolean): void {
+  print(renderLabTable(results, process.stdout.columns ?? 160))
+  const runs = results.seeds.length
+  print(
+    `\nafter the last epoch, ${runs === 1 ? 'one run' : `mean ± standard deviation over ${runs} runs`} each`,
+  )
+  print(`results: ${path.join(directory, 'results.json')}`)
+  if (withFigures) print(`figures: ${path.join(directory, 'report.html')}, ${path.join(directory, 'plots')}`)
+}
+
+/** Names the variants whose runs diverged; throws TrainingError when no run is left that learned anything. */
+function sayDivergence(results: LabResults): void {
+  const warnings = divergenceWarnings(results)
+  const { variants, data } = results
+  if (variants.every(({ runs }) => runs.every(run => isDiverged(run, data.classes)))) {
+    throw new TrainingError('LAB_DIVERGED', warnings.join('; '), { exitCode: 1 })
+  }
+  for (const warning of warnings) log(`flicker: ${warning}`)
 }
 
 /** The recipe, or the defaults, with the flags laid over it. Throws RecipeError, OptionError. */

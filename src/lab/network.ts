@@ -1,13 +1,10 @@
-// The lab's network as training sees it: one buffer of parameters, gradients of a batch, a forward pass. Native kernels
-// run the whole stack in one call where they can; everything else, and every place without them, runs on the tape.
+// The lab's network as training sees it: one buffer of parameters, gradients of a batch, a forward pass.
 
 import { type Activation, expectationOf } from '../activations/index.js'
-import { type Floats, type Kernels, kernels, mlpStack, mlpSupports } from '../kernels/index.js'
+import type { Floats } from '../kernels/index.js'
 import type { Purpose } from '../kernels/philox.js'
 import type { LabSplit } from './data/index.js'
 import type { NetworkLayout } from './layout.js'
-import { nativeNetwork } from './native-network.js'
-import { tapeNetwork } from './tape-network.js'
 
 /** Which activation with which settings, and which random numbers, one pass uses. */
 export interface Moment {
@@ -38,17 +35,6 @@ export interface Network {
   /** Gradients of the mean loss over samples order[first … first + count) of `data`; returns the sum of their losses. */
   learn(data: LabSplit, order: Int32Array, first: number, count: number, moment: Moment): number
   forward(x: Float32Array, samples: number, moment: Moment): Forward
-}
-
-/** A network for one activation; `start` are its parameters (see `initialParameters`). */
-export function createNetwork(
-  layout: NetworkLayout,
-  activation: Activation,
-  start: Float64Array,
-  using: Kernels = kernels(),
-): Network {
-  const stack = mlpSupports(activation) ? mlpStack(using, layout.widths) : null
-  return stack === null ? tapeNetwork(using, layout, start) : nativeNetwork(stack, layout, start)
 }
 
 /** The activation, or the mean over its draws. */

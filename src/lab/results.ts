@@ -57,8 +57,10 @@ export interface LabResults {
   }
   readonly seeds: readonly number[]
   readonly variants: readonly VariantResult[]
-  /** Wall time of this session; runs that were finished before are not in it. */
+  /** Wall time of the session that wrote this, on `machine`. */
   readonly seconds: number
+  /** Runs that were finished in earlier sessions, perhaps on other machines: not in `seconds`. */
+  readonly foundRuns: number
 }
 
 /** The state after the last epoch, mean and deviation over runs. */
@@ -80,6 +82,41 @@ export function finalNumbers({ runs }: Pick<VariantResult, 'runs'>): FinalNumber
     sparsity: last('sparsity'),
     gate: gates.length === 0 ? null : spreadOf(gates),
   }
+}
+
+/** A run that ends with a training loss of more than so many times that of guessing has learned nothing. */
+const DIVERGED_FROM = 10
+
+/**
+ * Whether a run diverged: its loss is no finite number, or in the last epoch ten times that of guessing all classes
+ * alike, ln(classes), on the samples that it was trained on.
+ */
+export function isDiverged({ trainLoss, validationLoss }: RunRecord, classes: number): boolean {
+  const last = trainLoss[trainLoss.length - 1]
+  const finite = Number.isFinite(last) && Number.isFinite(validationLoss[validationLoss.length - 1])
+  return !finite || last > DIVERGED_FROM * Math.log(classes)
+}
+
+/** The variants without a diverged run, or all when there are none: what axes are scaled to. */
+export function convergedVariants({
+  variants,
+  data,
+}: Pick<LabResults, 'variants' | 'data'>): readonly VariantResult[] {
+  const converged = variants.filter(({ runs }) => !runs.some(run => isDiverged(run, data.classes)))
+  return converged.length === 0 ? variants : converged
+}
+
+/** A sentence per variant with runs that diverged; empty when none did. */
+export function divergenceWarnings({ variants, data }: Pick<LabResults, 'variants' | 'data'>): string[] {
+  return variants.flatMap(({ label, lr, runs }) => {
+    const diverged = runs.filter(run => isDiverged(run, data.classes)).length
+    if (diverged === 0) return []
+    const guessing = Math.log(data.classes).toFixed(2)
+    return [
+      `${label}: ${diverged} of ${runs.length} ${runs.length === 1 ? 'run' : 'runs'} diverged: the training loss ends above ` +
+        `${DIVERGED_FROM} times that of guessing (${guessing}). Try a smaller learning rate (now ${lr})`,
+    ]
+  })
 }
 
 /** One line per variant, seed and epoch. */

@@ -7,6 +7,7 @@ import type { z } from 'zod'
 import { loadActivationFiles, loadedActivationFiles } from '../activations/index.js'
 import { TrainingError } from '../errors.js'
 import { writeFileAtomic } from '../formats/atomic.js'
+import { createDirectory } from '../formats/storage.js'
 import { kernels, warnWithoutAddon } from '../kernels/index.js'
 import { machineInfo } from '../kernels/machine-info.js'
 import { checkOptions } from '../schema-issues.js'
@@ -69,6 +70,9 @@ export async function runLab(options: LabOptions = {}, run: LabRunOptions = {}):
     }
   }
 
+  // What cannot be written is refused before training.
+  if (run.directory !== undefined) createDirectory(run.directory)
+  const foundRuns = records.size
   const started = performance.now()
   const report = progressOf(jobs, records.size, run.onProgress)
   const finished = await runJobs(jobs, data, {
@@ -83,7 +87,7 @@ export async function runLab(options: LabOptions = {}, run: LabRunOptions = {}):
     onEpochs: report.epochs,
   })
   if (!finished) {
-    const kept = store === null ? '' : '; finished runs are kept, and the same command goes on from there'
+    const kept = store === null ? '' : '; finished runs are kept, and the same command resumes'
     throw new TrainingError(
       'INTERRUPTED',
       `stopped after ${records.size} of ${variants.length * seeds.length} runs${kept}`,
@@ -114,6 +118,7 @@ export async function runLab(options: LabOptions = {}, run: LabRunOptions = {}):
       runs: seeds.map(seed => records.get(keyOf({ variant, seed })) as RunRecord),
     })),
     seconds: (performance.now() - started) / 1000,
+    foundRuns,
   }
   if (run.directory !== undefined) {
     writeFileAtomic(path.join(run.directory, 'results.json'), `${JSON.stringify(results)}\n`)

@@ -14,6 +14,8 @@ export type RecipeFolder = 'recipes' | 'recipes/lab'
 
 /** Recipes are written by hand; a larger file is something else. */
 const LARGEST_RECIPE_BYTES = 1024 * 1024
+/** The parser recurses, and V8 ends the process when the stack ends inside a regular expression. */
+const DEEPEST_NESTING = 100
 /** Aliases may be expanded to so many nodes: enough for every recipe, and far from exhausting memory. */
 const MOST_ALIASES = 100
 
@@ -61,6 +63,9 @@ export function readRecipeText(file: string, folder: RecipeFolder): { text: stri
 export function parseRecipeYaml(text: string, name: string): unknown {
   const problem = (message: string, cause?: unknown) =>
     new RecipeError('RECIPE_SYNTAX', `${name}: ${message.split('\n')[0]}`, { cause })
+  if (nestingBound(text) > DEEPEST_NESTING) {
+    throw problem(`it is nested more than ${DEEPEST_NESTING} levels deep, or indented by more columns`)
+  }
   let content: unknown
   try {
     const document = parseDocument(text, { logLevel: 'error' })
@@ -69,12 +74,22 @@ export function parseRecipeYaml(text: string, name: string): unknown {
     content = document.toJS({ maxAliasCount: MOST_ALIASES })
   } catch (cause) {
     if (cause instanceof RecipeError) throw cause
-    // The parser recurses: nesting deeper than the stack ends in a RangeError.
-    if (cause instanceof RangeError) throw problem('it is nested too deeply', cause)
     throw problem(aliasProblem(cause as Error), cause)
   }
   if (hasCycle(content, new Set())) throw problem('an alias (*name) stands inside its own anchor (&name)')
   return content
+}
+
+/** At least as many levels as the text is deep: open brackets, and columns before the content of a line (`- - - x`). */
+function nestingBound(text: string): number {
+  let [open, most] = [0, 0]
+  for (const character of text) {
+    if (character === '[' || character === '{') open++
+    else if (character === ']' || character === '}') open = Math.max(0, open - 1)
+    most = Math.max(most, open)
+  }
+  const indents = text.split('\n').map(line => line.length - line.replace(/^[-?:\s]+/, '').length)
+  return indents.reduce((deepest, indent) => Math.max(deepest, indent), most)
 }
 
 /** What the `yaml` package throws while it resolves aliases, in words that say what to do. */

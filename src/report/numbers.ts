@@ -16,7 +16,12 @@ export function signed(value: number, decimals: number): string {
   return decimal(value, decimals, 'exceptZero')
 }
 
+/** From here on digits say nothing, and the power of ten says all. */
+const HUGE = 1e9
+
 function decimal(value: number, decimals: number, signDisplay: 'negative' | 'exceptZero'): string {
+  if (Number.isNaN(value)) return 'not a number'
+  if (Math.abs(value) >= HUGE && decimals > 0) return scientific(value, signDisplay)
   return new Intl.NumberFormat('en-US', {
     minimumFractionDigits: decimals,
     maximumFractionDigits: decimals,
@@ -26,13 +31,21 @@ function decimal(value: number, decimals: number, signDisplay: 'negative' | 'exc
     .replace('-', MINUS)
 }
 
+/** `2.76e16`, `∞`. */
+function scientific(value: number, signDisplay: 'negative' | 'exceptZero'): string {
+  const sign = value < 0 ? MINUS : signDisplay === 'exceptZero' ? '+' : ''
+  const size = Math.abs(value)
+  return sign + (size === Number.POSITIVE_INFINITY ? '∞' : size.toExponential(2).replace('e+', 'e'))
+}
+
 /** Nats per token, or bits per byte. */
 export function loss(value: number): string {
   return fixed(value, 3)
 }
 
-/** Four digits or so: 6.31, 84.2, 1,204. */
+/** Four digits or so: 6.31, 84.2, 1,204; 2.76e16 where a model has diverged. */
 export function perplexity(value: number): string {
+  if (value >= HUGE) return fixed(value, 2)
   return fixed(value, value < 100 ? 2 : value < 1000 ? 1 : 0)
 }
 
@@ -54,6 +67,11 @@ export function rate(perSecond: number): string {
 /** A speed-up as `1.42×`. */
 export function ratio(value: number): string {
   return `${fixed(value, 2)}×`
+}
+
+/** The interval of a ratio: `1.38–1.46`. */
+export function interval({ low, high }: { readonly low: number; readonly high: number }): string {
+  return `${fixed(low, 2)}–${fixed(high, 2)}`
 }
 
 /** 3.3 million, 41.2 thousand, 812. */

@@ -5,15 +5,17 @@ import { tokenByteLengths } from '../data/tokens.js'
 import { type GenerateOptions, type LanguageModel, load } from '../engine/index.js'
 import { Evaluator } from '../eval/evaluate.js'
 import { kernels } from '../kernels/index.js'
+import { comparePaired } from '../paired-measurement.js'
 import { median } from '../statistics.js'
 import type { TrainedRun, TrainingOptions } from '../train/index.js'
 import type { Recipe } from './recipe.js'
 import type { DecodeSpeed, RunResult, Sample } from './results.js'
 
-/** Passes that are not counted: until caches are warm and the code that JavaScript's compiler watches is compiled. */
+/** Passes that are not counted. */
 const WARM_UP_PASSES = 4
 
 type MeasureOptions = Recipe['measure'] & {
+  readonly prompt: string
   readonly training: TrainingOptions
   readonly signal?: AbortSignal
 }
@@ -41,72 +43,72 @@ export async function measureRun(
   return { final, speed, samples: await samples(trained, options) }
 }
 
-/** Tokens per second of greedy decoding, dense and sparse passes in turn, so that a change of the machine hits both. */
+/** Tokens per second of greedy decoding; dense and sparse passes alternate, and are compared pair by pair. */
 async function decodeSpeed(
   trained: TrainedRun,
   dtype: DecodeSpeed['dtype'],
   options: MeasureOptions,
 ): Promise<DecodeSpeed> {
-  const { prompt, decodeTokens, decodePasses, training, signal } = options
-  const sparseToo = trained.strategy.inference.exactZeros
+  const { prompt, decodeTokens, decodePasses: pairs, training, signal } = options
   const dense = await load(trained.checkpoint, { dtype, ffn: 'dense' })
-  const sparse = sparseToo ? await load(trained.checkpoint, { dtype, ffn: 'sparse' }) : null
-  const rates: { dense: number[]; sparse: number[] } = { dense: [], sparse: [] }
-  const maxTokens = Math.max(
-    1,
-    Math.min(decodeTokens, training.context - dense.tokenizer.encode(prompt).length),
-  )
-  for (let pass = 0; pass < WARM_UP_PASSES + decodePasses; pass++) {
-    const denseRate = await decodeRate(dense, prompt, { maxTokens, temperature: 0, signal })
-    const sparseRate =
-      sparse === null ? 0 : await decodeRate(sparse, prompt, { maxTokens, temperature: 0, signal })
-    if (pass < WARM_UP_PASSES) continue
-    rates.dense.push(denseRate)
-    rates.sparse.push(sparseRate)
+  const room = training.context - dense.tokenizer.encode(prompt).length
+  const maxTokens = Math.min(decodeTokens + 1, room)
+  const rate = (model: LanguageModel) => () =>
+    decodeRate(model, prompt, { maxTokens, temperature: 0, signal })
+  try {
+    if (!trained.strategy.inference.exactZeros) {
+      const rates: number[] = []
+      for (let pass = 0; pass < WARM_UP_PASSES + pairs; pass++) rates.push(await rate(dense)())
+      return { dtype, dense: median(rates.slice(WARM_UP_PASSES)), sparse: null, ratio: null, passes: pairs }
+    }
+    const sparse = await load(trained.checkpoint, { dtype, ffn: 'sparse' })
+    try {
+      const both = await comparePaired(rate(dense), rate(sparse), { warmUp: WARM_UP_PASSES, pairs })
+      return { dtype, dense: both.first, sparse: both.second, ratio: both.ratio, passes: pairs }
+    } finally {
+      sparse.dispose()
+    }
+  } finally {
+    dense.dispose()
   }
-  dense.dispose()
-  sparse?.dispose()
-  return { dtype, dense: median(rates.dense), sparse: sparse === null ? null : median(rates.sparse) }
 }
 
-/** Tokens per second after the prompt. */
+/** Tokens per second after the first new token, which ends the prompt's own pass. */
 async function decodeRate(model: LanguageModel, prompt: string, options: GenerateOptions): Promise<number> {
   let tokens = 0
   let started = performance.now()
   for await (const _ of model.generate(prompt, { ...options, ignoreEndOfText: true })) {
-    // The first token ends the prompt's own pass.
     if (tokens === 0) started = performance.now()
     tokens++
   }
   return ((tokens - 1) / (performance.now() - started)) * 1000
 }
 
-/** One greedy text, and one text per seed with the activation drawn while decoding. */
+/** One text sampled at a temperature, one greedy, and one per seed with the activation drawn while decoding. */
 async function samples(trained: TrainedRun, options: MeasureOptions): Promise<Sample[]> {
-  const { prompt, sampleTokens: maxTokens, sampleP, sampleSeeds, signal } = options
+  const { prompt, sampleTokens: maxTokens, sampleTemperature, sampleP, sampleSeeds, signal } = options
   if (maxTokens === 0) return []
   const model = await load(trained.checkpoint, { dtype: 'f32' })
-  const text = async (extra: GenerateOptions) => {
-    let text = ''
-    for await (const token of model.generate(prompt, { maxTokens, temperature: 0, signal, ...extra }))
-      text += token.text
-    return text
-  }
-  const result: Sample[] = [
-    {
-      kind: 'greedy',
-      activation: trained.strategy.inference.spec,
-      temperature: 0,
-      seed: 0,
-      prompt,
-      text: await text({}),
-    },
+  const own = trained.strategy.inference.spec
+  const drawn = `stocha:p=${sampleP}`
+  const [firstSeed = 1] = sampleSeeds
+  const ways: Omit<Sample, 'prompt' | 'text'>[] = [
+    { kind: 'sampled', activation: own, temperature: sampleTemperature, seed: firstSeed },
+    { kind: 'greedy', activation: own, temperature: 0, seed: 0 },
+    ...sampleSeeds.map(seed => ({ kind: 'stochastic' as const, activation: drawn, temperature: 0, seed })),
   ]
-  const activation = `stocha:p=${sampleP}`
-  for (const seed of sampleSeeds) {
-    const drawn = await text({ seed, activation })
-    result.push({ kind: 'stochastic', activation, temperature: 0, seed, prompt, text: drawn })
+  try {
+    const result: Sample[] = []
+    for (const way of ways) {
+      const { kind, temperature, seed, activation } = way
+      const drawing = kind === 'stochastic' ? { activation } : {}
+      let text = ''
+      for await (const token of model.generate(prompt, { maxTokens, temperature, seed, signal, ...drawing }))
+        text += token.text
+      result.push({ ...way, prompt, text })
+    }
+    return result
+  } finally {
+    model.dispose()
   }
-  model.dispose()
-  return result
 }

@@ -32,12 +32,15 @@ const measureSchema = z.strictObject({
   evalTokens: count.default(131_072),
   /** Weight types of the decoding speed. */
   dtypes: z.array(z.enum(['f32', 'bf16'])).default(['f32', 'bf16']),
-  /** Tokens per timed pass, and passes: dense and sparse in turn. */
+  /** Tokens per timed pass, and passes: dense and sparse alternate. With fewer than six no ratio is beyond its noise. */
   decodeTokens: count.default(100),
   decodePasses: count.default(15),
-  prompt: z.string().min(1).default('The '),
+  /** Default: the first words of held-out text. */
+  prompt: z.string().min(1).optional(),
   /** 0 takes no samples. */
   sampleTokens: z.int().min(0).default(96),
+  /** Of the first sample, drawn with the first of `sampleSeeds`. */
+  sampleTemperature: z.number().min(0).max(10).default(0.8),
   /** StochA samples: decoded greedily, drawn with probability p, one per seed. */
   sampleP: z.number().min(0).max(1).default(0.3),
   sampleSeeds: z.array(z.int().min(0)).default([1, 2, 3]),

@@ -1,53 +1,115 @@
-// What a study measured, as it stands in results.json. The report and the table are made from this alone.
+// What a study measured, as it stands in results.json. The report and the table are made from this alone. A run's part
+// is a schema, since it is read back from the files of earlier sessions.
 
+import { z } from 'zod'
 import type { Evaluation } from '../eval/evaluate.js'
+import type { MachineInfo } from '../machine-info.js'
 import type { ModelConfig } from '../nn/config.js'
 
 export type { Evaluation } from '../eval/evaluate.js'
 
-/** Decoding speed of one checkpoint in one weight type: the same prompt and length, medians of several passes. */
-export interface DecodeSpeed {
-  dtype: 'f32' | 'bf16'
+/** Where something was trained or measured: timings belong to it. */
+const machineSchema = z.object({
+  cpu: z.string(),
+  cores: z.number(),
+  threads: z.number(),
+  backend: z.string(),
+  isa: z.string(),
+  node: z.string(),
+  /** Flicker's. */
+  version: z.string(),
+})
+export type Machine = z.infer<typeof machineSchema>
+
+/** The part of what runs here that timings depend on. */
+export function machineOf(info: MachineInfo): Machine {
+  return machineSchema.parse(info)
+}
+
+/** Machines as they were written into a run's directory; null of anything else. */
+export function parseMachines(content: unknown): Machine[] | null {
+  return z.array(machineSchema).safeParse(content).data ?? null
+}
+
+/** An evaluation as it was stored; fields that are not checked here stay. */
+const evaluationSchema = z.looseObject({
+  step: z.number(),
+  loss: z.number(),
+  perplexity: z.number(),
+  bitsPerByte: z.number(),
+  sparsity: z.array(z.number()),
+  activation: z.string(),
+  tokens: z.number(),
+}) as unknown as z.ZodType<Evaluation>
+
+const intervalSchema = z.object({
+  median: z.number(),
+  low: z.number(),
+  high: z.number(),
+  confidence: z.number(),
+})
+
+/** Decoding speed of one checkpoint in one weight type: the same prompt and length, medians of alternating passes. */
+const speedSchema = z.object({
+  dtype: z.enum(['f32', 'bf16']),
   /** Tokens per second with every neuron computed. */
-  dense: number
+  dense: z.number(),
   /** Tokens per second when inactive neurons are skipped; null for an activation without exact zeros. */
-  sparse: number | null
-}
+  sparse: z.number().nullable(),
+  /** sparse : dense within pairs of passes that ran one after the other; null where `sparse` is. */
+  ratio: intervalSchema.nullable(),
+  /** Passes, or pairs of them. */
+  passes: z.number(),
+})
+export type DecodeSpeed = z.infer<typeof speedSchema>
 
-export interface Sample {
-  kind: 'greedy' | 'stochastic'
+const sampleSchema = z.object({
+  /** `sampled`: at a temperature; `greedy`: the largest logit; `stochastic`: greedy with the activation drawn. */
+  kind: z.enum(['sampled', 'greedy', 'stochastic']),
   /** Activation at decoding time, e.g. `stocha:p=0.3`. */
-  activation: string
-  temperature: number
-  seed: number
-  prompt: string
+  activation: z.string(),
+  temperature: z.number(),
+  seed: z.number(),
+  prompt: z.string(),
   /** What the model wrote after the prompt. */
-  text: string
-}
+  text: z.string(),
+})
+export type Sample = z.infer<typeof sampleSchema>
 
-export interface RunResult {
+/** One seed of a run that was repeated over several. */
+const seedSchema = z.object({
+  seed: z.number(),
+  final: evaluationSchema,
+  /** Step and loss of the measurements during training. */
+  evaluations: z.array(evaluationSchema),
+})
+
+export const runResultSchema = z.object({
   /** Directory name, e.g. `swift`. */
-  name: string
+  name: z.string(),
   /** For people, e.g. `Swi+FT (SiLU → ReLU)`. */
-  label: string
+  label: z.string(),
   /** One line: what the strategy did, with its numbers. */
-  description: string
-  seed: number
+  description: z.string(),
+  seed: z.number(),
   /** Last step of the first activation; null when the activation never changes. */
-  switchStep: number | null
-  steps: number
+  switchStep: z.number().nullable(),
+  steps: z.number(),
   /** Training curve, thinned to at most a few hundred points: step and mean loss since the point before. */
-  curve: { step: number; loss: number }[]
-  evaluations: Evaluation[]
+  curve: z.array(z.object({ step: z.number(), loss: z.number() })),
+  evaluations: z.array(evaluationSchema),
   /** Measured at the end with the activation that inference uses. */
-  final: Evaluation
-  speed: DecodeSpeed[]
-  samples: Sample[]
-  trainSeconds: number
-  trainTokensPerSecond: number
-  /** Of a run that was repeated over seeds: each one's final measurement; what stands above are then means over them. */
-  perSeed?: { seed: number; final: Evaluation }[]
-}
+  final: evaluationSchema,
+  speed: z.array(speedSchema),
+  samples: z.array(sampleSchema),
+  trainSeconds: z.number(),
+  trainTokensPerSecond: z.number(),
+  /** Where it was trained (several when sessions ran on different machines), and where `speed` was measured. */
+  machines: z.object({ training: z.array(machineSchema), measuring: machineSchema }),
+  /** Of a run that was repeated over seeds: each one's measurements; what stands above are then means over them. */
+  perSeed: z.array(seedSchema).optional(),
+})
+export type RunResult = z.infer<typeof runResultSchema>
 
 export interface StudyResults {
   /** Bumped when a field changes its meaning. */
@@ -56,8 +118,9 @@ export interface StudyResults {
   title: string
   /** ISO 8601. */
   finishedAt: string
+  /** Flicker's, and the machine, of the session that wrote this; those of each run's timings stand with the run. */
   version: string
-  machine: { cpu: string; cores: number; threads: number; backend: string; isa: string; node: string }
+  machine: Omit<Machine, 'version'>
   corpus: {
     description: string
     trainBytes: number

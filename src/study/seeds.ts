@@ -1,4 +1,4 @@
-// One run over several seeds as one result: means of what was measured, and every seed's final measurement beside it.
+// One run over several seeds as one result: means of what was measured, and every seed's measurements beside it.
 
 import { mean } from '../statistics.js'
 import type { DecodeSpeed, Evaluation, RunResult } from './results.js'
@@ -17,16 +17,11 @@ export function mergeSeeds(runs: readonly RunResult[]): RunResult {
     curve: first.curve.map(({ step }, i) => ({ step, loss: each(run => run.curve[i].loss) })),
     evaluations: first.evaluations.map((_, i) => evaluations(run => run.evaluations[i])),
     final: evaluations(run => run.final),
-    speed: first.speed.map(
-      ({ dtype }, i): DecodeSpeed => ({
-        dtype,
-        dense: each(run => run.speed[i].dense),
-        sparse: first.speed[i].sparse === null ? null : each(run => run.speed[i].sparse ?? 0),
-      }),
-    ),
+    speed: first.speed.map((_, i) => meanSpeed(runs.map(run => run.speed[i]))),
     trainSeconds: each(run => run.trainSeconds),
     trainTokensPerSecond: each(run => run.trainTokensPerSecond),
-    perSeed: runs.map(({ seed, final }) => ({ seed, final })),
+    machines: { ...first.machines, training: runs.flatMap(run => run.machines.training) },
+    perSeed: runs.map(({ seed, final, evaluations }) => ({ seed, final, evaluations })),
   }
 }
 
@@ -40,5 +35,27 @@ function meanEvaluation(all: readonly Evaluation[]): Evaluation {
     perplexity: Math.exp(loss),
     bitsPerByte: mean(all.map(one => one.bitsPerByte)),
     sparsity: first.sparsity.map((_, layer) => mean(all.map(one => one.sparsity[layer]))),
+  }
+}
+
+/**
+ * The ratio's interval reaches from the lowest to the highest end of the seeds' intervals: each seed is a model of its
+ * own, with a sparsity of its own, so theirs do not narrow each other.
+ */
+function meanSpeed(all: readonly DecodeSpeed[]): DecodeSpeed {
+  const ratios = all.flatMap(({ ratio }) => (ratio === null ? [] : [ratio]))
+  return {
+    ...all[0],
+    dense: mean(all.map(({ dense }) => dense)),
+    sparse: ratios.length === 0 ? null : mean(all.map(({ sparse }) => sparse ?? 0)),
+    ratio:
+      ratios.length === 0
+        ? null
+        : {
+            median: mean(ratios.map(ratio => ratio.median)),
+            low: Math.min(...ratios.map(({ low }) => low)),
+            high: Math.max(...ratios.map(({ high }) => high)),
+            confidence: Math.min(...ratios.map(({ confidence }) => confidence)),
+          },
   }
 }

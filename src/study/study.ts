@@ -1,19 +1,27 @@
 // A study: every run of a recipe trained with the same data, seed and budget, then measured; results and report.
-// A run that was interrupted goes on where it was; a finished one is not trained again.
+// A run that was interrupted resumes; a finished one is not trained again.
 
 import fs from 'node:fs'
 import path from 'node:path'
 import { stringify } from 'yaml'
 import { type PreparedData, prepareData } from '../data/prepare.js'
 import { FlickerError } from '../errors.js'
-import { writeFileAtomic } from '../formats/index.js'
+import { createDirectory, writeFileAtomic } from '../formats/index.js'
 import { kernels } from '../kernels/index.js'
 import { machineInfo } from '../kernels/machine-info.js'
 import { type TrainProgress, train } from '../train/index.js'
 import { measureRun } from './measure.js'
+import { promptOf } from './prompt.js'
 import type { Recipe, RunOptions } from './recipe.js'
 import { renderMarkdown, renderReport } from './report/index.js'
-import type { RunResult, StudyResults } from './results.js'
+import {
+  type Machine,
+  machineOf,
+  parseMachines,
+  type RunResult,
+  runResultSchema,
+  type StudyResults,
+} from './results.js'
 import { mergeSeeds } from './seeds.js'
 
 export interface StudyOptions {
@@ -40,6 +48,9 @@ export async function study(recipe: Recipe, options: StudyOptions = {}): Promise
   const directory = options.directory ?? path.join('runs', recipe.name)
   const data = prepareData(recipe)
   options.onEvent?.({ kind: 'data', data })
+  // What cannot be measured or written is refused before hours of training.
+  const prompt = promptOf(recipe, data)
+  createDirectory(directory)
   const runs: RunResult[] = []
   let model: StudyResults['model'] | undefined
   const total = recipe.runs.length * (recipe.seeds?.length ?? 1)
@@ -48,7 +59,13 @@ export async function study(recipe: Recipe, options: StudyOptions = {}): Promise
     const ofSeeds: RunResult[] = []
     for (const { run: seeded, directory: place } of repeated(run, recipe.seeds, directory)) {
       options.onEvent?.({ kind: 'run', run: seeded, index: index++, runs: total })
-      const { result, again, config } = await oneRun(recipe, seeded, data, place, options)
+      const { result, again, config } = await oneRun(
+        { ...recipe, measure: { ...recipe.measure, prompt } },
+        seeded,
+        data,
+        place,
+        options,
+      )
       model ??= config
       ofSeeds.push(result)
       options.onEvent?.({ kind: 'finished', result, again })
@@ -77,8 +94,11 @@ interface FinishedRun {
   readonly again: boolean
 }
 
+/** A recipe whose prompt is chosen. */
+type PromptedRecipe = Recipe & { readonly measure: { readonly prompt: string } }
+
 async function oneRun(
-  recipe: Recipe,
+  recipe: PromptedRecipe,
   run: RunOptions,
   data: PreparedData,
   directory: string,
@@ -86,6 +106,8 @@ async function oneRun(
 ): Promise<FinishedRun> {
   const { name, label, seed, ffn, ...strategyOptions } = run
   const training = { ...recipe.training, seed: seed ?? recipe.training.seed }
+  const machine = machineOf(machineInfo())
+  const trainedOn = trainingMachines(directory, machine)
   const trained = await train({
     directory,
     model: modelOf(recipe, ffn),
@@ -94,7 +116,10 @@ async function oneRun(
     data,
     fresh: options.fresh,
     signal: options.signal,
-    onProgress: progress => options.onEvent?.({ kind: 'step', progress }),
+    onProgress: progress => {
+      trainedOn.trains(progress.step)
+      options.onEvent?.({ kind: 'step', progress })
+    },
   })
   const { model, strategy } = trained
   const config = { ...model.config, parameters: model.parameterCount }
@@ -119,6 +144,7 @@ async function oneRun(
     ...measured,
     trainSeconds: trained.trainSeconds,
     trainTokensPerSecond: tokens / trained.trainSeconds,
+    machines: { training: trainedOn.machines, measuring: machine },
   }
   writeFileAtomic(file, JSON.stringify({ key, result }))
   return { result, config, again: false }
@@ -132,13 +158,38 @@ function modelOf({ model }: Recipe, ffn = model.ffn): Recipe['model'] {
 
 /** The measured result of an earlier session, when it was measured in the same way. */
 function readStored(file: string, key: string): RunResult | null {
-  if (!fs.existsSync(file)) return null
+  const stored = readJson(file) as { key?: unknown; result?: unknown } | null
+  if (stored?.key !== key) return null
+  return runResultSchema.safeParse(stored.result).data ?? null
+}
+
+/** What a file holds; null when it is missing or damaged: it is only a record of what can be measured again. */
+function readJson(file: string): unknown {
   try {
-    const stored = JSON.parse(fs.readFileSync(file, 'utf8')) as { key: string; result: RunResult }
-    return stored.key === key ? stored.result : null
+    return JSON.parse(fs.readFileSync(file, 'utf8'))
   } catch {
-    // Damaged from outside: it is only a record of what can be measured again.
     return null
+  }
+}
+
+/** The machines that a run was trained on, over all sessions: kept in its directory, since its timings belong to them. */
+function trainingMachines(directory: string, current: Machine) {
+  const file = path.join(directory, 'machines.json')
+  let machines = parseMachines(readJson(file)) ?? []
+  let noted = false
+  return {
+    /** To be called after every step of this session. */
+    trains: (step: number): void => {
+      if (noted) return
+      noted = true
+      const earlier = step === 1 ? [] : machines
+      const key = JSON.stringify(current)
+      machines = [...earlier.filter(machine => JSON.stringify(machine) !== key), current]
+      writeFileAtomic(file, `${JSON.stringify(machines)}\n`)
+    },
+    get machines(): Machine[] {
+      return machines
+    },
   }
 }
 

@@ -56,6 +56,17 @@ describe('flicker mlp', () => {
     expect(numbers(spelled.stdout)).toEqual(numbers(dashed.stdout))
   })
 
+  it('names runs that diverged, and fails when none is left', async () => {
+    const cwd = directory({})
+    const args = ['mlp', ...QUICK, '--activations', 'silu']
+    const { code, stdout, stderr } = await flicker([...args, '--lr', '1e3', '--epochs', '3'], { cwd })
+    expect(code).toBe(1)
+    expect(stdout).toMatch(/silu +2 of 2 diverged +2 of 2 diverged/)
+    expect(stdout).not.toMatch(/\d{4}/)
+    expect(stderr).toContain('silu: 2 of 2 runs diverged')
+    expect(stderr).toContain('Try a smaller learning rate (now 1000) [LAB_DIVERGED]')
+  })
+
   it('runs a recipe, flags in place of its values', async () => {
     const cwd = directory({
       'mine.yaml':

@@ -10,9 +10,9 @@ import {
   portableKernels,
 } from '../../src/kernels/index.js'
 import { Purpose, RandomStream } from '../../src/kernels/philox.js'
+import { nativeNetwork } from '../../src/lab/create-network.js'
 import type { LabSplit } from '../../src/lab/data/index.js'
 import { initialParameters, networkLayout, stackWidths } from '../../src/lab/layout.js'
-import { nativeNetwork } from '../../src/lab/native-network.js'
 import type { Moment, Network } from '../../src/lab/network.js'
 import { tapeNetwork } from '../../src/lab/tape-network.js'
 import { naiveForward, naiveLayers, naiveLoss } from './naive-network.js'

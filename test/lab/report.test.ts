@@ -8,7 +8,7 @@ import { labSchema, variantsOf } from '../../src/lab/options.js'
 import { labFigures } from '../../src/lab/report/figures.js'
 import { renderLabPage } from '../../src/lab/report/page.js'
 import { renderLabTable } from '../../src/lab/report/table.js'
-import type { LabResults, RunRecord } from '../../src/lab/results.js'
+import { divergenceWarnings, isDiverged, type LabResults, type RunRecord } from '../../src/lab/results.js'
 import { savePlot } from '../../src/report/save-plot.js'
 import { displayWidth } from '../../src/report/visible-text.js'
 import { temporaryDirectories } from '../data/temporary.js'
@@ -69,6 +69,7 @@ function results(label: string): LabResults {
       runs: [run(0, i + 1, i === 1), run(1, i + 1, i === 1)],
     })),
     seconds: 3,
+    foundRuns: 0,
   }
 }
 
@@ -160,5 +161,39 @@ describe("the lab's table", () => {
       expect(table).toContain('validation loss')
     }
     expect(renderLabTable(results('an activation with a name'), 90)).toContain('an activation with a name')
+  })
+})
+
+describe('a run that diverged', () => {
+  const good = results('good')
+  const [one, gated] = good.variants
+  const bad = { ...one.runs[1], trainLoss: one.runs[1].trainLoss.map(() => 1e7), validationLoss: [2.76e16] }
+  const mixed = { ...good, variants: [{ ...one, runs: [one.runs[0], bad] }, gated] }
+
+  it('is one that ends above ten times the loss of guessing, or without a finite one', () => {
+    const ending = (train: number, validation = 1): RunRecord => ({
+      ...one.runs[0],
+      trainLoss: [train],
+      validationLoss: [validation],
+    })
+    expect(isDiverged(ending(10 * Math.LN2 + 0.01), 2)).toBe(true)
+    expect(isDiverged(ending(10 * Math.LN2 - 0.01), 2)).toBe(false)
+    expect(isDiverged(ending(10 * Math.LN2 + 0.01), 3)).toBe(false)
+    expect(isDiverged(ending(1, Number.POSITIVE_INFINITY), 2)).toBe(true)
+    expect(isDiverged(ending(Number.NaN), 2)).toBe(true)
+  })
+
+  it('is counted in the table and named, instead of spoiling a mean', () => {
+    expect(renderLabTable(mixed)).toContain('1 of 2 diverged')
+    expect(renderLabTable(mixed)).not.toContain('e16')
+    expect(divergenceWarnings(mixed)).toEqual([expect.stringContaining('good: 1 of 2 runs diverged')])
+    expect(divergenceWarnings(good)).toEqual([])
+  })
+
+  it('does not scale the axes', () => {
+    const loss = labFigures(mixed).find(({ name }) => name === 'val_loss')
+    const ticks = (loss?.draw({ width: 900, id: 'a' }).toString() ?? '').match(/>[\d.]+e?\d*<\/text>/g) ?? []
+    expect(ticks.length).toBeGreaterThan(3)
+    for (const tick of ticks) expect(Number(tick.slice(1, -7))).toBeLessThan(20)
   })
 })

@@ -51,7 +51,7 @@ describe('a study', () => {
     for (const run of [relu, swift, stocha]) {
       expect(Math.min(...run.final.sparsity)).toBeGreaterThan(0.2)
       expect(run.speed.every(({ dense, sparse }) => dense > 0 && (sparse ?? 0) > 0)).toBe(true)
-      expect(run.samples.map(({ kind }) => kind)).toEqual(['greedy', 'stochastic', 'stochastic'])
+      expect(run.samples.map(({ kind }) => kind)).toEqual(['sampled', 'greedy', 'stochastic', 'stochastic'])
     }
     // Same seed: the same weights, data and draws, so SiLU and Swi+FT are one run until the switch.
     const until = (run: typeof silu) => run.curve.filter(({ step }) => step <= 24)
@@ -102,6 +102,42 @@ describe('a study', () => {
     expect(steps).toEqual([])
     await study(recipe(directory), { directory: out, onEvent: events, fresh: true })
     expect(steps).toContain('silu 1')
+  })
+
+  it('opened again on another machine keeps the machine of its timings, and measures again what is damaged', async () => {
+    const directory = temporaryDirectory()
+    const out = path.join(directory, 'out')
+    const one = { ...recipe(directory), runs: recipe(directory).runs.slice(0, 1) }
+    const first = await study(one, { directory: out })
+    const file = path.join(out, 'silu/result.json')
+    const stored = JSON.parse(fs.readFileSync(file, 'utf8'))
+    const elsewhere = { ...stored.result.machines.measuring, cpu: 'Another CPU' }
+    stored.result.machines = { training: [elsewhere], measuring: elsewhere }
+    fs.writeFileSync(file, JSON.stringify(stored))
+    const again = await study(one, { directory: out })
+    expect(again.runs[0].machines.measuring.cpu).toBe('Another CPU')
+    expect(again.runs[0].speed).toEqual(first.runs[0].speed)
+    for (const report of ['report.html', 'results.md']) {
+      expect(fs.readFileSync(path.join(out, report), 'utf8')).toContain('Another CPU')
+    }
+    for (const damaged of [{}, null, 'x', { ...stored.result, speed: 3 }]) {
+      fs.writeFileSync(file, JSON.stringify({ ...stored, result: damaged }))
+      const measured = await study(one, { directory: out })
+      expect(measured.runs[0].final).toEqual(first.runs[0].final)
+      expect(measured.runs[0].machines.measuring.cpu).toBe(first.machine.cpu)
+    }
+  })
+
+  it('refuses a prompt that fills the context, and a directory that cannot be made, before it trains', async () => {
+    const directory = temporaryDirectory()
+    const long = recipe(directory)
+    long.measure.prompt = 'red '.repeat(8)
+    const out = path.join(directory, 'out')
+    await expect(study(long, { directory: out })).rejects.toMatchObject({ code: 'PROMPT_TOO_LONG' })
+    await expect(study(recipe(directory), { directory: '/proc/study' })).rejects.toMatchObject({
+      exitCode: 1,
+    })
+    expect(fs.existsSync(out)).toBe(false)
   })
 
   it('of the catalog trains each entry over its seeds, in every form of the FFN', async () => {

@@ -5,7 +5,7 @@ import { percent } from '../../report/numbers.js'
 import { runStyle } from '../../report/palette.js'
 import type { FigureOptions, Range } from '../../report/plot.js'
 import { spreadPerEpoch } from '../../statistics.js'
-import type { Curve, LabResults } from '../results.js'
+import { type Curve, convergedVariants, type LabResults } from '../results.js'
 import { bandLines, settledRange } from './band-lines.js'
 
 interface CurveLook {
@@ -48,7 +48,8 @@ export const curveLooks: Readonly<Record<Curve, CurveLook>> = {
   },
 }
 
-export function curveFigure({ variants, seeds }: LabResults, curve: Curve, options: FigureOptions): Markup {
+export function curveFigure(results: LabResults, curve: Curve, options: FigureOptions): Markup {
+  const { variants, seeds } = results
   const look = curveLooks[curve]
   const lines = variants.map((variant, i) => ({
     label: variant.label,
@@ -58,7 +59,8 @@ export function curveFigure({ variants, seeds }: LabResults, curve: Curve, optio
       ...spread,
     })),
   }))
-  const [low, high] = settledRange(lines)
+  const converged = convergedVariants(results)
+  const [low, high] = settledRange(lines.filter((_, i) => converged.includes(variants[i])))
   const y: Range = curve === 'sparsity' ? [0, Math.min(1, Math.max(0.1, high))] : [Math.max(0, low), high]
   return bandLines(lines, {
     ...options,

@@ -1,16 +1,12 @@
 // All figures of one experiment, for the page and as files.
 
-import path from 'node:path'
-import { writeFileAtomic } from '../../formats/atomic.js'
 import type { Markup } from '../../report/markup.js'
 import type { FigureOptions } from '../../report/plot.js'
-import { savePlot } from '../../report/save-plot.js'
 import { CURVES, type LabResults } from '../results.js'
 import { curveFigure, curveLooks } from './curves.js'
 import { doubtFigure } from './doubt.js'
 import { finalLossFigure } from './final-loss.js'
 import { gateFigure } from './gates.js'
-import { renderLabPage } from './page.js'
 
 export interface LabFigure {
   /** File name without its ending: `val_loss`. */
@@ -66,26 +62,4 @@ export function labFigures(results: LabResults): LabFigure[] {
         ]
       : []),
   ]
-}
-
-/** Width of figures that are files. */
-const FILE_WIDTH = 900
-
-/**
- * Writes every figure as SVG and PNG into `directory`/plots, and report.html into `directory`; returns the files.
- * Throws StorageError.
- */
-export function saveLabReport(results: LabResults, directory: string): string[] {
-  const figures = labFigures(results)
-  const files = figures.flatMap(figure => {
-    const drawing = figure.draw({ width: FILE_WIDTH, id: figure.name.replace(/[^a-z0-9-]/gi, '-') })
-    return ['svg', 'png'].map(format => {
-      const file = path.join(directory, 'plots', `${figure.name}.${format}`)
-      savePlot(drawing, file)
-      return file
-    })
-  })
-  const page = path.join(directory, 'report.html')
-  writeFileAtomic(page, renderLabPage(results, figures))
-  return [...files, page]
 }

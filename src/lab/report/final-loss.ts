@@ -6,20 +6,23 @@ import { fixed } from '../../report/numbers.js'
 import { runStyle } from '../../report/palette.js'
 import { axisX, cut, draw, type FigureOptions, isWide, plane } from '../../report/plot.js'
 import { visibleLine } from '../../report/visible-text.js'
-import { finalNumbers, type LabResults } from '../results.js'
+import type { Spread } from '../../statistics.js'
+import { convergedVariants, finalNumbers, type LabResults } from '../results.js'
 import { HEAD, heading, nameWidth } from './band-lines.js'
 import { overRuns } from './curves.js'
 
 const ROW = 34
 
-export function finalLossFigure({ variants, seeds }: LabResults, options: FigureOptions): Markup {
+export function finalLossFigure(results: LabResults, options: FigureOptions): Markup {
+  const { variants, seeds } = results
+  const converged = convergedVariants(results)
   const rows = variants.map((variant, i) => ({
     label: visibleLine(variant.label),
     style: runStyle(i),
     values: variant.runs.map(({ validationLoss }) => validationLoss[validationLoss.length - 1]),
     spread: finalNumbers(variant).validationLoss,
   }))
-  const all = rows.flatMap(({ values }) => values)
+  const all = rows.flatMap(({ values }, i) => (converged.includes(variants[i]) ? values : []))
   const [low, high] = [Math.min(...all), Math.max(...all)]
   const pad = Math.max((high - low) * 0.08, 0.002)
   const wide = isWide(options)
@@ -49,7 +52,7 @@ export function finalLossFigure({ variants, seeds }: LabResults, options: Figure
         ),
         axisX(area, { label: '', format: value => fixed(value, high - low < 0.05 ? 3 : 2) }, true),
         rows.flatMap(({ label, style, values, spread }, i) => [
-          Plot.dot(values, { x: d => d, y: i, r: 3.5, fill: style.color, fillOpacity: 0.45 }),
+          Plot.dot(values, { x: d => d, y: i, r: 3.5, fill: style.color, fillOpacity: 0.45, clip: true }),
           Plot.link([0], {
             x1: spread.mean - spread.std,
             x2: spread.mean + spread.std,
@@ -57,6 +60,7 @@ export function finalLossFigure({ variants, seeds }: LabResults, options: Figure
             y2: i,
             stroke: style.color,
             strokeWidth: 1.5,
+            clip: true,
           }),
           Plot.link([0], {
             x1: spread.mean,
@@ -65,6 +69,7 @@ export function finalLossFigure({ variants, seeds }: LabResults, options: Figure
             y2: area.atY(area.py(i) + 9),
             stroke: style.color,
             strokeWidth: 2.5,
+            clip: true,
           }),
           Plot.text([cut(label, (left - 12) / 1.15)], {
             x: area.atX(left - 8),
@@ -74,7 +79,7 @@ export function finalLossFigure({ variants, seeds }: LabResults, options: Figure
             fill: style.color,
             fontWeight: 600,
           }),
-          Plot.text(wide ? [`${fixed(spread.mean, 3)} ± ${fixed(spread.std, 3)}`] : [], {
+          Plot.text(wide ? [atEnd(spread, converged.includes(variants[i]))] : [], {
             x: area.atX(area.right + 6),
             y: i,
             text: d => d,
@@ -86,4 +91,8 @@ export function finalLossFigure({ variants, seeds }: LabResults, options: Figure
       ],
     },
   )
+}
+
+function atEnd({ mean, std }: Spread, converged: boolean): string {
+  return converged ? `${fixed(mean, 3)} ± ${fixed(std, 3)}` : 'diverged'
 }

@@ -21,7 +21,7 @@ export function renderLabPage(results: LabResults, figures: readonly LabFigure[]
     version: machine.version,
     lead: html`${config.question !== undefined && html`<p>${config.question}</p>`}
 <p>${visibleLine(data.description)}.</p>
-<p>Layers ${widths}; ${seeds.length} ${seeds.length === 1 ? 'run' : 'runs'} each with seeds ${seeds[0]} to ${seeds[seeds.length - 1]}; trained in ${duration(results.seconds)} on ${visibleLine(machine.cpu)}, ${machine.cores} cores (${machine.isa}).</p>`,
+<p>Layers ${widths}; ${seeds.length} ${seeds.length === 1 ? 'run' : 'runs'} each with seeds ${seeds[0]} to ${seeds[seeds.length - 1]}; ${session(results)}</p>`,
     sections: [
       { id: 'numbers', title: 'Numbers', content: table(results) },
       {
@@ -39,6 +39,18 @@ export function renderLabPage(results: LabResults, figures: readonly LabFigure[]
       { id: 'again', title: 'Run it again', content: again(results) },
     ],
   })
+}
+
+/** How long what was trained on which machine; runs of earlier sessions have no time here. */
+function session({ seconds, foundRuns, seeds, variants, machine }: LabResults): string {
+  const trained = variants.length * seeds.length - foundRuns
+  const earlier = foundRuns === 0 ? '' : `, ${foundRuns} finished in earlier sessions`
+  if (trained === 0) return `all ${foundRuns} finished in earlier sessions.`
+  const count = foundRuns === 0 ? '' : `${trained} of them `
+  return (
+    `${count}trained in ${duration(seconds)} on ${visibleLine(machine.cpu)}, ${machine.cores} cores ` +
+    `(${machine.isa})${earlier}.`
+  )
 }
 
 function table(results: LabResults): Markup {

@@ -3,7 +3,7 @@
 import { fixed, percent } from '../../report/numbers.js'
 import { displayWidth, shorten, visibleLine } from '../../report/visible-text.js'
 import type { Spread } from '../../statistics.js'
-import { finalNumbers, type LabResults, type VariantResult } from '../results.js'
+import { finalNumbers, isDiverged, type LabResults, type VariantResult } from '../results.js'
 
 export interface TableColumn {
   readonly title: string
@@ -12,8 +12,13 @@ export interface TableColumn {
 }
 
 /** The numbers of the console's and the page's table; gates only where a variant has one. */
-export function tableColumns({ variants }: Pick<LabResults, 'variants'>): TableColumn[] {
+export function tableColumns({ variants, data }: Pick<LabResults, 'variants' | 'data'>): TableColumn[] {
   const finals = variants.map(finalNumbers)
+  // A mean over runs of which some diverged says nothing.
+  const diverged = variants.map(({ runs }) => {
+    const count = runs.filter(run => isDiverged(run, data.classes)).length
+    return count === 0 ? null : runs.length === 1 ? 'diverged' : `${count} of ${runs.length} diverged`
+  })
   // One run has no deviation to speak of.
   const several = variants.some(({ runs }) => runs.length > 1)
   const within = (deviation: string) => (several ? ` ± ${deviation}` : '')
@@ -23,8 +28,11 @@ export function tableColumns({ variants }: Pick<LabResults, 'variants'>): TableC
   const weights = (spread: Spread | null) =>
     spread === null ? '' : fixed(spread.mean, 2) + within(fixed(spread.std, 2))
   const columns = [
-    { title: 'train loss', cells: finals.map(({ trainLoss }) => losses(trainLoss)) },
-    { title: 'validation loss', cells: finals.map(({ validationLoss }) => losses(validationLoss)) },
+    { title: 'train loss', cells: finals.map(({ trainLoss }, i) => diverged[i] ?? losses(trainLoss)) },
+    {
+      title: 'validation loss',
+      cells: finals.map(({ validationLoss }, i) => diverged[i] ?? losses(validationLoss)),
+    },
     { title: 'accuracy', cells: finals.map(({ accuracy }) => shares(accuracy)) },
     { title: 'sparsity', cells: finals.map(({ sparsity }) => shares(sparsity)) },
     { title: 'gate (ReLU)', cells: finals.map(({ gate }) => weights(gate)) },

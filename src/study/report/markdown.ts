@@ -3,8 +3,9 @@
 import { MISSING, percent } from '../../report/numbers.js'
 import { visibleLine, visibleText } from '../../report/visible-text.js'
 import type { StudyResults } from '../results.js'
+import { findings } from './findings.js'
 import { rerunCommand, rerunFacts } from './rerun.js'
-import { type Column, describeSample, describeStudy, findings, summarize } from './summary.js'
+import { type Column, describeSample, describeStudy, summarize } from './summary.js'
 
 export function renderMarkdown(results: StudyResults): string {
   const { runs } = results

@@ -16,9 +16,10 @@ import {
   sparsityCaption,
   sparsityOverTraining,
 } from './figures/sparsity.js'
+import { findings } from './findings.js'
 import { rerun } from './rerun.js'
 import { samplesOf } from './samples.js'
-import { type Column, describeStudy, findings, type Summary, seedsOf, summarize } from './summary.js'
+import { type Column, describeStudy, type Summary, seedsOf, summarize } from './summary.js'
 
 /** With more runs than this, lines on top of each other and a panel for each tell nothing: they are ranked instead. */
 const MOST_LINES = 12
@@ -106,7 +107,7 @@ function figures(runs: readonly RunResult[], { baseline, baselineLabel }: Summar
       content: figure({
         id: 'decode-speed',
         runs: [],
-        caption: speedCaption(),
+        caption: speedCaption(runs),
         draw: options => decodeSpeed(runs, options),
       }),
     },
@@ -133,13 +134,18 @@ function numbers({ runs }: StudyResults, { baselineLabel, quality, speed }: Summ
   )
   return html`${scrollingTable(tableHead(columns), rows)}
 <p class="note">Measured on held-out text after the last step with the activation that inference uses. ${
-    runs.length > 1 &&
-    html`Marked: the best of a column. Differences are to ${baselineLabel}. ${oneSeedEach(runs)}`
+    runs.length > 1 && html`Differences are to ${baselineLabel}. ${marked(columns)}${oneSeedEach(runs)}`
   } Sparsity: share of exact zeros in the FFN’s hidden vector, mean of the layers. Dense and sparse: every neuron computed, or inactive ones skipped.</p>
 <ul class="runs">${runs.map(
     (run, i) =>
       html`<li>${runs.length <= MOST_LINES && swatch(i, `run-key-${i}`)} <b>${visibleLine(run.label)}</b>: ${visibleLine(run.description)} (${duration(run.trainSeconds)} of training)</li>`,
   )}</ul>`
+}
+
+function marked(columns: readonly Column[]): string {
+  return columns.some(({ cells }) => cells.some(({ best }) => best))
+    ? 'Marked: the best of a column, where it is better than others beyond noise (95 %). '
+    : ''
 }
 
 function oneSeedEach(runs: readonly RunResult[]): string {
@@ -149,7 +155,7 @@ function oneSeedEach(runs: readonly RunResult[]): string {
   }
   return several
     ? ''
-    : 'Every run has one seed, so how far a loss moves from seed to seed is not known from here.'
+    : 'Every run has one seed, so how far a loss moves from seed to seed is not known from here, and no loss is marked as the best.'
 }
 
 function startsGroup(columns: readonly Column[], c: number): boolean {

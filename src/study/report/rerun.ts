@@ -4,7 +4,7 @@ import { html, type Markup } from '../../report/markup.js'
 import { duration } from '../../report/numbers.js'
 import { visibleLine } from '../../report/visible-text.js'
 import type { StudyResults } from '../results.js'
-import { date, seedsOf } from './summary.js'
+import { date, machinesOf, seedsOf } from './summary.js'
 
 /** The command that repeats the study, for a shell. */
 export function rerunCommand({ name, recipe }: StudyResults): string {
@@ -14,13 +14,14 @@ export function rerunCommand({ name, recipe }: StudyResults): string {
 
 /** Versions and machine, as pairs of name and value. */
 export function rerunFacts(results: StudyResults): [string, string][] {
-  const { machine, runs, training } = results
+  const { runs, training } = results
+  const places = machinesOf(runs)
   const seconds = runs.reduce((sum, run) => sum + run.trainSeconds * (run.perSeed?.length ?? 1), 0)
   return [
-    ['Flicker', results.version],
-    ['Node', machine.node],
-    ['Kernels', `${machine.backend}, ${machine.isa}`],
-    ['Processor', `${machine.cpu}, ${machine.threads} of ${machine.cores} cores`],
+    ...places.map(({ machine, labels }): [string, string] => [
+      places.length === 1 ? 'Machine' : `Machine of ${labels.join(', ')}`,
+      machine,
+    ]),
     ['Seeds', seedsOf(runs).join(', ')],
     ['Peak learning rate', String(training.learningRate)],
     ['Training, all runs', duration(seconds)],
@@ -36,6 +37,6 @@ export function rerun(results: StudyResults): Markup {
   }
 <pre>${rerunCommand(results)}</pre>
 <dl class="facts">${rerunFacts(results).map(([key, value]) => html`<dt>${key}</dt><dd>${visibleLine(value)}</dd>`)}</dl>
-<p class="note">With the same kernels, instruction set and seeds, losses and texts are the same to the bit; speeds are medians of several passes and belong to this machine. All numbers behind the figures: results.json, beside this file.</p>
+<p class="note">With the same kernels, instruction set and seeds, losses and texts are the same to the bit; speeds are medians of alternating passes and belong to the machine. All numbers behind the figures: results.json, beside this file.</p>
 ${recipe !== undefined && html`<details><summary>The recipe</summary><pre>${recipe}</pre></details>`}`
 }

@@ -1,10 +1,11 @@
-// The study in numbers and sentences: the columns every table shows, what the best value is, and what stands out.
-// Page, Markdown and console all print these, so they cannot disagree.
+// The study in numbers: the columns that every table shows, and what was done in sentences. Page, Markdown and console
+// all print these, so they cannot disagree.
 
 import {
   amount,
   bytes,
   fixed,
+  interval,
   loss,
   MISSING,
   percent,
@@ -16,7 +17,8 @@ import {
 } from '../../report/numbers.js'
 import { visibleLine } from '../../report/visible-text.js'
 import { mean, standardDeviation } from '../../statistics.js'
-import type { RunResult, Sample, StudyResults } from '../results.js'
+import type { Machine, RunResult, Sample, StudyResults } from '../results.js'
+import { bestOverSeeds, bestRatios } from './findings.js'
 
 export interface Column {
   /** What several columns have in common, e.g. `decode f32, tok/s`; empty for a column of its own. */
@@ -30,7 +32,7 @@ export interface Column {
 
 export interface Cell {
   readonly text: string
-  /** The best of its column; never set when there is nothing to compare. */
+  /** Best of its column beyond noise; several are when they cannot be told apart, none when no two can. */
   readonly best: boolean
 }
 
@@ -67,22 +69,26 @@ export function summarize(results: StudyResults): Summary {
             runs,
             '',
             `${title} vs ${baselineLabel}`,
-            null,
             run => (run === runs[baseline] ? null : measure(run, runs[baseline])),
-            minor,
+            { minor },
           ),
         ]
+  const lowestLoss = bestOverSeeds(runs, final => final.loss)
   const quality = [
-    column(runs, '', 'validation loss', 'low', run => [run.final.loss, value => loss(value) + spreadOf(run)]),
+    column(runs, '', 'validation loss', run => [run.final.loss, value => loss(value) + spreadOf(run)], {
+      best: lowestLoss,
+    }),
     ...against('loss', false, (run, to) => [run.final.loss - to.final.loss, value => signed(value, 3)]),
-    column(runs, '', 'perplexity', 'low', run => [run.final.perplexity, perplexity]),
+    column(runs, '', 'perplexity', run => [run.final.perplexity, perplexity], { best: lowestLoss }),
     ...against('perplexity', true, (run, to) => [
       run.final.perplexity / to.final.perplexity - 1,
       signedPercent,
     ]),
-    column(runs, '', 'bits per byte', 'low', run => [run.final.bitsPerByte, loss]),
-    column(runs, '', 'sparsity', 'high', run => [meanSparsity(run.final), percent]),
-    column(runs, '', 'training tokens/s', 'high', run => [run.trainTokensPerSecond, rate], true),
+    column(runs, '', 'bits per byte', run => [run.final.bitsPerByte, loss], { best: lowestLoss }),
+    column(runs, '', 'sparsity', run => [meanSparsity(run.final), percent], {
+      best: bestOverSeeds(runs, final => -meanSparsity(final)),
+    }),
+    column(runs, '', 'training tokens/s', run => [run.trainTokensPerSecond, rate], { minor: true }),
   ]
   return {
     baseline,
@@ -97,49 +103,62 @@ export function dtypesOf(runs: readonly Pick<RunResult, 'speed'>[]): string[] {
   return [...new Set(runs.flatMap(run => run.speed.map(speed => speed.dtype)))]
 }
 
+/** Rates are not marked: runs are measured one after another, and a machine is never equally fast twice. */
 function speedColumns(runs: readonly RunResult[], dtype: string): Column[] {
   const group = `decode ${dtype}, tok/s`
   const speedOf = (run: RunResult) => run.speed.find(speed => speed.dtype === dtype)
+  const ratioOf = (run: RunResult) => speedOf(run)?.ratio ?? null
   return [
-    column(runs, group, 'dense', null, run => {
+    column(runs, group, 'dense', run => {
       const speed = speedOf(run)
       return speed === undefined ? null : [speed.dense, rate]
     }),
-    column(runs, group, 'sparse', 'high', run => {
+    column(runs, group, 'sparse', run => {
       const speed = speedOf(run)?.sparse ?? null
       return speed === null ? null : [speed, rate]
     }),
-    column(runs, group, 'ratio', 'high', run => {
-      const speed = speedOf(run)
-      return speed === undefined || speed.sparse === null || speed.dense === 0
-        ? null
-        : [speed.sparse / speed.dense, ratio]
-    }),
+    column(
+      runs,
+      group,
+      'ratio',
+      run => {
+        const measured = ratioOf(run)
+        return measured === null ? null : [measured.median, ratio]
+      },
+      { best: bestRatios(runs.map(ratioOf)) },
+    ),
+    column(
+      runs,
+      group,
+      'interval of ratio',
+      run => {
+        const measured = ratioOf(run)
+        return measured === null ? null : [measured.median, () => interval(measured)]
+      },
+      { minor: true },
+    ),
   ]
 }
 
-/** The best is marked by what is printed: values that look the same are equally good. */
 function column(
   runs: readonly RunResult[],
   group: string,
   title: string,
-  better: 'low' | 'high' | null,
   measure: (run: RunResult) => [value: number, print: (value: number) => string] | null,
-  minor = false,
+  { best, minor = false }: { best?: ReadonlySet<number>; minor?: boolean } = {},
 ): Column {
-  const measured = runs.map(measure)
-  const texts = measured.map(m => (m === null ? MISSING : m[1](m[0])))
-  const values = measured.flatMap(m => (m === null ? [] : [m[0]]))
-  const best = better === 'low' ? Math.min(...values) : Math.max(...values)
-  const bestText = texts[measured.findIndex(m => m?.[0] === best)]
-  const distinct = new Set(texts.filter(text => text !== MISSING)).size > 1
-  const cells = texts.map(text => ({ text, best: better !== null && distinct && text === bestText }))
+  const cells = runs.map((run, i) => {
+    const measured = measure(run)
+    return measured === null
+      ? { text: MISSING, best: false }
+      : { text: measured[1](measured[0]), best: best?.has(i) === true }
+  })
   return { group, title, minor, cells }
 }
 
 /** What was done, in two sentences. */
 export function describeStudy(results: StudyResults): [string, string] {
-  const { model, training, corpus, machine, runs } = results
+  const { model, training, corpus, runs } = results
   const seeds = seedsOf(runs)
   const shape = [
     `${model.numHiddenLayers} layers`,
@@ -162,10 +181,39 @@ export function describeStudy(results: StudyResults): [string, string] {
       `${seeds.join(', ')}) of ${visibleLine(corpus.description)}: ${bytes(corpus.trainBytes)} of text or ` +
       `${amount(corpus.trainTokens)} tokens (${visibleLine(corpus.tokenizer)}), and ` +
       `${bytes(corpus.validationBytes)} held out for validation.`,
-    `Trained and measured by Flicker ${visibleLine(results.version)} on ${visibleLine(machine.cpu)}, ` +
-      `${machine.threads} of ${machine.cores} cores, ${visibleLine(machine.backend)} kernels ` +
-      `(${visibleLine(machine.isa)}), Node ${visibleLine(machine.node)}; finished ${date(results.finishedAt)}.`,
+    machineSentence(results),
   ]
+}
+
+/** Where the timings come from: one machine, or which run was measured on which. */
+function machineSentence({ runs, finishedAt }: StudyResults): string {
+  const places = machinesOf(runs)
+  const finished = `finished ${date(finishedAt)}`
+  if (places.length === 1) return `Trained and measured on ${places[0].machine}; ${finished}.`
+  const each = places.map(({ machine, labels }) => `${labels.join(', ')} on ${machine}`)
+  return (
+    `Trained and measured in sessions on different machines, so rates of one run say nothing about another’s: ` +
+    `${each.join('; ')}; ${finished}.`
+  )
+}
+
+/** Each machine in words, with the runs that were trained or measured there. */
+export function machinesOf(runs: readonly RunResult[]): { machine: string; labels: string[] }[] {
+  const places = new Map<string, Set<string>>()
+  for (const { label, machines } of runs) {
+    for (const machine of [...machines.training, machines.measuring]) {
+      const text = describeMachine(machine)
+      places.set(text, (places.get(text) ?? new Set()).add(visibleLine(label)))
+    }
+  }
+  return [...places].map(([machine, labels]) => ({ machine, labels: [...labels] }))
+}
+
+function describeMachine({ cpu, cores, threads, backend, isa, node, version }: Machine): string {
+  return (
+    `${visibleLine(cpu)}, ${threads} of ${cores} cores, ${visibleLine(backend)} kernels ` +
+    `(${visibleLine(isa)}), Node ${visibleLine(node)}, Flicker ${visibleLine(version)}`
+  )
 }
 
 /** Every seed that a run was trained with. */
@@ -180,48 +228,12 @@ export function spreadOf({ perSeed }: Pick<RunResult, 'perSeed'>): string {
 
 /** How a sample came to be, on one line. */
 export function describeSample({ kind, activation, temperature, seed }: Sample): string {
-  const drawn = `${visibleLine(activation)}, temperature ${temperature}`
-  return kind === 'greedy' ? `greedy · ${drawn}` : `seed ${seed} · ${drawn}`
-}
-
-/** What stands out, each a sentence of measured facts. */
-export function findings(results: StudyResults): string[] {
-  const { runs } = results
-  if (runs.length === 0) return []
-  const best = lowestLoss(runs)
-  const found = [
-    `Lowest validation loss: ${visibleLine(best.label)}, ${loss(best.final.loss)} nats per token ` +
-      `(${loss(best.final.bitsPerByte)} bits per byte).`,
-  ]
-  const sparse = runs.filter(run => meanSparsity(run.final) >= 0.5)
-  if (sparse.length > 0 && !sparse.includes(best)) {
-    const run = lowestLoss(sparse)
-    found.push(
-      `Lowest among the models with mostly zeros: ${visibleLine(run.label)}, ${loss(run.final.loss)} ` +
-        `(${signed(run.final.loss - best.final.loss, 3)}) at ${percent(meanSparsity(run.final))} sparsity.`,
-    )
+  const how = {
+    sampled: `sampled at temperature ${temperature} · seed ${seed}`,
+    greedy: 'greedy',
+    stochastic: `activation drawn while decoding, temperature ${temperature} · seed ${seed}`,
   }
-  const speedUps = runs.flatMap(run =>
-    run.speed.flatMap(speed =>
-      speed.sparse === null || speed.dense === 0
-        ? []
-        : [{ run, ...speed, sparse: speed.sparse, by: speed.sparse / speed.dense }],
-    ),
-  )
-  if (speedUps.length > 0) {
-    const top = speedUps.reduce((a, b) => (b.by > a.by ? b : a))
-    const from = `${visibleLine(top.run.label)}, ${top.dtype}: ${rate(top.dense)} → ${rate(top.sparse)} tokens/s`
-    found.push(
-      top.by > 1
-        ? `Skipping zeros makes decoding up to ${ratio(top.by)} as fast (${from}).`
-        : `Skipping zeros did not make decoding faster here: ${ratio(top.by)} at best (${from}).`,
-    )
-  }
-  return found
-}
-
-function lowestLoss(runs: readonly RunResult[]): RunResult {
-  return runs.reduce((a, b) => (b.final.loss < a.final.loss ? b : a))
+  return `${how[kind]} · ${visibleLine(activation)}`
 }
 
 function inWords(count: number): string {

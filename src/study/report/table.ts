@@ -2,7 +2,8 @@
 
 import { displayWidth, shorten, visibleLine } from '../../report/visible-text.js'
 import type { StudyResults } from '../results.js'
-import { type Column, findings, summarize } from './summary.js'
+import { findings } from './findings.js'
+import { type Column, summarize } from './summary.js'
 
 export interface TableOptions {
   /** Columns of the terminal; 100 by default, at least 60 and at most 120 are used. */

@@ -1,6 +1,13 @@
 // A made study with plausible numbers: what the quick study's results look like, without training anything.
 
-import type { Evaluation, RunResult, Sample, StudyResults } from '../../../src/study/results.js'
+import type {
+  DecodeSpeed,
+  Evaluation,
+  Machine,
+  RunResult,
+  Sample,
+  StudyResults,
+} from '../../../src/study/results.js'
 
 const STEPS = 900
 const LAYERS = 4
@@ -46,6 +53,30 @@ export const FOUR_RUNS: readonly MadeRun[] = [
   },
 ]
 
+export const MACHINE: Machine = {
+  cpu: 'Intel(R) Xeon(R) Processor @ 2.60GHz',
+  cores: 2,
+  threads: 2,
+  backend: 'native',
+  isa: 'avx512',
+  node: 'v20.19.0',
+  version: '0.1.0',
+}
+
+/** A speed whose ratio is known to within 1 % to each side. */
+function madeSpeed(dtype: 'f32' | 'bf16', dense: number, ratio: number | null): DecodeSpeed {
+  return {
+    dtype,
+    dense,
+    sparse: ratio === null ? null : dense * ratio,
+    ratio:
+      ratio === null
+        ? null
+        : { median: ratio, low: ratio * 0.99, high: ratio * 1.01, confidence: 0.96484375 },
+    passes: 15,
+  }
+}
+
 /** Results of `runs`; everything follows from the arguments, so two calls give the same. */
 export function madeResults(runs: readonly MadeRun[] = FOUR_RUNS): StudyResults {
   return {
@@ -54,14 +85,7 @@ export function madeResults(runs: readonly MadeRun[] = FOUR_RUNS): StudyResults 
     title: 'SiLU, ReLU, Swi+FT and StochA on a small model',
     finishedAt: '2026-02-03T04:05:06.789Z',
     version: '0.1.0',
-    machine: {
-      cpu: 'Intel(R) Xeon(R) Processor @ 2.60GHz',
-      cores: 2,
-      threads: 2,
-      backend: 'native',
-      isa: 'avx512',
-      node: 'v20.19.0',
-    },
+    machine: MACHINE,
     corpus: {
       description: 'the documentation and declaration files of the installed packages (412 documents)',
       trainBytes: 8_412_345,
@@ -124,12 +148,13 @@ function madeRun(made: MadeRun, index: number): RunResult {
     evaluations,
     final: { ...madeEvaluation(STEPS, made, made.loss), tokens: 131_072 },
     speed: [
-      { dtype: 'f32', dense: 2104.3 + 21 * noise(), sparse: sparse ? 2104.3 * speedUp : null },
-      { dtype: 'bf16', dense: 3391.8 + 30 * noise(), sparse: sparse ? 3391.8 * speedUp * 0.93 : null },
+      madeSpeed('f32', 2104.3 + 21 * noise(), sparse ? speedUp : null),
+      madeSpeed('bf16', 3391.8 + 30 * noise(), sparse ? speedUp * 0.93 : null),
     ],
     samples: madeSamples(made),
     trainSeconds: 71.4 + index,
     trainTokensPerSecond: (STEPS * 16 * 128) / (71.4 + index),
+    machines: { training: [MACHINE], measuring: MACHINE },
   }
 }
 
@@ -168,6 +193,13 @@ function madeSamples({ to, name }: MadeRun): Sample[] {
     prompt,
     text: `${start}${name}\`.\n\n## Options\n\n- \`options\` - an object with the following properties:\n  - \`name\` - the name of the value\n\n\`\`\`ts\nexport declare function ${name}(options?: Options): Promise<void>;\n\`\`\`\n`,
   }
+  const sampled: Sample = {
+    ...greedy,
+    kind: 'sampled',
+    temperature: 0.8,
+    seed: 1,
+    text: `${start}sampled\`.\n`,
+  }
   const drawn = [1, 2, 3].map(
     (seed): Sample => ({
       ...greedy,
@@ -177,7 +209,7 @@ function madeSamples({ to, name }: MadeRun): Sample[] {
       text: `${start}${['read', 'parse', 'close'][seed - 1]}\` when it is called with a stream.\n\n### new in version ${seed}.0\n\nReturns: {Promise} Fulfills with undefined upon success.\n`,
     }),
   )
-  return [greedy, ...drawn]
+  return [sampled, greedy, ...drawn]
 }
 
 /** A small generator of numbers around 0 with a spread of about 1: the figures shall look like noise, nothing more. */

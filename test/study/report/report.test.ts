@@ -2,10 +2,14 @@
 
 import { parseHTML } from 'linkedom'
 import { describe, expect, it } from 'vitest'
+import { fixed, loss, perplexity, signed } from '../../../src/report/numbers.js'
+import { lossCaption } from '../../../src/study/report/figures/loss.js'
+import { findings } from '../../../src/study/report/findings.js'
 import { renderMarkdown, renderTable } from '../../../src/study/report/index.js'
 import { renderStudyPage as renderReport } from '../../../src/study/report/page.js'
+import { summarize } from '../../../src/study/report/summary.js'
 import type { StudyResults } from '../../../src/study/results.js'
-import { madeResults } from './fixture.js'
+import { MACHINE, madeResults } from './fixture.js'
 
 const results = madeResults()
 const page = (of: StudyResults) => parseHTML(renderReport(of)).document
@@ -115,7 +119,7 @@ describe('a study of many runs over seeds', () => {
   const runs = Array.from({ length: 40 }, (_, i) => {
     const run = results.runs[i % 4]
     const finals = [0.02, -0.01, -0.01].map(shift => ({ ...run.final, loss: run.final.loss + shift }))
-    const perSeed = finals.map((final, seed) => ({ seed: seed + 1, final }))
+    const perSeed = finals.map((final, seed) => ({ seed: seed + 1, final, evaluations: run.evaluations }))
     return { ...run, name: `r${i}`, label: `act ${i}`, samples: [], perSeed }
   })
   const many = { ...results, runs }
@@ -174,4 +178,106 @@ describe('Markdown and the console table', () => {
     const first80 = rows.slice(0, 3).map(columns)
     expect(new Set(first80).size).toBe(1)
   })
+})
+
+describe('claims', () => {
+  const [silu, relu, swift, stocha] = results.runs
+  const ratioOf = (low: number, high: number, confidence = 0.96) => ({
+    median: (low + high) / 2,
+    low,
+    high,
+    confidence,
+  })
+  const withRatio = (run: typeof relu, low: number, high: number, confidence?: number) => ({
+    ...run,
+    speed: [{ ...run.speed[0], ratio: ratioOf(low, high, confidence) }],
+  })
+  const sentences = (...runs: StudyResults['runs']) => findings({ ...results, runs }).join('\n')
+  const marked = (runs: StudyResults['runs'], title: string) =>
+    [...summarize({ ...results, runs }).quality, ...summarize({ ...results, runs }).speed]
+      .filter(column => column.title === title)
+      .flatMap(({ cells }) => cells.flatMap(({ best }, i) => (best ? [runs[i].name] : [])))
+
+  it('of speed hold for all models that were measured, not for the fastest pass', () => {
+    const text = sentences(
+      silu,
+      withRatio(relu, 1.3, 1.4),
+      withRatio(swift, 0.3, 0.4),
+      withRatio(stocha, 0.9, 2.4),
+    )
+    expect(text).toContain(
+      'Skipping zeros, f32: decoding is 1.35× (1.30–1.40) as fast for ReLU, only 0.35× (0.30–0.40) as fast for Swi+FT, ' +
+        'no different beyond noise for StochA → ReLU.',
+    )
+  })
+
+  it('of speed need enough passes', () => {
+    expect(sentences(withRatio(relu, 1.3, 1.4, 0.75))).toContain('no different beyond noise for ReLU')
+    expect(marked([withRatio(relu, 1.3, 1.4, 0.75), withRatio(swift, 0.9, 1)], 'ratio')).toEqual([])
+  })
+
+  it('mark a ratio as the best only where its interval lies apart', () => {
+    expect(marked([withRatio(relu, 1.3, 1.4), withRatio(swift, 1.39, 1.5)], 'ratio')).toEqual([])
+    expect(marked([withRatio(relu, 1.3, 1.4), withRatio(swift, 1.41, 1.5)], 'ratio')).toEqual(['swift'])
+    const tied = [withRatio(relu, 1.3, 1.4), withRatio(swift, 1.41, 1.5), withRatio(stocha, 1.45, 1.5)]
+    expect(marked(tied, 'ratio')).toEqual(['swift', 'stocha'])
+    expect(marked([withRatio(relu, 0.7, 0.75), withRatio(swift, 0.8, 0.9)], 'ratio')).toEqual([])
+  })
+
+  it('of loss are not made from one seed', () => {
+    expect(sentences(...results.runs)).toContain('Each run has one seed')
+    for (const title of ['validation loss', 'perplexity', 'bits per byte', 'sparsity', 'training tokens/s']) {
+      expect(marked(results.runs, title)).toEqual([])
+    }
+  })
+
+  it('of loss compare seed by seed', () => {
+    const seeded = (run: typeof relu, losses: number[]) => ({
+      ...run,
+      final: { ...run.final, loss: losses.reduce((sum, one) => sum + one, 0) / losses.length },
+      perSeed: losses.map((loss, i) => ({ seed: i + 1, final: { ...run.final, loss }, evaluations: [] })),
+    })
+    // Seeds differ by 0.2, runs by 0.05 with little scatter: Student's interval of the difference, 0.05 ± 0.012, is above 0.
+    const [a, b] = [seeded(relu, [2.1, 2.3, 2.5]), seeded(swift, [2.15, 2.355, 2.545])]
+    expect(marked([a, b], 'validation loss')).toEqual(['relu'])
+    expect(sentences(a, b)).toContain('a difference beyond the noise of seeds')
+    const c = seeded(stocha, [2.2, 2.25, 2.6])
+    expect(marked([a, c], 'validation loss')).toEqual([])
+    expect(sentences(a, c)).toContain('over 3 seeds it cannot be told from StochA → ReLU')
+  })
+
+  it('of captions are what was measured', () => {
+    const before = { ...swift.evaluations[0], step: 700, loss: 3.1, activation: 'silu' }
+    const after = { ...before, step: 750, loss: 3.05, activation: 'relu' }
+    const run = { ...swift, switchStep: 720, evaluations: [before, after] }
+    expect(lossCaption([run], 'whole')).toContain(
+      'Swi+FT falls from 3.100 (step 700, measured with silu) to 3.050 (step 750, relu)',
+    )
+    expect(lossCaption([{ ...run, evaluations: [before, { ...after, loss: 3.4 }] }], 'whole')).toContain(
+      'Swi+FT rises from 3.100',
+    )
+    expect(lossCaption([run], 'whole')).not.toContain('jump')
+    const end = { ...after, tokens: 16_384 }
+    const apart = { ...run, evaluations: [end], final: { ...end, loss: 3.08, tokens: 131_072 } }
+    expect(lossCaption([apart], 'end')).toContain('16,384 held-out tokens and the table on 131,072')
+    expect(lossCaption([apart], 'end')).toContain('by up to 0.030')
+    expect(lossCaption([{ ...apart, final: end }], 'end')).toBe('The end of training, enlarged.')
+  })
+
+  it('of a machine stand with the runs that were measured there', () => {
+    const other = { ...MACHINE, cpu: 'Another CPU', isa: 'avx2' }
+    const moved = { ...results, runs: [silu, { ...relu, machines: { training: [other], measuring: other } }] }
+    const text = renderMarkdown(moved)
+    expect(text).toMatch(/SiLU on Intel.*ReLU on Another CPU/)
+    expect(renderMarkdown(results)).not.toContain('different machines')
+  })
+})
+
+it('a loss that is huge or no number is printed as such', () => {
+  expect(loss(27_602_742_402_181_256)).toBe('2.76e16')
+  expect(perplexity(Number.POSITIVE_INFINITY)).toBe('∞')
+  expect(perplexity(4.2e12)).toBe('4.20e12')
+  expect(loss(Number.NaN)).toBe('not a number')
+  expect(signed(-3e9, 3)).toBe('−3.00e9')
+  expect(fixed(1_234_567, 0)).toBe('1,234,567')
 })

@@ -2,10 +2,10 @@
 
 import * as Plot from '@observablehq/plot'
 import type { Markup } from '../../../report/markup.js'
-import { rate, ratio } from '../../../report/numbers.js'
+import { interval, rate, ratio } from '../../../report/numbers.js'
 import { runStyle } from '../../../report/palette.js'
 import { axisX, cut, draw, type FigureOptions, markers, plane, textWidth } from '../../../report/plot.js'
-import type { RunResult } from '../../results.js'
+import type { DecodeSpeed, RunResult } from '../../results.js'
 
 type Run = Pick<RunResult, 'label' | 'speed'>
 
@@ -17,7 +17,7 @@ export function decodeSpeed(runs: readonly Run[], options: FigureOptions): Marku
   const bars = layOut(runs)
   const height = bars.height + 76
   const fastest = Math.max(1e-9, ...bars.rows.map(row => row.speed ?? 0))
-  const room = textWidth('41,200  1.42×') + 8
+  const room = textWidth(options.width >= 600 ? '41,200  1.42× (1.38–1.46)' : '41,200  1.42×') + 8
   const area = plane(
     { width: options.width, height },
     { top: 34, right: room, bottom: 42, left: 84 },
@@ -41,7 +41,7 @@ export function decodeSpeed(runs: readonly Run[], options: FigureOptions): Marku
           strokeWidth: 4,
         }),
       ]),
-      bars.rows.flatMap(({ index, y, name, speed, dense, kind }) => [
+      bars.rows.flatMap(({ index, y, name, speed, measured }) => [
         Plot.text([name], {
           x: area.atX(area.left - 6),
           y: y + BAR / 2,
@@ -58,7 +58,7 @@ export function decodeSpeed(runs: readonly Run[], options: FigureOptions): Marku
                 y1: y + 2,
                 y2: y + BAR - 1,
                 fill: runStyle(index).color,
-                fillOpacity: kind === 'dense' ? 0.2 : 0.9,
+                fillOpacity: name.endsWith('dense') ? 0.2 : 0.9,
                 stroke: runStyle(index).color,
               }),
             ],
@@ -71,40 +71,49 @@ export function decodeSpeed(runs: readonly Run[], options: FigureOptions): Marku
           fill: speed === null ? 'var(--ink-soft)' : 'var(--ink)',
           fontVariant: 'tabular-nums',
         }),
-        kind === 'dense' || speed === null || dense === 0
+        speed === null || measured === null
           ? []
           : [
-              Plot.text([ratio(speed / dense)], {
-                x: speed,
-                y: y + BAR / 2 + 0.5,
-                text: d => d,
-                dx: 6 + textWidth(`${rate(speed)} `),
-                textAnchor: 'start',
-                fill: 'var(--ink)',
-                fontWeight: 700,
-                fontVariant: 'tabular-nums',
-              }),
+              Plot.text(
+                [
+                  options.width >= 600
+                    ? `${ratio(measured.median)} (${interval(measured)})`
+                    : ratio(measured.median),
+                ],
+                {
+                  x: speed,
+                  y: y + BAR / 2 + 0.5,
+                  text: d => d,
+                  dx: 6 + textWidth(`${rate(speed)} `),
+                  textAnchor: 'start',
+                  fill: 'var(--ink)',
+                  fontWeight: 700,
+                  fontVariant: 'tabular-nums',
+                },
+              ),
             ],
       ]),
     ],
   })
 }
 
-export function speedCaption(): string {
+export function speedCaption(runs: readonly Run[]): string {
+  const passes = [...new Set(runs.flatMap(run => run.speed.map(speed => speed.passes)))].join(' or ')
   return (
     'Greedy decoding of the same prompt, one sequence at a time. Pale: every neuron computed. Solid: rows and ' +
-    'columns of inactive neurons skipped, with the same output up to summation order. The ratio compares a ' +
-    'run with itself in the same weight type.'
+    'columns of inactive neurons skipped, with the same output to the bit. Dense and sparse passes alternate; bars are ' +
+    `medians, and the ratio is the median over ${passes} pairs of passes with its 95 % interval. Compare a run with ` +
+    'itself: runs are measured one after another, and the machine is not equally fast all the time.'
   )
 }
 
 interface BarRow {
   readonly index: number
   readonly name: string
-  readonly kind: 'dense' | 'sparse'
   /** Tokens per second; null where nothing could be skipped. */
   readonly speed: number | null
-  readonly dense: number
+  /** Of sparse rows: the ratio to dense. */
+  readonly measured: DecodeSpeed['ratio']
   /** Upper edge, px from the top of the frame. */
   readonly y: number
 }
@@ -116,9 +125,9 @@ function layOut(runs: readonly Run[]) {
   for (const [index, run] of runs.entries()) {
     headings.push({ run, index, y: y + HEADING / 2 })
     y += HEADING
-    for (const { dtype, dense, sparse } of run.speed) {
-      rows.push({ index, name: `${dtype} dense`, kind: 'dense', speed: dense, dense, y })
-      rows.push({ index, name: `${dtype} sparse`, kind: 'sparse', speed: sparse, dense, y: y + BAR })
+    for (const { dtype, dense, sparse, ratio } of run.speed) {
+      rows.push({ index, name: `${dtype} dense`, speed: dense, measured: null, y })
+      rows.push({ index, name: `${dtype} sparse`, speed: sparse, measured: ratio, y: y + BAR })
       y += 2 * BAR + GAP
     }
     y += GAP

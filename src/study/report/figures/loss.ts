@@ -3,13 +3,16 @@
 import * as Plot from '@observablehq/plot'
 import { describeSwitches, runLines } from '../../../report/lines.js'
 import type { Markup } from '../../../report/markup.js'
-import { loss, percent } from '../../../report/numbers.js'
+import { fixed, loss, percent } from '../../../report/numbers.js'
 import { runStyle } from '../../../report/palette.js'
 import { cut, draw, type FigureOptions, isWide, plane, type Range, textWidth } from '../../../report/plot.js'
+import { visibleLine } from '../../../report/visible-text.js'
 import { mean, standardDeviation } from '../../../statistics.js'
 import type { RunResult } from '../../results.js'
 
 type CurveRun = Pick<RunResult, 'label' | 'curve' | 'evaluations' | 'switchStep' | 'steps'>
+
+type CaptionRun = CurveRun & Pick<RunResult, 'final'>
 
 /** `whole`: from the first step. `end`: from a little before the first switch, at least the last 30 %. */
 export type LossPart = 'whole' | 'end'
@@ -40,20 +43,53 @@ export function lossCurves(runs: readonly CurveRun[], part: LossPart, options: F
   )
 }
 
-export function lossCaption(runs: readonly CurveRun[], part: LossPart): string {
+export function lossCaption(runs: readonly CaptionRun[], part: LossPart): string {
   const lines =
     'Thin: training loss, the mean of a few steps each. Marked: validation loss on text never trained on.'
+  if (part === 'end') return `The end of training, enlarged. ${curveAgainstTable(runs)}`.trim()
   const switches = describeSwitches(runs)
-  if (part === 'end') {
-    return (
-      'The end of training, enlarged. On the way a part of the held-out text is enough; ' +
-      'the table is of more of it, so runs this close may change places.'
-    )
-  }
-  return switches === ''
-    ? `${lines} The first steps lie above the frame.`
-    : `${lines} The first steps lie above the frame. Dashed rule: the activation changes (${switches}); ` +
-        'the loss jumps there and falls back within the steps that are left.'
+  const above = runs.some(run =>
+    run.curve.some(({ loss }) => loss > lossRange(runs, stepRange(runs, part))[1]),
+  )
+  return [
+    lines,
+    ...(above ? ['The first steps lie above the frame.'] : []),
+    ...(switches === '' ? [] : [`Dashed rule: the activation changes (${switches}).`, aroundSwitches(runs)]),
+  ]
+    .filter(sentence => sentence !== '')
+    .join(' ')
+}
+
+/** What the validation loss did at each switch, as it was measured. */
+function aroundSwitches(runs: readonly CaptionRun[]): string {
+  const changes = runs.flatMap(({ label, switchStep, evaluations }) => {
+    const before = evaluations.findLast(({ step }) => switchStep !== null && step <= switchStep)
+    const after = evaluations.find(({ step }) => switchStep !== null && step > switchStep)
+    if (before === undefined || after === undefined) return []
+    const change = after.loss - before.loss
+    const way = Math.abs(change) < 0.0005 ? 'is unchanged' : change > 0 ? 'rises' : 'falls'
+    return [
+      `${visibleLine(label)} ${way} from ${loss(before.loss)} (step ${fixed(before.step, 0)}, measured with ` +
+        `${visibleLine(before.activation)}) to ${loss(after.loss)} (step ${fixed(after.step, 0)}, ${visibleLine(after.activation)})`,
+    ]
+  })
+  return changes.length === 0 ? '' : `Validation loss around the switch: ${changes.join('; ')}.`
+}
+
+/** Why the last point of a curve differs from the table's loss; empty when it does not. */
+export function curveAgainstTable(runs: readonly CaptionRun[]): string {
+  const pairs = runs.flatMap(({ evaluations, final }) => {
+    const last = evaluations.at(-1)
+    return last === undefined ? [] : [{ last, final }]
+  })
+  const apart = Math.max(0, ...pairs.map(({ last, final }) => Math.abs(last.loss - final.loss)))
+  if (apart < 0.0005) return ''
+  const during = [...new Set(pairs.map(({ last }) => fixed(last.tokens, 0)))].join(' or ')
+  const atEnd = [...new Set(pairs.map(({ final }) => fixed(final.tokens, 0)))].join(' or ')
+  return (
+    `The curves are measured on ${during} held-out tokens and the table on ${atEnd}, so a curve’s last point and the ` +
+    `table’s loss differ, here by up to ${loss(apart)}; the table’s is the more exact.`
+  )
 }
 
 /** Steps shown: up to the longest run. */

@@ -1,9 +1,30 @@
-// The network on the native kernels of native/mlp.cc.
+// Makes the lab's networks: native kernels run the whole stack in one call where they can; every other activation, and
+// every machine without them, runs on the tape.
 
-import type { MlpMoment, MlpStack } from '../kernels/index.js'
+import type { Activation } from '../activations/index.js'
+import {
+  type Kernels,
+  kernels,
+  type MlpMoment,
+  type MlpStack,
+  mlpStack,
+  mlpSupports,
+} from '../kernels/index.js'
 import { Purpose, seedWords } from '../kernels/philox.js'
 import type { NetworkLayout } from './layout.js'
 import type { Forward, Moment, Network } from './network.js'
+import { tapeNetwork } from './tape-network.js'
+
+/** A network for one activation; `start` are its parameters (see `initialParameters`). */
+export function createNetwork(
+  layout: NetworkLayout,
+  activation: Activation,
+  start: Float64Array,
+  using: Kernels = kernels(),
+): Network {
+  const stack = mlpSupports(activation) ? mlpStack(using, layout.widths) : null
+  return stack === null ? tapeNetwork(using, layout, start) : nativeNetwork(stack, layout, start)
+}
 
 export function nativeNetwork(stack: MlpStack, layout: NetworkLayout, start: Float64Array): Network {
   const parameters = Float32Array.from(start)
