@@ -3,7 +3,7 @@
 
 import { z } from 'zod'
 import type { Evaluation } from '../eval/evaluate.js'
-import type { MachineInfo } from '../machine-info.js'
+import type { MachineInfo } from '../kernels/machine-info.js'
 import type { ModelConfig } from '../nn/config.js'
 
 export type { Evaluation } from '../eval/evaluate.js'
