@@ -2,8 +2,9 @@
 // merges.txt are the same files under Hugging Face's older names.
 
 import { byteLevelJson } from './byte-pair.js'
+import { invalid } from './checked-json.js'
 import { END_OF_TEXT, type Tokenizer } from './tokenizer.js'
-import { invalid, tokenizerFromJson } from './tokenizer-json.js'
+import { tokenizerFromJson } from './tokenizer-json.js'
 
 /** encoder: parsed encoder.json; merges: text of vocab.bpe. Throws TokenizerError. */
 export function tokenizerFromGpt2(encoder: unknown, merges: string, source: string): Tokenizer {

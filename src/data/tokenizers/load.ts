@@ -10,13 +10,14 @@ import { parseJson } from '../json-text.js'
 import { decodeText, FileProblem, kindOf, readBytes, readDirectory } from '../text-file.js'
 import { bytesTokenizer } from './byte-pair.js'
 import { charTokenizer } from './characters.js'
+import { invalid, MAX_TOKEN_ID, type TokenizerConfig } from './checked-json.js'
 import { tokenizerFromGpt2 } from './gpt2-files.js'
 import { tokenizerFromLlama2c } from './llama2c-file.js'
 import { tokenizerFromSentencePiece } from './sentencepiece-file.js'
 import { tokenizerFromTiktoken } from './tiktoken-file.js'
 import type { Tokenizer } from './tokenizer.js'
 import { readTokenizerConfig, type TokenizerConfigFile } from './tokenizer-config.js'
-import { invalid, MAX_TOKEN_ID, type TokenizerConfig, tokenizerFromJson } from './tokenizer-json.js'
+import { tokenizerFromJson } from './tokenizer-json.js'
 import {
   type BpeTrainingOptions,
   MAX_BPE_VOCABULARY,
@@ -92,9 +93,12 @@ function loadFile(file: string, config?: TokenizerConfigFile): Tokenizer {
   if (name.endsWith('.tiktoken')) return tokenizerFromTiktoken(readText(file), name)
   if (name.endsWith('.bin')) return tokenizerFromLlama2c(readBytes(file), name)
   if (name.endsWith('.model')) {
-    const { startOfText } = edgesOf(config ?? readTokenizerConfig(dirname(file)))
-    const added = addedTokens(dirname(file))
-    return tokenizerFromSentencePiece(readBytes(file), name, { startOfText: startOfText !== null, added })
+    const given = config ?? readTokenizerConfig(dirname(file))
+    return tokenizerFromSentencePiece(readBytes(file), name, {
+      startOfText: edgesOf(given).startOfText !== null,
+      added: addedTokens(dirname(file)),
+      addedTokens: given.addedTokens,
+    })
   }
   if (MERGES_NAME.test(name)) {
     const encoder = partner(file)
@@ -153,9 +157,10 @@ function partner(file: string): string {
 }
 
 /** What a tokenizer.json or tokenizer.model needs to know of the tokenizer_config.json beside it. */
-function edgesOf({ specialTokens, addStartOfText }: TokenizerConfigFile): TokenizerConfig {
+function edgesOf({ specialTokens, addStartOfText, addedTokens }: TokenizerConfigFile): TokenizerConfig {
   return {
     endOfText: specialTokens.eos_token,
+    addedTokens,
     startOfText:
       addStartOfText === undefined ? undefined : addStartOfText ? (specialTokens.bos_token ?? null) : null,
   }

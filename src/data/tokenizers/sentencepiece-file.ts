@@ -2,12 +2,13 @@
 // normalizes text. Only what a BPE needs is read. sentencepiece_model.proto of github.com/google/sentencepiece
 
 import { TokenizerError } from '../../errors.js'
+import type { AddedToken } from './pipeline/added-tokens.js'
 import { type Piece, PieceType, SentencePieceBpe } from './sentencepiece.js'
 
 /** Field numbers of ModelProto, SentencePiece, TrainerSpec and NormalizerSpec. */
 const MODEL = { pieces: 1, trainer: 2, normalizer: 3 } as const
 const PIECE = { text: 1, score: 2, type: 3 } as const
-const TRAINER = { modelType: 3, endOfText: 42, startOfText: 41 } as const
+const TRAINER = { modelType: 3, spaceSuffix: 24, startOfText: 41, endOfText: 42 } as const
 const NORMALIZER = { characterMap: 2, spacePrefix: 3, removeExtraSpaces: 4, escapeSpaces: 5 } as const
 const BPE = 2
 
@@ -17,8 +18,10 @@ const WIRE = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const
 export interface SentencePieceOptions {
   /** Whether texts begin with the token that the model names for that. Default true, as Llama's do. */
   readonly startOfText?: boolean
-  /** Tokens put behind the pieces by whoever trained on, by text: what added_tokens.json holds. */
+  /** Ids of tokens put behind the pieces by later training, by text: what added_tokens.json holds. */
   readonly added?: Readonly<Record<string, number>>
+  /** Tokens with their flags, which take the place of pieces of their ids: added_tokens_decoder of tokenizer_config.json. */
+  readonly addedTokens?: readonly AddedToken[]
 }
 
 /**
@@ -37,6 +40,7 @@ export function tokenizerFromSentencePiece(
   let [modelType, start, end] = [1, 1, 2]
   // The defaults of the format, which Llama's file sets otherwise.
   let [spacePrefix, removesSpaces, escapesSpaces, mapsCharacters] = [true, true, true, false]
+  let spaceSuffix = false
   for (const [field, value] of fields(bytes, invalid)) {
     if (!(value instanceof Uint8Array)) continue
     if (field === MODEL.pieces) pieces.push(pieceOf(value, invalid))
@@ -44,6 +48,7 @@ export function tokenizerFromSentencePiece(
       for (const [key, setting] of fields(value, invalid)) {
         if (typeof setting !== 'number') continue
         if (key === TRAINER.modelType) modelType = setting
+        else if (key === TRAINER.spaceSuffix) spaceSuffix = setting !== 0
         else if (key === TRAINER.startOfText) start = setting
         else if (key === TRAINER.endOfText) end = setting
       }
@@ -60,15 +65,31 @@ export function tokenizerFromSentencePiece(
   if (pieces.length === 0) throw invalid('it has no pieces; it is no tokenizer.model of SentencePiece')
   if (modelType !== BPE) throw unsupported('it is no BPE')
   if (removesSpaces || mapsCharacters || !escapesSpaces) throw unsupported('it normalizes text')
+  const padTo = (id: number) => {
+    // Ids up to there that no token has.
+    while (pieces.length < id)
+      pieces.push({ text: `[PAD${pieces.length}]`, score: 0, type: PieceType.unused })
+  }
   for (const [text, id] of Object.entries(options.added ?? {}).sort((a, b) => a[1] - b[1])) {
     if (id < pieces.length) {
       if (pieces[id]?.text === text) continue
       throw invalid(`added token ${JSON.stringify(text)} has the id ${id}, which another piece has`)
     }
-    // Ids up to there that nobody took.
-    while (pieces.length < id)
-      pieces.push({ text: `[PAD${pieces.length}]`, score: 0, type: PieceType.unused })
+    padTo(id)
     pieces.push({ text, score: 0, type: PieceType.control })
+  }
+  const addedTokens: AddedToken[] = []
+  for (const token of (options.addedTokens ?? []).toSorted((a, b) => a.id - b.id)) {
+    const { id, content, special } = token
+    padTo(id)
+    const known = pieces[id]?.text === content ? pieces[id].type : undefined
+    // The model itself knows user-defined symbols without flags better than a cut into sections.
+    const hasFlags = token.singleWord || token.lstrip || token.rstrip
+    if (known === PieceType.userDefined && !hasFlags) continue
+    if (known === undefined || known === PieceType.normal) {
+      pieces[id] = { text: content, score: 0, type: special ? PieceType.control : PieceType.userDefined }
+    }
+    addedTokens.push(token)
   }
   // −1 says that there is no such token.
   const id = (given: number) => (given < pieces.length ? given : null)
@@ -76,6 +97,9 @@ export function tokenizerFromSentencePiece(
     source,
     pieces,
     spacePrefix,
+    spaceSuffix,
+    userDefinedSymbols: true,
+    addedTokens,
     startOfText: options.startOfText === false ? null : id(start),
     endOfText: id(end),
   })

@@ -4,7 +4,7 @@
 
 import { TokenizerError } from '../../errors.js'
 import { Heap } from './pair-table.js'
-import { longestFirstPattern } from './pipeline/added-tokens.js'
+import { type AddedToken, AddedTokenFinder, longestFirstPattern } from './pipeline/added-tokens.js'
 import { requireId, type Tokenizer } from './tokenizer.js'
 
 /** How a piece is used; the numbers are those of SentencePiece and of GGUF's `token_type`. */
@@ -25,6 +25,15 @@ export interface PieceVocabulary {
   readonly pieces: readonly Piece[]
   /** A space is put before the text, so that its first word is written as any other. */
   readonly spacePrefix: boolean
+  /** That space is put behind the text instead: pieces end with their space. Default false. */
+  readonly spaceSuffix?: boolean
+  /**
+   * Pieces of the type userDefined are symbols of the text that nothing is joined with, as in SentencePiece. Default
+   * false: they cut the text into sections as control tokens do, as in llama.cpp.
+   */
+  readonly userDefinedSymbols?: boolean
+  /** Tokens that cut the text into sections beside the control tokens, or control tokens with flags. */
+  readonly addedTokens?: readonly AddedToken[]
   readonly startOfText: number | null
   readonly endOfText: number | null
 }
@@ -41,10 +50,16 @@ export class SentencePieceBpe implements Tokenizer {
   readonly vocabulary: PieceVocabulary
   /** Pieces that text can be made of. */
   readonly #ids = new Map<string, number>()
+  /** Pieces that text is joined to before it is cut again: those above and the unused ones. */
+  readonly #joinable = new Map<string, number>()
   readonly #byteIds: (number | undefined)[] = Array(256).fill(undefined)
   readonly #unknown: number | undefined
-  readonly #special: RegExp | null
-  readonly #specialIds: ReadonlyMap<string, number>
+  /** Tokens that cut the text into sections. */
+  readonly #special: readonly AddedToken[]
+  readonly #finder: AddedTokenFinder
+  /** User-defined symbols, as a pattern and with their ids; none where they are special. */
+  readonly #symbols: RegExp | null
+  readonly #symbolIds: ReadonlyMap<string, number>
 
   /** Throws TokenizerError TOKENIZER_INVALID for a vocabulary that is not one. */
   constructor(vocabulary: PieceVocabulary) {
@@ -53,19 +68,26 @@ export class SentencePieceBpe implements Tokenizer {
     this.vocabulary = vocabulary
     this.vocabSize = pieces.length
     this.name = `${source} (SentencePiece BPE, ${pieces.length})`
-    const special: { id: number; content: string }[] = []
+    const special = new Map<string, AddedToken>()
+    const symbols = new Map<string, number>()
     for (const [id, { text, score, type }] of pieces.entries()) {
       if (Number.isNaN(score)) throw invalid(`the score of piece ${id} is not a number`)
       if (type === PieceType.byte) {
         const byte = BYTE_PIECE.exec(text)
         if (byte === null) throw invalid(`piece ${id} is a byte, but is called ${JSON.stringify(text)}`)
         this.#byteIds[Number.parseInt(byte[1], 16)] ??= id
-      } else if (type === PieceType.normal && text !== '') {
-        // Of two pieces with one text, the first is used, as in llama.cpp.
-        if (!this.#ids.has(text)) this.#ids.set(text, id)
-      } else if ((type === PieceType.control || type === PieceType.userDefined) && text !== '') {
-        special.push({ id, content: text })
+        continue
       }
+      if (text === '') continue
+      // Of two pieces with one text, the first is used, as in llama.cpp.
+      const first = (map: Map<string, number>) => map.has(text) || map.set(text, id)
+      const isSymbol = type === PieceType.userDefined && vocabulary.userDefinedSymbols === true
+      const isJoined = type === PieceType.unused && vocabulary.userDefinedSymbols === true
+      if (type === PieceType.normal || isJoined) first(this.#joinable)
+      if (type === PieceType.normal) first(this.#ids)
+      else if (isSymbol) first(symbols)
+      else if (type !== PieceType.unused && !special.has(text))
+        special.set(text, withoutFlags(id, text, type))
     }
     for (const id of [vocabulary.startOfText, vocabulary.endOfText]) {
       if (id !== null && !(Number.isInteger(id) && id >= 0 && id < pieces.length)) {
@@ -76,86 +98,86 @@ export class SentencePieceBpe implements Tokenizer {
     this.endOfText = vocabulary.endOfText
     const unknown = pieces.findIndex(({ type }) => type === PieceType.unknown)
     this.#unknown = unknown < 0 ? undefined : unknown
-    this.#specialIds = new Map(special.map(({ content, id }) => [content, id]))
-    this.#special = longestFirstPattern(special.map(({ content }) => content))
+    for (const token of vocabulary.addedTokens ?? []) special.set(token.content, token)
+    this.#special = [...special.values()]
+    this.#finder = new AddedTokenFinder(this.#special)
+    this.#symbolIds = symbols
+    this.#symbols = longestFirstPattern([...symbols.keys()])
   }
 
   /** Throws TokenizerError CHARACTER_UNKNOWN for a character that has neither a piece nor its bytes. */
   encode(text: string): Int32Array {
     const ids: number[] = []
-    let end = 0
-    for (const match of this.#special === null ? [] : text.matchAll(this.#special)) {
-      this.#encodeSection(text.slice(end, match.index), ids)
-      ids.push(this.#specialIds.get(match[0])!)
-      end = match.index + match[0].length
+    for (const section of this.#finder.split(text)) {
+      if ('id' in section) ids.push(section.id)
+      else this.#encodeSection(section.text, ids)
     }
-    this.#encodeSection(text.slice(end), ids)
     return Int32Array.from(ids)
   }
 
-  /** The space that `encode` puts before the text is taken away again. */
+  /** The space at the beginning is taken away again; one that `encode` puts behind the text is not, as in SentencePiece. */
   decode(ids: ArrayLike<number>): string {
-    const parts: Uint8Array[] = []
-    let isFirst = this.vocabulary.spacePrefix
-    for (let i = 0; i < ids.length; i++) {
-      const bytes = this.tokenBytes(ids[i])
-      const isText = this.vocabulary.pieces[ids[i]].type !== PieceType.control
-      parts.push(isFirst && isText && bytes[0] === 0x20 ? bytes.subarray(1) : bytes)
-      if (isText) isFirst = false
+    const bytes = Buffer.concat(Array.from(ids, this.speller(true)))
+    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes)
+  }
+
+  speller(isWhole: boolean): (id: number) => Uint8Array {
+    const { pieces, spacePrefix } = this.vocabulary
+    let isFirst = isWhole && spacePrefix
+    return id => {
+      const bytes = this.tokenBytes(id)
+      if (!isFirst || pieces[id].type === PieceType.control) return bytes
+      isFirst = false
+      return bytes[0] === 0x20 ? bytes.subarray(1) : bytes
     }
-    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(Buffer.concat(parts))
   }
 
   tokenBytes(id: number): Uint8Array {
     requireId(this, id)
     const { text, type } = this.vocabulary.pieces[id]
     if (type === PieceType.byte) return Uint8Array.of(Number.parseInt(text.slice(3, 5), 16))
-    return textEncoder.encode(type === PieceType.normal ? text.replaceAll(SPACE, ' ') : text)
+    const isText = type === PieceType.normal || type === PieceType.userDefined
+    return textEncoder.encode(isText ? text.replaceAll(SPACE, ' ') : text)
   }
 
   /**
    * A BPE with byte fallback. Every way to cut a piece into two pieces is a merge, in the order of the scores: what
-   * transformers makes of a SentencePiece model.
+   * transformers makes of a SentencePiece model. User-defined symbols are words of their own, which are looked up
+   * whole. Throws TokenizerError TOKENIZER_UNSUPPORTED for a vocabulary that a tokenizer.json cannot describe.
    */
   toJSON(): object {
-    const { pieces, spacePrefix } = this.vocabulary
-    const special = pieces.flatMap(({ text, type }, id) =>
-      type === PieceType.normal || type === PieceType.byte || type === PieceType.unused
-        ? []
-        : [
-            {
-              id,
-              content: text,
-              single_word: false,
-              lstrip: false,
-              rstrip: false,
-              normalized: false,
-              special: type !== PieceType.userDefined,
-            },
-          ],
-    )
-    const prepend = spacePrefix ? [{ type: 'Prepend', prepend: SPACE }] : []
+    const { pieces, spacePrefix, spaceSuffix = false } = this.vocabulary
+    this.#requireJson()
+    const added = this.#special.map(({ id, content, singleWord, lstrip, rstrip, special }) => ({
+      id,
+      content,
+      single_word: singleWord,
+      lstrip,
+      rstrip,
+      normalized: false,
+      special,
+    }))
+    const prefix = spacePrefix && !spaceSuffix ? [{ type: 'Prepend', prepend: SPACE }] : []
+    const suffix = spacePrefix && spaceSuffix ? [replaceWith({ Regex: '\\z' }, SPACE)] : []
     const strip = spacePrefix ? [{ type: 'Strip', content: ' ', start: 1, stop: 0 }] : []
     const start = this.startOfText === null ? undefined : pieces[this.startOfText].text
     return {
       version: '1.0',
       truncation: null,
       padding: null,
-      added_tokens: special,
+      added_tokens: added.sort((a, b) => a.id - b.id),
       normalizer: {
         type: 'Sequence',
-        normalizers: [...prepend, { type: 'Replace', pattern: { String: ' ' }, content: SPACE }],
+        normalizers: [...prefix, replaceWith({ String: ' ' }, SPACE), ...suffix],
       },
-      pre_tokenizer: null,
+      pre_tokenizer:
+        this.#symbols === null
+          ? null
+          : { type: 'Split', pattern: { Regex: this.#symbols.source }, behavior: 'Isolated', invert: false },
       post_processor: start === undefined ? null : startTemplate(start, this.startOfText!),
       decoder: {
         type: 'Sequence',
-        decoders: [
-          { type: 'Replace', pattern: { String: SPACE }, content: ' ' },
-          { type: 'ByteFallback' },
-          { type: 'Fuse' },
-          ...strip,
-        ],
+        decoders: [replaceWith({ String: SPACE }, ' '), { type: 'ByteFallback' }, { type: 'Fuse' }, ...strip],
       },
       model: {
         type: 'BPE',
@@ -165,10 +187,38 @@ export class SentencePieceBpe implements Tokenizer {
         end_of_word_suffix: null,
         fuse_unk: true,
         byte_fallback: !this.#byteIds.includes(undefined),
-        ignore_merges: false,
+        ignore_merges: this.#symbols !== null,
         vocab: Object.fromEntries(pieces.map(({ text }, id) => [text, id])),
         merges: this.#merges(),
       },
+    }
+  }
+
+  #requireJson(): void {
+    const { pieces, source } = this.vocabulary
+    const refuse = (what: string) =>
+      new TokenizerError(
+        'TOKENIZER_UNSUPPORTED',
+        `tokenizer ${source}: it cannot be written as a tokenizer.json: ${what}`,
+      )
+    // Joined first and cut again afterwards: merges have no such thing.
+    const isPiece = (text: string) => this.#joinable.has(text)
+    for (const [text, id] of this.#joinable) {
+      if (pieces[id].type !== PieceType.unused || [...text].length < 2) continue
+      for (let cut = 1; cut < text.length; cut++) {
+        if (isPiece(text.slice(0, cut)) && isPiece(text.slice(cut))) {
+          throw refuse(`its unused piece ${JSON.stringify(text)} takes part in joining`)
+        }
+      }
+    }
+    if (this.#symbols === null) return
+    // With user-defined symbols a whole word that is a piece is that piece; here only when its parts join to it.
+    for (const text of this.#ids.keys()) {
+      const cut = this.#cut(text)
+      // A word never holds a user-defined symbol.
+      if (cut.some(({ isJoined }) => !isJoined)) continue
+      const [first] = joined(cut, this.#joinable, pieces)
+      if (first.text !== text) throw refuse(`its piece ${JSON.stringify(text)} is not joined from its parts`)
     }
   }
 
@@ -194,28 +244,64 @@ export class SentencePieceBpe implements Tokenizer {
 
   #encodeSection(section: string, out: number[]): void {
     if (section === '') return
-    const text = (this.vocabulary.spacePrefix ? SPACE : '') + section.replaceAll(' ', SPACE)
-    for (const piece of joined(text, this.#ids, this.vocabulary.pieces)) this.#spell(piece, out)
+    const { spacePrefix, spaceSuffix = false, pieces } = this.vocabulary
+    const [before, behind] = spacePrefix ? (spaceSuffix ? ['', SPACE] : [SPACE, '']) : ['', '']
+    const text = before + section.replaceAll(' ', SPACE) + behind
+    const begin = out.length
+    for (const { text: piece, ways } of joined(this.#cut(text), this.#joinable, pieces)) {
+      this.#write(piece, ways, out, begin)
+    }
   }
 
-  /** The id of a piece, or the ids of its bytes, or the unknown token. */
-  #spell(piece: string, out: number[]): void {
-    const id = this.#ids.get(piece)
+  /** The symbols that joining begins with: characters, and user-defined symbols, which are not joined. */
+  #cut(text: string): Symbol[] {
+    const symbols: Symbol[] = []
+    const characters = (part: string) => {
+      for (const character of part) symbols.push({ text: character, isJoined: true })
+    }
+    let done = 0
+    for (const match of this.#symbols === null ? [] : text.matchAll(this.#symbols)) {
+      characters(text.slice(done, match.index))
+      symbols.push({ text: match[0], isJoined: false })
+      done = match.index + match[0].length
+    }
+    characters(text.slice(done))
+    return symbols
+  }
+
+  /** Appends the id of a piece, of its two parts when it is unused, of its bytes, or of the unknown token. */
+  #write(piece: string, ways: Ways, out: number[], begin: number): void {
+    const id = this.#symbolIds.get(piece) ?? this.#ids.get(piece)
     if (id !== undefined) {
       out.push(id)
       return
     }
+    const parts = ways.get(piece)
+    if (parts !== undefined) {
+      for (const part of parts) this.#write(part, ways, out, begin)
+      return
+    }
     const bytes = [...textEncoder.encode(piece)].map(byte => this.#byteIds[byte])
-    const missing = bytes.includes(undefined)
-    if (!missing) out.push(...(bytes as number[]))
-    else if (this.#unknown !== undefined) out.push(this.#unknown)
-    else {
+    if (!bytes.includes(undefined)) out.push(...(bytes as number[]))
+    else if (this.#unknown !== undefined) {
+      // Unknown pieces side by side are one.
+      if (out.length === begin || out.at(-1) !== this.#unknown) out.push(this.#unknown)
+    } else {
       throw new TokenizerError(
         'CHARACTER_UNKNOWN',
         `tokenizer ${this.name}: the character ${JSON.stringify(piece)} is not in its vocabulary`,
       )
     }
   }
+}
+
+function withoutFlags(id: number, content: string, type: PieceType): AddedToken {
+  const flags = { singleWord: false, lstrip: false, rstrip: false, normalized: false }
+  return { id, content, ...flags, special: type !== PieceType.userDefined }
+}
+
+function replaceWith(pattern: object, content: string): object {
+  return { type: 'Replace', pattern, content }
 }
 
 /** `<s>` before every text: what a tokenizer.json says of it. */
@@ -230,18 +316,33 @@ function startTemplate(content: string, id: number): object {
   }
 }
 
-/** `text` cut into characters and joined again, the union with the highest score first, the leftmost of equals. */
-function joined(text: string, ids: ReadonlyMap<string, number>, pieces: readonly Piece[]): string[] {
-  const symbols: (string | null)[] = [...text]
+interface Symbol {
+  readonly text: string
+  readonly isJoined: boolean
+}
+
+/** The two parts that a joined piece was made of. */
+type Ways = ReadonlyMap<string, readonly [left: string, right: string]>
+
+/** The symbols joined, the union with the highest score first, the leftmost of equals; and how each was made. */
+function* joined(
+  cut: readonly Symbol[],
+  ids: ReadonlyMap<string, number>,
+  pieces: readonly Piece[],
+): Generator<{ text: string; ways: Ways }> {
+  const symbols: (string | null)[] = cut.map(({ text }) => text)
   const next = Int32Array.from(symbols, (_, i) => i + 1)
   const previous = Int32Array.from(symbols, (_, i) => i - 1)
   const end = symbols.length
   const queue = new Heap(isBefore)
+  const ways = new Map<string, readonly [string, string]>()
   const offer = (left: number, right: number) => {
-    if (left < 0 || right >= end) return
+    if (left < 0 || right >= end || !cut[left].isJoined || !cut[right].isJoined) return
     const union = `${symbols[left]}${symbols[right]}`
     const id = ids.get(union)
-    if (id !== undefined) queue.push({ score: pieces[id].score, left, right, union })
+    if (id === undefined) return
+    queue.push({ score: pieces[id].score, left, right, union })
+    if (pieces[id].type === PieceType.unused) ways.set(union, [symbols[left]!, symbols[right]!])
   }
   for (let i = 0; i + 1 < end; i++) offer(i, i + 1)
   for (let found = queue.pop(); found !== undefined; found = queue.pop()) {
@@ -256,7 +357,7 @@ function joined(text: string, ids: ReadonlyMap<string, number>, pieces: readonly
     offer(previous[left], left)
     offer(left, next[left])
   }
-  return symbols.filter(symbol => symbol !== null)
+  for (const symbol of symbols) if (symbol !== null) yield { text: symbol, ways }
 }
 
 interface Union {

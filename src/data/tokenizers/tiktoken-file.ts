@@ -4,8 +4,9 @@
 import { TokenizerError } from '../../errors.js'
 import { BYTE_CHARACTERS, CL100K_PATTERN, O200K_PATTERN, toByteLevel } from './byte-level.js'
 import { byteLevelJson } from './byte-pair.js'
+import { invalid, MAX_TOKEN_ID } from './checked-json.js'
 import { END_OF_TEXT, type Tokenizer } from './tokenizer.js'
-import { invalid, MAX_TOKEN_ID, tokenizerFromJson } from './tokenizer-json.js'
+import { tokenizerFromJson } from './tokenizer-json.js'
 
 interface Encoding {
   /** null: GPT-2's. */

@@ -7,23 +7,13 @@ import { z } from 'zod'
 import { TokenizerError } from '../../errors.js'
 import { parseJson } from '../json-text.js'
 import { decodeText, FileProblem, readBytes } from '../text-file.js'
-import { MAX_TOKEN_ID } from './tokenizer-json.js'
+import { MAX_TOKEN_ID } from './checked-json.js'
+import type { AddedToken } from './pipeline/added-tokens.js'
 
 /** Far more than any chat template needs, wherever it stands. */
 export const LARGEST_TEMPLATE = 2 ** 22
 /** Added tokens by the thousand and several templates fit. */
 const LARGEST_CONFIG = 2 ** 26
-
-/** A token that the tokenizer takes out of the text before anything else. */
-export interface AddedToken {
-  readonly id: number
-  readonly content: string
-  readonly singleWord: boolean
-  readonly lstrip: boolean
-  readonly rstrip: boolean
-  readonly normalized: boolean
-  readonly special: boolean
-}
 
 /** What a tokenizer_config.json says. */
 export interface TokenizerConfigFile {

@@ -19,6 +19,11 @@ export interface Tokenizer {
   decode(ids: ArrayLike<number>): string
   /** The bytes one token stands for; a multi-byte character may be split over several tokens. */
   tokenBytes(id: number): Uint8Array
+  /**
+   * A function that gives the bytes of one token after another as `decode` writes them together: the first word of a
+   * text may lack its space. isWhole: the first token begins a text. Absent where those are `tokenBytes`.
+   */
+  speller?(isWhole: boolean): (id: number) => Uint8Array
   /** The content of a Hugging Face tokenizer.json that gives the same ids. */
   toJSON(): object
 }

@@ -4,24 +4,18 @@
 import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
 
 export class TextStream {
-  readonly #tokenizer: Pick<Tokenizer, 'tokenBytes' | 'decode'>
+  readonly #spell: (id: number) => Uint8Array
   // A byte order mark in the middle of a text is a character as any other.
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true })
-  #atStart: boolean
 
-  /** isWhole: the first token begins a text, and does not go on from one. */
-  constructor(tokenizer: Pick<Tokenizer, 'tokenBytes' | 'decode'>, isWhole = false) {
-    this.#tokenizer = tokenizer
-    this.#atStart = isWhole
+  /** isWhole: the first token begins a text; false: it continues one. */
+  constructor(tokenizer: Pick<Tokenizer, 'tokenBytes' | 'speller'>, isWhole = false) {
+    this.#spell = tokenizer.speller?.(isWhole) ?? (id => tokenizer.tokenBytes(id))
   }
 
   /** The characters that are complete with this token; bytes that can never be UTF-8 become U+FFFD. */
   push(id: number): string {
-    const text = this.#decoder.decode(this.#tokenizer.tokenBytes(id), { stream: true })
-    if (!this.#atStart) return text
-    this.#atStart = false
-    // SentencePiece writes every text with a space before it, which is none of the text's; decode knows.
-    return text.startsWith(' ') && !this.#tokenizer.decode([id]).startsWith(' ') ? text.slice(1) : text
+    return this.#decoder.decode(this.#spell(id), { stream: true })
   }
 
   /** What was held back, as U+FFFD: nothing more will come. */

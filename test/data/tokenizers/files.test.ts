@@ -237,6 +237,26 @@ describe('a tokenizer.json of another kind', () => {
   })
 })
 
+describe('added tokens that only tokenizer_config.json names', () => {
+  it('are found in the text, with their flags', () => {
+    const trained = trainBpe(['the cat the cat the cat'], 262)
+    const flags = { single_word: true, lstrip: true, rstrip: false, normalized: false, special: false }
+    const config = { added_tokens_decoder: { 262: { ...flags, content: 'cat' } } }
+    const tokenizer = loadTokenizer(
+      directory({
+        'tokenizer.json': JSON.stringify(trained.toJSON()),
+        'tokenizer_config.json': JSON.stringify(config),
+      }),
+    )
+    expect(tokenizer.vocabSize).toBe(263)
+    expect([...tokenizer.encode('the  cat cats')]).toEqual([
+      ...trained.encode('the'),
+      262,
+      ...trained.encode(' cats'),
+    ])
+  })
+})
+
 describe('a file that is not what it should be', () => {
   type Editable = {
     model: { vocab: Record<string, unknown>; merges: unknown[] }

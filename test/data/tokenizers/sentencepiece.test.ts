@@ -162,6 +162,21 @@ describe("SentencePiece's own file", () => {
     expect(() => loadTokenizer(added({ '<x>': 1e12 }))).toThrow(/"<x>" has no id from 0 to/)
   })
 
+  it('has the tokens that only the tokenizer_config.json beside it names, with their flags', () => {
+    const flags = { single_word: false, lstrip: false, rstrip: true, normalized: false, special: true }
+    const config = {
+      added_tokens_decoder: { 2: { ...flags, content: '</s>' }, 8: { ...flags, content: '<|end|>' } },
+    }
+    const tokenizer = loadTokenizer(
+      directory({ 'tokenizer.model': whole, 'tokenizer_config.json': JSON.stringify(config) }),
+    )
+    expect(tokenizer.vocabSize).toBe(9)
+    // Both take the spaces behind them; <s>, which the file does not mention, does not.
+    expect([...tokenizer.encode('a<|end|>  a</s> a<s> a')]).toEqual([6, 8, 6, 2, 6, 1, 4, 6])
+    const { added_tokens } = tokenizer.toJSON() as { added_tokens: object[] }
+    expect(added_tokens).toContainEqual({ id: 8, ...flags, content: '<|end|>' })
+  })
+
   it('without a space before the text, or without an end of text, says so', () => {
     const plain = bytes(3, Buffer.concat([number(3, 0), number(4, 0)]))
     expect(tokenizerFromSentencePiece(Buffer.concat([whole, plain]), 'x').vocabulary.spacePrefix).toBe(false)

@@ -13,6 +13,8 @@ export interface AddedToken {
   readonly rstrip: boolean
   /** Looked for in the normalized text instead of the text as given. */
   readonly normalized: boolean
+  /** No part of ordinary text: a control token. */
+  readonly special: boolean
 }
 
 /** A part of a text: the id of an added token, or text between them. */

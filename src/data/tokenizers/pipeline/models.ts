@@ -3,16 +3,9 @@
 import { z } from 'zod'
 import { TokenizerError } from '../../../errors.js'
 import { Merges } from '../merges.js'
-import { type Context, type Makers, makeComponent, optionsOf, unsupported } from './components.js'
+import { type Makers, makeComponent, optionsOf, unsupported } from './components.js'
 import { unigram } from './unigram.js'
-
-/** Appends the ids of a word; undefined for a part that the vocabulary cannot write. */
-export type WordModel = (word: string, out: (number | undefined)[]) => void
-
-export interface ModelContext extends Context {
-  /** Ids of the model's vocabulary, without tokens that are only added. */
-  readonly ids: ReadonlyMap<string, number>
-}
+import { fallbackBytes, type ModelContext, type WordModel } from './word-model.js'
 
 /** ids: the vocabulary of the model. Throws TokenizerError TOKENIZER_INVALID, TOKENIZER_UNSUPPORTED. */
 export function makeWordModel(model: object, ids: ReadonlyMap<string, number>, source: string): WordModel {
@@ -126,13 +119,6 @@ export function mergesOf(
     }
   }
   return out
-}
-
-/** Ids of `<0x00>` … `<0xFF>`; undefined where there is none. */
-export function fallbackBytes(ids: ReadonlyMap<string, number>): (number | undefined)[] {
-  return Array.from({ length: 256 }, (_, byte) =>
-    ids.get(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`),
-  )
 }
 
 function unknownId(token: string | undefined, ids: ReadonlyMap<string, number>): number | undefined {

@@ -3,13 +3,14 @@
 
 import { TokenizerError } from '../../../errors.js'
 import { fromByteLevel } from '../byte-level.js'
+import type { CheckedJson } from '../checked-json.js'
 import { requireId, type Tokenizer } from '../tokenizer.js'
-import type { CheckedJson } from '../tokenizer-json.js'
 import { AddedTokenFinder } from './added-tokens.js'
 import { type Decoder, makeDecoder } from './decoders.js'
-import { makeWordModel, type WordModel } from './models.js'
+import { makeWordModel } from './models.js'
 import { makeNormalizer, movesBeginning, type Normalizer } from './normalizers.js'
 import { makePreTokenizer, type PreTokenizer } from './pre-tokenizers.js'
+import type { WordModel } from './word-model.js'
 
 /** How SentencePiece vocabularies write a space and, with byte fallback, a byte. */
 const SENTENCEPIECE_SPACE = '\u2581'

@@ -4,7 +4,7 @@
 import { z } from 'zod'
 import { TokenizerError } from '../../../errors.js'
 import { optionsOf } from './components.js'
-import { fallbackBytes, type ModelContext, type WordModel } from './models.js'
+import { fallbackBytes, type ModelContext, type WordModel } from './word-model.js'
 
 /** How much less than the lowest score an unknown character has. */
 const UNKNOWN_PENALTY = 10
