@@ -33,6 +33,7 @@ import {
   received,
   requireKnownOptions,
   requireOptionalType,
+  requireOptionsObject,
   requireTokenList,
   wrongType,
 } from './option-checks.js'
@@ -186,6 +187,7 @@ export class EngineModel {
 
   /** A new, empty sequence. Throws as Session does. */
   session(options: SessionOptions = {}): Session {
+    requireOptionsObject(options)
     return new Session(this.#pass, { ...options, activation: options.activation ?? this.activation })
   }
 

@@ -26,7 +26,7 @@ import {
   received,
   requireKnownOptions,
   requireOptionalType,
-  wrongType,
+  requireOptionsObject,
 } from './option-checks.js'
 
 /** Text; token ids, which are read unchanged; or a conversation. */
@@ -97,7 +97,7 @@ export class LanguageModel {
     messages: readonly ChatMessage[],
     options: GenerateOptions & ChatOptions = {},
   ): AsyncGenerator<GeneratedToken, void, undefined> {
-    requireObject(options)
+    requireOptionsObject(options)
     const { chat, generate } = splitChatOptions(options)
     return this.generate({ messages, ...chat }, generate)
   }
@@ -116,7 +116,7 @@ export class LanguageModel {
     prompt: Prompt,
     options: GenerateManyOptions & TokenListener = {},
   ): Promise<Completion[]> {
-    requireObject(options)
+    requireOptionsObject(options)
     const { onToken, ...generateOptions } = options
     requireOptionalType('onToken', 'function', onToken)
     const generation = await this.#begin(prompt, generateOptions)
@@ -178,12 +178,8 @@ function isConversation(prompt: Prompt): prompt is ChatPrompt {
   return typeof prompt === 'object' && prompt !== null && 'messages' in prompt
 }
 
-function requireObject(options: unknown): void {
-  if (typeof options !== 'object' || options === null) wrongType('options', 'an object', options)
-}
-
 function refuseMany(options: GenerateManyOptions): void {
-  requireObject(options)
+  requireOptionsObject(options)
   if (options.n === undefined || options.n === 1) return
   throw new OptionError(
     'N_RANGE',

@@ -24,6 +24,13 @@ export function wrongType(name: string, wanted: string, value: unknown): never {
   throw new OptionError('OPTION_TYPE', `${name} must be ${wanted}, not ${received(value)}`)
 }
 
+/** Throws OptionError OPTION_TYPE unless `options` is an object with names. */
+export function requireOptionsObject(options: unknown): asserts options is object {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    wrongType('options', 'an object', options)
+  }
+}
+
 /** The names of a function's options; `hidden`: a former name, accepted but not listed. */
 export type OptionNames<T> = Readonly<Record<keyof T & string, true | 'hidden'>>
 
@@ -36,9 +43,7 @@ export function requireKnownOptions(
   known: OptionNames<Record<string, unknown>>,
   elsewhere: { readonly names: OptionNames<Record<string, unknown>>; readonly of: string } | null = null,
 ): void {
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    wrongType('options', 'an object', options)
-  }
+  requireOptionsObject(options)
   for (const name of Object.keys(options)) {
     if (Object.hasOwn(known, name)) continue
     const names = Object.keys(known).filter(option => known[option] === true)
