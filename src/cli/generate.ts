@@ -107,7 +107,7 @@ async function generate(flags: GenerateFlags): Promise<void> {
   const { model: path, json, dtype, kv, ffn, narrowGate, activation, compact, tokenizer } = flags
   const prompt = promptOf(flags)
   const model = await load(path, { dtype, kv, ffn, narrowGate, activation, compact, tokenizer })
-  for (const note of model.engine.notes) log(`flicker: ${note}`)
+  for (const note of model.notes) log(`flicker: ${note}`)
   const signal = interruptible('stopping after this token')
   const { n = 1 } = flags
   const live = json !== true && n === 1

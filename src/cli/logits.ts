@@ -4,7 +4,7 @@ import { Command, Option } from 'commander'
 import { EngineModel, type EngineOptions } from '../engine/index.js'
 import { OptionError } from '../errors.js'
 import { openModel } from '../formats/index.js'
-import { print } from './terminal.js'
+import { log, print } from './terminal.js'
 
 interface LogitsFlags {
   model: string
@@ -42,6 +42,7 @@ Examples:
     )
     .action((flags: LogitsFlags) => {
       const source = openModel(flags.model, { tokenizer: flags.tokenizer })
+      for (const note of source.notes) log(`flicker: ${note}`)
       try {
         const tokens = flags.tokens === undefined ? encoded(flags.text) : parseTokens(flags.tokens)
         const { vocabSize } = source.config

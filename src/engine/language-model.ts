@@ -36,6 +36,8 @@ export interface LanguageModelExtras {
   /** End-of-text tokens in addition to the tokenizer's own. */
   readonly endOfText?: readonly number[]
   readonly chat?: ChatTemplates
+  /** What a user should know about how the model's files were understood. */
+  readonly notes?: readonly string[]
 }
 
 export interface TokenListener {
@@ -48,6 +50,8 @@ export class LanguageModel {
   /** Tokens that end a text. */
   readonly endOfText: readonly number[]
   readonly chatTemplates: ChatTemplates
+  /** What a user should know: how the model's files were understood, and what the engine makes of the options. */
+  readonly notes: readonly string[]
 
   /**
    * The tokenizer may have fewer ids than the model has rows (vocabularies are often padded), but not more.
@@ -60,6 +64,7 @@ export class LanguageModel {
     const own = tokenizer.endOfText === null ? [] : [tokenizer.endOfText]
     this.endOfText = [...new Set([...own, ...(extras.endOfText ?? [])])]
     this.chatTemplates = extras.chat ?? NO_CHAT_TEMPLATES
+    this.notes = [...(extras.notes ?? []), ...engine.notes]
   }
 
   get config(): ModelConfig {

@@ -61,6 +61,7 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Lan
     })
     return new LanguageModel(engine, tokenizer, {
       endOfText: source.endOfText,
+      notes: source.notes,
       chat: {
         templates: source.chatTemplates,
         specialTokens: { ...ownSpecialTokens(tokenizer), ...source.specialTokens },

@@ -12,6 +12,7 @@ import {
   isSystemError,
   notADirectory,
   refuseDanglingLink,
+  statOrNull,
   storageError,
 } from './storage.js'
 import { isAbandoned, parseTemporary, temporariesIn, temporarySibling } from './temporaries.js'
@@ -160,8 +161,8 @@ export function removeDirectoryAtomic(directory: string): void {
  * say (links in a circle, no permission).
  */
 export function resolveDirectory(directory: string): string | null {
-  const target = existingThroughLinks(absolutePath(directory))
-  if (fs.existsSync(target)) return target
+  const target = absolutePath(directory)
+  if (statOrNull(target) !== null) return fs.realpathSync(target)
   const parent = path.dirname(target)
   const candidates = temporariesIn(parent)
     .filter(temporary => temporary.kind === 'old' && temporary.target === path.basename(target))
@@ -208,20 +209,14 @@ export function contentFile(name: string, content: string | Uint8Array): Directo
 
 /** The file behind symbolic links, so that a link is written through and not replaced. Throws StorageError. */
 function throughLinks(file: string): string {
-  const target = existingThroughLinks(absolutePath(file))
-  refuseDanglingLink(target)
-  return target
-}
-
-/** The file behind symbolic links, or the path itself where there is nothing. Throws StorageError. */
-function existingThroughLinks(absolute: string): string {
+  const absolute = absolutePath(file)
+  if (statOrNull(absolute) !== null) return fs.realpathSync(absolute)
   try {
-    return fs.statSync(absolute, { throwIfNoEntry: false }) === undefined
-      ? absolute
-      : fs.realpathSync(absolute)
+    refuseDanglingLink(absolute)
   } catch (cause) {
     throw storageError(cause, absolute, 0)
   }
+  return absolute
 }
 
 /**

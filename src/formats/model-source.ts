@@ -72,3 +72,20 @@ export function checkedParameters(
   for (const parameter of all.slice(plain.length)) check(parameter)
   return all
 }
+
+/**
+ * The context of a model whose attention sees a sliding window of `window` tokens (0: all of them): within the window,
+ * that is ordinary attention, so up to there the model is exact.
+ */
+export function contextWithin(
+  window: number,
+  context: number,
+): { maxPositionEmbeddings: number; notes: string[] } {
+  if (window <= 0 || window >= context) return { maxPositionEmbeddings: context, notes: [] }
+  return {
+    maxPositionEmbeddings: window,
+    notes: [
+      `the model's attention sees a sliding window of ${window} tokens: its context is ${window} here, not ${context}`,
+    ],
+  }
+}

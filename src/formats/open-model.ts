@@ -11,7 +11,7 @@ import { isGguf, openGguf } from './gguf/index.js'
 import { readCheckpoint, WEIGHTS_FILE } from './huggingface/index.js'
 import { isLlama2c, openLlama2c } from './llama2c.js'
 import type { ModelSource } from './model-source.js'
-import { absolutePath, storageError } from './storage.js'
+import { absolutePath, statOrNull } from './storage.js'
 import { incompleteRunCheckpoints, latestRunCheckpoint } from './training-state.js'
 
 export interface OpenModelOptions {
@@ -25,7 +25,9 @@ export interface OpenModelOptions {
  * MODEL_FORMAT_UNKNOWN, and what the readers throw.
  */
 export function openModel(model: string, options: OpenModelOptions = {}): ModelSource {
-  const source = isFile(model) ? openFile(model, options) : readCheckpoint(resolveModelDirectory(model))
+  const source = statOrNull(absolutePath(model))?.isFile()
+    ? openFile(model, options)
+    : readCheckpoint(resolveModelDirectory(model))
   const { tokenizer } = options
   if (tokenizer === undefined) return source
   return {
@@ -35,16 +37,6 @@ export function openModel(model: string, options: OpenModelOptions = {}): ModelS
       requireVocabularyFits(given, source.config.vocabSize)
       return given
     },
-  }
-}
-
-/** Throws StorageError when the system will not say (links in a circle, no permission). */
-function isFile(model: string): boolean {
-  const file = absolutePath(model)
-  try {
-    return fs.statSync(file, { throwIfNoEntry: false })?.isFile() === true
-  } catch (cause) {
-    throw storageError(cause, file, 0)
   }
 }
 

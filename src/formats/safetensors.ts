@@ -124,7 +124,7 @@ const entrySchema = z.object({
 })
 // Not z.record, which drops a key named `__proto__`.
 const headerSchema = z.custom<object>(value => typeof value === 'object', 'not an object')
-const metadataSchema = z.record(z.string(), z.string())
+const metadataSchema = z.record(z.string(), z.string()).nullable()
 
 function readHeader(fd: number, file: string): Map<string, TensorInfo> {
   const invalid = (message: string) => new CheckpointError('SAFETENSORS_INVALID', `${file}: ${message}`)

@@ -50,6 +50,19 @@ function createOne(directory: string): void {
   }
 }
 
+/**
+ * What stands at `file`, links followed; null where there is nothing. Throws StorageError when the system will not say:
+ * LINK_LOOP, PERMISSION_DENIED, NAME_TOO_LONG, …
+ */
+export function statOrNull(file: string): fs.Stats | null {
+  try {
+    return fs.statSync(file, { throwIfNoEntry: false }) ?? null
+  } catch (cause) {
+    if (isSystemError(cause) && cause.code === 'ENOTDIR') return null
+    throw storageError(cause, file, 0)
+  }
+}
+
 /** Throws StorageError LINK_DANGLING when `file` is a symbolic link to something that does not exist. */
 export function refuseDanglingLink(file: string): void {
   const link = fs.lstatSync(file, { throwIfNoEntry: false })

@@ -17,7 +17,7 @@ import {
 } from './huggingface/index.js'
 import { readJsonFile } from './json.js'
 import { checkShape, type NamedTensor, openSafetensors, quoted, type TensorSpec } from './safetensors.js'
-import { storageError } from './storage.js'
+import { statOrNull, storageError } from './storage.js'
 
 /** What a checkpoint of a run consists of; a tokenizer beside it is another matter. */
 const RUN_FILES = ['config.json', WEIGHTS_FILE, OPTIMIZER_FILE, TRAINER_STATE_FILE]
@@ -161,7 +161,7 @@ function runCheckpoints(runDirectory: string): { dir: string; step: number }[] {
 
 /** Every `checkpoint-STEP` of a run, newest first. */
 function checkpointDirectories(runDirectory: string): IncompleteCheckpoint[] {
-  if (!fs.existsSync(runDirectory)) return []
+  if (statOrNull(runDirectory)?.isDirectory() !== true) return []
   let names: string[]
   try {
     names = completeDirectories(runDirectory)

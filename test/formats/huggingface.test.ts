@@ -228,6 +228,75 @@ describe('a checkpoint', () => {
   })
 })
 
+describe('the rotation that a config.json describes', () => {
+  // As transformers reads it (modeling_rope_utils.py): what stands in the dictionary counts before what stands beside it.
+  it.each<[string, Record<string, unknown>, Pick<ModelConfig, 'ropeTheta' | 'ropeScaling'>]>([
+    [
+      'θ in rope_parameters and beside it',
+      { rope_theta: 1e4, rope_parameters: { rope_type: 'default', rope_theta: 5e5 } },
+      { ropeTheta: 5e5 },
+    ],
+    [
+      'θ in rope_scaling and beside it',
+      { rope_theta: 1e4, rope_scaling: { type: 'default', rope_theta: 5e5 } },
+      { ropeTheta: 5e5 },
+    ],
+    [
+      'θ beside rope_parameters',
+      { rope_theta: 2e4, rope_parameters: { rope_type: 'default' } },
+      { ropeTheta: 2e4 },
+    ],
+    [
+      'rope_type null beside the older type',
+      { rope_scaling: { type: 'linear', rope_type: null, factor: 4 } },
+      { ropeTheta: 1e4, ropeScaling: { type: 'linear', factor: 4 } },
+    ],
+    [
+      'the same in both fields',
+      {
+        rope_scaling: { type: 'linear', factor: 4 },
+        rope_parameters: { rope_type: 'linear', factor: 4, rope_theta: 3e4 },
+      },
+      { ropeTheta: 3e4, ropeScaling: { type: 'linear', factor: 4 } },
+    ],
+    [
+      'parameters of one type of layers',
+      { rope_parameters: { full_attention: { rope_type: 'linear', factor: 8, rope_theta: 1e6 } } },
+      { ropeTheta: 1e6, ropeScaling: { type: 'linear', factor: 8 } },
+    ],
+    [
+      'equal parameters of two types of layers',
+      {
+        rope_parameters: {
+          full_attention: { rope_type: 'default', rope_theta: 1e6 },
+          sliding_attention: { rope_type: 'default', rope_theta: 1e6 },
+        },
+      },
+      { ropeTheta: 1e6 },
+    ],
+    ['an empty dictionary', { rope_theta: 7e4, rope_scaling: {} }, { ropeTheta: 7e4 }],
+    ['a factor of 1 without a type', { rope_scaling: { factor: 1 } }, { ropeTheta: 1e4 }],
+  ])('is read with %s', (_, changes, expected) => {
+    const checkpoint = readCheckpoint(
+      withConfig({ rope_theta: undefined, rope_scaling: undefined, ...changes }),
+    )
+    checkpoint.close()
+    expect(checkpoint.config.ropeTheta).toBe(expected.ropeTheta)
+    expect(checkpoint.config.ropeScaling).toEqual(expected.ropeScaling)
+  })
+
+  it('leaves fields that change nothing alone', () => {
+    const neutral = {
+      mlp_bias: false,
+      logit_scale: 1,
+      clip_qkv: null,
+      layer_types: ['full_attention'],
+      is_causal: true,
+    }
+    readCheckpoint(withConfig(neutral)).close()
+  })
+})
+
 describe('a config.json that does not fit is refused by its field', () => {
   it.each([
     [{ hidden_size: '8' }, 'CONFIG_INVALID', /config\.json: hidden_size: expected number, received string/],
@@ -251,7 +320,44 @@ describe('a config.json that does not fit is refused by its field', () => {
       /num_key_value_heads \(3\)/,
     ],
     [{ head_dim: 3 }, 'CONFIG_INVALID', /head_dim \(3\) is odd/],
-    [{ mlp_bias: true }, 'CONFIG_INVALID', /mlp_bias: true is not supported/],
+    [{ mlp_bias: true }, 'CONFIG_INVALID', /mlp_bias: "true" would change the results/],
+    [{ is_causal: false }, 'CONFIG_INVALID', /is_causal: "false" .* supported: true/],
+    [{ final_logit_softcapping: 30 }, 'CONFIG_INVALID', /final_logit_softcapping: "30"/],
+    [{ residual_multiplier: 0.22 }, 'CONFIG_INVALID', /residual_multiplier/],
+    [{ num_local_experts: 8 }, 'CONFIG_INVALID', /num_local_experts/],
+    [{ use_qk_norm: true }, 'CONFIG_INVALID', /use_qk_norm/],
+    [
+      { layer_types: ['full_attention', 'linear_attention'] },
+      'CONFIG_INVALID',
+      /layer_types: .*linear_attention/,
+    ],
+    [{ partial_rotary_factor: 0.5 }, 'CONFIG_INVALID', /partial_rotary_factor 0\.5 is not supported/],
+    [{ rope_scaling: { factor: 4 } }, 'CONFIG_INVALID', /rope_scaling: factor 4 without a rope_type/],
+    [
+      { rope_scaling: { rope_type: 'linear', type: 'llama3', factor: 4 } },
+      'CONFIG_INVALID',
+      /rope_type "linear" contradicts type "llama3"/,
+    ],
+    [
+      { rope_scaling: { type: 'linear', factor: 4 }, rope_parameters: { rope_type: 'default' } },
+      'CONFIG_INVALID',
+      /rope_parameters and rope_scaling describe different rotations/,
+    ],
+    [
+      {
+        rope_parameters: {
+          full_attention: { rope_type: 'linear', factor: 8, rope_theta: 1e6 },
+          sliding_attention: { rope_type: 'default', rope_theta: 1e4 },
+        },
+      },
+      'CONFIG_INVALID',
+      /rope_parameters\.full_attention and rope_parameters\.sliding_attention describe different rotations/,
+    ],
+    [
+      { rope_parameters: { full_attention: { rope_type: 5 } } },
+      'CONFIG_INVALID',
+      /rope_parameters\.full_attention: rope_type is not of its type/,
+    ],
     [
       { rope_scaling: { rope_type: 'yarn' } },
       'CONFIG_INVALID',
@@ -405,9 +511,48 @@ describe('weights that do not fit are refused by the tensor', () => {
     const ignorable = withTensors(tensors => [
       ...tensors,
       further('model.layers.0.self_attn.rotary_emb.inv_freq'),
+      further('model.layers.0.self_attn.rotary_emb.cos_cached'),
+      further('model.layers.0.self_attn.rotary_emb.sin_cached'),
+      further('model.rotary_emb.inv_freq'),
       further('lm_head.weight', [11, 8]),
     ])
     readCheckpoint(ignorable).close()
+  })
+})
+
+describe('shards', () => {
+  /** The tiny model in two shards, with these names more in the index. */
+  function sharded(more: string[]): string {
+    const dir = written(tinyConfig)
+    fs.rmSync(path.join(dir, 'model.safetensors'))
+    const tensors = variedTensors(tinyConfig)
+    const files = ['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors']
+    const parts = [tensors.slice(0, 4), tensors.slice(4)]
+    for (const [i, part] of parts.entries()) writeSafetensors(path.join(dir, files[i]), part, part)
+    const weight_map = Object.fromEntries([
+      ...parts.flatMap((part, i) => part.map(({ name }) => [name, files[i]])),
+      ...more.map(name => [name, files[0]]),
+    ])
+    fs.writeFileSync(path.join(dir, 'model.safetensors.index.json'), JSON.stringify({ weight_map }))
+    return dir
+  }
+
+  it('may lack rotary tables that the index still names', () => {
+    const checkpoint = readCheckpoint(sharded(['model.layers.0.self_attn.rotary_emb.inv_freq']))
+    for (const { name, data } of variedTensors(tinyConfig)) expect(checkpoint.tensor(name)).toEqual(data)
+    checkpoint.close()
+  })
+
+  it('may lack nothing else', () => {
+    const error = refusal(() => readCheckpoint(sharded(['model.layers.1.mlp.up_proj.weight'])))
+    expect(error.code).toBe('TENSOR_MISSING')
+    expect(error.message).toMatch(/model-00001-of-00002\.safetensors has no tensor "model\.layers\.1/)
+  })
+
+  it('are not the pickles of PyTorch, which are named', () => {
+    const dir = written(tinyConfig)
+    fs.renameSync(path.join(dir, 'model.safetensors'), path.join(dir, 'pytorch_model.bin'))
+    expect(refusal(() => readCheckpoint(dir)).message).toMatch(/pytorch_model\.bin beside it is a pickle/)
   })
 })
 

@@ -11,7 +11,7 @@ import { writeCheckpoint } from '../../src/formats/huggingface/index.js'
 import { openModel } from '../../src/formats/index.js'
 import type { ModelConfig } from '../../src/nn/config.js'
 import { parameterShapes } from '../../src/nn/parameters.js'
-import { type RawGguf, type RawValue, rawGguf, texts, tinyLlama } from './gguf/raw-gguf.js'
+import { type RawGguf, type RawValue, rawGguf, splitGguf, texts, tinyLlama } from './gguf/raw-gguf.js'
 import { contentOf, product, temporaryDirectory, tinyConfig } from './tiny-model.js'
 
 const directory = temporaryDirectory()
@@ -81,6 +81,26 @@ const absurd = fc.oneof(
   fc.constantFrom(2n ** 60n, 2n ** 63n, 2n ** 64n - 1n),
 )
 
+/** Keys that a header may have beside those of the smallest model. */
+const FURTHER_KEYS = [
+  'general.alignment',
+  'llama.attention.head_count_kv',
+  'llama.attention.causal',
+  'llama.attention.scale',
+  'llama.attention.sliding_window',
+  'llama.rope.scaling.type',
+  'llama.rope.scaling.factor',
+  'llama.rope.scale_linear',
+  'llama.expert_count',
+  'llama.unknown',
+  'split.count',
+  'split.no',
+  'split.tensors.count',
+  'tokenizer.chat_template',
+  'tokenizer.chat_templates',
+  'tokenizer.ggml.eot_token_id',
+]
+
 describe('GGUF', () => {
   const raw = tinyLlama()
   const original = rawGguf(raw)
@@ -122,7 +142,10 @@ describe('GGUF', () => {
       { requiredKeys: ['at'] },
     )
     const value: fc.Arbitrary<[string, RawValue]> = fc.tuple(
-      fc.oneof(fc.constantFrom(...raw.values.map(([key]) => key)), fc.string({ maxLength: 4 })),
+      fc.oneof(
+        fc.constantFrom(...raw.values.map(([key]) => key), ...FURTHER_KEYS),
+        fc.string({ maxLength: 4 }),
+      ),
       fc.oneof(
         absurd.map((value): RawValue => ({ type: 'u64', value })),
         fc.float().map((value): RawValue => ({ type: 'f32', value })),
@@ -148,6 +171,46 @@ describe('GGUF', () => {
         survivesAs('absurd.gguf', rawGguf(changed))
       }),
       { numRuns: 400 },
+    )
+  })
+})
+
+describe('GGUF in two parts', () => {
+  it('survives several edits of either, and absurd numbers of parts', () => {
+    const files = [1, 2].map(no => path.join(directory, `m-0000${no}-of-00002.gguf`))
+    const parts = splitGguf(tinyLlama(), 2)
+    const originals = parts.map(rawGguf)
+    const size = originals[0].length + originals[1].length
+    const write = (contents: Buffer[]) => {
+      for (const [i, content] of contents.entries()) fs.writeFileSync(files[i], content)
+    }
+    write(originals)
+    openModel(files[1]).close()
+    const reach = originals[0].length - parts[0].data.length + 8
+    fc.assert(
+      fc.property(edits(reach), fc.nat(1), (edit, at) => {
+        write(originals.map((bytes, i) => (i === at ? edit(bytes) : bytes)))
+        for (const file of files) survives(file, size)
+      }),
+      { numRuns: 200 },
+    )
+    const key = fc.constantFrom('split.no', 'split.count', 'split.tensors.count')
+    fc.assert(
+      fc.property(key, absurd, fc.nat(1), (changed, value, at) => {
+        write(
+          parts.map((part, i) =>
+            rawGguf({
+              ...part,
+              values: part.values.map(([name, old]) => [
+                name,
+                i === at && name === changed ? { type: 'u64', value } : old,
+              ]),
+            }),
+          ),
+        )
+        for (const file of files) survives(file, size)
+      }),
+      { numRuns: 100 },
     )
   })
 })
@@ -213,9 +276,23 @@ describe('a Hugging Face directory', () => {
     writeCheckpoint(model, contentOf(tinyConfig))
     const file = path.join(model, 'config.json')
     const original = fs.readFileSync(file)
-    const fields = Object.keys(JSON.parse(original.toString()))
+    const further = [
+      'rope_parameters',
+      'layer_types',
+      'mlp_bias',
+      'sliding_window',
+      'partial_rotary_factor',
+      'logit_scale',
+    ]
+    const fields = [...Object.keys(JSON.parse(original.toString())), ...further]
     const anything = fc.oneof(
       fc.jsonValue({ maxDepth: 2 }),
+      fc.constantFrom(
+        { full_attention: { rope_type: 'linear', factor: 2 } },
+        { rope_type: 'llama3', factor: 'x' },
+        { full_attention: [1] },
+        ['sliding_attention'],
+      ),
       fc.constantFrom(-1, 0.5, 2 ** 31, 1e308, 'silu', 'fatrelu', 'llama', ['Qwen2ForCausalLM']),
     )
     fc.assert(
@@ -238,6 +315,40 @@ describe('a Hugging Face directory', () => {
   })
 })
 
+describe('the files beside the weights', () => {
+  it.each(['generation_config.json', 'tokenizer_config.json'])('%s survives any content', name => {
+    const model = path.join(directory, `beside-${name}`)
+    writeCheckpoint(model, contentOf(tinyConfig))
+    const file = path.join(model, name)
+    const fields = [
+      'eos_token_id',
+      'bos_token',
+      'eos_token',
+      'chat_template',
+      'added_tokens_decoder',
+      'add_bos_token',
+    ]
+    const anything = fc.oneof(
+      fc.jsonValue({ maxDepth: 3 }),
+      fc.constantFrom(
+        [{ name: 'default', template: 'x' }],
+        { 5: { content: 'x' } },
+        { x: {} },
+        [[1]],
+        -1,
+        2 ** 60,
+      ),
+    )
+    fc.assert(
+      fc.property(fc.oneof(fc.dictionary(fc.constantFrom(...fields), anything), fc.jsonValue()), content => {
+        fs.writeFileSync(file, JSON.stringify(content))
+        survives(model, 10_000)
+      }),
+      { numRuns: 200 },
+    )
+  })
+})
+
 describe('what is no model', () => {
   it.each<[string, string | Uint8Array, string]>([
     ['an empty file', '', 'MODEL_FORMAT_UNKNOWN'],
@@ -253,6 +364,24 @@ describe('what is no model', () => {
     const file = path.join(directory, 'model.safetensors')
     fs.writeFileSync(file, 'x'.repeat(100))
     expect(() => openModel(file)).toThrow(/give its directory/)
+  })
+
+  it.each<[string, () => string, string]>([
+    [
+      'a circle of links',
+      () => {
+        fs.symlinkSync('circle', path.join(directory, 'circle'))
+        return path.join(directory, 'circle')
+      },
+      'LINK_LOOP',
+    ],
+    ['a name that is too long', () => path.join(directory, 'n'.repeat(300)), 'NAME_TOO_LONG'],
+    ['a NUL in the name', () => `${directory}/a\0b`, 'PATH_INVALID'],
+    ['an empty name', () => '', 'PATH_INVALID'],
+    ['a file as a directory', () => path.join(directory, 'no-model', 'x'), 'CHECKPOINT_MISSING'],
+    ['a device', () => '/dev/null', 'CHECKPOINT_MISSING'],
+  ])('%s is told so', (_, model, code) => {
+    expect(() => openModel(model())).toThrow(expect.objectContaining({ code }))
   })
 
   it('nothing at all is told so', () => {

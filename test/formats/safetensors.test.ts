@@ -37,6 +37,16 @@ function refusal(file: string): CheckpointError {
 const bytesOf = (data: ArrayBufferView) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
 
 describe('the published layout', () => {
+  it('may have null for its metadata, as no metadata at all', () => {
+    const file = byHand(
+      { __metadata__: null, t: { dtype: 'F32', shape: [2], data_offsets: [0, 8] } },
+      bytesOf(Float32Array.of(1, 2)),
+    )
+    const source = openSafetensors(file)
+    expect([...source.readFloat32('t')]).toEqual([1, 2])
+    source.close()
+  })
+
   it('is eight bytes of length, a JSON header, and the data', () => {
     const file = byHand(
       '{"b":{"dtype":"F32","shape":[2,2],"data_offsets":[4,20]},"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}  ',

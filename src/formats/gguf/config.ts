@@ -6,18 +6,13 @@
 
 import { parseActivation } from '../../activations/index.js'
 import { CheckpointError, FlickerError } from '../../errors.js'
-import {
-  FFN_FORMS,
-  ffnWidths,
-  headDimOf,
-  type ModelConfig,
-  type RopeScaling,
-  sparkSplit,
-} from '../../nn/config.js'
-import { ropeFrequencies } from '../../nn/rope.js'
+import { FFN_FORMS, ffnWidths, headDimOf, type ModelConfig, sparkSplit } from '../../nn/config.js'
 import { modelConfigProblem } from '../../nn/validate-config.js'
+import { contextWithin } from '../model-source.js'
+import { ggufScaling, namedScaling, ropeFactors } from '../rope.js'
 import { quoted } from '../safetensors.js'
-import { ggufName, ROPE_FACTORS } from './names.js'
+import { checkModelKeys, sameInEveryLayer, valueText } from './model-keys.js'
+import { ggufName } from './names.js'
 import { ggufInvalid } from './parse.js'
 import type { GgufTensor, Metadata } from './types.js'
 
@@ -36,15 +31,6 @@ export function architectureFor(config: ModelConfig): GgufArchitecture {
   // llama.cpp's qwen2 has no head dimension of its own and no factors; its llama has both, and biases as well.
   const plain = config.headDim === undefined && ropeFactors(config) === null
   return config.attentionBias === 'qkv' && plain ? 'qwen2' : 'llama'
-}
-
-/** What each frequency is divided by, (headDim/2), where that is not one number; else null. */
-export function ropeFactors(config: ModelConfig): Float32Array | null {
-  const { ropeScaling } = config
-  if (ropeScaling === undefined || ropeScaling.type === 'linear') return null
-  if (ropeScaling.type === 'factors') return Float32Array.from(ropeScaling.factors)
-  const plain = ropeFrequencies({ ...config, ropeScaling: undefined })
-  return Float32Array.from(ropeFrequencies(config), (scaled, i) => plain[i] / scaled)
 }
 
 /** A key, its type and its value, in the order of the file. */
@@ -94,6 +80,20 @@ export function configMetadata(config: ModelConfig): MetadataEntry[] {
 export interface GgufModel {
   readonly architecture: GgufArchitecture
   readonly config: ModelConfig
+  /** What a user should know about how it was understood. */
+  readonly notes: readonly string[]
+}
+
+/** What `general.architecture` names. Throws CheckpointError ARCHITECTURE_UNSUPPORTED. */
+export function supportedArchitecture(file: string, metadata: Metadata): GgufArchitecture {
+  const named = metadata.get('general.architecture')
+  const architecture = ARCHITECTURES.find(known => known === named)
+  if (architecture !== undefined) return architecture
+  throw new CheckpointError(
+    'ARCHITECTURE_UNSUPPORTED',
+    `${file}: general.architecture ${named === undefined ? 'is missing' : `${valueText(named)} is not supported`}; ` +
+      `supported: ${ARCHITECTURES.join(', ')}`,
+  )
 }
 
 /**
@@ -107,29 +107,22 @@ export function readGgufConfig(
   factors: Float32Array | null,
 ): GgufModel {
   const invalid = (message: string) => ggufInvalid(file, message)
-  const named = metadata.get('general.architecture')
-  const architecture = ARCHITECTURES.find(known => known === named)
-  if (architecture === undefined) {
-    throw new CheckpointError(
-      'ARCHITECTURE_UNSUPPORTED',
-      `${file}: general.architecture ${quoted(String(named ?? 'none'))} is not supported; ` +
-        `supported: ${ARCHITECTURES.join(', ')}`,
-    )
-  }
+  const architecture = supportedArchitecture(file, metadata)
   const field = <T extends number | string>(name: string, type: 'number' | 'string', otherwise?: T): T => {
     const key = `${architecture}.${name}`
     const value = metadata.get(key) ?? otherwise
     if (value === undefined) throw invalid(`${key} is missing from the metadata`)
-    if (typeof value !== type) throw invalid(`${key} is ${quoted(String(value))}, not a ${type}`)
+    if (typeof value !== type) throw invalid(`${key} is ${valueText(value)}, not a ${type}`)
     return value as T
   }
   const number = (name: string, otherwise?: number) => field(name, 'number', otherwise)
+  const layers = number('block_count')
+  const perLayer = (name: string, otherwise?: number) =>
+    sameInEveryLayer(file, metadata, `${architecture}.${name}`, layers) ?? number(name, otherwise)
 
-  if (number('expert_count', 0) > 0)
-    throw invalid(`${architecture}.expert_count: mixtures of experts are not supported`)
   const embedding = tensors.get('token_embd.weight')
   const hiddenSize = number('embedding_length')
-  const heads = number('attention.head_count')
+  const heads = perLayer('attention.head_count')
   const headDim = number('attention.key_length', hiddenSize / heads)
   for (const [name, expected] of [
     ['attention.value_length', headDim],
@@ -141,23 +134,28 @@ export function readGgufConfig(
   }
   const has = (name: string) => tensors.has(ggufName(`model.layers.0.self_attn.${name}_proj.bias`))
   const attentionBias = has('q') ? (has('o') ? 'qkvo' : 'qkv') : undefined
-  const scaling = scalingOf(
-    field('rope.scaling.type', 'string', 'none'),
-    number('rope.scaling.factor', 1),
+  // As llama.cpp: a factor without a type is linear, 0 is no factor, and the key had another name once.
+  const scaling = ggufScaling(
+    field('rope.scaling.type', 'string', 'linear'),
+    asWritten(number('rope.scaling.factor', number('rope.scale_linear', 0))),
     factors,
   )
   if (typeof scaling === 'string') throw invalid(`${architecture}.rope.scaling.type: ${scaling}`)
+  const { maxPositionEmbeddings, notes } = contextWithin(
+    number('attention.sliding_window', 0),
+    number('context_length'),
+  )
 
   const config: ModelConfig = {
     vocabSize: embedding?.shape[0] ?? 0,
     hiddenSize,
-    intermediateSize: number('feed_forward_length'),
-    numHiddenLayers: number('block_count'),
+    intermediateSize: perLayer('feed_forward_length'),
+    numHiddenLayers: layers,
     numAttentionHeads: heads,
-    numKeyValueHeads: number('attention.head_count_kv', heads),
+    numKeyValueHeads: perLayer('attention.head_count_kv', heads),
     ...(headDim === hiddenSize / heads ? {} : { headDim }),
     ...(attentionBias === undefined ? {} : { attentionBias }),
-    maxPositionEmbeddings: number('context_length'),
+    maxPositionEmbeddings,
     rmsNormEps: asWritten(number('attention.layer_norm_rms_epsilon')),
     ropeTheta: asWritten(number('rope.freq_base', 10_000)),
     ...(scaling === undefined ? {} : { ropeScaling: scaling }),
@@ -181,44 +179,14 @@ export function readGgufConfig(
   }
   const problem = modelConfigProblem(config)
   if (problem !== null) throw invalid(problem)
-  return { architecture, config: nameScaling(config) }
+  notes.push(...checkModelKeys(file, metadata, architecture, config))
+  return { architecture, config: namedScaling(config), notes }
 }
 
 /** An f32 of the metadata as the decimal that it was written from: 1e-5, not 0.000009999999747378752. */
 function asWritten(value: number): number {
   const short = Number(value.toPrecision(7))
   return Math.fround(short) === Math.fround(value) ? short : value
-}
-
-function scalingOf(
-  type: string,
-  factor: number,
-  factors: Float32Array | null,
-): RopeScaling | undefined | string {
-  if (factors !== null && type === 'linear' && factor !== 1)
-    return `linear together with ${ROPE_FACTORS} is not supported`
-  if (factors !== null) return { type: 'factors', factors: [...factors] }
-  if (type === 'none' || (type === 'linear' && factor === 1)) return undefined
-  if (type === 'linear') return { type: 'linear', factor: asWritten(factor) }
-  return `${quoted(type)} is not supported; supported: none, linear`
-}
-
-/** The same scaling under its name, where the factors are those of Llama 3 with its usual settings. */
-function nameScaling(config: ModelConfig): ModelConfig {
-  if (config.ropeScaling?.type !== 'factors') return config
-  const { factors } = config.ropeScaling
-  const named: ModelConfig = {
-    ...config,
-    ropeScaling: {
-      type: 'llama3',
-      factor: Math.max(...factors),
-      lowFreqFactor: 1,
-      highFreqFactor: 4,
-      originalMaxPositionEmbeddings: 8192,
-    },
-  }
-  const same = ropeFactors(named)?.every((factor, i) => Math.abs(factor - factors[i]) <= 1e-5 * factor)
-  return same === true ? named : config
 }
 
 function checkedActivation(spec: string, file: string): string {

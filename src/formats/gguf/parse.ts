@@ -39,10 +39,14 @@ export function isGguf(file: FileBytes): boolean {
 }
 
 /**
- * Reads the header. Throws CheckpointError: GGUF_TRUNCATED (the file ends too soon), TENSOR_DTYPE (a type of tensor
- * that is not supported), GGUF_INVALID (anything else wrong).
+ * Reads the header. checkMetadata: called before the tensors are looked at, so that what it throws is told first.
+ * Throws CheckpointError: GGUF_TRUNCATED (the file ends too soon), TENSOR_DTYPE (a type of tensor that is not
+ * supported), GGUF_INVALID (anything else wrong).
  */
-export function parseGguf(file: FileBytes): GgufHeader {
+export function parseGguf(
+  file: FileBytes,
+  checkMetadata: (metadata: Metadata) => void = () => {},
+): GgufHeader {
   const invalid = (message: string) => ggufInvalid(file.file, message)
   const cursor = new Cursor(file)
   if (cursor.u32() !== GGUF_MAGIC) throw invalid('not a GGUF file: it does not begin with "GGUF"')
@@ -65,6 +69,7 @@ export function parseGguf(file: FileBytes): GgufHeader {
     if (metadata.has(key)) throw invalid(`${quoted(key)} stands twice in the metadata`)
     metadata.set(key, cursor.value(cursor.u32(), key))
   }
+  checkMetadata(metadata)
   const alignment = metadata.get('general.alignment') ?? DEFAULT_ALIGNMENT
   const fits = typeof alignment === 'number' && alignment >= 1 && alignment <= LARGEST_ALIGNMENT
   if (!fits || (alignment & (alignment - 1)) !== 0) {
@@ -101,7 +106,8 @@ function tensorAt(cursor: Cursor, name: string, alignment: number, { file }: Fil
     throw new CheckpointError(
       'TENSOR_DTYPE',
       `${file}: tensor ${quoted(name)} is of type ${TENSOR_TYPE_NAMES[type] ?? type}, which is not supported; ` +
-        `supported: ${supported}`,
+        `supported: ${supported}; take a file of the same model in one of these, or make one: ` +
+        'llama-quantize --allow-requantize --pure OLD NEW Q8_0',
     )
   }
   const offset = cursor.u64(`the offset of tensor ${quoted(name)}`)
@@ -197,7 +203,7 @@ class Cursor {
 
   u64(what: string): number {
     const at = this.#take(8)
-    return this.#whole(this.#window.getBigUint64(at, true), what)
+    return this.#size(this.#window.getBigUint64(at, true), what)
   }
 
   /** A number of things of at least `smallest` bytes each. */
@@ -247,7 +253,7 @@ class Cursor {
     return values
   }
 
-  #single(type: number, key: string): number | boolean | string {
+  #single(type: number, key: string): number | bigint | boolean | string {
     if (type === ValueType.string) return this.string(LONGEST_STRING)
     const width = WIDTHS[type]
     if (width === undefined) throw ggufInvalid(this.#file.file, `${quoted(key)} has the unknown type ${type}`)
@@ -269,9 +275,9 @@ class Cursor {
       case ValueType.f32:
         return window.getFloat32(at, true)
       case ValueType.u64:
-        return this.#whole(window.getBigUint64(at, true), quoted(key))
+        return exact(window.getBigUint64(at, true))
       case ValueType.i64:
-        return this.#whole(window.getBigInt64(at, true), quoted(key))
+        return exact(window.getBigInt64(at, true))
       case ValueType.f64:
         return window.getFloat64(at, true)
       default:
@@ -279,9 +285,15 @@ class Cursor {
     }
   }
 
-  #whole(value: bigint, what: string): number {
-    const number = Number(value)
-    if (Number.isSafeInteger(number)) return number
-    throw ggufInvalid(this.#file.file, `${what} is ${value}, beyond any use`)
+  #size(value: bigint, what: string): number {
+    const number = exact(value)
+    if (typeof number === 'number') return number
+    throw ggufInvalid(this.#file.file, `${what} is ${value}, more than any file can hold`)
   }
+}
+
+/** A number where it is exact. */
+function exact(value: bigint): number | bigint {
+  const number = Number(value)
+  return Number.isSafeInteger(number) ? number : value
 }

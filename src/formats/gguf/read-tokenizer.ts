@@ -166,6 +166,8 @@ class TokenizerKeys {
   /** An id of `vocabulary`; undefined when it is missing. */
   id(key: string, vocabulary: { readonly length: number }): number | undefined {
     const id = this.#typed(key, 'a number', (value): value is number => typeof value === 'number')
+    // llama.cpp's "no token", as i32 and as u32.
+    if (id === -1 || id === 2 ** 32 - 1) return undefined
     if (id === undefined || (Number.isInteger(id) && id >= 0 && id < vocabulary.length)) return id
     throw this.invalid(`tokenizer.ggml.${key} is ${id}, outside the vocabulary of ${vocabulary.length}`)
   }

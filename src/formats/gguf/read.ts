@@ -3,7 +3,6 @@
 import { requireVocabularyFits } from '../../data/tokenizers/tokenizer.js'
 import { CheckpointError } from '../../errors.js'
 import { headDimOf } from '../../nn/config.js'
-import { type FileBytes, openFileBytes } from '../file-bytes.js'
 import { checkedParameters, type ModelSource, missingTensor } from '../model-source.js'
 import { pairsToHalves } from '../rope.js'
 import { checkShape, quoted } from '../safetensors.js'
@@ -11,35 +10,35 @@ import { decodeStored } from '../stored.js'
 import { type GgufModel, readGgufConfig, rowsInPairs } from './config.js'
 import { readGenerationMetadata } from './generation.js'
 import { ggufName, hasRotaryRows, ROPE_FACTORS } from './names.js'
-import { type GgufHeader, parseGguf } from './parse.js'
+import { type GgufParts, openGgufParts } from './parts.js'
 import { readGgufTokenizer } from './read-tokenizer.js'
 import type { GgufTensor } from './types.js'
 
 /**
  * Opens a GGUF file and checks that its metadata and its tensors fit together; close it when done. Throws
- * CheckpointError: TENSOR_MISSING, TENSOR_SHAPE, TENSOR_UNKNOWN, and what parseGguf and readGgufConfig throw.
+ * CheckpointError: TENSOR_MISSING, TENSOR_SHAPE, TENSOR_UNKNOWN, and what openGgufParts and readGgufConfig throw.
  */
 export function openGguf(file: string): ModelSource {
-  const bytes = openFileBytes(file, 'GGUF_TRUNCATED')
+  const parts = openGgufParts(file)
   try {
-    const header = parseGguf(bytes)
-    const factors = header.tensors.get(ROPE_FACTORS)
+    const { metadata, tensors } = parts
+    const factors = tensors.get(ROPE_FACTORS)
     const model = readGgufConfig(
-      file,
-      header.metadata,
-      header.tensors,
-      factors === undefined ? null : decodeStored(factors.dtype, bytes.read(factors.offset, factors.bytes)),
+      parts.file,
+      metadata,
+      tensors,
+      factors === undefined ? null : decodeStored(factors.dtype, parts.read(factors)),
     )
-    return sourceOf(bytes, header, model)
+    return sourceOf(parts, model)
   } catch (error) {
-    bytes.close()
+    parts.close()
     throw error
   }
 }
 
-function sourceOf(bytes: FileBytes, { metadata, tensors }: GgufHeader, model: GgufModel): ModelSource {
-  const { file } = bytes
-  const { architecture, config } = model
+function sourceOf(parts: GgufParts, model: GgufModel): ModelSource {
+  const { file, metadata, tensors } = parts
+  const { architecture, config, notes } = model
   const byName = fittingTensors(file, tensors, model)
   const names = [...byName.keys()]
   const info = (name: string) => {
@@ -48,8 +47,9 @@ function sourceOf(bytes: FileBytes, { metadata, tensors }: GgufHeader, model: Gg
     return tensor
   }
   const stored = (name: string) => {
-    const { dtype, shape, offset, bytes: length } = info(name)
-    const raw = bytes.read(offset, length)
+    const tensor = info(name)
+    const { dtype, shape } = tensor
+    const raw = parts.read(tensor)
     const permuted = rowsInPairs(architecture) && hasRotaryRows(name)
     return { dtype, shape, bytes: permuted ? pairsToHalves(raw, shape[0], headDimOf(config)) : raw }
   }
@@ -57,7 +57,7 @@ function sourceOf(bytes: FileBytes, { metadata, tensors }: GgufHeader, model: Gg
     path: file,
     format: 'gguf',
     config,
-    notes: [],
+    notes,
     ...readGenerationMetadata(metadata, config.vocabSize, file),
     names,
     tokenizer() {
@@ -74,7 +74,7 @@ function sourceOf(bytes: FileBytes, { metadata, tensors }: GgufHeader, model: Gg
       const { dtype, bytes: raw } = stored(name)
       return decodeStored(dtype, raw)
     },
-    close: () => bytes.close(),
+    close: () => parts.close(),
   }
 }
 
@@ -100,11 +100,25 @@ function fittingTensors(
     rest.delete(theirs)
   })
   rest.delete(ROPE_FACTORS)
-  // A tied head that is written out all the same would have made the model untied; nothing else may be left.
+  for (const name of rest) if (ROTARY_TABLE.test(name)) rest.delete(name)
   const [unknown] = rest
   if (unknown === undefined) return byName
+  const more = rest.size > 1 ? ` (${rest.size} such tensors in all)` : ''
   throw new CheckpointError(
     'TENSOR_UNKNOWN',
-    `${file}: tensor ${quoted(unknown)} has no place in this model (${rest.size} in all); the metadata describes another one`,
+    `${file}: tensor ${quoted(unknown)} has no place in this model${more}: ${reasonFor(unknown)}`,
   )
+}
+
+/** Tables that old converters wrote beside the weights; a model computes them. */
+const ROTARY_TABLE = /\.attn_rot_embd$/
+
+function reasonFor(tensor: string): string {
+  if (/_norm\.bias$/.test(tensor)) return 'biases of norms are not supported'
+  if (/\.ffn_(gate|up|down)\.bias$/.test(tensor)) return 'biases of the FFN are not supported'
+  if (/\.attn_(q|k)_norm\./.test(tensor)) return 'norms of queries and keys are not supported'
+  if (/_exps|_shexp|ffn_gate_inp/.test(tensor)) return 'mixtures of experts are not supported'
+  if (/^rope_factors_/.test(tensor)) return 'rotary factors for long and short contexts are not supported'
+  if (/\.bias$/.test(tensor)) return 'this bias is not supported'
+  return 'the metadata describes another one'
 }

@@ -24,8 +24,8 @@ export const ValueType = {
   f64: 12,
 } as const
 
-/** A value of the metadata. 64-bit integers beyond 2⁵³ are refused when read. */
-export type MetadataValue = number | boolean | string | readonly number[] | Float64Array | readonly string[]
+/** A value of the metadata; an integer beyond 2⁵³ is a bigint, which no size or id can be. */
+export type MetadataValue = number | bigint | boolean | string | Float64Array | readonly string[]
 export type Metadata = ReadonlyMap<string, MetadataValue>
 
 /** Types of tensors that are read and written. */

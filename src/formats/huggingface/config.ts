@@ -14,7 +14,8 @@ import { CheckpointError, FlickerError } from '../../errors.js'
 import { FFN_FORMS, ffnWidths, headDimOf, type ModelConfig, sparkSplit } from '../../nn/config.js'
 import { modelConfigProblem } from '../../nn/validate-config.js'
 import { fitting } from '../json.js'
-import { ropeScalingJson, ropeScalingOf, ropeSchema } from '../rope.js'
+import { contextWithin } from '../model-source.js'
+import { ropeFields, ropeOf, ropeScalingJson } from '../rope.js'
 import { quoted, type WeightDtype } from '../safetensors.js'
 import {
   type Architecture,
@@ -25,6 +26,7 @@ import {
   supportedArchitectures,
 } from './architectures.js'
 import { activationOfHiddenAct, hiddenActOf, sameHiddenAct } from './hidden-act.js'
+import { ROTARY_TABLES } from './shards.js'
 
 /** Version of what stands under `flicker`; raised when an older reader would misunderstand it. */
 const FLICKER_VERSION = 1
@@ -53,13 +55,10 @@ const configSchema = z.object({
   hidden_act: z.string().default('silu'),
   hidden_act_param: z.number().nullish(),
   rms_norm_eps: z.number().default(1e-6),
-  rope_theta: z.number().nullish(),
-  rope_scaling: ropeSchema.nullish(),
-  rope_parameters: ropeSchema.nullish(),
-  rope_interleaved: z.boolean().default(false),
+  ...ropeFields,
   tie_word_embeddings: z.boolean().default(false),
   attention_bias: z.boolean().default(false),
-  mlp_bias: z.boolean().default(false),
+  layer_types: z.array(z.string()).nullish(),
   quantization_config: z.looseObject({ quant_method: z.string().optional() }).nullish(),
   // SparseLM.
   sparsity_gated_mlp: z.boolean().default(true),
@@ -76,6 +75,51 @@ const configSchema = z.object({
     .optional(),
 })
 type ConfigJson = z.infer<typeof configSchema>
+
+/**
+ * Fields that change the forward pass of models built on Llama's block and that are not read, with the values that
+ * change nothing. Sources: the configuration classes of transformers and of models that kept Llama's names.
+ */
+const NEUTRAL_FIELDS: Readonly<Record<string, readonly unknown[]>> = {
+  mlp_bias: [false],
+  rope_interleaved: [false],
+  attention_out_bias: [false],
+  qk_norm: [false],
+  use_qk_norm: [false],
+  qk_layernorm: [false],
+  clip_qkv: [],
+  alibi: [false],
+  is_causal: [true],
+  use_bidirectional_attention: [false],
+  parallel_attn: [false],
+  no_rope_layers: [],
+  no_rope_layer_interval: [],
+  attn_logit_softcapping: [0],
+  final_logit_softcapping: [0],
+  logit_scale: [1],
+  logits_scaling: [1],
+  embedding_multiplier: [1],
+  residual_multiplier: [1],
+  attention_multiplier: [],
+  scale_emb: [1],
+  scale_depth: [],
+  num_experts: [0],
+  num_local_experts: [0],
+  n_routed_experts: [0],
+}
+
+/** The first field that asks for what is not supported, with its value; null when there is none. */
+function unsupportedField(json: Record<string, unknown>): string | null {
+  for (const [field, neutral] of Object.entries(NEUTRAL_FIELDS)) {
+    const value = Object.hasOwn(json, field) ? json[field] : null
+    if (value === null || neutral.includes(value)) continue
+    const supported = neutral.length === 0 ? 'none' : neutral.join(' or ')
+    return `${field}: ${quoted(JSON.stringify(value))} would change the results and is not supported; supported: ${supported}`
+  }
+  const layers = Array.isArray(json.layer_types) ? json.layer_types : []
+  const other = layers.find(type => type !== 'full_attention' && type !== 'sliding_attention')
+  return other === undefined ? null : `layer_types: ${quoted(JSON.stringify(other))} is not supported`
+}
 
 /** The object that config.json holds. `flicker` is added to our own fields under that key. */
 export function configToJson(
@@ -169,24 +213,26 @@ export function describedModel(content: unknown, file: string): DescribedModel {
   if (architecture === FLICKER && json.flicker === undefined) {
     throw invalid('flicker: missing, and FlickerForCausalLM needs its activation and ffn')
   }
-  if (json.mlp_bias)
-    throw invalid('mlp_bias: true is not supported; the projections of the FFN have no biases')
-  if (json.rope_interleaved) throw invalid('rope_interleaved: true is not supported; supported: false')
+  const unsupported = unsupportedField(Object(content))
+  if (unsupported !== null) throw invalid(unsupported)
   if (json.quantization_config) {
     const method = json.quantization_config.quant_method ?? 'unknown'
     throw invalid(
       `quantization_config: weights quantized by ${quoted(method)} are not supported; use the original checkpoint or a GGUF file`,
     )
   }
-  const rope = ropeScalingOf(json.rope_scaling, json.rope_parameters)
-  if ('problem' in rope) throw invalid(`rope_scaling: ${rope.problem}`)
+  const rope = ropeOf(json)
+  if ('problem' in rope) throw invalid(rope.problem)
   const ffn = ffnOf(architecture, json)
   if (json.flicker !== undefined && architecture !== FLICKER && json.flicker.ffn !== ffn) {
     throw invalid(
       `flicker.ffn: ${quoted(json.flicker.ffn)} contradicts ${architecture.name}, whose FFN is ${ffn}`,
     )
   }
-  const { maxPositionEmbeddings, notes } = contextOf(architecture, json)
+  const { maxPositionEmbeddings, notes } = contextWithin(
+    slidingWindow(architecture, json),
+    json.max_position_embeddings,
+  )
   const attentionBias = attentionBiasOf(architecture, json)
   const trained = json.flicker?.trained_activations
   const ownHeadDim = json.head_dim ?? json.hidden_size / json.num_attention_heads
@@ -202,7 +248,7 @@ export function describedModel(content: unknown, file: string): DescribedModel {
     ...(attentionBias === undefined ? {} : { attentionBias }),
     maxPositionEmbeddings,
     rmsNormEps: json.rms_norm_eps,
-    ropeTheta: json.rope_theta ?? json.rope_parameters?.rope_theta ?? 10_000,
+    ropeTheta: rope.theta,
     ...(rope.scaling === undefined ? {} : { ropeScaling: rope.scaling }),
     tieWordEmbeddings: json.tie_word_embeddings,
     ffn,
@@ -217,7 +263,7 @@ export function describedModel(content: unknown, file: string): DescribedModel {
     flicker: json.flicker ?? {},
     notes,
     ignored: tensor =>
-      tensor.endsWith('rotary_emb.inv_freq') ||
+      ROTARY_TABLES.test(tensor) ||
       (config.tieWordEmbeddings && tensor === 'lm_head.weight') ||
       architecture.ignored?.test(tensor) === true,
   }
@@ -235,23 +281,11 @@ function attentionBiasOf(architecture: Architecture, json: ConfigJson): ModelCon
   return architecture.attentionBias === 'config' && json.attention_bias ? 'qkvo' : undefined
 }
 
-/** Within its window, attention to a sliding window is ordinary attention: so far the model is exact. */
-function contextOf(
-  architecture: Architecture,
-  json: ConfigJson,
-): { maxPositionEmbeddings: number; notes: string[] } {
-  const context = json.max_position_embeddings
-  const applies =
-    architecture.slidingWindow === 'given' ||
-    (architecture.slidingWindow === 'switched' && json.use_sliding_window)
-  const window = applies ? (json.sliding_window ?? context) : context
-  if (window >= context) return { maxPositionEmbeddings: context, notes: [] }
-  return {
-    maxPositionEmbeddings: window,
-    notes: [
-      `the model's attention sees a sliding window of ${window} tokens: its context is ${window} here, not ${context}`,
-    ],
-  }
+/** The window of tokens that attention sees; 0 for all. `layer_types` says it of newer models. */
+function slidingWindow({ slidingWindow }: Architecture, json: ConfigJson): number {
+  const isSwitched = json.use_sliding_window || json.layer_types?.includes('sliding_attention') === true
+  const applies = slidingWindow === 'given' || (slidingWindow === 'switched' && isSwitched)
+  return applies ? (json.sliding_window ?? 0) : 0
 }
 
 /** Field names as config.json has them: `hiddenSize` to `hidden_size`. */

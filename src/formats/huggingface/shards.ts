@@ -11,6 +11,10 @@ import { openSafetensors, quoted, type TensorSource } from '../safetensors.js'
 
 export const WEIGHTS_FILE = 'model.safetensors'
 const INDEX_FILE = 'model.safetensors.index.json'
+const PICKLED_FILES = ['pytorch_model.bin', 'pytorch_model.bin.index.json']
+
+/** Tables that older programs saved beside the weights; a model computes them. */
+export const ROTARY_TABLES = /rotary_emb\.(inv_freq|cos_cached|sin_cached)$/
 
 const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) })
 
@@ -21,9 +25,14 @@ const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) })
 export function openWeights(directory: string): TensorSource {
   const indexFile = path.join(directory, INDEX_FILE)
   const single = path.join(directory, WEIGHTS_FILE)
-  return fs.existsSync(single) || !fs.existsSync(indexFile)
-    ? openSafetensors(single)
-    : openShards(directory, indexFile)
+  if (fs.existsSync(single)) return openSafetensors(single)
+  if (fs.existsSync(indexFile)) return openShards(directory, indexFile)
+  const pickled = PICKLED_FILES.find(name => fs.existsSync(path.join(directory, name)))
+  if (pickled === undefined) return openSafetensors(single)
+  throw new CheckpointError(
+    'CHECKPOINT_FILE_MISSING',
+    `${single} is missing; ${pickled} beside it is a pickle, which is not read: save the model with safe_serialization`,
+  )
 }
 
 function openShards(directory: string, indexFile: string): TensorSource {
@@ -52,7 +61,9 @@ function openShards(directory: string, indexFile: string): TensorSource {
       }
     }
     for (const [name, shardName] of shardOf) {
-      if (!found.has(name)) {
+      if (found.has(name)) continue
+      if (ROTARY_TABLES.test(name)) shardOf.delete(name)
+      else {
         throw new CheckpointError(
           'TENSOR_MISSING',
           `${indexFile}: ${shardName} has no tensor ${quoted(name)}`,

@@ -12,7 +12,16 @@ import { decodeStored, encodeStored } from '../../../src/formats/stored.js'
 import type { ModelConfig, RopeScaling } from '../../../src/nn/config.js'
 import { parameterShapes } from '../../../src/nn/parameters.js'
 import { temporaryDirectory, tinyConfig, variedTensors } from '../tiny-model.js'
-import { type RawGguf, type RawTensor, type RawValue, rawGguf, tinyLlama } from './raw-gguf.js'
+import {
+  int32s,
+  type RawGguf,
+  type RawTensor,
+  type RawValue,
+  rawGguf,
+  splitGguf,
+  texts,
+  tinyLlama,
+} from './raw-gguf.js'
 
 const directory = temporaryDirectory()
 afterAll(() => fs.rmSync(directory, { recursive: true }))
@@ -243,7 +252,7 @@ describe('a file of another program', () => {
       'a mixture of experts',
       'GGUF_INVALID',
       value('llama.expert_count', { type: 'u32', value: 8 }),
-      /mixtures of experts are not supported/,
+      /llama\.expert_count is 8, which would change the results/,
     ],
     [
       'yarn',
@@ -264,7 +273,19 @@ describe('a file of another program', () => {
       value('llama.block_count', { type: 'string', value: 'one' }),
       /llama.block_count is "one", not a number/,
     ],
-    ['Q4_K', 'TENSOR_DTYPE', tensor(2, { type: 12 }), /"blk.0.attn_q.weight" is of type Q4_K.*Q8_0/],
+    [
+      'Q4_K',
+      'TENSOR_DTYPE',
+      tensor(2, { type: 12 }),
+      /"blk.0.attn_q.weight" is of type Q4_K.*llama-quantize/,
+    ],
+    [
+      'another architecture in a type that is not supported',
+      'ARCHITECTURE_UNSUPPORTED',
+      { ...value('general.architecture', { type: 'string', value: 'qwen3' }), ...tensor(2, { type: 14 }) },
+      /"qwen3" is not supported/,
+    ],
+    ['no architecture', 'ARCHITECTURE_UNSUPPORTED', value('general.architecture'), /architecture is missing/],
     ['an unknown type', 'TENSOR_DTYPE', tensor(2, { type: 99 }), /is of type 99/],
     [
       'a missing tensor',
@@ -283,7 +304,7 @@ describe('a file of another program', () => {
         ],
         data: Buffer.concat([tiny.data, Buffer.alloc(16)]),
       },
-      /"blk.0.attn_q_norm.weight" has no place/,
+      /"blk.0.attn_q_norm.weight" has no place.*norms of queries and keys/,
     ],
     ['two tensors of one name', 'GGUF_INVALID', tensor(3, { name: tiny.tensors[2].name }), /two tensors/],
     ['overlapping tensors', 'GGUF_INVALID', tensor(3, { offset: tiny.tensors[2].offset }), /overlaps/],
@@ -304,7 +325,7 @@ describe('a file of another program', () => {
       value('general.alignment', { type: 'u32', value: 48 }),
       /general.alignment is 48/,
     ],
-    ['more tensors than bytes', 'GGUF_INVALID', { tensorCount: 2n ** 60n }, /beyond any use/],
+    ['more tensors than bytes', 'GGUF_INVALID', { tensorCount: 2n ** 60n }, /more than any file can hold/],
     ['more values than bytes', 'GGUF_INVALID', { valueCount: 1e9 }, /do not fit in the/],
     [
       'a list longer than the file',
@@ -341,6 +362,177 @@ describe('a file of another program', () => {
     )
   })
 
+  it.each<[string, Partial<RawGguf>, Partial<ModelConfig>]>([
+    // llama.cpp: a factor without a type is linear; 0 is no factor; the older key counts where the newer is missing.
+    [
+      'a rope factor without a type',
+      value('llama.rope.scaling.factor', { type: 'f32', value: 4 }),
+      { ropeScaling: { type: 'linear', factor: 4 } },
+    ],
+    [
+      'the older name of the rope factor',
+      value('llama.rope.scale_linear', { type: 'f32', value: 4 }),
+      { ropeScaling: { type: 'linear', factor: 4 } },
+    ],
+    [
+      'both names of the rope factor, of which the newer counts',
+      {
+        values: [
+          ...tiny.values,
+          ['llama.rope.scale_linear', { type: 'f32', value: 8 }],
+          ['llama.rope.scaling.factor', { type: 'f32', value: 4 }],
+        ],
+      },
+      { ropeScaling: { type: 'linear', factor: 4 } },
+    ],
+    [
+      'a linear factor of 0',
+      {
+        values: [
+          ...tiny.values,
+          ['llama.rope.scaling.type', { type: 'string', value: 'linear' }],
+          ['llama.rope.scaling.factor', { type: 'f32', value: 0 }],
+        ],
+      },
+      {},
+    ],
+    [
+      'a factor of type none, which is none',
+      {
+        values: [
+          ...tiny.values,
+          ['llama.rope.scaling.type', { type: 'string', value: 'none' }],
+          ['llama.rope.scaling.factor', { type: 'f32', value: 4 }],
+        ],
+      },
+      {},
+    ],
+    [
+      'counts per layer that are equal',
+      value('llama.attention.head_count', int32s([1])),
+      { numAttentionHeads: 1, numKeyValueHeads: 1 },
+    ],
+    ['more counts than layers', value('llama.feed_forward_length', int32s([6, 7])), { intermediateSize: 6 }],
+    [
+      'a sliding window, up to which it is exact',
+      value('llama.attention.sliding_window', { type: 'u32', value: 8 }),
+      { maxPositionEmbeddings: 8 },
+    ],
+    [
+      'values that change nothing',
+      {
+        values: [
+          ...tiny.values,
+          ['llama.expert_count', { type: 'u32', value: 0 }],
+          ['llama.attention.causal', { type: 'bool', value: true }],
+          ['llama.logit_scale', { type: 'f32', value: 1 }],
+          ['llama.attention.scale', { type: 'f32', value: 0.5 }],
+        ],
+      },
+      {},
+    ],
+    // ggml-org/llama.cpp#7157: a hash as a 64-bit integer.
+    [
+      'an integer beyond 2^53',
+      value('training.shuffle.samples_hash', { type: 'u64', value: 2n ** 60n + 1n }),
+      {},
+    ],
+  ])('with %s is read as llama.cpp reads it', (_, change, expected) => {
+    const source = read(change)
+    source.close()
+    const { ropeScaling, ...others } = expected
+    expect(source.config).toMatchObject(others)
+    expect(source.config.ropeScaling).toEqual(ropeScaling)
+  })
+
+  it('with a factor and factors divides by both', () => {
+    const { tensors, data } = tiny
+    const factors = { name: 'rope_freqs.weight', dims: [2], type: 0, offset: data.length }
+    const source = read({
+      ...value('llama.rope.scaling.factor', { type: 'f32', value: 4 }),
+      tensors: [...tensors, factors],
+      data: Buffer.concat([data, Buffer.from(Float32Array.of(1, 3).buffer)]),
+    })
+    source.close()
+    expect(source.config.ropeScaling).toEqual({ type: 'factors', factors: [4, 12] })
+  })
+
+  const number = (key: string, set: number) => value(`llama.${key}`, { type: 'f32', value: set })
+  it.each<[string, Partial<RawGguf>]>([
+    ['attention.causal', value('llama.attention.causal', { type: 'bool', value: false })],
+    ['use_parallel_residual', value('llama.use_parallel_residual', { type: 'bool', value: true })],
+    ['attention.clamp_kqv', number('attention.clamp_kqv', 8)],
+    ['attention.max_alibi_bias', number('attention.max_alibi_bias', 8)],
+    ['attention.scale', number('attention.scale', 0.25)],
+    ['attn_logit_softcapping', number('attn_logit_softcapping', 50)],
+    ['final_logit_softcapping', number('final_logit_softcapping', 30)],
+    ['embedding_scale', number('embedding_scale', 12)],
+    ['logit_scale', number('logit_scale', 0.5)],
+    ['residual_scale', number('residual_scale', 0.22)],
+    ['rope.scaling.attn_factor', number('rope.scaling.attn_factor', 1.2)],
+    ['rope.freq_base_swa', number('rope.freq_base_swa', 5e5)],
+    ['expert_count', value('llama.expert_count', int32s([0, 8]))],
+    [
+      'attention.head_count_kv',
+      { ...value('llama.attention.head_count_kv', int32s([1, 2])), ...twoLayers() },
+    ],
+    ['attention.head_count', value('llama.attention.head_count', int32s([]))],
+    ['context_length', value('llama.context_length', { type: 'u64', value: 2n ** 60n })],
+  ])('that would run otherwise is refused by the key %s', (key, change) => {
+    expect(() => read(change)).toThrow(
+      expect.objectContaining({ code: 'GGUF_INVALID', message: expect.stringContaining(`llama.${key} `) }),
+    )
+  })
+
+  /** `block_count` is told before the tensors are missed. */
+  function twoLayers(): Partial<RawGguf> {
+    const { values } = value('llama.block_count', { type: 'u32', value: 2 })
+    return { values: [...values!, ['llama.attention.head_count_kv', int32s([1, 2])]] }
+  }
+
+  it('with a key that is not known here is read, and says so', () => {
+    const source = read(value('llama.attention.sinks', { type: 'bool', value: true }))
+    source.close()
+    expect(source.notes).toEqual([expect.stringContaining('"llama.attention.sinks"')])
+    expect(read({}).notes).toEqual([])
+  })
+
+  it('with biases in its FFN is refused by that word', () => {
+    const bias = { name: 'blk.0.ffn_up.bias', dims: [6], type: 0, offset: tiny.data.length }
+    const change = { tensors: [...tiny.tensors, bias], data: Buffer.concat([tiny.data, Buffer.alloc(24)]) }
+    expect(() => read(change)).toThrow(/"blk\.0\.ffn_up\.bias" .*biases of the FFN are not supported/)
+  })
+
+  it('with the rotary tables of an old converter is read', () => {
+    const table = { name: 'blk.0.attn_rot_embd', dims: [2], type: 0, offset: tiny.data.length }
+    read({ tensors: [...tiny.tensors, table], data: Buffer.concat([tiny.data, Buffer.alloc(8)]) }).close()
+  })
+
+  it('names the ends of a turn by their keys and by their texts, with or without a template', () => {
+    const tokens = texts(['<unk>', '<|im_end|>'])
+    const ends = (change: [string, RawValue][]) => {
+      const source = read({ values: [...value('tokenizer.ggml.tokens', tokens).values!, ...change] })
+      source.close()
+      return source.endOfText
+    }
+    expect(ends([])).toEqual([0, 1])
+    // What names no token: llama.cpp's "none" as u32 and as i32, and ids that the model has no rows for.
+    const none = (key: string, type: 'u32' | 'i32', set: number): [string, RawValue] => [
+      `tokenizer.ggml.${key}_token_id`,
+      { type, value: set },
+    ]
+    expect(
+      ends([none('eot', 'u32', 2 ** 32 - 1), none('eom', 'i32', -1), none('fim_pad', 'u32', 2)]),
+    ).toEqual([0, 1])
+    expect(ends([none('eom', 'u32', 1)])).toEqual([0, 1])
+  })
+
+  it.each([2 ** 32 - 1, -1])('has no end of text when its id is %i', id => {
+    const source = read(value('tokenizer.ggml.eos_token_id', { type: id < 0 ? 'i32' : 'u32', value: id }))
+    source.close()
+    expect(source.endOfText).toEqual([])
+  })
+
   it('of `flicker` needs an activation that we have and a form of FFN', () => {
     const { file } = write({ ...config, activation: 'relu' })
     const text = fs.readFileSync(file, 'latin1')
@@ -353,5 +545,117 @@ describe('a file of another program', () => {
       'latin1',
     )
     expect(() => openGguf(broken)).toThrow(/flicker.activation: there is no activation "relo"/)
+  })
+})
+
+describe('a model in several files', () => {
+  let models = 0
+  /** The parts of the tiny model, written under the names of llama-gguf-split. */
+  function written(count: number, change: (parts: RawGguf[]) => void = () => {}): string[] {
+    const parts = splitGguf(tinyLlama(), count)
+    change(parts)
+    const folder = path.join(directory, `split-${models++}`)
+    fs.mkdirSync(folder)
+    return parts.map((part, i) => {
+      const file = path.join(folder, `m-0000${i + 1}-of-0000${count}.gguf`)
+      fs.writeFileSync(file, rawGguf(part))
+      return file
+    })
+  }
+  const whole = () => {
+    const file = newFile()
+    fs.writeFileSync(file, rawGguf(tinyLlama()))
+    return openGguf(file)
+  }
+  const refusal = (file: string) => {
+    try {
+      openModel(file).close()
+    } catch (error) {
+      return error as Error & { code: string }
+    }
+    throw new Error('nothing was refused')
+  }
+
+  it.each([
+    [2, 0],
+    [2, 1],
+    [3, 0],
+    [3, 1],
+    [3, 2],
+  ])('of %i is the same model, whichever part (%i) is opened', (count, given) => {
+    const source = openModel(written(count)[given])
+    const expected = whole()
+    expect(source.config).toEqual(expected.config)
+    expect(source.names).toEqual(expected.names)
+    for (const name of expected.names) expectSame(source.tensor(name), expected.tensor(name), name)
+    source.close()
+    expected.close()
+  })
+
+  it('that says it is one file of one is one, whatever its name', () => {
+    const [file] = written(1)
+    const renamed = path.join(path.dirname(file), 'renamed.gguf')
+    fs.renameSync(file, renamed)
+    openModel(renamed).close()
+  })
+
+  it.each([0, 1, 2])('lacks a part: it is named (%i)', missing => {
+    const files = written(3)
+    fs.rmSync(files[missing])
+    const error = refusal(files[missing === 0 ? 1 : 0])
+    expect(error.code).toBe('GGUF_PART_MISSING')
+    expect(error.message).toContain(`${files[missing]} is missing`)
+  })
+
+  it('must have the names of its parts', () => {
+    const [first] = written(2)
+    const renamed = path.join(path.dirname(first), 'model.gguf')
+    fs.renameSync(first, renamed)
+    expect(refusal(renamed).message).toMatch(/part 1 of a model in 2 parts, and is not named so/)
+  })
+
+  it.each<[string, (parts: RawGguf[]) => void, RegExp]>([
+    [
+      'parts in another order',
+      parts => parts.reverse(),
+      /00001-of-00002\.gguf: named as part 1 of 2, but says it is part 2/,
+    ],
+    [
+      'the same part twice',
+      parts => parts.splice(1, 1, parts[0]),
+      /named as part 2 of 2, but says it is part 1/,
+    ],
+    [
+      'a part of a model in more parts',
+      parts => {
+        parts[1].values = [
+          ['split.no', { type: 'u32', value: 1 }],
+          ['split.count', { type: 'u32', value: 3 }],
+        ]
+      },
+      /but says it is part 2 of 3/,
+    ],
+    [
+      'a tensor in both',
+      parts => {
+        parts[1].tensors = [...parts[0].tensors]
+        parts[1].data = parts[0].data
+      },
+      /"token_embd\.weight" is in another part too/,
+    ],
+    [
+      'a tensor less than there were',
+      parts => parts[1].tensors.pop(),
+      /split\.tensors\.count is 11, but the parts have 10/,
+    ],
+    [
+      'an absurd number of parts',
+      parts => parts[0].values.push(['split.count', { type: 'u32', value: 2 ** 31 }]),
+      /split\.count/,
+    ],
+  ])('is refused with %s', (_, change, message) => {
+    const error = refusal(written(2, change)[0])
+    expect(error.code).toBe('GGUF_INVALID')
+    expect(error.message).toMatch(message)
   })
 })

@@ -42,6 +42,13 @@ export const texts = (values: string[]): RawValue => ({
   bytes: Buffer.concat(values.map(text)),
 })
 
+export const int32s = (values: number[]): RawValue => ({
+  type: 'array',
+  element: 5,
+  count: values.length,
+  bytes: Buffer.from(Int32Array.from(values).buffer),
+})
+
 function le(bytes: number, write: (buffer: Buffer) => void): Buffer {
   const buffer = Buffer.alloc(bytes)
   write(buffer)
@@ -132,4 +139,24 @@ export function tinyLlama(): RawGguf {
     tensors,
     data: Buffer.from(Float32Array.from({ length: offset / 4 }, (_, i) => i).buffer),
   }
+}
+
+/** The parts that llama-gguf-split makes of a model: all metadata in the first, tensors in order, `split.*` in each. */
+export function splitGguf({ values, tensors, data }: RawGguf, count: number): RawGguf[] {
+  const perPart = Math.ceil(tensors.length / count)
+  return Array.from({ length: count }, (_, no) => {
+    const own = tensors.slice(no * perPart, (no + 1) * perPart)
+    const start = Number(own[0].offset)
+    const end = Number(tensors[(no + 1) * perPart]?.offset ?? data.length)
+    const split: [string, RawValue][] = [
+      ['split.no', { type: 'u32', value: no }],
+      ['split.count', { type: 'u32', value: count }],
+      ['split.tensors.count', { type: 'i32', value: tensors.length }],
+    ]
+    return {
+      values: no === 0 ? [...values, ...split] : split,
+      tensors: own.map(tensor => ({ ...tensor, offset: Number(tensor.offset) - start })),
+      data: data.subarray(start, end),
+    }
+  })
 }

@@ -1,0 +1,150 @@
+// The keys of a GGUF header that describe the forward pass of a `llama` or `qwen2` model, as llama.cpp names them
+// (llama-arch.cpp, llama-model.cpp). What is read here is read; what changes the results and cannot be run is refused
+// by name unless it has the value that changes nothing; a key that is not known is reported.
+
+import type { ModelConfig } from '../../nn/config.js'
+import { headDimOf } from '../../nn/config.js'
+import { quoted } from '../safetensors.js'
+import { ggufInvalid } from './parse.js'
+import type { Metadata, MetadataValue } from './types.js'
+
+/** Read by readGgufConfig. */
+const READ = [
+  'vocab_size',
+  'context_length',
+  'embedding_length',
+  'block_count',
+  'feed_forward_length',
+  'attention.head_count',
+  'attention.head_count_kv',
+  'attention.key_length',
+  'attention.value_length',
+  'attention.layer_norm_rms_epsilon',
+  'attention.sliding_window',
+  'rope.dimension_count',
+  'rope.freq_base',
+  'rope.scaling.type',
+  'rope.scaling.factor',
+  'rope.scale_linear',
+  // Ours, of the architecture `flicker`.
+  'activation',
+  'ffn',
+  'spark_predictor_width',
+  'trained_activations',
+]
+
+/** Without effect on the results, or only beside a key that is refused. */
+const WITHOUT_EFFECT = [
+  'attention.layer_norm_epsilon',
+  'expert_used_count',
+  'expert_gating_func',
+  'expert_weights_norm',
+  'expert_weights_scale',
+  'expert_feed_forward_length',
+  'pooling_type',
+  'rope.scaling.original_context_length',
+  'rope.scaling.finetuned',
+  'rope.scaling.yarn_log_multiplier',
+  'rope.scaling.yarn_beta_fast',
+  'rope.scaling.yarn_beta_slow',
+  'rope.scaling.yarn_attn_factor',
+  'tensor_data_layout',
+]
+
+/** Keys that change the results, and the values with which they do not. */
+const NEUTRAL: Readonly<Record<string, (config: ModelConfig) => readonly (number | boolean)[]>> = {
+  'attention.causal': () => [true],
+  'attention.clamp_kqv': () => [0],
+  'attention.max_alibi_bias': () => [0],
+  'attention.output_scale': () => [0, 1],
+  'attention.scale': config => [0, Math.fround(1 / Math.sqrt(headDimOf(config)))],
+  'attention.temperature_scale': () => [0],
+  attn_logit_softcapping: () => [0],
+  final_logit_softcapping: () => [0],
+  embedding_scale: () => [0, 1],
+  logit_scale: () => [0, 1],
+  residual_scale: () => [0, 1],
+  expert_count: () => [0],
+  expert_shared_count: () => [0],
+  expert_group_count: () => [0],
+  leading_dense_block_count: () => [0],
+  nextn_predict_layers: () => [0],
+  full_attention_interval: () => [0],
+  'rope.freq_base_swa': config => [config.ropeTheta],
+  'rope.scaling.attn_factor': () => [0, 1],
+  'rope.scaling.yarn_ext_factor': () => [0, -1],
+  swin_norm: () => [false],
+  use_parallel_residual: () => [false],
+}
+
+const KNOWN = new Set([...READ, ...WITHOUT_EFFECT, ...Object.keys(NEUTRAL)])
+
+/**
+ * Throws CheckpointError GGUF_INVALID for a key that would change the results of `config` and is not supported. Returns
+ * what a user should know: keys that are not known.
+ */
+export function checkModelKeys(
+  file: string,
+  metadata: Metadata,
+  architecture: string,
+  config: ModelConfig,
+): string[] {
+  const prefix = `${architecture}.`
+  const unknown: string[] = []
+  for (const [key, value] of metadata) {
+    if (!key.startsWith(prefix)) continue
+    const name = key.slice(prefix.length)
+    const neutral = NEUTRAL[name]?.(config)
+    if (neutral !== undefined && !elementsOf(value).every(element => neutral.includes(element as number))) {
+      throw ggufInvalid(
+        file,
+        `${key} is ${valueText(value)}, which would change the results and is not supported; supported: ` +
+          neutral.join(' or '),
+      )
+    }
+    if (!KNOWN.has(name)) unknown.push(key)
+  }
+  if (unknown.length === 0) return []
+  const more = unknown.length > 5 ? ` and ${unknown.length - 5} more` : ''
+  return [
+    `keys that are not known here are ignored: ${unknown.slice(0, 5).map(quoted).join(', ')}${more}; ` +
+      'if they change the forward pass, the results are not those of the model',
+  ]
+}
+
+/**
+ * An integer that llama.cpp allows to differ from layer to layer; undefined when it is missing. Throws CheckpointError
+ * GGUF_INVALID for a list whose values differ, and for anything but numbers.
+ */
+export function sameInEveryLayer(
+  file: string,
+  metadata: Metadata,
+  key: string,
+  layers: number,
+): number | undefined {
+  const value = metadata.get(key)
+  if (value === undefined || typeof value === 'number') return value
+  if (!(value instanceof Float64Array)) throw ggufInvalid(file, `${key} is ${valueText(value)}, not a number`)
+  if (value.length < layers) {
+    throw ggufInvalid(file, `${key} has ${value.length} values for ${layers} layers`)
+  }
+  if (value.subarray(0, layers).some(element => element !== value[0])) {
+    throw ggufInvalid(file, `${key} differs from layer to layer, which is not supported`)
+  }
+  return value[0]
+}
+
+function elementsOf(value: MetadataValue): ArrayLike<unknown> & unknown[] {
+  return typeof value === 'object' ? Array.from(value as ArrayLike<unknown>) : [value]
+}
+
+/** A value as it can stand in a one-line message. */
+export function valueText(value: MetadataValue): string {
+  if (typeof value === 'string') return quoted(value)
+  if (typeof value !== 'object') return String(value)
+  const shown = Array.from(value as ArrayLike<unknown>).slice(0, 4)
+  const list = shown
+    .map(element => (typeof element === 'string' ? quoted(element) : String(element)))
+    .join(', ')
+  return `[${list}${value.length > shown.length ? ', …' : ''}]`
+}
