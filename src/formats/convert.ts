@@ -75,7 +75,7 @@ interface Written {
 
 function toGguf(source: ModelSource, tokenizer: Tokenizer, file: string, options: ConvertOptions): Written {
   const dtype = options.dtype ?? storedAs(source)
-  const { architecture, tokenizerKnown, unblocked } = writeGguf(
+  const { architecture, tokenizerKnown, tokenizerNotes, unblocked } = writeGguf(
     file,
     {
       config: source.config,
@@ -98,6 +98,7 @@ function toGguf(source: ModelSource, tokenizer: Tokenizer, file: string, options
   } else if (!tokenizerKnown) {
     notes.push('llama.cpp has no tokenizer that gives the same ids; in it, this file takes token ids alone')
   }
+  if (architecture !== 'flicker') notes.push(...tokenizerNotes)
   if (unblocked.length > 0) {
     const parts = new Map(unblocked.map(({ name, columns }) => [name.split('.').at(-2), columns]))
     const widths = [...parts].map(([part, columns]) => `${part} (${columns})`).join(', ')

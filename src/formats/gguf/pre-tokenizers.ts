@@ -15,13 +15,28 @@ const byteLevel = (useRegex: boolean) => ({
   trim_offsets: true,
   use_regex: useRegex,
 })
-const split = (pattern: string) => ({
+/** Each pattern cuts the words that those before it have left. */
+const split = (...patterns: string[]) => ({
   type: 'Sequence',
   pretokenizers: [
-    { type: 'Split', pattern: { Regex: pattern }, behavior: 'Isolated', invert: false },
+    ...patterns.map(pattern => ({
+      type: 'Split',
+      pattern: { Regex: pattern },
+      behavior: 'Isolated',
+      invert: false,
+    })),
     byteLevel(false),
   ],
 })
+
+/** llama.cpp's way for files that name none (`tokenizer.ggml.pre` is missing): llama-vocab.cpp. */
+export const DEFAULT_PRE_TOKENIZER = 'default'
+const DEFAULT_PATTERNS = [
+  '[\\p{P}\\$\\+<=>\\^~\\|]+',
+  "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)",
+  '\\p{N}+',
+  '[0-9][0-9][0-9]',
+]
 
 interface PreTokenizer {
   /** llama.cpp's names for it, the one that is written first. */
@@ -64,6 +79,7 @@ const PRE_TOKENIZERS: readonly PreTokenizer[] = [
     wholeWords: false,
   },
   { names: ['gpt-4o', 'llama4'], json: [split(O200K_PATTERN)], wholeWords: false },
+  { names: [DEFAULT_PRE_TOKENIZER], json: [split(...DEFAULT_PATTERNS)], wholeWords: false },
 ]
 
 /** What tokenizer.json says for a name of llama.cpp's, or null for one that is not known here. */

@@ -6,11 +6,14 @@ import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
 import { tokenizerFromJson } from '../../data/tokenizers/tokenizer-json.js'
 import { TokenizerError } from '../../errors.js'
 import { quoted } from '../safetensors.js'
-import { knownPreTokenizers, preTokenizerJson } from './pre-tokenizers.js'
+import { DEFAULT_PRE_TOKENIZER, knownPreTokenizers, preTokenizerJson } from './pre-tokenizers.js'
 import type { Metadata } from './types.js'
 
 /** A whole tokenizer.json, which says more than llama.cpp's keys. */
 export const HUGGING_FACE_JSON = 'tokenizer.huggingface.json'
+
+/** −1 as an unsigned number of 32 bits, which llama.cpp writes for a token that a vocabulary lacks. */
+const NO_TOKEN = 2 ** 32 - 1
 
 const PIECE_TYPES: readonly number[] = Object.values(PieceType)
 
@@ -35,15 +38,26 @@ export function readGgufTokenizer(metadata: Metadata, file: string): Tokenizer {
   )
 }
 
+/** What a user should know of how the tokenizer was understood. */
+export function ggufTokenizerNotes(metadata: Metadata): string[] {
+  const says = (key: string) => metadata.has(`tokenizer.ggml.${key}`)
+  const isBpe = metadata.get('tokenizer.ggml.model') === 'gpt2'
+  if (!isBpe || says('pre') || metadata.has(HUGGING_FACE_JSON)) return []
+  return [
+    'the file does not say how its tokenizer cuts text into words (tokenizer.ggml.pre is missing): ' +
+      "llama.cpp's default is used, which may not be what the model was trained with",
+  ]
+}
+
 function sentencePiece(keys: TokenizerKeys): Tokenizer {
   const pieces = keys.pieces()
-  const atStart = keys.flag('add_bos_token') ?? true
+  const [start = 1, end = 2] = [keys.id('bos_token_id', pieces), keys.id('eos_token_id', pieces)]
   return new SentencePieceBpe({
     source: keys.file,
     pieces,
     spacePrefix: keys.flag('add_space_prefix') ?? true,
-    startOfText: atStart ? (keys.id('bos_token_id', pieces) ?? 1) : null,
-    endOfText: keys.id('eos_token_id', pieces) ?? 2,
+    startOfText: (keys.flag('add_bos_token') ?? true) ? start : null,
+    endOfText: end,
   })
 }
 
@@ -52,7 +66,7 @@ function byteLevelBpe(keys: TokenizerKeys): Tokenizer {
   const pieces = keys.pieces()
   const merges = keys.texts('merges')
   if (merges === undefined) throw keys.invalid('tokenizer.ggml.merges is missing')
-  const name = keys.text('pre') ?? 'default'
+  const name = keys.text('pre') ?? DEFAULT_PRE_TOKENIZER
   const pre = preTokenizerJson(name)
   if (pre === null) {
     throw new TokenizerError(
@@ -61,12 +75,14 @@ function byteLevelBpe(keys: TokenizerKeys): Tokenizer {
         `${knownPreTokenizers()}; or give one with --tokenizer`,
     )
   }
-  const isAdded = ({ type }: Piece) => type === PieceType.control || type === PieceType.userDefined
+  const isAdded = ({ type }: Piece) =>
+    type === PieceType.control || type === PieceType.userDefined || type === PieceType.unknown
   const vocab = pieces.flatMap((piece, id) =>
     piece.type === PieceType.unused ? [] : [[piece.text, id] as const],
   )
-  const start = (keys.flag('add_bos_token') ?? pre.wholeWords) ? keys.id('bos_token_id', pieces) : undefined
-  const end = keys.id('eos_token_id', pieces)
+  const atStart = keys.flag('add_bos_token') ?? pre.wholeWords
+  const start = (atStart ? keys.id('bos_token_id', pieces) : null) ?? null
+  const end = keys.id('eos_token_id', pieces) ?? null
   return tokenizerFromJson(
     {
       version: '1.0',
@@ -82,7 +98,7 @@ function byteLevelBpe(keys: TokenizerKeys): Tokenizer {
                 lstrip: false,
                 rstrip: false,
                 normalized: false,
-                special: piece.type === PieceType.control,
+                special: piece.type !== PieceType.userDefined,
               },
             ]
           : [],
@@ -106,8 +122,8 @@ function byteLevelBpe(keys: TokenizerKeys): Tokenizer {
     },
     keys.file,
     {
-      startOfText: start === undefined ? null : pieces[start].text,
-      endOfText: end === undefined ? undefined : pieces[end].text,
+      startOfText: start === null ? null : pieces[start].text,
+      endOfText: end === null ? undefined : pieces[end].text,
     },
   )
 }
@@ -121,8 +137,8 @@ function fromJson(json: string, keys: TokenizerKeys): Tokenizer {
   }
   const tokens = keys.texts('tokens')
   const textOf = (key: string) => {
-    const id = tokens === undefined ? undefined : keys.id(key, tokens)
-    return id === undefined ? undefined : tokens?.[id]
+    const id = tokens === undefined ? null : (keys.id(key, tokens) ?? null)
+    return id === null ? undefined : tokens?.[id]
   }
   const atStart = keys.flag('add_bos_token')
   return tokenizerFromJson(content, keys.file, {
@@ -163,11 +179,10 @@ class TokenizerKeys {
     return this.#typed(key, 'a list of numbers', value => value instanceof Float64Array)
   }
 
-  /** An id of `vocabulary`; undefined when it is missing. */
-  id(key: string, vocabulary: { readonly length: number }): number | undefined {
+  /** An id of `vocabulary`; undefined when the key is missing, null when it says that there is no such token. */
+  id(key: string, vocabulary: { readonly length: number }): number | null | undefined {
     const id = this.#typed(key, 'a number', (value): value is number => typeof value === 'number')
-    // llama.cpp's "no token", as i32 and as u32.
-    if (id === -1 || id === 2 ** 32 - 1) return undefined
+    if (id === -1 || id === NO_TOKEN) return null
     if (id === undefined || (Number.isInteger(id) && id >= 0 && id < vocabulary.length)) return id
     throw this.invalid(`tokenizer.ggml.${key} is ${id}, outside the vocabulary of ${vocabulary.length}`)
   }

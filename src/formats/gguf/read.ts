@@ -11,7 +11,7 @@ import { type GgufModel, readGgufConfig, rowsInPairs } from './config.js'
 import { readGenerationMetadata } from './generation.js'
 import { ggufName, hasRotaryRows, ROPE_FACTORS } from './names.js'
 import { type GgufParts, openGgufParts } from './parts.js'
-import { readGgufTokenizer } from './read-tokenizer.js'
+import { ggufTokenizerNotes, readGgufTokenizer } from './read-tokenizer.js'
 import type { GgufTensor } from './types.js'
 
 /**
@@ -57,7 +57,7 @@ function sourceOf(parts: GgufParts, model: GgufModel): ModelSource {
     path: file,
     format: 'gguf',
     config,
-    notes,
+    notes: [...notes, ...ggufTokenizerNotes(metadata)],
     ...readGenerationMetadata(metadata, config.vocabSize, file),
     names,
     tokenizer() {

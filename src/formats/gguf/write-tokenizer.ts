@@ -5,6 +5,7 @@ import { z } from 'zod'
 import { BYTE_CHARACTERS } from '../../data/tokenizers/byte-level.js'
 import { type Piece, PieceType, SentencePieceBpe } from '../../data/tokenizers/sentencepiece.js'
 import { requireVocabularyFits, type Tokenizer } from '../../data/tokenizers/tokenizer.js'
+import { quoted } from '../safetensors.js'
 import type { MetadataEntry } from './config.js'
 import { preTokenizerName } from './pre-tokenizers.js'
 import { HUGGING_FACE_JSON } from './read-tokenizer.js'
@@ -13,6 +14,8 @@ export interface WrittenTokenizer {
   readonly entries: readonly MetadataEntry[]
   /** Whether llama.cpp can use it. */
   readonly known: boolean
+  /** Where llama.cpp gives other ids with it than Flicker, in a sentence each; often empty. */
+  readonly notes: readonly string[]
 }
 
 /** `vocabSize`: rows of the model, up to which the vocabulary is filled. Throws TokenizerError VOCABULARY_MISMATCH. */
@@ -30,6 +33,7 @@ export function tokenizerMetadata(tokenizer: Tokenizer, vocabSize: number): Writ
         [HUGGING_FACE_JSON, 'string', JSON.stringify(json)],
       ],
       known: false,
+      notes: [],
     }
   }
   const pieces = [...found.pieces]
@@ -55,8 +59,9 @@ export function tokenizerMetadata(tokenizer: Tokenizer, vocabSize: number): Writ
   } else {
     entries.push(['tokenizer.ggml.merges', 'strings', found.merges])
   }
-  if (found.also) entries.push([HUGGING_FACE_JSON, 'string', JSON.stringify(json)])
-  return { entries, known: true }
+  const notes = [...found.notes, ...flagNotes(json)]
+  if (notes.length > 0) entries.push([HUGGING_FACE_JSON, 'string', JSON.stringify(json)])
+  return { entries, known: true, notes }
 }
 
 interface Found {
@@ -65,16 +70,57 @@ interface Found {
   readonly pieces: readonly Piece[]
   readonly merges: readonly string[]
   readonly spacePrefix: boolean
-  /** Whether the tokenizer.json says more than llama.cpp knows of. */
-  readonly also: boolean
+  /** What the tokenizer.json says and llama.cpp does not do; the file then holds the tokenizer.json too. */
+  readonly notes: readonly string[]
 }
 
-function fromPieces({ vocabulary }: SentencePieceBpe): Found {
-  const { pieces, spacePrefix } = vocabulary
-  return { model: 'llama', pre: 'default', pieces, merges: [], spacePrefix, also: false }
+/** llama.cpp knows neither spaces as suffixes nor user-defined symbols inside words. */
+function fromPieces({ vocabulary }: SentencePieceBpe): Found | null {
+  const { pieces, spacePrefix, spaceSuffix = false, userDefinedSymbols = false } = vocabulary
+  const hasSymbols = userDefinedSymbols && pieces.some(({ type }) => type === PieceType.userDefined)
+  if (hasSymbols || (spacePrefix && spaceSuffix)) return null
+  return { model: 'llama', pre: 'default', pieces, merges: [], spacePrefix, notes: [] }
 }
 
-const token = z.looseObject({ id: z.int(), content: z.string(), special: z.boolean().default(false) })
+const flag = z.boolean().default(false)
+const token = z.looseObject({
+  id: z.int(),
+  content: z.string(),
+  special: flag,
+  single_word: flag,
+  lstrip: flag,
+  rstrip: flag,
+  normalized: z.boolean().optional(),
+})
+const flagged = z.looseObject({ added_tokens: z.array(token), normalizer: z.unknown() })
+
+/** What llama.cpp does not know of added tokens, one note per flag. */
+function flagNotes(json: object): string[] {
+  const { added_tokens, normalizer } = flagged.parse(json)
+  const effects = [
+    ['single_word', 'as a part of a word'],
+    ['lstrip', 'behind white space'],
+    ['rstrip', 'before white space'],
+  ] as const
+  const notes = effects.flatMap(([name, where]) => {
+    const tokens = added_tokens.filter(added => added[name])
+    if (tokens.length === 0) return []
+    return [`llama.cpp does not know "${name}" and gives other ids for ${named(tokens)} ${where}`]
+  })
+  const normalized = added_tokens.filter(added => added.normalized ?? !added.special)
+  if (normalizer && normalized.length > 0) {
+    notes.push(
+      `llama.cpp finds ${named(normalized)} in the text as given, not in the normalized text, and may give other ids`,
+    )
+  }
+  return notes
+}
+
+function named(tokens: readonly { content: string }[]): string {
+  const texts = tokens.slice(0, 3).map(({ content }) => quoted(content))
+  return texts.join(', ') + (tokens.length > 3 ? ` and ${tokens.length - 3} more` : '')
+}
+
 const bpe = z.looseObject({
   added_tokens: z.array(token),
   normalizer: z.unknown(),
@@ -117,7 +163,9 @@ function byteLevel(json: object): Found | null {
     pieces: piecesOf(found),
     merges: pairsOf(found).map(([left, right]) => `${left} ${right}`),
     spacePrefix: false,
-    also: normalizes,
+    notes: normalizes
+      ? ['llama.cpp does not normalize text and gives other ids for text that is not in the form NFC']
+      : [],
   }
 }
 
@@ -160,7 +208,7 @@ function scored(json: object): Found | null {
   const withUnknown = pieces.map(piece =>
     piece.text === unknown ? { ...piece, type: PieceType.unknown } : piece,
   )
-  return { model: 'llama', pre: 'default', pieces: withUnknown, merges: [], spacePrefix, also: false }
+  return { model: 'llama', pre: 'default', pieces: withUnknown, merges: [], spacePrefix, notes: [] }
 }
 
 const replaceSpace = z.looseObject({

@@ -47,6 +47,8 @@ export interface WrittenGguf {
   readonly architecture: string
   /** Whether llama.cpp can use the tokenizer. */
   readonly tokenizerKnown: boolean
+  /** Where llama.cpp gives other ids with the tokenizer, in a sentence each. */
+  readonly tokenizerNotes: readonly string[]
   /** Matrices that are f16 instead of `dtype`, since their rows are not whole blocks: names as in the model. */
   readonly unblocked: readonly { readonly name: string; readonly columns: number }[]
 }
@@ -79,7 +81,12 @@ export function writeGguf(
     ),
   ]
   writeFileAtomic(file, pieces(entries, tensors, config, onTensor))
-  return { architecture, tokenizerKnown: written?.known === true, unblocked: unblocked(content) }
+  return {
+    architecture,
+    tokenizerKnown: written?.known === true,
+    tokenizerNotes: written?.notes ?? [],
+    unblocked: unblocked(content),
+  }
 }
 
 /** The vocabulary among the entries; empty when llama.cpp gets none. */

@@ -99,11 +99,11 @@ export function rawGguf(content: RawGguf): Buffer {
   ])
 }
 
-/** The smallest model of the `llama` architecture: two tokens, width 4, one head, one layer. */
-export function tinyLlama(): RawGguf {
+/** The smallest model of the `llama` architecture: two tokens or more, width 4, one head, one layer. */
+export function tinyLlama(vocabSize = 2): RawGguf {
   const number = (value: number): RawValue => ({ type: 'u32', value })
   const shapes: [string, number[]][] = [
-    ['token_embd.weight', [4, 2]],
+    ['token_embd.weight', [4, vocabSize]],
     ['blk.0.attn_norm.weight', [4]],
     ['blk.0.attn_q.weight', [4, 4]],
     ['blk.0.attn_k.weight', [4, 4]],

@@ -4,7 +4,11 @@ import fs from 'node:fs'
 import path from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { CL100K_PATTERN, QWEN2_JSON_PATTERN } from '../../../src/data/tokenizers/byte-level.js'
+import {
+  BYTE_CHARACTERS,
+  CL100K_PATTERN,
+  QWEN2_JSON_PATTERN,
+} from '../../../src/data/tokenizers/byte-level.js'
 import { charTokenizer } from '../../../src/data/tokenizers/characters.js'
 import { tokenizerFromLlama2c } from '../../../src/data/tokenizers/llama2c-file.js'
 import { loadTokenizer } from '../../../src/data/tokenizers/load.js'
@@ -46,7 +50,8 @@ function throughFile(tokenizer: Tokenizer, more = 0) {
   expect(source.chatTemplates).toEqual(new Map([['default', '{{ messages }}']]))
   const back = source.tokenizer()
   source.close()
-  return { back, metadata: Object.fromEntries(metadata), known: written.tokenizerKnown }
+  const { tokenizerKnown: known, tokenizerNotes: notes } = written
+  return { back, metadata: Object.fromEntries(metadata), known, notes }
 }
 
 const text = fc.oneof(
@@ -129,7 +134,8 @@ describe('a byte-level BPE', () => {
 
   it('of Qwen2 is `qwen2`, with its tokenizer.json beside, since llama.cpp does not normalize', () => {
     const tokenizer = withWords(QWEN2_JSON_PATTERN, { normalizer: { type: 'NFC' } })
-    const { back, metadata, known } = throughFile(tokenizer)
+    const { back, metadata, known, notes } = throughFile(tokenizer)
+    expect(notes).toEqual([expect.stringContaining('not in the form NFC')])
     expect([known, metadata['tokenizer.ggml.pre']]).toEqual([true, 'qwen2'])
     expect([...back.encode('e\u0301')]).toEqual([...tokenizer.encode('é')])
   })
@@ -139,6 +145,50 @@ describe('a byte-level BPE', () => {
     const { back, metadata, known } = throughFile(tokenizer)
     expect([known, metadata['tokenizer.ggml.model']]).toEqual([false, 'none'])
     expectSameIds(tokenizer, back)
+  })
+})
+
+describe('flags of added tokens', () => {
+  const withFlags = (json: object, flags: object) => {
+    const { added_tokens } = json as { added_tokens: { content: string }[] }
+    const token = { special: true, normalized: false, single_word: false, lstrip: false, rstrip: false }
+    return { ...json, added_tokens: [...added_tokens, { ...token, ...flags }] }
+  }
+  const flags: [string, object, string][] = [
+    ['rstrip', { rstrip: true }, '"rstrip" and gives other ids for "<|end|>" before white space'],
+    ['lstrip', { lstrip: true }, '"lstrip" and gives other ids for "<|end|>" behind white space'],
+    ['single_word', { single_word: true }, '"single_word" and gives other ids for "<|end|>" as a part'],
+  ]
+  const samples = fc.array(fc.constantFrom('a', ' ', '<|end|>', 'b c', '\n')).map(parts => parts.join(''))
+
+  it.each(flags)('of a byte-level BPE survive: %s', (_, flag, note) => {
+    const json = withFlags(bpe.toJSON(), { id: bpe.vocabSize, content: '<|end|>', ...flag })
+    const tokenizer = tokenizerFromJson(json, 'test')
+    const { back, known, notes } = throughFile(tokenizer)
+    expect([known, notes]).toEqual([true, [expect.stringContaining(note)]])
+    expectSameIds(tokenizer, back, samples)
+  })
+
+  it.each(flags)('of a SentencePiece vocabulary survive: %s', (_, flag, note) => {
+    const pieces = tokenizerFromLlama2c(llama2cFile(), 'tokenizer.bin')
+    const json = withFlags(pieces.toJSON(), { id: pieces.vocabSize, content: '<|end|>', ...flag })
+    const tokenizer = tokenizerFromJson(json, 'test', { endOfText: '<s>' })
+    const { back, known, notes } = throughFile(tokenizer)
+    expect([known, notes]).toEqual([true, [expect.stringContaining(note)]])
+    expectSameIds(tokenizer, back, samples)
+  })
+
+  it('user-defined symbols and spaces as suffixes are for us alone: llama.cpp knows neither', () => {
+    const piece = (text: string, type: PieceType = PieceType.normal) => ({ text, score: 0, type })
+    const special = [piece('<unk>', PieceType.unknown), piece('</s>', PieceType.control)]
+    const pieces = [...special, piece('<sep>', PieceType.userDefined), piece('▁'), piece('a')]
+    const common = { source: 'x', pieces, spacePrefix: true, startOfText: null, endOfText: 1 }
+    for (const more of [{ userDefinedSymbols: true }, { spaceSuffix: true }]) {
+      const tokenizer = new SentencePieceBpe({ ...common, ...more })
+      const { back, known } = throughFile(tokenizer)
+      expect(known).toBe(false)
+      expect([...back.encode('a<sep>a')]).toEqual([...tokenizer.encode('a<sep>a')])
+    }
   })
 })
 
@@ -221,8 +271,8 @@ describeWith('tokenizers/llama2c_tok512.bin', "llama2.c's vocabulary of 512", ()
 })
 
 describe('a tokenizer of another program', () => {
-  const read = (change: Record<string, RawValue | undefined>) => {
-    const raw = tinyLlama()
+  const readWithNotes = (change: Record<string, RawValue | undefined>, rows = 2) => {
+    const raw = tinyLlama(rows)
     const values = new Map(raw.values)
     for (const [key, value] of Object.entries(change)) {
       if (value === undefined) values.delete(`tokenizer.ggml.${key}`)
@@ -232,11 +282,12 @@ describe('a tokenizer of another program', () => {
     fs.writeFileSync(file, rawGguf({ ...raw, values: [...values] }))
     const source = openGguf(file)
     try {
-      return source.tokenizer()
+      return { tokenizer: source.tokenizer(), notes: source.notes }
     } finally {
       source.close()
     }
   }
+  const read = (change: Record<string, RawValue | undefined>) => readWithNotes(change).tokenizer
   const string = (value: string): RawValue => ({ type: 'string', value })
   const number = (value: number): RawValue => ({ type: 'u32', value })
   const floats = (...values: number[]): RawValue => ({
@@ -244,6 +295,32 @@ describe('a tokenizer of another program', () => {
     element: 6,
     count: values.length,
     bytes: Buffer.from(Float32Array.from(values).buffer),
+  })
+
+  it('with an id that says that there is no such token has none', () => {
+    for (const eos_token_id of [number(2 ** 32 - 1), { type: 'i32', value: -1 } as const]) {
+      expect(read({ eos_token_id }).endOfText).toBeNull()
+    }
+  })
+
+  it('that does not say how words are cut uses the default of llama.cpp, and a note says so', () => {
+    const letters = BYTE_CHARACTERS.filter(character => character !== 'a')
+    const tokens = texts(['a', ...letters, 'ab', 'Ġa', '123', '12', '.a'])
+    const types = floats(...Array.from({ length: 261 }, () => 1))
+    const gpt2 = {
+      model: string('gpt2'),
+      tokens,
+      token_type: types,
+      merges: texts(['a b', 'Ġ a', '1 2', '12 3', '. a']),
+    }
+    const { tokenizer, notes } = readWithNotes(gpt2, 261)
+    expect(notes).toEqual([expect.stringMatching(/does not say how its tokenizer cuts text into words/)])
+    const words = [...tokenizer.encode('ab .a1234')].map(id =>
+      new TextDecoder().decode(tokenizer.tokenBytes(id)),
+    )
+    // Punctuation by itself, digits in threes: no merge goes across.
+    expect(words).toEqual(['ab', ' ', '.', 'a', '123', '4'])
+    expect(readWithNotes({ ...gpt2, pre: string('gpt-2') }, 261).notes).toEqual([])
   })
 
   it('with the least that can be said is read', () => {
