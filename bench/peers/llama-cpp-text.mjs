@@ -81,7 +81,7 @@ process.exit(failed ? 1 : 0)
 async function ourText(file) {
   const model = await load(file, { dtype: 'f32' })
   const ids = []
-  const options = { maxTokens: Number(flags.tokens), ignoreEndOfText: true }
+  const options = { maxTokens: Number(flags.tokens), ignoreEos: true }
   for await (const { id } of model.generate(flags.prompt, options)) ids.push(id)
   const { tokenizer } = model
   model.dispose()

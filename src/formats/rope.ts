@@ -3,8 +3,8 @@
 // the rows of q_proj and k_proj.
 
 import { z } from 'zod'
-import type { ModelConfig, RopeScaling } from '../nn/config.js'
-import { ropeFrequencies } from '../nn/rope.js'
+import { headDimOf, type ModelConfig } from '../nn/config.js'
+import { type RopeScaling, ropeFrequencies } from '../nn/rope.js'
 
 const settings = z.looseObject({
   rope_type: z.string().nullish(),
@@ -158,8 +158,9 @@ export function ropeFactors(config: ModelConfig): Float32Array | null {
   const { ropeScaling } = config
   if (ropeScaling === undefined || ropeScaling.type === 'linear') return null
   if (ropeScaling.type === 'factors') return Float32Array.from(ropeScaling.factors)
-  const plain = ropeFrequencies({ ...config, ropeScaling: undefined })
-  return Float32Array.from(ropeFrequencies(config), (scaled, i) => plain[i] / scaled)
+  const headDim = headDimOf(config)
+  const plain = ropeFrequencies({ ropeTheta: config.ropeTheta }, headDim)
+  return Float32Array.from(ropeFrequencies(config, headDim), (scaled, i) => plain[i] / scaled)
 }
 
 /**

@@ -7,20 +7,20 @@ import type { Draw } from '../kernels/index.js'
 import { fillNormal, Purpose } from '../kernels/philox.js'
 import { type DType, ops, parameter, sizeOf, type Tape, type Tensor } from '../tensor/index.js'
 import type { RopeTable } from '../tensor/ops/index.js'
-import { ffnWidths, type ModelConfig } from './config.js'
+import { ffnWidths, headDimOf, type ModelConfig } from './config.js'
 import { activationParameterName, parameterShapes } from './parameters.js'
 import { ropeFrequencies } from './rope.js'
 
 /** Standard deviation of the initial weights; the two projections back into the residual stream get 1/√(2L) of it. */
 const INITIAL_STD = 0.02
 
-/** What one forward pass runs with. */
+/** Options of one forward pass. */
 export interface ForwardOptions {
-  /** The activation of the FFN, now: it may differ from the one in the config, and change from step to step. */
+  /** The activation of the FFN: it may differ from the one in the config, and change from step to step. */
   readonly activation: Activation
-  /** Whose random numbers the activation draws; `layer` is filled in per layer. */
+  /** What the activation's random numbers depend on; `layer` is filled in per layer. */
   readonly draw: Omit<Draw, 'layer'>
-  /** Shown the FFN's hidden activations (rows, h) of every layer. */
+  /** Called with the FFN's hidden activations (rows, h) of every layer. */
   readonly onHidden?: (layer: number, hidden: Tensor) => void
 }
 
@@ -58,7 +58,7 @@ export class Llama {
     return new Llama(config, parameters)
   }
 
-  /** A model from stored weights. `tensor` gives the values of a parameter by its name. */
+  /** A model from stored weights. `tensor` returns the values of a parameter by its name. */
   static from(config: ModelConfig, tensor: (name: string) => Float32Array): Llama {
     const parameters = new Map<string, Tensor>()
     for (const { name, shape } of parameterShapes(config)) {
@@ -66,7 +66,7 @@ export class Llama {
       if (data.length !== sizeOf(shape)) {
         throw new CheckpointError(
           'TENSOR_SHAPE',
-          `tensor ${name} holds ${data.length} numbers, the config asks for ${shape.join(' × ')}`,
+          `tensor ${name} holds ${data.length} values, the config needs ${shape.join(' × ')}`,
         )
       }
       parameters.set(name, parameter(data, shape))
@@ -82,8 +82,8 @@ export class Llama {
   }
 
   /**
-   * Logits for every position: tokens (batch·seq) → (batch·seq, vocab). Sequence b stands in tokens
-   * [b·seq, (b + 1)·seq) at positions 0 … seq − 1; row r of the batch draws as row `draw.firstRow + r`.
+   * Logits for every position: tokens (batch·seq) → (batch·seq, vocab). Sequence b is tokens [b·seq, (b + 1)·seq) at
+   * positions 0 … seq − 1; row r of the batch draws as row `draw.firstRow + r`.
    */
   logits(tape: Tape, tokens: Int32Array, seq: number, options: ForwardOptions): Tensor {
     const { config } = this
@@ -179,7 +179,8 @@ export class Llama {
   #rope(tape: Tape, seq: number): RopeTable {
     const fits =
       this.#ropeTable?.seq === seq && this.#ropeTable.cos instanceof Float32Array === (tape.dtype === 'f32')
-    if (!fits) this.#ropeTable = ops.ropeTable(tape, seq, ropeFrequencies(this.config))
+    if (!fits)
+      this.#ropeTable = ops.ropeTable(tape, seq, ropeFrequencies(this.config, headDimOf(this.config)))
     return this.#ropeTable as RopeTable
   }
 }

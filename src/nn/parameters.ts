@@ -12,7 +12,7 @@ export interface ParameterShape {
 }
 
 /**
- * Every parameter that `config` asks for, in the order of the forward pass, then those of the activations. Matrices are
+ * Every parameter that a model of this config has, in the order of the forward pass, then those of the activations. Matrices are
  * (out, in), biases (out). Throws ActivationError, CheckpointError ACTIVATION_PARAMETERS_CLASH.
  */
 export function parameterShapes(config: ModelConfig): ParameterShape[] {
@@ -86,7 +86,7 @@ function learnedParameters(config: ModelConfig): Map<string, { name: string; sta
       if (before !== undefined && before.start.length !== length) {
         throw new CheckpointError(
           'ACTIVATION_PARAMETERS_CLASH',
-          `${act.spec} learns ${length} numbers as "${name}", another activation of this model ${before.start.length}; ` +
+          `${act.spec} learns ${length} values as "${name}", another activation of this model ${before.start.length}; ` +
             'one model cannot hold both',
         )
       }

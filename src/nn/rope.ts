@@ -1,16 +1,36 @@
-// The frequencies of the rotary position embedding: what training and the engine both turn by. Su et al. 2021, arXiv
-// 2104.09864.
+// Rotary position embeddings: the frequencies that training and the engine rotate by, and what may change them. Su et al.
+// 2021, arXiv 2104.09864.
 
-import { headDimOf, type ModelConfig } from './config.js'
+/** What fixes the frequencies, beside the width of a head. */
+export interface RopeConfig {
+  ropeTheta: number
+  /** How rotary frequencies are changed for longer contexts. Absent: not at all. */
+  ropeScaling?: RopeScaling
+}
+
+export type RopeScaling =
+  /** Every frequency divided by `factor`: positions are interpolated. Chen et al. 2023, arXiv 2306.15595. */
+  | { readonly type: 'linear'; readonly factor: number }
+  /**
+   * Llama 3.1: wavelengths above originalMaxPositionEmbeddings / lowFreqFactor are stretched by `factor`, those below
+   * originalMaxPositionEmbeddings / highFreqFactor stay, those between are blended.
+   */
+  | {
+      readonly type: 'llama3'
+      readonly factor: number
+      readonly lowFreqFactor: number
+      readonly highFreqFactor: number
+      readonly originalMaxPositionEmbeddings: number
+    }
+  /** Frequency i divided by factors[i], headDim / 2 of them, as llama.cpp stores any stretching. */
+  | { readonly type: 'factors'; readonly factors: readonly number[] }
 
 /**
  * Angle per position of each rotated pair, in radians: (headDim/2). Pair i of a head is its elements i and
- * i + headDim/2 and turns by position · frequency i = position · ropeTheta^(−2i/headDim), stretched as
+ * i + headDim/2 and is rotated by position · frequency i = position · ropeTheta^(−2i/headDim), changed as
  * `ropeScaling` says.
  */
-export function ropeFrequencies(config: ModelConfig): Float64Array {
-  const { ropeTheta, ropeScaling } = config
-  const headDim = headDimOf(config)
+export function ropeFrequencies({ ropeTheta, ropeScaling }: RopeConfig, headDim: number): Float64Array {
   const frequencies = Float64Array.from({ length: headDim / 2 }, (_, i) => ropeTheta ** ((-2 * i) / headDim))
   if (ropeScaling === undefined) return frequencies
   switch (ropeScaling.type) {
@@ -21,12 +41,30 @@ export function ropeFrequencies(config: ModelConfig): Float64Array {
     case 'llama3':
       return frequencies.map(frequency => {
         const { factor, lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings } = ropeScaling
-        // How often the pair turns around within the original context.
-        const turns = (originalMaxPositionEmbeddings * frequency) / (2 * Math.PI)
-        if (turns > highFreqFactor) return frequency
-        if (turns < lowFreqFactor) return frequency / factor
-        const kept = (turns - lowFreqFactor) / (highFreqFactor - lowFreqFactor)
+        // Full rotations of the pair within the original context.
+        const rotations = (originalMaxPositionEmbeddings * frequency) / (2 * Math.PI)
+        if (rotations > highFreqFactor) return frequency
+        if (rotations < lowFreqFactor) return frequency / factor
+        const kept = (rotations - lowFreqFactor) / (highFreqFactor - lowFreqFactor)
         return (1 - kept) * (frequency / factor) + kept * frequency
       })
   }
+}
+
+/** What is wrong with `scaling`, as `ropeScaling.factor must be …`; null when nothing is. */
+export function ropeScalingProblem(scaling: RopeScaling, headDim: number): string | null {
+  const positive = (value: number) => value > 0 && value < Number.POSITIVE_INFINITY
+  if (scaling.type === 'factors') {
+    const { factors } = scaling
+    if (factors.length === headDim / 2 && factors.every(positive)) return null
+    return `ropeScaling.factors must be ${headDim / 2} values above 0, one per rotated pair`
+  }
+  if (!positive(scaling.factor)) return `ropeScaling.factor must be above 0, not ${scaling.factor}`
+  if (scaling.type === 'linear') return null
+  const { lowFreqFactor: low, highFreqFactor: high, originalMaxPositionEmbeddings: original } = scaling
+  if (!(positive(low) && positive(high) && low < high)) {
+    return `ropeScaling needs 0 < lowFreqFactor < highFreqFactor, not ${low} and ${high}`
+  }
+  if (positive(original)) return null
+  return `ropeScaling.originalMaxPositionEmbeddings must be above 0, not ${original}`
 }

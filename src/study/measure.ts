@@ -77,7 +77,7 @@ async function decodeSpeed(
 async function decodeRate(model: LanguageModel, prompt: string, options: GenerateOptions): Promise<number> {
   let tokens = 0
   let started = performance.now()
-  for await (const _ of model.generate(prompt, { ...options, ignoreEndOfText: true })) {
+  for await (const _ of model.generate(prompt, { ...options, ignoreEos: true })) {
     if (tokens === 0) started = performance.now()
     tokens++
   }

@@ -3,8 +3,7 @@
 
 import { z } from 'zod'
 import { activationSchema } from '../activations/schema.js'
-import { FFN_FORMS } from '../nn/config.js'
-import { sparkProblem } from '../nn/validate-config.js'
+import { FFN_FORMS, sparkProblem } from '../nn/config.js'
 import type { StrategyOptions } from './strategies.js'
 
 const count = z.int().min(1)

@@ -221,10 +221,10 @@ describe('flicker generate', () => {
   it('answers bad input with one line, exit code 2 and nothing on stdout', async () => {
     const wrong: [flags: string[], says: RegExp][] = [
       [['--top-p', '0.9'], /--top-p 0.9 has no effect: temperature 0, the default/],
-      [['--n', '2'], /n 2: all texts would be the same/],
+      [['--n', '2'], /n 2: all continuations would be the same/],
       [['--temperature', '-1'], /temperature must be/],
       [['--repetition-penalty', '0'], /--repetition-penalty must be above 0/],
-      [['--top-logprobs', '999'], /--top-logprobs must be a whole number from 0 to the vocabulary's 257/],
+      [['--top-logprobs', '999'], /--top-logprobs must be an integer from 0 to the vocabulary's 257/],
       [['--logit-bias', 'a'], /"a" is not a token and its bias/],
       [['--logit-bias', 'ab=1'], /"ab" is the 2 tokens 97, 98/],
       [['--logit-bias', '300=1'], /no token 300/],
@@ -232,6 +232,14 @@ describe('flicker generate', () => {
       [['--stop', ''], /STOP_INVALID/],
       [['--stop', '"\\q"'], /not a JSON text/],
       [['--dtype', 'f8'], /Allowed choices are auto, f32, bf16, f16, q8_0, q4_0/],
+      [
+        ['--narrow-gate', 'on', '--dtype', 'q8_0'],
+        /--narrow-gate "on" needs gate weights in .*, not q8_0.*NARROW_GATE_DTYPE/,
+      ],
+      [
+        ['--narrow-gate', 'on', '--activation', 'silu'],
+        /--narrow-gate "on" .* and silu is not.*NARROW_GATE_ACTIVATION/,
+      ],
       [['--compact', 'nowhere.txt'], /the text for compaction.*nowhere.txt/],
       [['--system', 'x'], /add --chat/],
       [['--chat', '--chat-template', 'nowhere'], /no chat template "nowhere"; the model has default/],

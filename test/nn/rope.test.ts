@@ -1,10 +1,9 @@
 // Rotary frequencies against their closed forms, and the shapes that the optional parts of a config ask for.
 
 import { describe, expect, it } from 'vitest'
-import type { ModelConfig, RopeScaling } from '../../src/nn/config.js'
+import { headDimOf, type ModelConfig, modelConfigProblem } from '../../src/nn/config.js'
 import { parameterShapes } from '../../src/nn/parameters.js'
-import { ropeFrequencies } from '../../src/nn/rope.js'
-import { modelConfigProblem } from '../../src/nn/validate-config.js'
+import { type RopeScaling, ropeFrequencies } from '../../src/nn/rope.js'
 
 /** Llama 3.1 8B. */
 const llama31: ModelConfig = {
@@ -29,9 +28,11 @@ const llama3: RopeScaling = {
   originalMaxPositionEmbeddings: 8192,
 }
 
+const frequenciesOf = (config: ModelConfig) => ropeFrequencies(config, headDimOf(config))
+
 describe('ropeFrequencies', () => {
   it('is theta^(-2i/headDim) without scaling', () => {
-    const frequencies = ropeFrequencies(llama31)
+    const frequencies = frequenciesOf(llama31)
     expect(frequencies).toHaveLength(64)
     for (const [i, frequency] of frequencies.entries()) {
       expect(Math.abs(Math.log(frequency) + (i / 64) * Math.log(500_000))).toBeLessThan(1e-12)
@@ -39,24 +40,24 @@ describe('ropeFrequencies', () => {
   })
 
   it('takes headDim from the config where it is not hiddenSize / numAttentionHeads', () => {
-    expect(ropeFrequencies({ ...llama31, headDim: 6, ropeTheta: 1000 })).toEqual(
+    expect(frequenciesOf({ ...llama31, headDim: 6, ropeTheta: 1000 })).toEqual(
       Float64Array.of(1, 1000 ** (-1 / 3), 1000 ** (-2 / 3)),
     )
   })
 
   it('divides every frequency when scaled linearly, and each by its own factor when given factors', () => {
     const small = { ...llama31, headDim: 4, ropeTheta: 100 }
-    expect(ropeFrequencies({ ...small, ropeScaling: { type: 'linear', factor: 4 } })).toEqual(
+    expect(frequenciesOf({ ...small, ropeScaling: { type: 'linear', factor: 4 } })).toEqual(
       Float64Array.of(0.25, 0.025),
     )
-    expect(ropeFrequencies({ ...small, ropeScaling: { type: 'factors', factors: [1, 2] } })).toEqual(
+    expect(frequenciesOf({ ...small, ropeScaling: { type: 'factors', factors: [1, 2] } })).toEqual(
       Float64Array.of(1, 0.05),
     )
   })
 
   it('keeps short wavelengths of Llama 3, divides long ones by 8 and blends continuously between', () => {
-    const plain = ropeFrequencies(llama31)
-    const scaled = ropeFrequencies({ ...llama31, ropeScaling: llama3 })
+    const plain = frequenciesOf(llama31)
+    const scaled = frequenciesOf({ ...llama31, ropeScaling: llama3 })
     for (const [i, frequency] of plain.entries()) {
       const wavelength = (2 * Math.PI) / frequency
       if (wavelength < 8192 / 4) expect(scaled[i]).toBe(frequency)
@@ -108,11 +109,17 @@ describe('the optional parts of a config', () => {
     ['a headDim that heads do not divide into hiddenSize', { numAttentionHeads: 24, headDim: 128 }, null],
     ['no headDim then', { numAttentionHeads: 24 }, /hiddenSize \(4096\) is not a multiple/],
     ['an odd headDim', { headDim: 127 }, /headDim \(127\) is odd/],
-    ['a headDim of 0', { headDim: 0 }, /headDim \(0\) must be a whole number above 0/],
-    ['a headDim beyond counting', { headDim: 2 ** 31 }, /headDim .* times numAttentionHeads/],
+    ['a headDim of 0', { headDim: 0 }, /headDim \(0\) must be an integer above 0/],
+    ['a headDim that is too large', { headDim: 2 ** 31 }, /headDim .* times numAttentionHeads/],
+    [
+      'an FFN that does not exist',
+      { ffn: 'moe' as 'gated' },
+      /ffn must be one of gated, plain, drelu, spark, not moe/,
+    ],
+    ['no activation', { activation: undefined as unknown as string }, /activation must be/],
     ['Llama 3 scaling', { ropeScaling: llama3 }, null],
     ['a factor of 0', { ropeScaling: { type: 'linear', factor: 0 } }, /ropeScaling.factor/],
-    ['factors of another number', { ropeScaling: { type: 'factors', factors: [1] } }, /must be 64 numbers/],
+    ['factors of another number', { ropeScaling: { type: 'factors', factors: [1] } }, /must be 64 values/],
     [
       'low not below high',
       { ropeScaling: { ...llama3, lowFreqFactor: 4 } },

@@ -101,7 +101,7 @@ describe('a recipe', () => {
       'a predictor as wide as the model',
       'training:',
       'model: {ffn: spark, hiddenSize: 32, sparkPredictorWidth: 32}\ntraining:',
-      'model.sparkPredictorWidth: must be a whole number from 1 to 31',
+      'model.sparkPredictorWidth: must be an integer from 1 to 31',
     ],
     [
       'a predictor for a gated FFN',

@@ -83,7 +83,7 @@ class RotationTable {
   readonly #frequencies: Float64Array
 
   constructor(config: ModelConfig) {
-    this.#frequencies = ropeFrequencies(config)
+    this.#frequencies = ropeFrequencies(config, headDimOf(config))
   }
 
   /** Extends the tables to at least `length` positions. */

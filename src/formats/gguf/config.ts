@@ -6,8 +6,14 @@
 
 import { parseActivation } from '../../activations/index.js'
 import { CheckpointError, FlickerError } from '../../errors.js'
-import { FFN_FORMS, ffnWidths, headDimOf, type ModelConfig, sparkSplit } from '../../nn/config.js'
-import { modelConfigProblem } from '../../nn/validate-config.js'
+import {
+  FFN_FORMS,
+  ffnWidths,
+  headDimOf,
+  type ModelConfig,
+  modelConfigProblem,
+  sparkSplit,
+} from '../../nn/config.js'
 import { contextWithin } from '../model-source.js'
 import { ggufScaling, namedScaling, ropeFactors } from '../rope.js'
 import { quoted } from '../safetensors.js'

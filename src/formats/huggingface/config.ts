@@ -11,8 +11,14 @@
 
 import { z } from 'zod'
 import { CheckpointError, FlickerError } from '../../errors.js'
-import { FFN_FORMS, ffnWidths, headDimOf, type ModelConfig, sparkSplit } from '../../nn/config.js'
-import { modelConfigProblem } from '../../nn/validate-config.js'
+import {
+  FFN_FORMS,
+  ffnWidths,
+  headDimOf,
+  type ModelConfig,
+  modelConfigProblem,
+  sparkSplit,
+} from '../../nn/config.js'
 import { fitting } from '../json.js'
 import { contextWithin } from '../model-source.js'
 import { ropeFields, ropeOf, ropeScalingJson } from '../rope.js'

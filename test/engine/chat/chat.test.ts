@@ -182,7 +182,7 @@ describe('a model with a template', () => {
     const ids = [257, ...bytes('user\nHi'), 258, ...bytes('\n'), 257, ...bytes('assistant\n')]
     const messages = [{ role: 'user', content: 'Hi' }]
     expect([...tokenizer.encode(await model.renderChat(messages))]).toEqual(ids)
-    const options = { maxTokens: 5, ignoreEndOfText: true }
+    const options = { maxTokens: 5, ignoreEos: true }
     const chatted = []
     for await (const { id, logprob } of model.chat(messages, options)) chatted.push([id, logprob])
     const { tokens, usage } = await model.complete(ids, options)

@@ -173,7 +173,7 @@ describe('a Spark FFN', () => {
       expect(() => engine({ ...spark, sparkPredictorWidth }, {}, new Map())).toThrow(
         expect.objectContaining({
           code: 'CONFIG_INVALID',
-          message: expect.stringContaining('sparkPredictorWidth must be a whole number from 1 to 31'),
+          message: expect.stringContaining('sparkPredictorWidth must be an integer from 1 to 31'),
         }),
       )
     }

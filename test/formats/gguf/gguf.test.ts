@@ -9,8 +9,9 @@ import { openGguf, writeGguf } from '../../../src/formats/gguf/index.js'
 import { parseGguf } from '../../../src/formats/gguf/parse.js'
 import { openModel, type StoredDtype } from '../../../src/formats/index.js'
 import { decodeStored, encodeStored } from '../../../src/formats/stored.js'
-import type { ModelConfig, RopeScaling } from '../../../src/nn/config.js'
+import type { ModelConfig } from '../../../src/nn/config.js'
 import { parameterShapes } from '../../../src/nn/parameters.js'
+import type { RopeScaling } from '../../../src/nn/rope.js'
 import { temporaryDirectory, tinyConfig, variedTensors } from '../tiny-model.js'
 import {
   int32s,
