@@ -1,5 +1,5 @@
-// Corpora: documents of plain text from a file or a directory, plain or gzipped, in an order and with a content
-// that depend on nothing but the files.
+// Corpora: documents of plain text from a file or a directory, plain or gzipped. Their order and content depend on
+// the files alone.
 
 import { basename, join, resolve } from 'node:path'
 import { CorpusError } from '../errors.js'
@@ -9,6 +9,11 @@ export interface Document {
   /** Where the text comes from: path below the corpus, with `#2` for the second document of one file. */
   readonly name: string
   readonly text: string
+  /**
+   * Documents of one group are on the same side of the split: parts of one file, files that share many lines. Absent:
+   * a group of its own.
+   */
+  readonly group?: string
 }
 
 export interface Corpus {

@@ -16,7 +16,7 @@ const LICENSE_NAME = /licen[cs]e|copying|notice|third.?party/i
 const LICENSE_OPENING =
   /permission is hereby granted|redistribution and use in source|apache license\s+version/i
 
-/** Longer files become several documents, so that validation is never one long file. */
+/** Longer files become several documents: one takes little memory while it is tokenized. */
 const MAX_DOCUMENT_CHARACTERS = 64 * 1024
 /** What one file may give; TypeScript's lib.dom.d.ts alone would be a quarter of the corpus. */
 const MAX_FILE_CHARACTERS = 8 * MAX_DOCUMENT_CHARACTERS
@@ -26,8 +26,15 @@ const MAX_FILE_CHARACTERS = 8 * MAX_DOCUMENT_CHARACTERS
  * one of them into validation.
  */
 const NEAR_COPY_SHARE = 0.75
+/**
+ * Files are on one side of the split when this share of the lines of the smaller one is in the other as well: the
+ * declarations of two versions of a package, the same guide in two packages.
+ */
+const SAME_SIDE_SHARE = 0.2
+/** Lines in more files than this are boilerplate (`export default _default;`) and relate no files. */
+const BOILERPLATE_FILES = 50
 
-/** The directory that holds this package's own package.json. */
+/** The directory of this package's package.json. */
 function packageRoot(): string {
   let directory = dirname(fileURLToPath(import.meta.url))
   while (!existsSync(join(directory, 'package.json'))) directory = dirname(directory)
@@ -64,26 +71,28 @@ export function loadDefaultCorpus(nodeModules = findNodeModules()): Corpus {
 
 function readPackages(nodeModules: string): Corpus {
   const platformPackage = new Map<string, boolean>()
-  const documents: Document[] = []
+  const files: { name: string; text: string; lines: ReadonlySet<string> }[] = []
   const seenLines = new Set<string>()
-  let files = 0
-  for (const file of listFiles(nodeModules, name => !name.startsWith('.'))) {
-    const declarations = DECLARATIONS.test(file)
-    if (!declarations && !DOCUMENTATION.test(file)) continue
-    if (LICENSE_NAME.test(basename(file))) continue
+  for (const name of listFiles(nodeModules, entry => !entry.startsWith('.'))) {
+    const declarations = DECLARATIONS.test(name)
+    if (!declarations && !DOCUMENTATION.test(name)) continue
+    if (LICENSE_NAME.test(basename(name))) continue
     // A package built for one platform says so in its README, which would make the corpus differ from machine to
     // machine. Its declarations (TypeScript's own library lives in one) are the same on every platform.
-    if (!declarations && isPlatformPackage(nodeModules, file, platformPackage)) continue
-    const text = readDocument(join(nodeModules, file))
+    if (!declarations && isPlatformPackage(nodeModules, name, platformPackage)) continue
+    const text = readDocument(join(nodeModules, name))
     if (text === null || LICENSE_OPENING.test(text.slice(0, 400))) continue
-    if (isNearCopy(text, seenLines)) continue
-    files++
-    for (const part of splitAtLines(file, text)) documents.push(part)
+    const lines = comparableLines(text)
+    if (isNearCopy(lines, seenLines)) continue
+    for (const line of lines) seenLines.add(line)
+    files.push({ name, text, lines: new Set(lines) })
   }
-  if (documents.length === 0) {
+  if (files.length === 0) {
     throw new CorpusError('CORPUS_EMPTY', `corpus: ${nodeModules} holds no documentation; give --corpus`)
   }
-  return makeCorpus('documentation and declarations of the installed packages', files, documents)
+  const groups = relatedFiles(files.map(({ lines }) => lines))
+  const documents = files.flatMap(({ name, text }, i) => splitAtLines(name, text, files[groups[i]].name))
+  return makeCorpus('documentation and declarations of the installed packages', files.length, documents)
 }
 
 /** null for the few files that are not text. */
@@ -119,25 +128,62 @@ function declaresPlatform(manifest: string): boolean {
   }
 }
 
-/** Whether most lines of `text` were seen before; if not, they are seen from now on. */
-function isNearCopy(text: string, seen: Set<string>): boolean {
-  // Import paths differ between module kinds by their extension alone, and short lines (braces) prove nothing.
-  const lines = text
+/** The lines that say whether two files are copies: import paths differ between module kinds by their extension alone, and short lines (braces) prove nothing. */
+function comparableLines(text: string): string[] {
+  return text
     .split('\n')
     .map(line => line.trim().replace(/\.[mc]?js(['"])/g, '.js$1'))
     .filter(line => line.length >= 12)
-  let known = 0
-  for (const line of lines) if (seen.has(line)) known++
-  if (known >= NEAR_COPY_SHARE * lines.length) return true
-  for (const line of lines) seen.add(line)
-  return false
+}
+
+/** Whether most lines of a file were in earlier ones. */
+function isNearCopy(lines: readonly string[], seen: ReadonlySet<string>): boolean {
+  return lines.filter(line => seen.has(line)).length >= NEAR_COPY_SHARE * lines.length
+}
+
+/** For each file the index of the first file of its group: files that share many lines, directly or through others. */
+function relatedFiles(files: readonly ReadonlySet<string>[]): number[] {
+  const holders = new Map<string, number[]>()
+  for (const [i, lines] of files.entries()) {
+    for (const line of lines) {
+      const found = holders.get(line)
+      if (found === undefined) holders.set(line, [i])
+      else found.push(i)
+    }
+  }
+  const counted = new Array<number>(files.length).fill(0)
+  const shared = new Map<number, number>()
+  for (const found of holders.values()) {
+    if (found.length > BOILERPLATE_FILES) continue
+    for (const [at, i] of found.entries()) {
+      counted[i]++
+      for (const j of found.slice(at + 1)) {
+        const pair = i * files.length + j
+        shared.set(pair, (shared.get(pair) ?? 0) + 1)
+      }
+    }
+  }
+  // Every group is a tree with its first file as root.
+  const parent = files.map((_, i) => i)
+  const root = (i: number): number => {
+    let at = i
+    while (parent[at] !== at) at = parent[at]
+    return at
+  }
+  for (const [pair, lines] of shared) {
+    const [i, j] = [Math.floor(pair / files.length), pair % files.length]
+    if (lines < SAME_SIDE_SHARE * Math.min(counted[i], counted[j])) continue
+    const [one, other] = [root(i), root(j)]
+    parent[Math.max(one, other)] = Math.min(one, other)
+  }
+  return parent.map((_, i) => root(i))
 }
 
 /**
  * The first MAX_FILE_CHARACTERS of `text` in parts of at most MAX_DOCUMENT_CHARACTERS, cut at ends of lines (inside
  * a line only where it is longer).
  */
-function splitAtLines(name: string, text: string): Document[] {
+function splitAtLines(name: string, text: string, group: string): Document[] {
   const parts: Document[] = []
   let start = 0
   while (start < Math.min(text.length, MAX_FILE_CHARACTERS)) {
@@ -150,6 +196,7 @@ function splitAtLines(name: string, text: string): Document[] {
     parts.push({
       name: parts.length === 0 ? name : `${name}#${parts.length + 1}`,
       text: text.slice(start, end),
+      group,
     })
     start = end
   }

@@ -1,6 +1,8 @@
-// From a corpus and a tokenizer by name to what training takes: two runs of tokens and the tokenizer.
+// From a corpus and a tokenizer by name to what training takes: token ids for training and validation, and the tokenizer.
 
 import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { type Corpus, loadCorpus, makeCorpus } from './corpus.js'
 import { loadDefaultCorpus } from './default-corpus.js'
 import { splitCorpus } from './split.js'
@@ -17,11 +19,22 @@ export interface DataOptions {
   readonly corpusBytes?: number
 }
 
-export interface PreparedData {
-  readonly description: string
+/** The options that data was prepared with, its paths absolute. */
+export type DataSource = DataOptions
+
+/** What training takes: `prepareData` returns it; it may as well be made by other means. */
+export interface TrainingData {
   readonly tokenizer: Tokenizer
   readonly train: TokenIds
   readonly validation: TokenIds
+  /** How the corpus was split, for messages. */
+  readonly split?: string
+  /** Where it comes from; a run remembers it. */
+  readonly source?: DataSource
+}
+
+export interface PreparedData extends TrainingData {
+  readonly description: string
   readonly trainBytes: number
   readonly validationBytes: number
 }
@@ -41,6 +54,17 @@ export function prepareData(options: DataOptions): PreparedData {
     validation: validation.tokens,
     trainBytes: train.bytes,
     validationBytes: validation.bytes,
+    split: split.description,
+    source: absoluteSource(options),
+  }
+}
+
+/** Paths from the root, so that the same data is found from another working directory. */
+function absoluteSource({ corpus, tokenizer, corpusBytes }: DataOptions): DataSource {
+  return {
+    corpus: corpus === 'default' ? corpus : resolve(corpus),
+    tokenizer: existsSync(tokenizer) ? resolve(tokenizer) : tokenizer,
+    ...(corpusBytes !== undefined && { corpusBytes }),
   }
 }
 
@@ -65,7 +89,7 @@ function openCorpus(corpus: string): Corpus {
   return corpus === 'default' ? loadDefaultCorpus() : loadCorpus(corpus)
 }
 
-/** A part of the corpus that is a fair sample of it: its documents in the order of their hashes. */
+/** A part of the corpus that is a fair sample of it: the first of its documents in the order of their hashes. */
 function takeBytes(corpus: Corpus, limit: number): Corpus {
   const hash = (text: string) => createHash('sha256').update('order').update(text).digest('hex')
   const order = corpus.documents.map(document => ({ document, hash: hash(document.text) }))

@@ -3,7 +3,7 @@
 // same data.
 
 import { CorpusError, OptionError, TokenizerError } from '../errors.js'
-import { Purpose, philox4x32, seedWords } from '../kernels/philox.js'
+import { Purpose, philox4x32, RandomStream, seedWords } from '../kernels/philox.js'
 import type { Document } from './corpus.js'
 import type { Tokenizer } from './tokenizers/tokenizer.js'
 import { requireId } from './tokenizers/tokenizer.js'
@@ -54,13 +54,21 @@ export function tokenByteLengths(tokenizer: Tokenizer): Int32Array {
   )
 }
 
-/** Throws CorpusError unless `tokens` holds one window: `context` inputs and the target of the last. */
-export function requireOneContext(tokens: TokenIds, context: number, side: 'training' | 'validation'): void {
+/**
+ * Throws CorpusError unless `tokens` holds one window: `context` inputs and the target of the last. `split`: how the
+ * corpus was split, for the message.
+ */
+export function requireOneContext(
+  tokens: TokenIds,
+  context: number,
+  side: 'training' | 'validation',
+  split?: string,
+): void {
   if (tokens.length > context) return
   throw new CorpusError(
     'CORPUS_TOO_SHORT',
     `corpus: the ${side} text has ${tokens.length} tokens, but one context needs ${context + 1} (${context} and the ` +
-      'token after them); give a longer corpus or a smaller context',
+      `token after them)${split === undefined ? '' : `; the split: ${split}`}; give a longer corpus or a smaller context`,
   )
 }
 
@@ -122,29 +130,69 @@ export function trainingBatch(tokens: TokenIds, options: TrainingBatchOptions): 
 export interface ValidationBatch extends Batch {
   /** Targets that are not padding. */
   readonly targetCount: number
+  /** Index in the text of the first row's window. */
+  readonly firstWindow: number
+}
+
+/** Which windows of a text are measured: all of them, or a sample. */
+export interface MeasuredWindows {
+  /** Indexes of the windows, ascending; window w holds the inputs w · context … (w + 1) · context − 1. */
+  readonly windows: Int32Array
+  /** Windows in the whole text. */
+  readonly of: number
 }
 
 /**
- * The text in order, cut into windows that do not overlap: every token but the first is a target exactly once. The
- * rest of the last batch is padding (input 0, target −1), so every batch has the same shape.
- * maxTargets: stop after so many. Throws CorpusError when the text is shorter than one window.
+ * The windows to measure: all, or where these have more than `maxTargets` targets a sample of that size (rounded up to
+ * whole windows), drawn from the whole text by `seed` without replacement. Throws CorpusError when the text is shorter
+ * than one window.
+ */
+export function measuredWindows(
+  tokens: TokenIds,
+  options: { readonly context: number; readonly maxTargets?: number; readonly seed: number },
+): MeasuredWindows {
+  const { context, maxTargets = Number.POSITIVE_INFINITY, seed } = options
+  requireShape({ batchSize: 1, context })
+  requireOneContext(tokens, context, 'validation')
+  const of = Math.ceil((tokens.length - 1) / context)
+  const windows = Int32Array.from({ length: of }, (_, i) => i)
+  const wanted = Math.max(1, Math.ceil(maxTargets / context))
+  if (wanted >= of) return { windows, of }
+  // The first `wanted` places of a Fisher–Yates shuffle.
+  const random = new RandomStream({ seed, purpose: Purpose.heldOut, stream: 0 })
+  for (let i = 0; i < wanted; i++) {
+    const other = i + random.below(of - i)
+    const window = windows[other]
+    windows[other] = windows[i]
+    windows[i] = window
+  }
+  return { windows: windows.slice(0, wanted).sort(), of }
+}
+
+/**
+ * Windows of the text as batches, one window per row, in the given order. Windows do not overlap: over all of them
+ * every token but the first is a target exactly once. Padding (input 0, target −1) fills the last window of the text
+ * and the last batch, so every batch has the same shape.
  */
 export function* validationBatches(
   tokens: TokenIds,
-  options: BatchShape & { readonly maxTargets?: number },
+  windows: Int32Array,
+  options: BatchShape,
 ): Generator<ValidationBatch> {
-  const { batchSize, context, maxTargets = Number.POSITIVE_INFINITY } = options
+  const { batchSize, context } = options
   requireShape(options)
-  requireOneContext(tokens, context, 'validation')
-  const total = Math.min(tokens.length - 1, maxTargets)
-  const size = batchSize * context
-  for (let start = 0; start < total; start += size) {
-    const targetCount = Math.min(size, total - start)
-    const inputs = new Int32Array(size)
-    const targets = new Int32Array(size).fill(-1)
-    inputs.set(tokens.subarray(start, start + targetCount))
-    targets.set(tokens.subarray(start + 1, start + 1 + targetCount))
-    yield { inputs, targets, targetCount }
+  for (let first = 0; first < windows.length; first += batchSize) {
+    const inputs = new Int32Array(batchSize * context)
+    const targets = new Int32Array(batchSize * context).fill(-1)
+    let targetCount = 0
+    for (const [row, window] of windows.subarray(first, first + batchSize).entries()) {
+      const start = window * context
+      const end = Math.min(start + context, tokens.length - 1)
+      inputs.set(tokens.subarray(start, end), row * context)
+      targets.set(tokens.subarray(start + 1, end + 1), row * context)
+      targetCount += end - start
+    }
+    yield { inputs, targets, targetCount, firstWindow: windows[first] }
   }
 }
 

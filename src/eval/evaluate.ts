@@ -1,11 +1,15 @@
 // What a model is worth on held-out text: loss, perplexity, bits per byte, and how sparse its FFNs are there.
 
-import type { Activation } from '../activations/index.js'
-import { type TokenIds, validationBatches } from '../data/tokens.js'
+import { z } from 'zod'
+import { type Activation, drawUnits } from '../activations/activation.js'
+import { measuredWindows, type TokenIds, validationBatches } from '../data/tokens.js'
 import type { Kernels } from '../kernels/index.js'
 import { Purpose, seedWords } from '../kernels/philox.js'
 import type { Llama } from '../nn/llama.js'
 import { Tape } from '../tensor/index.js'
+
+/** Samples of held-out text are the same for every model and every seed of a run, so that losses compare. */
+export const DEFAULT_SAMPLE_SEED = 1
 
 export interface EvaluateOptions {
   readonly activation: Activation
@@ -14,8 +18,10 @@ export interface EvaluateOptions {
   /** Tokens per window; every window starts without context. */
   readonly context: number
   readonly batchSize: number
-  /** Stop after so many predicted tokens; all of them by default. */
+  /** Measure a sample of so many predicted tokens (rounded up to whole windows); all of them by default. */
   readonly maxTokens?: number
+  /** Draws the sample. Default 1. */
+  readonly sampleSeed?: number
   /** For activations that draw. */
   readonly seed: number
 }
@@ -26,24 +32,35 @@ export interface HeldOut {
   readonly byteLengths: Int32Array
 }
 
-/** One measurement on held-out text. */
-export interface Evaluation {
+export const evaluationSchema = z.object({
   /** Training steps behind the weights. */
-  step: number
+  step: z.int().min(0),
   /** Mean negative log-likelihood per token, nats. */
-  loss: number
-  perplexity: number
+  loss: z.number(),
+  perplexity: z.number(),
   /** The same likelihood over the bytes of the text: comparable between tokenizers. */
-  bitsPerByte: number
-  /** Share of exact zeros among the FFN's hidden activations, one number per layer, in [0, 1]. */
-  sparsity: number[]
+  bitsPerByte: z.number(),
+  /** Fraction of exact zeros among the FFN's hidden activations, one value per layer, in [0, 1]. */
+  sparsity: z.array(z.number()),
   /** The activation it was measured with. */
-  activation: string
+  activation: z.string(),
+  /**
+   * What shared one draw while measuring: `element`, `neuron`, `token`, `sample` or `batch`; `neuron` and `batch` drew
+   * anew for every window. Null when the activation does not draw.
+   */
+  drawnPer: z.enum(drawUnits).nullable().default(null),
   /** Predicted tokens. */
-  tokens: number
-}
+  tokens: z.int().min(0),
+  /** Null when all of the text was measured; else how many of its windows were, and the seed that drew them. */
+  sample: z
+    .object({ windows: z.int().min(1), of: z.int().min(1), seed: z.int().min(0) })
+    .nullable()
+    .default(null),
+})
+/** One measurement on held-out text. */
+export type Evaluation = z.infer<typeof evaluationSchema>
 
-/** Evaluates a model in consecutive windows; keeps its buffers for the next evaluation. */
+/** Evaluates a model in windows that do not overlap; keeps its buffers for the next evaluation. */
 export class Evaluator {
   readonly #kernels: Kernels
   readonly #tape: Tape
@@ -55,15 +72,22 @@ export class Evaluator {
 
   /** Throws CorpusError when the text is shorter than one window. */
   run(model: Llama, heldOut: HeldOut, options: EvaluateOptions): Evaluation {
-    const { activation, context, batchSize, seed } = options
-    const [seedLow, seedHigh] = seedWords(seed)
+    const { activation, context, maxTokens: maxTargets, sampleSeed = DEFAULT_SAMPLE_SEED } = options
+    const [seedLow, seedHigh] = seedWords(options.seed)
+    const { windows, of } = measuredWindows(heldOut.tokens, { context, maxTargets, seed: sampleSeed })
+    const drawnPer = activation.draws ? activation.drawPer : null
+    // One draw for all rows of a forward pass: each window is a pass of its own, with a draw of its own.
+    const perPass = drawnPer === 'neuron' || drawnPer === 'batch'
+    const batchSize = perPass ? 1 : options.batchSize
     const zeros = new Array<number>(model.config.numHiddenLayers).fill(0)
     let [nats, tokens, bytes, rows] = [0, 0, 0, 0]
-    const batches = validationBatches(heldOut.tokens, { batchSize, context, maxTargets: options.maxTokens })
-    for (const { inputs, targets, targetCount } of batches) {
+    for (const batch of validationBatches(heldOut.tokens, windows, { batchSize, context })) {
+      const { inputs, targets, targetCount, firstWindow } = batch
       this.#tape.reset()
-      // Every row of the text draws with numbers of its own, whatever the batch size: step 0 is never trained.
-      const draw = { seedLow, seedHigh, purpose: Purpose.activation, step: 0, firstRow: rows }
+      // Otherwise every row of the text draws numbers of its own, whatever the batch size: step 0 is never trained.
+      const draw = perPass
+        ? { seedLow, seedHigh, purpose: Purpose.heldOut, step: firstWindow, firstRow: 0 }
+        : { seedLow, seedHigh, purpose: Purpose.activation, step: 0, firstRow: rows }
       const loss = model.loss(this.#tape, inputs, targets, context, {
         activation,
         draw,
@@ -80,11 +104,14 @@ export class Evaluator {
     return {
       step: options.step,
       loss,
-      perplexity: Math.exp(loss),
+      // The largest number that JSON can hold stands for all above it.
+      perplexity: Math.min(Math.exp(loss), Number.MAX_VALUE),
       bitsPerByte: nats / Math.LN2 / Math.max(1, bytes),
       sparsity: zeros.map(count => count / (tokens * model.config.intermediateSize)),
       activation: activation.spec,
+      drawnPer,
       tokens,
+      sample: windows.length === of ? null : { windows: windows.length, of, seed: sampleSeed },
     }
   }
 }

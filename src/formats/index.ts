@@ -1,7 +1,7 @@
 // Files in and out: models of every kind (Hugging Face, GGUF, llama2.c) through one door, atomic writing, safetensors,
 // training checkpoints.
 
-export { writeFileAtomic } from './atomic.js'
+export { writeFileAtomic, writeFully } from './atomic.js'
 export { type Conversion, type ConvertOptions, convertModel, type ModelFormat } from './convert.js'
 export { type GgufContent, writeGguf } from './gguf/index.js'
 export {
@@ -20,7 +20,7 @@ export {
   type TensorSpec,
   type WeightDtype,
 } from './safetensors.js'
-export { createDirectory } from './storage.js'
+export { createDirectory, storageError } from './storage.js'
 export {
   clearRunCheckpoints,
   type IncompleteCheckpoint,

@@ -56,16 +56,21 @@ export function parseTemporary(name: string): Temporary | null {
  * process that cannot be judged from here and has not changed for a day. nowMs: the present by the file system's clock.
  */
 export function isAbandoned(directory: string, temporary: Temporary, nowMs: number): boolean {
+  const alive = temporary.owner === null ? null : isAlive(temporary.owner)
+  if (alive !== null) return !alive
+  return nowMs - newestChangeMs(path.join(directory, temporary.name)) > UNTOUCHED_MS
+}
+
+/** Whether the process that `thisOwner` named so still runs; null when that cannot be told from here. */
+export function isAlive(owner: string): boolean | null {
+  if (owner === thisOwner()) return true
   const [ownSpace] = thisOwner().split('.')
-  const [space, pid, start] = temporary.owner?.split('.') ?? []
-  if (space !== ownSpace) {
-    return nowMs - newestChangeMs(path.join(directory, temporary.name)) > UNTOUCHED_MS
-  }
-  if (temporary.owner === thisOwner()) return false
+  const [space, pid, start] = owner.split('.')
+  if (space !== ownSpace) return null
   const id = Number.parseInt(pid, 36)
-  if (!isRunning(id)) return true
+  if (!isRunning(id)) return false
   const startNow = startOf(id)
-  return startNow !== null && start !== UNKNOWN_START && startNow !== start
+  return startNow === null || start === UNKNOWN_START || startNow === start
 }
 
 const UNKNOWN_START = 'x'

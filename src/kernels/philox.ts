@@ -16,6 +16,8 @@ export const Purpose = {
   sampler: 5,
   /** Hidden activations that dropout sets to 0. */
   dropout: 6,
+  /** Which windows of held-out text are measured, and draws while measuring that whole windows share. */
+  heldOut: 7,
 } as const
 export type Purpose = (typeof Purpose)[keyof typeof Purpose]
 

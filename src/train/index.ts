@@ -1,5 +1,6 @@
 // Training: one run, its options and its strategies.
 
+export type { TrainingData } from '../data/prepare.js'
 export {
   ffnForm,
   type ModelOptions,
@@ -9,5 +10,13 @@ export {
   type TrainingOptions,
   trainingSchema,
 } from './options.js'
+export { type RunOptions, readRunOptions } from './run-directory.js'
 export { makeStrategy, type Strategy, type StrategyOptions } from './strategies.js'
-export { type TrainedRun, type TrainingData, type TrainProgress, type TrainRun, train } from './trainer.js'
+export {
+  type InterruptReason,
+  type TrainedRun,
+  type TrainProgress,
+  type TrainRun,
+  type TrainStart,
+  train,
+} from './trainer.js'

@@ -1,39 +1,79 @@
-// metrics.jsonl: one JSON object per line, appended as training goes; the record that curves are drawn from.
+// metrics.jsonl: one JSON object per line, appended during training; the record that curves are drawn from.
 
 import fs from 'node:fs'
-import type { Evaluation } from '../eval/evaluate.js'
-import { writeFileAtomic } from '../formats/index.js'
+import path from 'node:path'
+import { z } from 'zod'
+import { StorageError } from '../errors.js'
+import { type Evaluation, evaluationSchema } from '../eval/evaluate.js'
+import { storageError, writeFileAtomic, writeFully } from '../formats/index.js'
 
-export interface StepMetrics {
-  kind: 'step'
-  step: number
+const stepSchema = z.object({
+  kind: z.literal('step'),
+  step: z.int().min(1),
   /** Mean training loss of this step's batch, nats per token. */
-  loss: number
-  learningRate: number
+  loss: z.number(),
+  learningRate: z.number(),
   /** Global norm of the gradient before clipping. */
-  gradNorm: number
-  activation: string
-  seconds: number
-}
-
-export type Metrics = StepMetrics | ({ kind: 'evaluation' } & Evaluation)
+  gradNorm: z.number(),
+  activation: z.string(),
+  seconds: z.number(),
+})
+const lineSchema = z.discriminatedUnion('kind', [
+  stepSchema,
+  evaluationSchema.extend({ kind: z.literal('evaluation') }),
+])
+export type StepMetrics = z.infer<typeof stepSchema>
+export type Metrics = z.infer<typeof lineSchema>
 
 export class MetricsLog {
   readonly #file: string
   /** Everything in the file, in order. */
   readonly lines: Metrics[]
 
-  /** Opens the log of a run that goes on after `step`: what an interrupted run wrote beyond it is dropped. */
-  constructor(file: string, step: number) {
+  private constructor(file: string, lines: Metrics[]) {
     this.#file = file
-    const text = fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : ''
-    this.lines = parseLines(text).filter(line => line.step <= step)
-    writeFileAtomic(file, this.lines.map(toLine).join(''))
+    this.lines = lines
   }
 
+  /**
+   * Opens the log of a run that resumes after `step`: what an interrupted run wrote beyond that step is dropped. Lines
+   * that cannot be read, and steps without a line, are reported to `onNotice`; a damaged file is kept beside the
+   * mended one. Throws StorageError.
+   */
+  static open(file: string, step: number, onNotice: (notice: string) => void): MetricsLog {
+    const text = readMetrics(file)
+    const read = parseLines(text)
+    const lines = read.lines.filter(line => line.step <= step)
+    if (read.damaged > 0) {
+      const copy = path.join(path.dirname(file), 'metrics-damaged.jsonl')
+      writeFileAtomic(copy, text)
+      onNotice(
+        `${file}: ${read.damaged} lines cannot be read and are left out; ${copy} keeps the file as it was`,
+      )
+    }
+    const recorded = new Set(lines.flatMap(line => (line.kind === 'step' ? [line.step] : [])))
+    if (recorded.size < step) {
+      onNotice(`${file} records ${recorded.size} of the ${step} steps so far; curves leave out the others`)
+    }
+    const content = lines.map(toLine).join('')
+    if (content !== text) writeFileAtomic(file, content)
+    return new MetricsLog(file, lines)
+  }
+
+  /** Throws StorageError (DISK_FULL, …); what was recorded before stays. */
   append(metrics: Metrics): void {
+    const line = Buffer.from(toLine(metrics))
+    try {
+      const fd = fs.openSync(this.#file, 'a')
+      try {
+        writeFully(fd, line)
+      } finally {
+        fs.closeSync(fd)
+      }
+    } catch (cause) {
+      throw storageError(cause, this.#file, line.length)
+    }
     this.lines.push(metrics)
-    fs.appendFileSync(this.#file, toLine(metrics))
   }
 
   get evaluations(): Evaluation[] {
@@ -62,17 +102,41 @@ function toLine(metrics: Metrics): string {
   return `${JSON.stringify(metrics)}\n`
 }
 
-/** The lines up to the first that is not whole: a killed process may leave half of one. */
-function parseLines(text: string): Metrics[] {
-  const lines: Metrics[] = []
-  for (const line of text.split('\n')) {
-    try {
-      const metrics = JSON.parse(line) as Metrics
-      if (typeof metrics?.step !== 'number') break
-      lines.push(metrics)
-    } catch {
-      break
+/** The file's text, empty when there is no file. */
+function readMetrics(file: string): string {
+  try {
+    const stat = fs.statSync(file, { throwIfNoEntry: false })
+    if (stat === undefined) return ''
+    if (!stat.isFile()) {
+      throw new StorageError(
+        'NOT_A_FILE',
+        `${file} is not an ordinary file; remove it or choose another directory`,
+      )
     }
+    return fs.readFileSync(file, 'utf8')
+  } catch (cause) {
+    throw storageError(cause, file, 0)
   }
-  return lines
+}
+
+/** The readable lines, and how many are not. Half of a line at the end is what a killed process leaves: no damage. */
+function parseLines(text: string): { lines: Metrics[]; damaged: number } {
+  const lines: Metrics[] = []
+  let damaged = 0
+  const written = text.split('\n')
+  for (const [i, line] of written.entries()) {
+    const isLast = i === written.length - 1
+    const parsed = parseLine(line)
+    if (parsed !== null) lines.push(parsed)
+    else if (!isLast) damaged++
+  }
+  return { lines, damaged }
+}
+
+function parseLine(line: string): Metrics | null {
+  try {
+    return lineSchema.parse(JSON.parse(line))
+  } catch {
+    return null
+  }
 }

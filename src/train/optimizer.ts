@@ -7,7 +7,7 @@ export interface AdamWOptions {
   readonly beta1: number
   readonly beta2: number
   readonly eps: number
-  /** Decoupled; not applied to norms and embeddings. */
+  /** Decoupled weight decay; not applied to norms and embeddings. */
   readonly weightDecay: number
   /** Largest global norm of the gradient; 0 leaves it as it is. */
   readonly clip: number
@@ -21,6 +21,11 @@ interface Moments {
 export class AdamW {
   /** First and second moments by parameter name. */
   readonly moments: ReadonlyMap<string, Moments>
+  /**
+   * Updates of each parameter so far. One that an activation learns has no gradient before that activation is used:
+   * its moments start then, and so does their bias correction.
+   */
+  readonly updates: Map<string, number>
   readonly #parameters: ReadonlyMap<string, Tensor>
   readonly #kernels: Kernels
   readonly #options: AdamWOptions
@@ -35,13 +40,14 @@ export class AdamW {
         { m: new Float32Array(size), v: new Float32Array(size) },
       ]),
     )
+    this.updates = new Map([...parameters].map(([name]) => [name, 0]))
   }
 
   /**
-   * Update number `step` (from 1) with learning rate `lr`; gradients count times `gradScale` and are used up.
-   * Returns the global norm of the gradient before clipping. When that is not finite nothing is changed.
+   * Updates every parameter that has a gradient, with learning rate `lr`; gradients are multiplied by `gradScale` and
+   * cleared. Returns the global norm of the gradient before clipping. When that is not finite nothing is changed.
    */
-  update(step: number, lr: number, gradScale: number): number {
+  update(lr: number, gradScale: number): number {
     const { beta1, beta2, eps, weightDecay, clip } = this.#options
     let squares = 0
     for (const { grad, hasGrad, size } of this.#parameters.values()) {
@@ -53,6 +59,8 @@ export class AdamW {
     for (const [name, tensor] of this.#parameters) {
       const { m, v } = this.moments.get(name) as Moments
       if (!tensor.hasGrad || tensor.grad === null) continue
+      const step = (this.updates.get(name) ?? 0) + 1
+      this.updates.set(name, step)
       this.#kernels.adamW(tensor.data, tensor.grad, m, v, tensor.size, {
         lr,
         beta1,
@@ -68,7 +76,7 @@ export class AdamW {
   }
 }
 
-/** Matrices decay; norms and embeddings do not. */
+/** Weight decay applies to matrices, not to norms and embeddings. */
 function decays(name: string, tensor: Tensor): boolean {
   return tensor.shape.length > 1 && !name.includes('embed_tokens')
 }

@@ -1,5 +1,5 @@
-// The options of a training run. The schema is the one place where names, defaults and ranges stand: recipes, the
-// command line and the library all go through it.
+// The options of a training run. The schemas alone define names, defaults and ranges: recipes, the command line and
+// the library all use them.
 
 import { z } from 'zod'
 import { activationSchema } from '../activations/schema.js'
@@ -22,7 +22,7 @@ export const modelSchema = z
     /** Defaults to numAttentionHeads. */
     numKeyValueHeads: count.optional(),
     ffn: ffnForm.default('gated'),
-    /** Spark: how many of the numbers that the FFN reads are the gate's; the rest are for `up`. Default: half. */
+    /** Spark: how many values of its input the gate of the FFN reads; `up` reads the others. Default: half. */
     sparkPredictorWidth: count.optional(),
     tieWordEmbeddings: z.boolean().default(true),
     rmsNormEps: z.number().positive().default(1e-5),
@@ -65,11 +65,11 @@ export const trainingSchema = z.strictObject({
   beta1: z.number().min(0).lt(1).default(0.9),
   beta2: z.number().min(0).lt(1).default(0.95),
   eps: z.number().positive().default(1e-8),
-  /** Largest global norm of the gradient; 0 leaves it alone. */
+  /** Largest global norm of the gradient; 0 does not clip. */
   clip: z.number().min(0).default(1),
   /** Steps between measurements on held-out text. */
   evalEvery: count.default(100),
-  /** Tokens of each such measurement. */
+  /** Tokens of each such measurement, a sample of the held-out text; all of it when that has fewer. */
   evalTokens: count.default(16_384),
   /** Steps between checkpoints; one is also written on Ctrl-C and at the end. */
   checkpointEvery: count.default(500),
@@ -78,7 +78,8 @@ export const trainingSchema = z.strictObject({
 export type TrainingOptions = z.infer<typeof trainingSchema>
 
 const alpha = z.number().refine(value => value > 0 && value <= 1, {
-  error: issue => `must lie in (0, 1], the share of the steps after the switch; it is ${String(issue.input)}`,
+  error: issue =>
+    `must lie in (0, 1], the fraction of the steps after the switch; it is ${String(issue.input)}`,
 })
 
 const scratchSchema = z.strictObject({ strategy: z.literal('scratch'), activation: activationSchema })

@@ -1,58 +1,197 @@
-// A run's directory: options.json (what decides its bits), metrics.jsonl, and the latest checkpoint-STEP/.
+// A run's directory: options.json (what decides the bits of the run), metrics.jsonl, and the latest checkpoint-STEP/.
+// Weights that exist are never replaced by weights of fewer steps, unless the run is told to start over.
 
 import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
 import { z } from 'zod'
+import type { TrainingData } from '../data/prepare.js'
 import type { TokenIds } from '../data/tokens.js'
-import { OptionError } from '../errors.js'
+import { CheckpointError, OptionError } from '../errors.js'
 import {
   clearRunCheckpoints,
+  incompleteRunCheckpoints,
   latestRunCheckpoint,
   readCheckpoint,
   readTrainingState,
   saveRunCheckpoint,
+  storageError,
   writeFileAtomic,
 } from '../formats/index.js'
+import { readJsonFile } from '../formats/json.js'
 import type { ModelConfig } from '../nn/config.js'
 import { Llama } from '../nn/llama.js'
 import { parameterShapes } from '../nn/parameters.js'
+import { shown } from '../schema-issues.js'
+import type { TrainingOptions } from './options.js'
 import type { TrainingStep } from './step.js'
-import type { TrainRun } from './trainer.js'
+import { makeStrategy, type Strategy, type StrategyOptions } from './strategies.js'
 
-const stateSchema = z.object({ step: z.int().min(0), trainSeconds: z.number().min(0) })
-export type TrainerState = z.infer<typeof stateSchema>
+const OPTIONS_FILE = 'options.json'
+export const METRICS_FILE = 'metrics.jsonl'
 
-/** What decides the bits of a run: two runs with the same fingerprint may follow each other in one directory. */
-function fingerprint(run: TrainRun, config: ModelConfig): object {
-  const { evalEvery, evalTokens, checkpointEvery, ...training } = run.training
-  return {
-    model: config,
-    strategy: run.strategy,
-    training,
-    data: { train: digest(run.data.train), validation: digest(run.data.validation) },
+/** A run whose number of steps was raised: after step `atStep`, from `steps` to what `training.steps` says then. */
+const extensionSchema = z.object({ atStep: z.int().min(0), steps: z.int().min(1) })
+export type Extension = z.infer<typeof extensionSchema>
+
+const sourceSchema = z.object({
+  corpus: z.string(),
+  tokenizer: z.string(),
+  corpusBytes: z.int().min(0).optional(),
+})
+const optionsSchema = z.object({
+  model: z.looseObject({}),
+  strategy: z.looseObject({}),
+  training: z.looseObject({ steps: z.int().min(1) }),
+  data: z.object({ train: z.string(), validation: z.string() }),
+  /** Options of the training that do not change its bits. */
+  intervals: z.looseObject({}).optional(),
+  /** Where the data came from, when it came from prepareData. */
+  source: sourceSchema.optional(),
+  extensions: z.array(extensionSchema).optional(),
+})
+/** What options.json holds. `model` is the model's config. */
+export type RunOptions = z.infer<typeof optionsSchema>
+
+/** Which kernels computed the steps from `fromStep` on: their bits differ from those of other instruction sets. */
+const kernelsSchema = z.object({ fromStep: z.int().min(1), backend: z.string(), isa: z.string() })
+export type UsedKernels = z.infer<typeof kernelsSchema>
+
+const stateSchema = z.object({
+  step: z.int().min(0),
+  trainSeconds: z.number().min(0),
+  /** Updates of the parameters that had fewer than `step`: those that an activation learns. */
+  updates: z.record(z.string(), z.int().min(0)).optional(),
+  kernels: z.array(kernelsSchema).optional(),
+})
+
+/** The options of a training run, checked and complete. */
+export interface CheckedRun {
+  readonly directory: string
+  readonly strategy: StrategyOptions
+  readonly training: TrainingOptions
+  readonly data: TrainingData
+  readonly fresh?: boolean
+  readonly extend?: boolean
+}
+
+/**
+ * The options of the run in `directory`, or null when there is none: another run with them resumes it. Throws
+ * CheckpointError RUN_OPTIONS_INVALID, StorageError.
+ */
+export function readRunOptions(directory: string): RunOptions | null {
+  const file = path.join(directory, OPTIONS_FILE)
+  try {
+    if (fs.statSync(file, { throwIfNoEntry: false }) === undefined) return null
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOTDIR') return null
+    throw storageError(cause, file, 0)
+  }
+  try {
+    return readJsonFile(file, optionsSchema, 'RUN_OPTIONS_INVALID')
+  } catch (error) {
+    if (!(error instanceof CheckpointError) || error.code !== 'RUN_OPTIONS_INVALID') throw error
+    throw new CheckpointError(
+      error.code,
+      `${error.message}; restore the file, choose another directory, or start over with --fresh`,
+      { cause: error },
+    )
   }
 }
 
-/** Makes the run's directory, or checks that the run in it is this one. */
-export function openRun(run: TrainRun, config: ModelConfig): void {
-  const file = path.join(run.directory, 'options.json')
-  const options = JSON.stringify(fingerprint(run, config), null, 2)
-  if (run.fresh === true && fs.existsSync(run.directory)) {
-    clearRunCheckpoints(run.directory)
-    for (const name of ['options.json', 'metrics.jsonl'])
-      fs.rmSync(path.join(run.directory, name), { force: true })
-  }
-  if (fs.existsSync(file)) {
-    const difference = firstDifference(JSON.parse(fs.readFileSync(file, 'utf8')), JSON.parse(options))
-    if (difference === null) return
-    throw new OptionError(
-      'RUN_DIFFERS',
-      `${run.directory} holds a run with other options (${difference}); choose another directory, or start over with --fresh`,
+/** What decides the bits of a run: two runs with the same of it may continue each other in one directory. */
+function bitOptions(
+  run: CheckedRun,
+  config: ModelConfig,
+): Pick<RunOptions, 'model' | 'strategy' | 'training' | 'data'> {
+  const { evalEvery: _, evalTokens: __, checkpointEvery: ___, ...training } = run.training
+  const data = { train: digest(run.data.train), validation: digest(run.data.validation) }
+  // As JSON has it: without what is undefined.
+  const written = JSON.stringify({ model: config, strategy: run.strategy, training, data })
+  return optionsSchema.parse(JSON.parse(written))
+}
+
+/**
+ * Starts a run in its directory, which must exist, or checks that the run in it is this one; returns how often and
+ * when its number of steps was raised. Throws OptionError RUN_DIFFERS; CheckpointError CHECKPOINT_DAMAGED,
+ * RUN_OPTIONS_MISSING, RUN_OPTIONS_INVALID; StorageError.
+ */
+export function openRun(run: CheckedRun, config: ModelConfig): readonly Extension[] {
+  const { directory } = run
+  if (run.fresh === true) startOver(directory)
+  const latest = latestRunCheckpoint(directory)
+  const damaged = incompleteRunCheckpoints(directory).find(({ step }) => step > (latest?.step ?? -1))
+  if (damaged !== undefined) {
+    throw new CheckpointError(
+      'CHECKPOINT_DAMAGED',
+      `${damaged.dir} lacks ${damaged.missing.join(', ')}: training cannot resume from it, and is not started from an ` +
+        'earlier step, which would replace it; restore what is missing, choose another directory, or start over with --fresh',
     )
   }
-  fs.mkdirSync(run.directory, { recursive: true })
-  writeFileAtomic(file, options)
+  const stored = readRunOptions(directory)
+  if (stored === null && latest !== null) {
+    throw new CheckpointError(
+      'RUN_OPTIONS_MISSING',
+      `${directory} has a checkpoint of step ${latest.step} but no ${OPTIONS_FILE}, so nothing says how it was trained; ` +
+        'restore the file, choose another directory, or start over with --fresh',
+    )
+  }
+  const options = bitOptions(run, config)
+  const extensions = [...(stored?.extensions ?? [])]
+  if (stored !== null) {
+    const stepsBefore = stored.training.steps
+    const longer = run.extend === true && options.training.steps > stepsBefore
+    const comparable = longer
+      ? { ...options, training: { ...options.training, steps: stepsBefore } }
+      : options
+    const { model, strategy, training, data } = stored
+    const difference = firstDifference({ model, strategy, training, data }, comparable)
+    if (difference !== null) {
+      throw new OptionError(
+        'RUN_DIFFERS',
+        `${directory} holds a run with other options (${difference}); choose another directory, or start over with --fresh`,
+      )
+    }
+    if (longer) extensions.push({ atStep: latest?.step ?? 0, steps: stepsBefore })
+  }
+  const { evalEvery, evalTokens, checkpointEvery } = run.training
+  const complete: RunOptions = {
+    ...options,
+    intervals: { evalEvery, evalTokens, checkpointEvery },
+    ...(run.data.source !== undefined && { source: run.data.source }),
+    ...(run.data.source === undefined && stored?.source !== undefined && { source: stored.source }),
+    ...(extensions.length > 0 && { extensions }),
+  }
+  const text = JSON.stringify(complete, null, 2)
+  if (stored === null || JSON.stringify(stored) !== JSON.stringify(optionsSchema.parse(complete))) {
+    writeFileAtomic(path.join(directory, OPTIONS_FILE), text)
+  }
+  return extensions
+}
+
+function startOver(directory: string): void {
+  clearRunCheckpoints(directory)
+  for (const name of [OPTIONS_FILE, METRICS_FILE]) {
+    const file = path.join(directory, name)
+    try {
+      fs.rmSync(file, { force: true })
+    } catch (cause) {
+      throw storageError(cause, file, 0)
+    }
+  }
+}
+
+/**
+ * The strategy of a run whose number of steps may have been raised: that of a run with the present number of steps,
+ * except that a switch which has happened is not taken back.
+ */
+export function strategyOf(run: CheckedRun, extensions: readonly Extension[]): Strategy {
+  let switched: number | undefined
+  for (const { atStep, steps } of extensions) {
+    const { switchStep } = makeStrategy(run.strategy, steps)
+    if (switchStep !== null && switchStep < atStep) switched ??= switchStep
+  }
+  return makeStrategy(run.strategy, run.training.steps, switched)
 }
 
 /** `training.steps: 100 there, 200 now`, or null when both are equal. */
@@ -64,7 +203,7 @@ function firstDifference(before: unknown, now: unknown, at = ''): string | null 
     }
     return null
   }
-  return before === now ? null : `${at}: ${JSON.stringify(before)} there, ${JSON.stringify(now)} now`
+  return before === now ? null : `${at}: ${shown(before)} there, ${shown(now)} now`
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
@@ -75,51 +214,81 @@ export interface RestoredRun {
   readonly model: Llama
   readonly step: number
   readonly trainSeconds: number
+  readonly kernels: readonly UsedKernels[]
   readonly loadMoments?: (step: TrainingStep) => void
 }
 
-/** The model as the latest checkpoint has it, or a new one. */
+/**
+ * The model of the latest checkpoint, or a new one. Throws CheckpointError: TRAINER_STATE_INVALID, and what reading
+ * weights and moments throws.
+ */
 export function restoreRun(directory: string, config: ModelConfig, seed: number): RestoredRun {
   const latest = latestRunCheckpoint(directory)
-  if (latest === null) return { model: Llama.initialize(config, seed), step: 0, trainSeconds: 0 }
+  if (latest === null) {
+    return { model: Llama.initialize(config, seed), step: 0, trainSeconds: 0, kernels: [] }
+  }
   const checkpoint = readCheckpoint(latest.dir)
   const model = Llama.from(config, name => checkpoint.tensor(name))
   checkpoint.close()
   const stored = readTrainingState(latest.dir, stateSchema, parameterShapes(config))
+  const { step, trainSeconds, updates = {}, kernels = [] } = stored.state
+  if (step !== latest.step) {
+    stored.close()
+    throw new CheckpointError(
+      'TRAINER_STATE_INVALID',
+      `${latest.dir}: its trainer_state.json is of step ${step}; restore it, choose another directory, or start over with --fresh`,
+    )
+  }
   return {
     model,
-    ...stored.state,
-    loadMoments: step => {
-      for (const [name, { m, v }] of step.optimizer.moments) {
+    step,
+    trainSeconds,
+    kernels,
+    loadMoments: ({ optimizer }) => {
+      for (const [name, { m, v }] of optimizer.moments) {
         const { first, second } = stored.moments(name)
         m.set(first)
         v.set(second)
+        optimizer.updates.set(name, updates[name] ?? step)
       }
       stored.close()
     },
   }
 }
 
+/** The kernels of all steps so far, with those of the steps after `step`. */
+export function withKernels(
+  before: readonly UsedKernels[],
+  step: number,
+  { backend, isa }: { readonly backend: string; readonly isa: string },
+): readonly UsedKernels[] {
+  const last = before[before.length - 1]
+  if (last !== undefined && last.backend === backend && last.isa === isa) return before
+  return [...before.filter(({ fromStep }) => fromStep <= step), { fromStep: step + 1, backend, isa }]
+}
+
 /** Saves weights, moments and state of one step together, then removes the checkpoint before. */
 export function saveRun(
-  run: TrainRun,
+  run: CheckedRun,
   config: ModelConfig,
   stepper: TrainingStep,
-  state: TrainerState,
+  state: { step: number; trainSeconds: number; kernels: readonly UsedKernels[] },
 ): void {
   const { parameters } = stepper.model
+  const { moments, updates } = stepper.optimizer
+  const late = [...updates].filter(([, count]) => count !== state.step)
   saveRunCheckpoint(run.directory, state.step, {
     config,
     tensors: [...parameters].map(([name, { shape, data }]) => ({ name, shape, data: data as Float32Array })),
     tokenizer: run.data.tokenizer.toJSON(),
     flicker: { strategy: run.strategy, training: run.training, step: state.step },
-    optimizer: [...stepper.optimizer.moments].map(([name, { m, v }]) => ({
+    optimizer: [...moments].map(([name, { m, v }]) => ({
       name,
       shape: parameters.get(name)?.shape ?? [],
       first: m as Float32Array,
       second: v as Float32Array,
     })),
-    state,
+    state: { ...state, ...(late.length > 0 && { updates: Object.fromEntries(late) }) },
   })
 }
 

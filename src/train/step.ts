@@ -1,8 +1,8 @@
-// One optimizer step: forward and backward over the micro-batches, then AdamW. What benchmarks time and what the
-// trainer repeats.
+// One optimizer step: forward and backward over the micro-batches, then AdamW. The trainer repeats it, and benchmarks
+// measure it.
 
 import type { Activation } from '../activations/index.js'
-import type { Kernels } from '../kernels/index.js'
+import type { Floats, Kernels } from '../kernels/index.js'
 import { Purpose, seedWords } from '../kernels/philox.js'
 import type { Llama } from '../nn/llama.js'
 import { Tape } from '../tensor/index.js'
@@ -22,7 +22,7 @@ export interface StepResult {
   readonly gradNorm: number
 }
 
-/** A model, its optimizer and the tape whose buffers are used again from step to step. */
+/** A model, its optimizer and the tape whose buffers every step reuses. */
 export class TrainingStep {
   readonly model: Llama
   readonly optimizer: AdamW
@@ -37,8 +37,8 @@ export class TrainingStep {
   }
 
   /**
-   * Step number `step` (from 1) with learning rate `lr`. When loss or gradient are not finite the weights and the
-   * moments stay as they were.
+   * Step number `step` (from 1) with learning rate `lr`. When the loss or the gradient is not finite, weights and
+   * moments stay as they were. An update may still overflow: see `nonFinite`.
    */
   run(step: number, lr: number, activation: Activation, batches: readonly Batch[]): StepResult {
     const [seedLow, seedHigh] = this.#seed
@@ -53,12 +53,28 @@ export class TrainingStep {
       this.#tape.backward(batchLoss)
       firstRow += inputs.length
     }
-    const gradNorm = this.optimizer.update(step, lr, 1 / batches.length)
+    const gradNorm = this.optimizer.update(lr, 1 / batches.length)
     return { loss, gradNorm }
   }
 
-  /** Bytes of the working buffers (weights, moments and their gradients aside). */
+  /** What holds a value that is not finite, for a message: a parameter or one of its moments; null when none does. */
+  nonFinite(): string | null {
+    for (const [name, { data }] of this.model.parameters) {
+      if (!allFinite(data)) return `a value of the parameter ${name}`
+    }
+    for (const [name, { m, v }] of this.optimizer.moments) {
+      if (!allFinite(m) || !allFinite(v)) return `a moment of ${name}`
+    }
+    return null
+  }
+
+  /** Bytes of the working buffers (without weights, moments and gradients). */
   get workingBytes(): number {
     return this.#tape.bytes
   }
+}
+
+function allFinite(values: Floats): boolean {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false
+  return true
 }

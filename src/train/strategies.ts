@@ -52,8 +52,11 @@ export interface Strategy {
   readonly inference: Activation
 }
 
-/** Binds a strategy to a run of `steps` steps. Throws ActivationError or OptionError for options that do not fit. */
-export function makeStrategy(options: StrategyOptions, steps: number): Strategy {
+/**
+ * Binds a strategy to a run of `steps` steps. `switched`: the step after which the run has already switched, where it
+ * has. Throws ActivationError or OptionError for options that do not fit.
+ */
+export function makeStrategy(options: StrategyOptions, steps: number, switched?: number): Strategy {
   switch (options.strategy) {
     case 'scratch': {
       const activation = parseActivation(options.activation)
@@ -66,14 +69,19 @@ export function makeStrategy(options: StrategyOptions, steps: number): Strategy 
       }
     }
     case 'swift':
-      return switchOnce(options.from, options, steps)
+      return switchOnce(options.from, options, steps, switched)
     case 'stocha':
-      return switchOnce(`stocha:p=${options.p},positive=${options.positive}`, options, steps)
+      return switchOnce(`stocha:p=${options.p},positive=${options.positive}`, options, steps, switched)
   }
 }
 
 /** `before` for the first steps, `to` for the last fraction `alpha` of them: at least one step. */
-function switchOnce(before: string, { to, alpha }: { to: string; alpha: number }, steps: number): Strategy {
+function switchOnce(
+  before: string,
+  { to, alpha }: { to: string; alpha: number },
+  steps: number,
+  switched: number | undefined,
+): Strategy {
   const pretraining = parseActivation(before)
   const finetuning = parseActivation(to)
   if (!(alpha > 0 && alpha <= 1)) {
@@ -82,7 +90,7 @@ function switchOnce(before: string, { to, alpha }: { to: string; alpha: number }
       `alpha is ${alpha}; it must be in (0, 1]: the fraction of steps after the switch`,
     )
   }
-  const switchStep = steps - Math.max(1, Math.round(alpha * steps))
+  const switchStep = switched ?? steps - Math.max(1, Math.round(alpha * steps))
   return {
     description: `${pretraining.spec} for ${switchStep} steps, then ${finetuning.spec} for ${steps - switchStep} (α = ${alpha})`,
     activationAt: step => (step <= switchStep ? pretraining : finetuning),

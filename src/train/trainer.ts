@@ -1,50 +1,70 @@
-// A training run: steps, measurements, checkpoints; interrupted at any moment it goes on later bit for bit. The run's
-// directory holds options.json, metrics.jsonl and the latest checkpoint-STEP/, an ordinary Hugging Face directory.
+// A training run: steps, measurements, checkpoints. Interrupted at any moment it can be resumed, and ends with the same
+// bits. The run's directory holds options.json, metrics.jsonl and the latest checkpoint-STEP/, an ordinary Hugging Face
+// directory.
 
 import path from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { z } from 'zod'
 import { loadActivationFiles } from '../activations/index.js'
-import type { Tokenizer } from '../data/tokenizers/tokenizer.js'
-import {
-  requireOneContext,
-  requireTokensFit,
-  type TokenIds,
-  tokenByteLengths,
-  trainingBatch,
-} from '../data/tokens.js'
+import type { TrainingData } from '../data/prepare.js'
+import { requireOneContext, requireTokensFit, tokenByteLengths, trainingBatch } from '../data/tokens.js'
 import { TrainingError } from '../errors.js'
 import { type Evaluation, Evaluator } from '../eval/evaluate.js'
 import { kernels as defaultKernels, type Kernels, warnWithoutAddon } from '../kernels/index.js'
 import type { ModelConfig } from '../nn/config.js'
 import type { Llama } from '../nn/llama.js'
+import { checkOptions } from '../schema-issues.js'
 import { MetricsLog } from './metrics.js'
-import type { ModelOptions, TrainingOptions } from './options.js'
-import { openRun, restoreRun, saveRun } from './run-directory.js'
+import { type ModelOptions, modelSchema, strategySchema, trainingSchema } from './options.js'
+import {
+  type CheckedRun,
+  METRICS_FILE,
+  openRun,
+  restoreRun,
+  saveRun,
+  strategyOf,
+  type UsedKernels,
+  withKernels,
+} from './run-directory.js'
+import { RunLock } from './run-lock.js'
 import { cosineSchedule } from './schedule.js'
 import { TrainingStep } from './step.js'
-import { makeStrategy, type Strategy, type StrategyOptions } from './strategies.js'
-
-export interface TrainingData {
-  readonly tokenizer: Tokenizer
-  readonly train: TokenIds
-  readonly validation: TokenIds
-}
+import { makeStrategy, type Strategy } from './strategies.js'
 
 export interface TrainRun {
-  /** Where the run lives; made when it does not exist. */
+  /** Where the run is kept; created when it does not exist. */
   readonly directory: string
-  readonly model: ModelOptions
-  readonly strategy: StrategyOptions
-  readonly training: TrainingOptions
+  /** Shape of the model; what is left out has its default. */
+  readonly model?: z.input<typeof modelSchema>
+  readonly strategy: z.input<typeof strategySchema>
+  /** What is left out has its default. */
+  readonly training?: z.input<typeof trainingSchema>
   readonly data: TrainingData
-  /** Start again even when the directory holds a run. */
+  /** Start over: removes the checkpoints and the record of the run that the directory holds. */
   readonly fresh?: boolean
-  /** Stops after the step at work, once a checkpoint is saved; `train` then throws INTERRUPTED. */
+  /**
+   * Let `training.steps` be more than the run in the directory has. It continues with the learning rates and the switch
+   * of a run of so many steps; a switch that has happened is not taken back. Its bits are not those of a run that
+   * had so many steps from the start.
+   */
+  readonly extend?: boolean
+  /** Stops after the current step, once a checkpoint is saved; `train` then throws INTERRUPTED. */
   readonly signal?: AbortSignal
+  /** Called once, before the first step. */
+  readonly onStart?: (start: TrainStart) => void
+  /** Called after every step. */
   readonly onProgress?: (progress: TrainProgress) => void
+  /** Told what a user should know and what is no error, in one sentence; by default a warning of the process. */
+  readonly onNotice?: (notice: string) => void
   readonly kernels?: Kernels
   /** Activations of the strategy may be paths of files, whose code then runs (default false). */
   readonly allowCode?: boolean
+}
+
+export interface TrainStart {
+  /** Steps that an earlier session took. */
+  readonly step: number
+  readonly steps: number
 }
 
 export interface TrainProgress {
@@ -55,6 +75,8 @@ export interface TrainProgress {
   readonly tokensPerSecond: number
   readonly secondsLeft: number
   readonly activation: string
+  /** The measurement on held-out text, when this step had one. */
+  readonly evaluation?: Evaluation
 }
 
 export interface TrainedRun {
@@ -64,35 +86,87 @@ export interface TrainedRun {
   readonly checkpoint: string
   readonly evaluations: Evaluation[]
   readonly curve: { step: number; loss: number }[]
-  /** Seconds of training, over all sessions, measurements and checkpoints not counted. */
+  /** Seconds of training, over all sessions, without measurements and checkpoints. */
   readonly trainSeconds: number
+  /** Which kernels computed which steps: more than one entry when the run was resumed on other ones. */
+  readonly kernels: readonly UsedKernels[]
 }
 
-/**
- * Trains, or goes on with, one model. Throws CorpusError, TokenizerError, OptionError (RUN_DIFFERS: the directory
- * holds a run with other options), TrainingError (LOSS_NOT_FINITE, INTERRUPTED), CheckpointError, StorageError; the
- * last good checkpoint then stands in the directory.
- */
-export async function train(run: TrainRun): Promise<TrainedRun> {
-  const { directory, training, data } = run
-  loadActivationFiles(run.strategy, run.allowCode)
-  const kernels = run.kernels ?? defaultKernels()
-  if (run.kernels === undefined) warnWithoutAddon()
-  const strategy = makeStrategy(run.strategy, training.steps)
-  const config = modelConfig(run.model, training.context, data.tokenizer.vocabSize, strategy)
-  checkData(data, training, config)
-  openRun(run, config)
+const isTokens = (value: unknown) => value instanceof Uint16Array || value instanceof Int32Array
+const callback = z.custom<(value: never) => void>(value => typeof value === 'function', 'must be a function')
+const runSchema = z.strictObject({
+  directory: z.string().min(1),
+  model: modelSchema.prefault({}),
+  strategy: strategySchema,
+  training: trainingSchema.prefault({}),
+  data: z.custom<TrainingData>(value => {
+    const { tokenizer, train, validation }: Partial<TrainingData> = Object(value)
+    return isTokens(train) && isTokens(validation) && typeof tokenizer?.vocabSize === 'number'
+  }, 'must have a tokenizer, and token ids (Uint16Array or Int32Array) in train and validation, as prepareData returns them'),
+  fresh: z.boolean().optional(),
+  extend: z.boolean().optional(),
+  signal: z.instanceof(AbortSignal).optional(),
+  onStart: callback.optional(),
+  onProgress: callback.optional(),
+  onNotice: callback.optional(),
+  kernels: z.custom<Kernels>(value => typeof value === 'object' && value !== null).optional(),
+  allowCode: z.boolean().optional(),
+})
 
+/**
+ * Trains one model, or resumes its training. Throws CorpusError, TokenizerError, OptionError (RUN_DIFFERS: the directory
+ * holds a run with other options), TrainingError (LOSS_NOT_FINITE, INTERRUPTED), CheckpointError (CHECKPOINT_DAMAGED:
+ * a newer checkpoint lacks files), StorageError (RUN_LOCKED: another process trains there); the last good checkpoint
+ * then is in the directory.
+ */
+export async function train(options: TrainRun): Promise<TrainedRun> {
+  const { strategy, allowCode }: Partial<TrainRun> = Object(options)
+  loadActivationFiles(strategy, allowCode)
+  const run = checkOptions(runSchema, options, 'train')
+  const { directory, training, data } = run
+  const kernels = options.kernels ?? defaultKernels()
+  if (options.kernels === undefined) warnWithoutAddon()
+  const config = modelConfig(run, training.context, data.tokenizer.vocabSize)
+  checkData(data, training, config)
+  const lock = RunLock.acquire(directory)
+  try {
+    return await trainLocked(options, run, config, kernels, lock)
+  } finally {
+    lock.release()
+  }
+}
+
+/** Trains in a directory that this process has locked. */
+async function trainLocked(
+  {
+    signal,
+    onStart,
+    onProgress,
+    onNotice = notice => process.emitWarning(notice, 'FlickerWarning'),
+  }: TrainRun,
+  run: CheckedRun,
+  config: ModelConfig,
+  kernels: Kernels,
+  lock: RunLock,
+): Promise<TrainedRun> {
+  const { directory, training, data } = run
+  const strategy = strategyOf(run, openRun(run, config))
   const { model, step: firstStep, ...resumed } = restoreRun(directory, config, training.seed)
+  const usedKernels = withKernels(resumed.kernels, firstStep, kernels)
+  const computedBy = resumed.kernels[resumed.kernels.length - 1]
+  if (computedBy !== undefined && firstStep < training.steps && usedKernels !== resumed.kernels) {
+    onNotice(otherKernels(directory, firstStep, computedBy, kernels))
+  }
   const stepper = new TrainingStep(kernels, model, training)
   resumed.loadMoments?.(stepper)
   let { trainSeconds } = resumed
-  const log = new MetricsLog(path.join(directory, 'metrics.jsonl'), firstStep)
+  const log = MetricsLog.open(path.join(directory, METRICS_FILE), firstStep, onNotice)
   const evaluator = new Evaluator(kernels)
   const heldOut = { tokens: data.validation, byteLengths: tokenByteLengths(data.tokenizer) }
+  onStart?.({ step: firstStep, steps: training.steps })
 
-  const evaluate = (step: number): void => {
-    const evaluation = evaluator.run(model, heldOut, {
+  const evaluate = (step: number): Evaluation =>
+    evaluator.run(model, heldOut, {
       activation: strategy.activationAt(step),
       step,
       context: training.context,
@@ -100,8 +174,6 @@ export async function train(run: TrainRun): Promise<TrainedRun> {
       maxTokens: training.evalTokens,
       seed: training.seed,
     })
-    log.append({ kind: 'evaluation', ...evaluation })
-  }
   const tokensPerStep = training.batchSize * training.context * training.accumulate
   let meanLoss = Number.NaN
   let saved = firstStep
@@ -114,28 +186,40 @@ export async function train(run: TrainRun): Promise<TrainedRun> {
     const activation = strategy.activationAt(step)
     const learningRate = cosineSchedule(step, training)
     const { loss, gradNorm } = stepper.run(step, learningRate, activation, batches)
-    if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) throw diverged(step, loss, saved, directory)
+    if (!Number.isFinite(loss)) throw diverged(step, `the loss (${loss})`, saved, directory)
+    if (!Number.isFinite(gradNorm)) throw diverged(step, 'the gradient', saved, directory)
     const seconds = (performance.now() - started) / 1000
     trainSeconds += seconds
+    lock.renew()
     log.append({ kind: 'step', step, loss, learningRate, gradNorm, activation: activation.spec, seconds })
 
-    if (step % training.evalEvery === 0 || step === training.steps || step === strategy.switchStep)
-      evaluate(step)
-    const interrupted = run.signal?.aborted === true && step < training.steps
+    let evaluation: Evaluation | undefined
+    if (step % training.evalEvery === 0 || step === training.steps || step === strategy.switchStep) {
+      evaluation = evaluate(step)
+      if (!Number.isFinite(evaluation.loss)) {
+        throw diverged(step, `the loss on held-out text (${evaluation.loss})`, saved, directory)
+      }
+      log.append({ kind: 'evaluation', ...evaluation })
+    }
+    const interrupted = signal?.aborted === true && step < training.steps
     if (step % training.checkpointEvery === 0 || step === training.steps || interrupted) {
-      saveRun(run, config, stepper, { step, trainSeconds })
+      const broken = stepper.nonFinite()
+      if (broken !== null) throw diverged(step, broken, saved, directory)
+      lock.confirm()
+      saveRun(run, config, stepper, { step, trainSeconds, kernels: usedKernels })
       saved = step
     }
-    if (interrupted) throw interruption(step, directory)
+    if (interrupted) throw interruption(step, directory, signal)
 
     meanLoss = Number.isNaN(meanLoss) ? loss : 0.95 * meanLoss + 0.05 * loss
-    run.onProgress?.({
+    onProgress?.({
       step,
       steps: training.steps,
       loss: meanLoss,
       tokensPerSecond: tokensPerStep / seconds,
       secondsLeft: (trainSeconds / step) * (training.steps - step),
       activation: activation.spec,
+      ...(evaluation !== undefined && { evaluation }),
     })
     // Lets signals and timers in: the kernels run on this thread.
     await nextTurn()
@@ -147,15 +231,16 @@ export async function train(run: TrainRun): Promise<TrainedRun> {
     evaluations: log.evaluations,
     curve: log.curve(),
     trainSeconds,
+    kernels: usedKernels,
   }
 }
 
 function modelConfig(
-  model: ModelOptions,
+  { model, strategy: options, training }: CheckedRun & { readonly model: ModelOptions },
   context: number,
   vocabSize: number,
-  strategy: Strategy,
 ): ModelConfig {
+  const strategy = makeStrategy(options, training.steps)
   const { spec } = strategy.inference
   const others = strategy.activations.filter(act => act.learned.length > 0 && act.spec !== spec)
   return {
@@ -168,15 +253,23 @@ function modelConfig(
   }
 }
 
-function checkData(data: TrainingData, training: TrainingOptions, config: ModelConfig): void {
-  requireOneContext(data.train, training.context, 'training')
-  requireOneContext(data.validation, training.context, 'validation')
+function checkData(data: TrainingData, training: CheckedRun['training'], config: ModelConfig): void {
+  requireOneContext(data.train, training.context, 'training', data.split)
+  requireOneContext(data.validation, training.context, 'validation', data.split)
   requireTokensFit(data.train, config.vocabSize)
   requireTokensFit(data.validation, config.vocabSize)
 }
 
-function diverged(step: number, loss: number, saved: number, directory: string): TrainingError {
-  const what = Number.isFinite(loss) ? 'the gradient' : `the loss (${loss})`
+function otherKernels(directory: string, step: number, before: UsedKernels, now: Kernels): string {
+  const named = ({ backend, isa }: { readonly backend: string; readonly isa: string }) =>
+    `${backend} kernels (${isa})`
+  return (
+    `${directory}: its ${step} steps so far were computed by ${named(before)}, the next ones are computed by ` +
+    `${named(now)}: the weights will differ, by rounding, from those of a run on one of them alone`
+  )
+}
+
+function diverged(step: number, what: string, saved: number, directory: string): TrainingError {
   const kept =
     saved === 0
       ? 'no checkpoint had been saved yet'
@@ -188,10 +281,16 @@ function diverged(step: number, loss: number, saved: number, directory: string):
   )
 }
 
-function interruption(step: number, directory: string): TrainingError {
+/** What a command line aborts with: the exit code of the signal that ended it. */
+export interface InterruptReason {
+  readonly exitCode: number
+}
+
+function interruption(step: number, directory: string, signal: AbortSignal | undefined): TrainingError {
+  const { exitCode }: Partial<InterruptReason> = Object(signal?.reason)
   return new TrainingError(
     'INTERRUPTED',
-    `interrupted after step ${step}; saved in ${directory}. Run the same command again to go on.`,
-    { exitCode: 130 },
+    `interrupted after step ${step}; saved in ${directory}. Run the same command again to resume.`,
+    { exitCode: typeof exitCode === 'number' ? exitCode : 130 },
   )
 }

@@ -104,7 +104,7 @@ describe('the command line', () => {
     child.kill('SIGINT')
     const { code, stderr } = await finished
     expect(code).toBe(130)
-    expect(stderr).toContain('Run the same command again to go on')
+    expect(stderr).toContain('Run the same command again to resume')
     expect(await flicker(train('parts', ...long), { cwd })).toMatchObject({ code: 0 })
     expect(steps(path.join(cwd, 'parts'))).toEqual(steps(path.join(cwd, 'whole')))
     expect(weights(path.join(cwd, 'parts'))).toBe(weights(path.join(cwd, 'whole')))

@@ -4,6 +4,7 @@ import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { loadCorpus } from '../../src/data/corpus.js'
 import { findNodeModules, loadDefaultCorpus } from '../../src/data/default-corpus.js'
+import { splitCorpus } from '../../src/data/split.js'
 import { CorpusError } from '../../src/errors.js'
 import { describeWith, sharedData } from './shared-data.js'
 import { temporaryDirectories } from './temporary.js'
@@ -160,6 +161,40 @@ describe('the default corpus', () => {
       expect(text.length).toBeLessThanOrEqual(65_536)
       expect(text.endsWith('\n')).toBe(true)
     }
+  })
+
+  it('has parts of one file, and files that share many lines, on one side of the split', () => {
+    const lines = (name: string, n: number) =>
+      Array.from({ length: n }, (_, i) => `export declare function ${name}Number${i}(value: string): void\n`)
+    const files: Record<string, string> = {}
+    for (let i = 0; i < 60; i++) {
+      // Half of the lines of each guide stand in the declarations of another package, under another name.
+      const shared = lines(`shared${i}`, 40)
+      files[`one${i}/index.d.ts`] = [...lines(`one${i}`, 40), ...shared].join('')
+      files[`two${i}/types.d.ts`] = [...lines(`two${i}`, 40), ...shared].join('')
+    }
+    files['long/long.d.ts'] = lines('long', 4000).join('')
+    const { train, validation } = splitCorpus(loadDefaultCorpus(directory(files)))
+    expect(train.filter(({ name }) => name.startsWith('long/'))).toHaveLength(4)
+    const numberOf = (name: string) => /^(?:one|two)(\d+)\//.exec(name)?.[1]
+    const held = new Set(validation.map(({ name }) => numberOf(name)))
+    expect(held.size).toBeGreaterThan(1)
+    expect(train.filter(({ name }) => held.has(numberOf(name)))).toEqual([])
+  })
+
+  it('shares few 50-character passages between training and validation', () => {
+    const { train, validation } = splitCorpus(loadDefaultCorpus())
+    const passages = (side: readonly { text: string }[]) =>
+      side.flatMap(({ text }) =>
+        Array.from({ length: Math.floor(text.length / 25) - 1 }, (_, i) => text.slice(25 * i, 25 * i + 50)),
+      )
+    const learned = train.map(({ text }) => text).join('\0')
+    // A part of them: looking one up is a pass over several megabytes.
+    const looked = passages(validation).filter((_, i) => i % 80 === 0)
+    expect(looked.length).toBeGreaterThan(50)
+    const found = looked.filter(passage => learned.includes(passage)).length
+    // It was 21 % when parts of one file could be on both sides.
+    expect(found / looked.length).toBeLessThan(0.09)
   })
 
   it('is found beside the package and where the package is itself a dependency', () => {

@@ -16,17 +16,42 @@ function corpusOf(texts: readonly string[]): Corpus {
 const numbered = (n: number) => Array.from({ length: n }, (_, i) => `document ${i}`)
 
 describe('the split into training and validation', () => {
-  it('puts every document on exactly one side and leaves neither side empty', () => {
-    const some = fc.uniqueArray(fc.string({ minLength: 1 }), { minLength: 2, maxLength: 20 })
-    const share = fc.double({ min: 0.01, max: 0.99, noNaN: true })
+  it('loses and repeats no character, and leaves neither side empty', () => {
+    const some = fc.uniqueArray(fc.string({ minLength: 4 }), { minLength: 2, maxLength: 20 })
+    const share = fc.double({ min: 0.25, max: 0.75, noNaN: true })
     fc.assert(
       fc.property(some, share, (texts, validationShare) => {
         const { train, validation } = splitCorpus(corpusOf(texts), { validationShare })
         expect(train.length).toBeGreaterThan(0)
         expect(validation.length).toBeGreaterThan(0)
-        expect([...train, ...validation].map(({ text }) => text).sort()).toEqual([...texts].sort())
+        const units = (parts: readonly string[]) => parts.join('').split('').sort()
+        expect(units([...train, ...validation].map(({ text }) => text))).toEqual(units(texts))
       }),
     )
+  })
+
+  it('puts the documents of a group on one side', () => {
+    const documents = numbered(1000).map((text, i) => ({ name: text, text, group: `group ${i % 200}` }))
+    const { train, validation } = splitCorpus(makeCorpus('test', 1, documents))
+    const groups = (side: readonly { group?: string }[]) => new Set(side.map(({ group }) => group))
+    expect(train.length + validation.length).toBe(1000)
+    // 200 groups: 20 of them, with a deviation of 4.2.
+    expect(Math.abs(groups(validation).size - 20)).toBeLessThan(5 * 4.2)
+    for (const group of groups(validation)) expect(groups(train).has(group)).toBe(false)
+  })
+
+  it('cuts the largest document when a side would be far too small, and says what is where', () => {
+    const long = Array.from({ length: 2000 }, (_, i) => `word${i} `).join('')
+    for (const short of numbered(20)) {
+      const { train, validation, description } = splitCorpus(corpusOf([long, short]))
+      const bytes = (side: readonly { text: string }[]) =>
+        side.reduce((sum, { text }) => sum + text.length, 0)
+      expect(bytes(train)).toBeGreaterThan(8 * bytes(validation))
+      expect(bytes(validation)).toBeGreaterThan(0.09 * long.length)
+      expect(description).toMatch(
+        /^training on .*1 and 0\[0:\d+\] \([\d,]+ bytes\), validation on 0\[\d+:\] \([\d,]+ bytes\)$/,
+      )
+    }
   })
 
   it('goes by the first 32 bits of the SHA-256 of the text', () => {

@@ -5,6 +5,7 @@ import { bytesTokenizer } from '../../src/data/tokenizers/byte-pair.js'
 import { charTokenizer } from '../../src/data/tokenizers/characters.js'
 import type { Tokenizer } from '../../src/data/tokenizers/tokenizer.js'
 import {
+  measuredWindows,
   requireOneContext,
   requireTokensFit,
   tokenByteLengths,
@@ -115,6 +116,15 @@ describe('a training batch', () => {
   })
 })
 
+/** All batches of the measured windows. */
+function batchesOf(
+  tokens: Int32Array,
+  options: { batchSize: number; context: number; maxTargets?: number; seed?: number },
+) {
+  const { windows } = measuredWindows(tokens, { seed: 1, ...options })
+  return [...validationBatches(tokens, windows, options)]
+}
+
 describe('validation batches', () => {
   it('have every token but the first as target once, in order, and padding after the last', () => {
     const sizes = fc.record({
@@ -124,7 +134,7 @@ describe('validation batches', () => {
     })
     fc.assert(
       fc.property(sizes, ({ n, batchSize, context }) => {
-        const batches = [...validationBatches(counting(n), { batchSize, context })]
+        const batches = batchesOf(counting(n), { batchSize, context })
         const targets = batches.flatMap(batch => [...batch.targets])
         const inputs = batches.flatMap(batch => [...batch.inputs])
         const real = targets.filter(target => target !== -1)
@@ -140,17 +150,66 @@ describe('validation batches', () => {
     )
   })
 
-  it('stop after the first targets when asked to', () => {
-    const [batch, ...more] = validationBatches(counting(100), { batchSize: 2, context: 4, maxTargets: 6 })
-    expect(more).toEqual([])
-    expect([...batch.targets]).toEqual([1, 2, 3, 4, 5, 6, -1, -1])
-    expect([...batch.inputs]).toEqual([0, 1, 2, 3, 4, 5, 0, 0])
+  it('of a sample are whole windows of the text, each at most once, in the order of the text', () => {
+    const batches = batchesOf(counting(1000), { batchSize: 3, context: 10, maxTargets: 75 })
+    const rows = batches.flatMap(({ inputs, targets }) =>
+      [0, 1, 2].flatMap(row =>
+        targets[row * 10] === -1
+          ? []
+          : [
+              {
+                inputs: inputs.slice(row * 10, row * 10 + 10),
+                targets: targets.slice(row * 10, row * 10 + 10),
+              },
+            ],
+      ),
+    )
+    expect(rows).toHaveLength(8)
+    const starts = rows.map(row => row.inputs[0])
+    expect(new Set(starts).size).toBe(8)
+    expect(starts).toEqual(starts.toSorted((a, b) => a - b))
+    for (const { inputs, targets } of rows) {
+      expect(inputs[0] % 10).toBe(0)
+      expect([...inputs]).toEqual([...counting(10)].map(i => inputs[0] + i))
+      expect([...targets].filter(target => target !== -1)).toEqual(
+        [...inputs].map(i => i + 1).filter(target => target < 1000),
+      )
+    }
   })
 
   it('need one context', () => {
-    expect(() => [...validationBatches(counting(4), { batchSize: 1, context: 4 })]).toThrow(
+    expect(() => batchesOf(counting(4), { batchSize: 1, context: 4 })).toThrow(
       expect.objectContaining({ code: 'CORPUS_TOO_SHORT' }),
     )
+  })
+})
+
+describe('a sample of held-out text', () => {
+  it('is drawn from all of it: every window equally often over many seeds', () => {
+    // 25 windows, 5 drawn, 2,000 seeds: 400 each expected. The count of one window is binomial with deviation 17.9.
+    const counts = new Array<number>(25).fill(0)
+    for (let seed = 0; seed < 2000; seed++) {
+      const { windows, of } = measuredWindows(counting(101), { context: 4, maxTargets: 20, seed })
+      expect(of).toBe(25)
+      expect(new Set(windows).size).toBe(5)
+      for (const window of windows) counts[window]++
+    }
+    for (const count of counts) expect(Math.abs(count - 400)).toBeLessThan(5 * 17.9)
+  })
+
+  it('depends on the seed, and on nothing else', () => {
+    const drawn = (seed: number) => [
+      ...measuredWindows(counting(1000), { context: 4, maxTargets: 40, seed }).windows,
+    ]
+    expect(drawn(1)).toEqual(drawn(1))
+    expect(drawn(1)).not.toEqual(drawn(2))
+  })
+
+  it('is all of the text when that has no more tokens', () => {
+    expect([...measuredWindows(counting(10), { context: 4, maxTargets: 9, seed: 1 }).windows]).toEqual([
+      0, 1, 2,
+    ])
+    expect([...measuredWindows(counting(10), { context: 4, seed: 1 }).windows]).toEqual([0, 1, 2])
   })
 })
 

@@ -74,4 +74,62 @@ describe('an evaluation', () => {
     })
     expect(result.sparsity).toEqual(zeros.map(n => n / (8 * 20)))
   })
+
+  it('of a sample is of windows from the whole text, the same for every seed of the draws', () => {
+    const model = Llama.initialize(config, 1)
+    const long = Uint16Array.from({ length: 801 }, (_, i) => (i * i + (i >> 4)) % 16)
+    const byteLengths = new Int32Array(16).fill(1)
+    const measure = (given: { maxTokens?: number; seed?: number; sampleSeed?: number }) =>
+      new Evaluator(kernels()).run(
+        model,
+        { tokens: long, byteLengths },
+        { ...options, batchSize: 3, ...given },
+      )
+    const whole = measure({})
+    expect(whole.sample).toBeNull()
+    expect(whole.tokens).toBe(800)
+    const sample = measure({ maxTokens: 160 })
+    expect(sample.sample).toEqual({ windows: 20, of: 100, seed: 1 })
+    expect(sample.tokens).toBe(160)
+    expect(measure({ maxTokens: 160, seed: 9 })).toEqual(sample)
+    expect(measure({ maxTokens: 160, sampleSeed: 2 }).loss).not.toBe(sample.loss)
+    // The mean over samples of every window is the loss of the whole text: 200 samples of 20 windows.
+    const mean = Array.from({ length: 200 }, (_, sampleSeed) => measure({ maxTokens: 160, sampleSeed }).loss)
+    expect(mean.reduce((a, b) => a + b, 0) / 200).toBeCloseTo(whole.loss, 2)
+  })
+
+  it('says what shared a draw', () => {
+    const model = Llama.initialize(config, 1)
+    const byteLengths = new Int32Array(16).fill(1)
+    const drawnPer = (spec: string) =>
+      new Evaluator(kernels()).run(
+        model,
+        { tokens, byteLengths },
+        { ...options, activation: parseActivation(spec), batchSize: 2 },
+      ).drawnPer
+    expect(drawnPer('relu')).toBeNull()
+    expect(drawnPer('stocha:p=0.4')).toBe('element')
+    expect(drawnPer('stoch:per=batch')).toBe('batch')
+  })
+
+  it.each(['batch', 'neuron'])('with one draw per %s draws again for every window', per => {
+    const model = Llama.initialize(config, 3)
+    const byteLengths = new Int32Array(16).fill(1)
+    const activation = parseActivation(`stoch:per=${per}`)
+    // The same window 100 times: only the draws can differ.
+    const repeated = Uint16Array.from({ length: 801 }, (_, i) => (i % 8) * 2)
+    const run = (text: Uint16Array, seed: number, batchSize = 4) =>
+      new Evaluator(kernels()).run(
+        model,
+        { tokens: text, byteLengths },
+        { ...options, activation, seed, batchSize },
+      )
+    const one = Array.from({ length: 40 }, (_, seed) => run(repeated.subarray(0, 9), seed).sparsity[0])
+    const spread = (values: number[]) => Math.max(...values) - Math.min(...values)
+    const many = Array.from({ length: 40 }, (_, seed) => run(repeated, seed).sparsity[0])
+    // The mean of 100 draws varies ten times less than one of them.
+    expect(spread(one)).toBeGreaterThan(0)
+    expect(spread(many)).toBeLessThan(spread(one) / 4)
+    expect(run(repeated, 7, 1)).toEqual(run(repeated, 7, 8))
+  })
 })

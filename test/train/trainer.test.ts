@@ -6,7 +6,10 @@ import { describe, expect, it, vi } from 'vitest'
 import { FlickerError } from '../../src/errors.js'
 import { latestRunCheckpoint, readCheckpoint } from '../../src/formats/index.js'
 import { availableKernels, defaultThreads, kernels, setThreads } from '../../src/kernels/index.js'
+import { Llama } from '../../src/nn/llama.js'
 import { type TrainRun, train } from '../../src/train/index.js'
+import { TrainingStep } from '../../src/train/step.js'
+import { tinyConfig } from '../formats/tiny-model.js'
 import { temporaryDirectory, tinyRun } from './tiny-run.js'
 
 /** The bits of the final weights. */
@@ -75,7 +78,8 @@ describe('a training run', () => {
     await interruptAfter(tinyRun(killed), 7)
     const metrics = path.join(killed, 'metrics.jsonl')
     // What a kill leaves: lines of steps after the checkpoint, the last one cut in half.
-    fs.appendFileSync(metrics, `${JSON.stringify({ kind: 'step', step: 8, loss: 9 })}\n{"kind":"st`)
+    const [line] = fs.readFileSync(metrics, 'utf8').split('\n')
+    fs.appendFileSync(metrics, `${JSON.stringify({ ...JSON.parse(line), step: 8, loss: 9 })}\n{"kind":"st`)
     await train(tinyRun(killed))
     expect(weights(killed).equals(weights(whole))).toBe(true)
     expect(losses(killed)).toEqual(losses(whole))
@@ -153,6 +157,52 @@ describe('a training run', () => {
     const checkpoint = readCheckpoint(latest?.dir ?? '')
     expect(checkpoint.tensor('model.norm.weight').every(Number.isFinite)).toBe(true)
     checkpoint.close()
+  })
+
+  it('saves nothing when its last update overflows, and measures nothing of it', async () => {
+    const directory = temporaryDirectory()
+    const run = tinyRun(directory)
+    // The update itself overflows: the gradient before it is finite.
+    const training = { ...run.training, steps: 1, learningRate: 1e39, warmupSteps: 1, clip: 0 }
+    const error = { code: 'LOSS_NOT_FINITE', exitCode: 1 }
+    await expect(train({ ...run, training })).rejects.toMatchObject(error)
+    expect(latestRunCheckpoint(directory)).toBeNull()
+    const lines = fs.readFileSync(path.join(directory, 'metrics.jsonl'), 'utf8').trim().split('\n')
+    expect(lines.map(line => JSON.parse(line).kind)).toEqual(['step'])
+  })
+
+  it.each([
+    [
+      'weight',
+      'model.norm.weight',
+      (step: TrainingStep) => step.model.parameters.get('model.norm.weight')?.data,
+    ],
+    [
+      'first moment',
+      'model.norm.weight',
+      (step: TrainingStep) => step.optimizer.moments.get('model.norm.weight')?.m,
+    ],
+    [
+      'second moment',
+      'model.norm.weight',
+      (step: TrainingStep) => step.optimizer.moments.get('model.norm.weight')?.v,
+    ],
+    [
+      'learned parameter of an activation',
+      'model.layers.0.mlp.act.above',
+      (step: TrainingStep) => step.model.parameters.get('model.layers.0.mlp.act.above')?.data,
+    ],
+  ])('names a %s that is not finite', (_, name, values) => {
+    const config = { ...tinyConfig, activation: 'xielu' }
+    const options = { beta1: 0.9, beta2: 0.95, eps: 1e-8, weightDecay: 0.1, clip: 1, seed: 1 }
+    const step = new TrainingStep(kernels(), Llama.initialize(config, 1), options)
+    expect(step.nonFinite()).toBeNull()
+    const held = values(step)
+    expect(held?.length).toBeGreaterThan(0)
+    for (const broken of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
+      if (held !== undefined) held[held.length - 1] = broken
+      expect(step.nonFinite()).toContain(name)
+    }
   })
 
   it('refuses text shorter than one context, and tokens beyond the vocabulary', async () => {

@@ -172,7 +172,9 @@ function madeEvaluation(step: number, made: MadeRun, loss: number): Evaluation {
       return switched ? last * grown : drawn + layer * 0.01 * (drawn > 0 ? 1 : 0)
     }),
     activation: switched ? made.to : made.from,
+    drawnPer: !switched && made.from.startsWith('stocha') ? 'element' : null,
     tokens: 16_384,
+    sample: { windows: 128, of: 2772, seed: 1 },
   }
 }
 
