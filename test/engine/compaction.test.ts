@@ -6,6 +6,8 @@ import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parseActivation } from '../../src/activations/index.js'
 import { EngineModel, type EngineOptions } from '../../src/engine/index.js'
+import { CompactNeurons } from '../../src/engine/model/compact-neurons.js'
+import { SpillFile } from '../../src/engine/model/spill-file.js'
 import { availableKernels } from '../../src/kernels/index.js'
 import type { ModelConfig } from '../../src/nn/config.js'
 import { bitsOf } from './bits.js'
@@ -54,6 +56,21 @@ describe.each(backends)('a compacted model, %s', (_, kernels) => {
       expect(b.stats.activeNeurons).toEqual(a.stats.activeNeurons)
       compact.dispose()
     }
+  })
+})
+
+describe('a layer whose neurons never fired', () => {
+  it('has none in memory, and reads back those that do, unchanged', () => {
+    const full = Float32Array.from({ length: 12 }, (_, i) => i + 0.5)
+    const file = new SpillFile(directory)
+    const compact = new CompactNeurons(full, 12, new Uint8Array(4), file)
+    expect([compact.dropped, compact.droppedBytes, compact.recalled]).toEqual([4, 48, 0])
+    compact.recall(neuron => neuron === 2)
+    expect([compact.dropped, compact.recalled, [...compact.rowOf]]).toEqual([3, 1, [-1, -1, 0, -1]])
+    compact.recall(neuron => neuron === 2 || neuron === 0)
+    expect([compact.dropped, compact.recalled, [...compact.rowOf]]).toEqual([2, 2, [1, -1, 0, -1]])
+    expect([...(compact.weights as Float32Array).subarray(0, 6)]).toEqual([6.5, 7.5, 8.5, 0.5, 1.5, 2.5])
+    file.close()
   })
 })
 

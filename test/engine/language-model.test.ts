@@ -8,6 +8,8 @@ import { parseActivation } from '../../src/activations/index.js'
 import { bytesTokenizer } from '../../src/data/tokenizers/byte-pair.js'
 import { TextStream } from '../../src/engine/generation/text-stream.js'
 import {
+  bytesRead,
+  bytesSkipped,
   EngineModel,
   type EngineOptions,
   type GeneratedToken,
@@ -85,6 +87,12 @@ describe('generating', () => {
     }
     expect([...texts.values()].map(seen => seen.size)).toEqual([1, 1, 1])
     expect(new Set([...texts.values()].flatMap(seen => [...seen])).size).toBe(3)
+  })
+
+  it('the last sequence is that of 2^32 − 1', async () => {
+    const last = 2 ** 32 - 1
+    const [token] = await generate(languageModel(), { sequence: last, temperature: 1, maxTokens: 1 })
+    expect(token.sequence).toBe(last)
   })
 
   it('with temperature gives one text per seed', async () => {
@@ -371,10 +379,17 @@ describe('a completion', () => {
     const { stats } = completion
     expect(stats.promptSeconds).toBeGreaterThan(0)
     expect(stats.tokensPerSecond).toBeGreaterThan(0)
+    // The first token comes from the prompt's pass; 6 passes of one token each follow.
+    const later = tokens.slice(1).map(({ pass }) => pass)
+    expect(stats.bytesReadPerToken).toBeCloseTo(later.reduce((sum, pass) => sum + bytesRead(pass), 0) / 6, 6)
+    expect(stats.bytesSkippedPerToken).toBeCloseTo(
+      later.reduce((sum, pass) => sum + bytesSkipped(pass), 0) / 6,
+      6,
+    )
     expect(stats.activeFraction).toHaveLength(config.numHiddenLayers)
-    for (const [layer, share] of stats.activeFraction.entries()) {
+    for (const [layer, fraction] of stats.activeFraction.entries()) {
       const counted = tokens.reduce((sum, token) => sum + token.activeNeurons[layer], 0)
-      expect(share).toBeCloseTo(counted / 7 / config.intermediateSize, 12)
+      expect(fraction).toBeCloseTo(counted / 7 / config.intermediateSize, 12)
     }
   })
 
@@ -383,14 +398,21 @@ describe('a completion', () => {
     const controller = new AbortController()
     const options = { signal: controller.signal, ignoreEos: true, maxTokens: 1000 }
     // Every text so far could be the beginning of this stop.
-    const promise = languageModel().complete('Once', { ...options, stop: `${whole.slice(0, 20)}#` })
-    setTimeout(() => controller.abort(), 0)
-    const { text: partial, finishReason, tokens } = await promise
-    // A fast machine may be through before the timer.
-    if (finishReason === 'aborted') {
-      expect(whole.startsWith(partial) || partial.startsWith(whole)).toBe(true)
-      expect(partial.length).toBeGreaterThanOrEqual(tokens.map(token => token.text).join('').length)
-    }
+    let count = 0
+    const {
+      text: partial,
+      finishReason,
+      tokens,
+    } = await languageModel().complete('Once', {
+      ...options,
+      stop: `${whole.slice(0, 20)}#`,
+      onToken: () => ++count === 5 && controller.abort(),
+    })
+    expect([finishReason, tokens.length]).toEqual(['aborted', 5])
+    expect(tokens.map(token => token.text).join('')).toBe('')
+    expect(partial.length).toBeGreaterThan(0)
+    // Bytes that are not a whole character yet show as U+FFFD.
+    expect(whole.startsWith(partial.replace(/\ufffd+$/, ''))).toBe(true)
     const none = await languageModel().complete('Once', { signal: AbortSignal.abort() })
     expect(none).toMatchObject({
       text: '',

@@ -8,6 +8,7 @@ import { parseActivation } from '../../src/activations/index.js'
 import { bytesTokenizer } from '../../src/data/tokenizers/byte-pair.js'
 import { EngineModel, load } from '../../src/engine/index.js'
 import { type ModelSource, openModel, writeCheckpoint, writeGguf } from '../../src/formats/index.js'
+import { encodeStored } from '../../src/formats/stored.js'
 import { readBlocks, type WeightType, weightTypeOf } from '../../src/kernels/index.js'
 import type { ModelConfig } from '../../src/nn/config.js'
 import { parameterShapes } from '../../src/nn/parameters.js'
@@ -127,6 +128,26 @@ describe('a type that is asked for', () => {
     }
     expectLogits(model, again)
     source.close()
+  })
+})
+
+describe('with q4_0', () => {
+  it('an embedding of 4 bits keeps them, another has 8', () => {
+    const named = (name: string) => ({
+      names: parameterShapes(config).map(parameter => parameter.name),
+      info: (asked: string) => ({ dtype: asked === name ? ('q4_0' as const) : ('f32' as const), shape: [] }),
+      stored: (asked: string) => {
+        const values = tensorOf(tensors)(asked)
+        const dtype = asked === name ? 'q4_0' : 'f32'
+        return { dtype, shape: [values.length], bytes: encodeStored(dtype, values) } as const
+      },
+    })
+    const types = (name: string) => {
+      const { embedding, head } = new EngineModel(config, named(name), { dtype: 'q4_0' }).weights
+      return [embedding, head].map(weightTypeOf)
+    }
+    expect(types('model.embed_tokens.weight')).toEqual(['q4_0', 'q8_0'])
+    expect(types('lm_head.weight')).toEqual(['q8_0', 'q4_0'])
   })
 })
 

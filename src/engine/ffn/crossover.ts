@@ -72,10 +72,10 @@ export function gateCrossover(work: FfnWork, decode: DecodeKernels, options: Cro
   return remembered(work, 'gate', decode, options, race => measureGate(work, decode, race))
 }
 
-/** FLICKER_CROSSOVER as a fraction, or null when it is not set. */
-function forcedCrossover(): number | null {
+/** FLICKER_CROSSOVER as a fraction, or null when it is not set. Throws OptionError CROSSOVER_RANGE. */
+export function forcedCrossover(): number | null {
   const text = process.env.FLICKER_CROSSOVER
-  if (text === undefined || text === '') return null
+  if (text === undefined || text.trim() === '') return null
   const fraction = Number(text)
   if (fraction >= 0 && fraction <= 1) return fraction
   throw new OptionError(

@@ -22,7 +22,7 @@ import { ffnWidths, type ModelConfig } from '../../nn/config.js'
 import { CompactNeurons } from '../model/compact-neurons.js'
 import type { Memory } from '../model/memory.js'
 import { gateTypesOf, hasUpRows, type LayerWeights, layerFfnBytes, storedNeurons } from '../model/weights.js'
-import { type FfnWork, gateCrossover, neuronCrossover } from './crossover.js'
+import { type FfnWork, forcedCrossover, gateCrossover, neuronCrossover } from './crossover.js'
 
 /** `auto`: skip where counted zeros make it faster; `sparse`: wherever the activation is exactly 0; `dense`: nowhere. */
 export type FfnMode = 'auto' | 'dense' | 'sparse'
@@ -148,7 +148,7 @@ export class ExactFfnPolicy implements FfnPolicy {
     if (fraction === undefined) {
       const work = this.#work(batch)
       const measurable = work.neurons.length > 0 && !this.#small
-      fraction = measurable ? neuronCrossover(work, this.#decode) : USUAL_CROSSOVER
+      fraction = measurable ? neuronCrossover(work, this.#decode) : (forcedCrossover() ?? USUAL_CROSSOVER)
       this.#crossovers.set(batch, fraction)
     }
     return fraction
