@@ -7,9 +7,10 @@ import { OptionError } from '../errors.js'
 import { parameterShapes } from '../nn/parameters.js'
 import { writeGguf } from './gguf/index.js'
 import { type Checkpoint, type SpecialToken, writeCheckpoint } from './huggingface/index.js'
-import type { ModelSource, StoredDtype } from './model-source.js'
+import type { ModelSource } from './model-source.js'
 import { openModel } from './open-model.js'
-import type { NamedTensor, WeightDtype } from './safetensors.js'
+import type { NamedTensor } from './safetensors.js'
+import { isWeightDtype, type StoredDtype } from './stored.js'
 
 export type ModelFormat = 'hf' | 'gguf'
 
@@ -149,10 +150,6 @@ function toHuggingFace(
 /** The type of the model's first large matrix. */
 function storedAs(source: ModelSource): StoredDtype {
   return source.info('model.layers.0.self_attn.q_proj.weight').dtype
-}
-
-function isWeightDtype(dtype: StoredDtype): dtype is WeightDtype {
-  return dtype === 'f32' || dtype === 'f16' || dtype === 'bf16'
 }
 
 function isCheckpoint(source: ModelSource): source is Checkpoint {

@@ -1,4 +1,4 @@
-// Files in and out: models of every kind (Hugging Face, GGUF, llama2.c) through one door, atomic writing, safetensors,
+// Files in and out: models of every kind (Hugging Face, GGUF, llama2.c) through openModel, atomic writing, safetensors,
 // training checkpoints.
 
 export { writeFileAtomic, writeFully } from './atomic.js'
@@ -10,7 +10,7 @@ export {
   readCheckpoint,
   writeCheckpoint,
 } from './huggingface/index.js'
-export type { ModelSource, StoredDtype, StoredTensor } from './model-source.js'
+export type { ModelSource, StoredTensor } from './model-source.js'
 export { type OpenModelOptions, openModel, resolveModelDirectory } from './open-model.js'
 export {
   type NamedTensor,
@@ -18,9 +18,9 @@ export {
   type TensorInfo,
   type TensorSource,
   type TensorSpec,
-  type WeightDtype,
 } from './safetensors.js'
 export { createDirectory, storageError } from './storage.js'
+export type { StoredDtype, WeightDtype } from './stored.js'
 export {
   clearRunCheckpoints,
   type IncompleteCheckpoint,

@@ -7,19 +7,13 @@ import { CheckpointError } from '../errors.js'
 import type { ModelConfig } from '../nn/config.js'
 import { type ParameterShape, parameterShapes } from '../nn/parameters.js'
 import { quoted } from './safetensors.js'
-
-/**
- * How a tensor's numbers are stored. The block types are ggml's: 32 numbers of a row after each other, q8_0 as a
- * float16 scale and 32 int8 (34 bytes), q4_0 as a float16 scale and 32 nibbles (18 bytes: byte i has number i low,
- * number i + 16 high; number = scale · (nibble − 8)).
- */
-export type StoredDtype = 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_0'
+import type { StoredDtype } from './stored.js'
 
 export interface StoredTensor {
   readonly dtype: StoredDtype
   /** Row-major, slowest first: (out, in) for matrices. */
   readonly shape: readonly number[]
-  /** The numbers as `dtype` says, little-endian; a buffer of its own, starting at a multiple of 8. */
+  /** The values as `dtype` says, little-endian; a buffer of its own, starting at a multiple of 8. */
   readonly bytes: Uint8Array
 }
 

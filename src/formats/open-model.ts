@@ -1,4 +1,4 @@
-// One door to every kind of model file. What a file is, its content says, not its name.
+// Opens every kind of model file. What a file is, its content says, not its name.
 
 import fs from 'node:fs'
 import path from 'node:path'

@@ -9,6 +9,7 @@ import { CheckpointError } from '../errors.js'
 import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from '../kernels/weights/half.js'
 import { writeFully } from './atomic.js'
 import { duplicateKey, fitting, jsonValue, readingError } from './json.js'
+import { STORED_TYPES, type WeightDtype } from './stored.js'
 
 const BYTES_PER_ELEMENT = {
   BOOL: 1,
@@ -271,10 +272,6 @@ function withMemory<T>(file: string, name: string, read: () => T): T {
   }
 }
 
-/** What weights can be stored as, and what safetensors calls it. */
-const WRITTEN_DTYPES = { f32: 'F32', bf16: 'BF16', f16: 'F16' } as const
-export type WeightDtype = keyof typeof WRITTEN_DTYPES
-
 /** Size in bytes of the file that `writeSafetensors` makes of these tensors. */
 export function safetensorsSize(layout: readonly TensorSpec[], dtype: WeightDtype = 'f32'): number {
   const { header, dataBytes } = layOut(layout, dtype)
@@ -342,7 +339,7 @@ function layOut(
   layout: readonly TensorSpec[],
   dtype: WeightDtype,
 ): { header: Buffer; offsets: Map<string, number>; dataBytes: number } {
-  const written = WRITTEN_DTYPES[dtype]
+  const written = STORED_TYPES[dtype].safetensors
   const entries = new Map<string, unknown>([['__metadata__', { format: 'pt' }]])
   const offsets = new Map<string, number>()
   let position = 0

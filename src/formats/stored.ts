@@ -1,4 +1,4 @@
-// The types that weights are stored in, in bytes: f32, f16 and bf16 number by number, q8_0 and q4_0 in ggml's blocks
+// The types that weights are stored in, in bytes: f32, f16 and bf16 value by value, q8_0 and q4_0 in ggml's blocks
 // of 32. The rounding is that of the kernels, which is ggml's.
 
 import {
@@ -7,31 +7,59 @@ import {
   readRow,
   storeBlocks,
   storeRow,
+  type WeightType,
   weightBytes,
 } from '../kernels/index.js'
 import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from '../kernels/weights/half.js'
-import type { StoredDtype } from './model-source.js'
 
-/** Numbers and bytes of a block; a row is whole blocks. */
-export const BLOCKS: Readonly<Record<StoredDtype, { readonly numbers: number; readonly bytes: number }>> = {
-  f32: { numbers: 1, bytes: 4 },
-  f16: { numbers: 1, bytes: 2 },
-  bf16: { numbers: 1, bytes: 2 },
-  q8_0: { numbers: 32, bytes: 34 },
-  q4_0: { numbers: 32, bytes: 18 },
+/** How files name and lay out one type of weights. */
+interface StoredType {
+  /** Values and bytes of a block; a row is whole blocks. */
+  readonly values: number
+  readonly bytes: number
+  /** Its numbers in GGUF: of a tensor's type (ggml_type), and of a file with mostly such tensors (llama_ftype). */
+  readonly ggml: number
+  readonly ftype: number
+  /** Its names in safetensors and in config.json, for the types that they have. */
+  readonly safetensors?: string
+  readonly torch?: string
 }
 
-/** Numbers quantized at a time: whole blocks. */
+/**
+ * Every type that weights are stored in. The block types are ggml's: 32 values of a row one after the other, q8_0 as a
+ * float16 scale and 32 int8, q4_0 as a float16 scale and 32 nibbles (byte i has value i low, value i + 16 high; value =
+ * scale · (nibble − 8)).
+ */
+export const STORED_TYPES = {
+  f32: { values: 1, bytes: 4, ggml: 0, ftype: 0, safetensors: 'F32', torch: 'float32' },
+  f16: { values: 1, bytes: 2, ggml: 1, ftype: 1, safetensors: 'F16', torch: 'float16' },
+  bf16: { values: 1, bytes: 2, ggml: 30, ftype: 32, safetensors: 'BF16', torch: 'bfloat16' },
+  q8_0: { values: 32, bytes: 34, ggml: 8, ftype: 7 },
+  q4_0: { values: 32, bytes: 18, ggml: 2, ftype: 2 },
+} as const satisfies Readonly<Record<WeightType, StoredType>>
+export type StoredDtype = keyof typeof STORED_TYPES
+/** Types that safetensors can hold. */
+export type WeightDtype = {
+  [Dtype in StoredDtype]: (typeof STORED_TYPES)[Dtype] extends { safetensors: string } ? Dtype : never
+}[StoredDtype]
+
+export const STORED_DTYPES = Object.keys(STORED_TYPES) as StoredDtype[]
+
+export function isWeightDtype(dtype: StoredDtype): dtype is WeightDtype {
+  return 'safetensors' in STORED_TYPES[dtype]
+}
+
+/** Values quantized at a time: whole blocks. */
 const STRETCH = 1 << 14
 
-/** Bytes of `numbers` values; `numbers` is whole blocks. */
-export function storedBytes(dtype: StoredDtype, numbers: number): number {
-  return (numbers / BLOCKS[dtype].numbers) * BLOCKS[dtype].bytes
+/** Bytes of `count` values, which are whole blocks. */
+export function storedBytes(dtype: StoredDtype, count: number): number {
+  return (count / STORED_TYPES[dtype].values) * STORED_TYPES[dtype].bytes
 }
 
-/** The values of `bytes`, which are whole blocks and, unless q8_0 or q4_0, start at a multiple of a number's size. */
+/** The values of `bytes`, which are whole blocks and, unless q8_0 or q4_0, start at a multiple of a value's size. */
 export function decodeStored(dtype: StoredDtype, bytes: Uint8Array): Float32Array<ArrayBuffer> {
-  const count = (bytes.length / BLOCKS[dtype].bytes) * BLOCKS[dtype].numbers
+  const count = (bytes.length / STORED_TYPES[dtype].bytes) * STORED_TYPES[dtype].values
   const out = new Float32Array(count)
   if (dtype === 'f32') new Uint8Array(out.buffer).set(bytes)
   else if (dtype === 'f16') widenFloat16(new Uint16Array(bytes.buffer, bytes.byteOffset, count), out)
@@ -65,7 +93,7 @@ export function encodeStored(dtype: StoredDtype, values: Float32Array): Uint8Arr
   return out
 }
 
-/** Room for `columns` numbers in the kernels' order of bytes. */
+/** An empty row of `columns` values in the kernels' order of bytes. */
 function oneRow(type: QuantizedType, columns: number) {
   return { type, data: new Uint8Array(weightBytes(type, columns)) }
 }

@@ -293,7 +293,9 @@ describe('the rotation that a config.json describes', () => {
       layer_types: ['full_attention'],
       is_causal: true,
     }
-    readCheckpoint(withConfig(neutral)).close()
+    const checkpoint = readCheckpoint(withConfig(neutral))
+    checkpoint.close()
+    expect(checkpoint.config).toEqual(tinyConfig)
   })
 })
 

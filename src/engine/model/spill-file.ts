@@ -3,6 +3,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { StorageError } from '../../errors.js'
+import { createDirectory } from '../../formats/storage.js'
 
 export class SpillFile {
   #file: number | null = null
@@ -51,7 +52,7 @@ export class SpillFile {
   }
 
   #open(): number {
-    fs.mkdirSync(this.#directory, { recursive: true })
+    createDirectory(this.#directory)
     this.#path = path.join(
       this.#directory,
       `neurons-${process.pid}-${Date.now()}-${Math.random().toString(36).slice(2)}`,

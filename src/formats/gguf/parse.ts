@@ -4,7 +4,7 @@
 import { CheckpointError } from '../../errors.js'
 import type { FileBytes } from '../file-bytes.js'
 import { quoted } from '../safetensors.js'
-import { BLOCKS } from '../stored.js'
+import { STORED_DTYPES, STORED_TYPES, storedBytes } from '../stored.js'
 import {
   DEFAULT_ALIGNMENT,
   GGUF_MAGIC,
@@ -12,7 +12,6 @@ import {
   type Metadata,
   type MetadataValue,
   TENSOR_TYPE_NAMES,
-  TENSOR_TYPES,
   ValueType,
 } from './types.js'
 
@@ -98,11 +97,9 @@ function tensorAt(cursor: Cursor, name: string, alignment: number, { file }: Fil
     cursor.u64(`a dimension of tensor ${quoted(name)}`),
   ).reverse()
   const type = cursor.u32()
-  const dtype = (Object.keys(TENSOR_TYPES) as (keyof typeof TENSOR_TYPES)[]).find(
-    d => TENSOR_TYPES[d] === type,
-  )
+  const dtype = STORED_DTYPES.find(known => STORED_TYPES[known].ggml === type)
   if (dtype === undefined) {
-    const supported = Object.keys(TENSOR_TYPES).join(', ').toUpperCase()
+    const supported = STORED_DTYPES.join(', ').toUpperCase()
     throw new CheckpointError(
       'TENSOR_DTYPE',
       `${file}: tensor ${quoted(name)} is of type ${TENSOR_TYPE_NAMES[type] ?? type}, which is not supported; ` +
@@ -112,11 +109,11 @@ function tensorAt(cursor: Cursor, name: string, alignment: number, { file }: Fil
   }
   const offset = cursor.u64(`the offset of tensor ${quoted(name)}`)
   const count = shape.reduce((a, b) => a * b)
-  const block = BLOCKS[dtype]
-  if (shape.includes(0) || shape.at(-1)! % block.numbers !== 0) {
+  const perBlock = STORED_TYPES[dtype].values
+  if (shape.includes(0) || shape.at(-1)! % perBlock !== 0) {
     throw ggufInvalid(
       file,
-      `tensor ${quoted(name)} has shape [${shape.join(', ')}]; rows of ${dtype} are whole blocks of ${block.numbers}`,
+      `tensor ${quoted(name)} has shape [${shape.join(', ')}]; rows of ${dtype} are whole blocks of ${perBlock}`,
     )
   }
   if (offset % alignment !== 0) {
@@ -125,7 +122,7 @@ function tensorAt(cursor: Cursor, name: string, alignment: number, { file }: Fil
       `tensor ${quoted(name)} starts at ${offset}, no multiple of the alignment ${alignment}`,
     )
   }
-  return { dtype, shape, offset, bytes: (count / block.numbers) * block.bytes }
+  return { dtype, shape, offset, bytes: storedBytes(dtype, count) }
 }
 
 /** The tensors with offsets from the start of the file: inside it, and no two in one place. */

@@ -1,7 +1,7 @@
 // The vocabulary of GGUF: types of metadata values and of tensors, by their numbers in the file.
 // https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
-import type { StoredDtype } from '../model-source.js'
+import type { StoredDtype } from '../stored.js'
 
 export const GGUF_MAGIC = 0x46554747
 /** What is written. Version 2 has the same layout; version 3 only added big-endian files. */
@@ -27,15 +27,6 @@ export const ValueType = {
 /** A value of the metadata; an integer beyond 2⁵³ is a bigint, which no size or id can be. */
 export type MetadataValue = number | bigint | boolean | string | Float64Array | readonly string[]
 export type Metadata = ReadonlyMap<string, MetadataValue>
-
-/** Types of tensors that are read and written. */
-export const TENSOR_TYPES: Readonly<Record<StoredDtype, number>> = {
-  f32: 0,
-  f16: 1,
-  q4_0: 2,
-  q8_0: 8,
-  bf16: 30,
-}
 
 /** ggml's names of all its types, for messages about those that are not supported. */
 export const TENSOR_TYPE_NAMES: Readonly<Record<number, string>> = {
@@ -71,15 +62,6 @@ export const TENSOR_TYPE_NAMES: Readonly<Record<number, string>> = {
   34: 'TQ1_0',
   35: 'TQ2_0',
   39: 'MXFP4',
-}
-
-/** `general.file_type`: the type of most tensors, as llama.cpp numbers it. */
-export const FILE_TYPES: Readonly<Record<StoredDtype, number>> = {
-  f32: 0,
-  f16: 1,
-  q4_0: 2,
-  q8_0: 7,
-  bf16: 32,
 }
 
 /** A tensor as the file's header describes it. */

@@ -6,13 +6,12 @@ import { CheckpointError } from '../../errors.js'
 import { headDimOf, type ModelConfig } from '../../nn/config.js'
 import { parameterShapes } from '../../nn/parameters.js'
 import { writeFileAtomic } from '../atomic.js'
-import type { StoredDtype } from '../model-source.js'
 import { halvesToPairs, ropeFactors } from '../rope.js'
-import { BLOCKS, encodeStored, storedBytes } from '../stored.js'
+import { encodeStored, STORED_TYPES, type StoredDtype, storedBytes } from '../stored.js'
 import { architectureFor, configMetadata, type MetadataEntry, rowsInPairs } from './config.js'
 import { generationMetadata } from './generation.js'
 import { ggufName, hasRotaryRows, ROPE_FACTORS } from './names.js'
-import { DEFAULT_ALIGNMENT, FILE_TYPES, GGUF_MAGIC, GGUF_VERSION, TENSOR_TYPES, ValueType } from './types.js'
+import { DEFAULT_ALIGNMENT, GGUF_MAGIC, GGUF_VERSION, ValueType } from './types.js'
 import { tokenizerMetadata } from './write-tokenizer.js'
 
 export interface GgufContent {
@@ -70,7 +69,7 @@ export function writeGguf(
     ['general.architecture', 'string', architecture],
     ...(content.name === undefined ? [] : [['general.name', 'string', content.name] as const]),
     ['general.alignment', 'u32', DEFAULT_ALIGNMENT],
-    ['general.file_type', 'u32', FILE_TYPES[content.dtype]],
+    ['general.file_type', 'u32', STORED_TYPES[content.dtype].ftype],
     ...(content.dtype.startsWith('q') ? [['general.quantization_version', 'u32', 2] as const] : []),
     ...configMetadata(config),
     ...(written?.entries ?? [['tokenizer.ggml.model', 'string', 'none'] as const]),
@@ -133,7 +132,7 @@ function layOut({ config, dtype, tensor, bytes }: GgufContent): WrittenTensor[] 
 /** Embedding and head feel four bits most; llama.cpp keeps them finer as well. */
 function matrixDtype(name: string, shape: readonly number[], dtype: StoredDtype): StoredDtype {
   const finer = dtype === 'q4_0' && !name.startsWith('model.layers.') ? 'q8_0' : dtype
-  return shape.at(-1)! % BLOCKS[finer].numbers === 0 ? finer : 'f16'
+  return shape.at(-1)! % STORED_TYPES[finer].values === 0 ? finer : 'f16'
 }
 
 function unblocked({ config, dtype }: GgufContent): WrittenGguf['unblocked'] {
@@ -161,7 +160,7 @@ function* pieces(
     header.string(name)
     header.u32(shape.length)
     for (const size of shape.toReversed()) header.u64(size)
-    header.u32(TENSOR_TYPES[dtype])
+    header.u32(STORED_TYPES[dtype].ggml)
     header.u64(offset)
     offset = padded(
       offset +

@@ -16,10 +16,10 @@ import {
   quoted,
   type SafetensorsDtype,
   safetensorsSize,
-  type WeightDtype,
   writeSafetensors,
 } from '../safetensors.js'
 import { storageError } from '../storage.js'
+import { isWeightDtype, STORED_DTYPES, STORED_TYPES, type WeightDtype } from '../stored.js'
 import { configToJson } from './config.js'
 import { readHuggingFaceDirectory } from './directory.js'
 import { openWeights, WEIGHTS_FILE } from './shards.js'
@@ -164,14 +164,14 @@ export function readCheckpoint(directory: string): Checkpoint {
     },
     info(name) {
       const { dtype, shape } = weights.info(name)
-      return { dtype: STORED_DTYPES[dtype] ?? 'f32', shape }
+      return { dtype: storedAs(dtype) ?? 'f32', shape }
     },
     tensor(name) {
       return weights.readFloat32(name)
     },
     stored(name) {
       const { dtype, shape } = weights.info(name)
-      const stored = STORED_DTYPES[dtype]
+      const stored = storedAs(dtype)
       if (stored !== undefined) return { dtype: stored, shape, bytes: weights.readBytes(name) }
       return { dtype: 'f32', shape, bytes: new Uint8Array(weights.readFloat32(name).buffer) }
     },
@@ -181,11 +181,9 @@ export function readCheckpoint(directory: string): Checkpoint {
   }
 }
 
-/** Others (F64, integers) are read as f32. */
-const STORED_DTYPES: Partial<Record<SafetensorsDtype, 'f32' | 'f16' | 'bf16'>> = {
-  F32: 'f32',
-  F16: 'f16',
-  BF16: 'bf16',
+/** How a tensor of safetensors is kept; undefined for others (F64, integers), which are read as f32. */
+function storedAs(theirs: SafetensorsDtype): WeightDtype | undefined {
+  return STORED_DTYPES.filter(isWeightDtype).find(dtype => STORED_TYPES[dtype].safetensors === theirs)
 }
 
 /** JSON as it stands in a file. Throws TypeError for a number that JSON would silently turn into null. */

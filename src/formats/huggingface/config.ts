@@ -22,7 +22,8 @@ import {
 import { fitting } from '../json.js'
 import { contextWithin } from '../model-source.js'
 import { ropeFields, ropeOf, ropeScalingJson } from '../rope.js'
-import { quoted, type WeightDtype } from '../safetensors.js'
+import { quoted } from '../safetensors.js'
+import { STORED_TYPES, type WeightDtype } from '../stored.js'
 import {
   type Architecture,
   FLICKER,
@@ -36,8 +37,6 @@ import { ROTARY_TABLES } from './shards.js'
 
 /** Version of what stands under `flicker`; raised when an older reader would misunderstand it. */
 const FLICKER_VERSION = 1
-
-const TORCH_DTYPES = { f32: 'float32', bf16: 'bfloat16', f16: 'float16' } as const
 
 const architectureSchema = z.object({
   architectures: z.array(z.string()).nullish(),
@@ -167,7 +166,7 @@ export function configToJson(
     bos_token_id: options.bos,
     eos_token_id: options.eos,
     pad_token_id: null,
-    torch_dtype: TORCH_DTYPES[options.dtype],
+    torch_dtype: STORED_TYPES[options.dtype].torch,
     flicker: {
       ...options.flicker,
       version: FLICKER_VERSION,

@@ -506,7 +506,12 @@ describe('a file of another program', () => {
 
   it('with the rotary tables of an old converter is read', () => {
     const table = { name: 'blk.0.attn_rot_embd', dims: [2], type: 0, offset: tiny.data.length }
-    read({ tensors: [...tiny.tensors, table], data: Buffer.concat([tiny.data, Buffer.alloc(8)]) }).close()
+    const source = read({
+      tensors: [...tiny.tensors, table],
+      data: Buffer.concat([tiny.data, Buffer.alloc(8)]),
+    })
+    source.close()
+    expect(source.names).toEqual(read({}).names)
   })
 
   it('names the ends of a turn by their keys and by their texts, with or without a template', () => {
@@ -597,7 +602,9 @@ describe('a model in several files', () => {
     const [file] = written(1)
     const renamed = path.join(path.dirname(file), 'renamed.gguf')
     fs.renameSync(file, renamed)
-    openModel(renamed).close()
+    const source = openModel(renamed)
+    source.close()
+    expect(source.names).toEqual(whole().names)
   })
 
   it.each([0, 1, 2])('lacks a part: it is named (%i)', missing => {
