@@ -4,7 +4,7 @@ export function bitsOf(values: Float32Array): Uint32Array {
   return new Uint32Array(values.buffer, values.byteOffset, values.length)
 }
 
-/** Largest difference as a share of the largest expected magnitude. */
+/** Largest difference as a fraction of the largest expected magnitude. */
 export function relativeDifference(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   let [largest, worst] = [0, 0]
   for (let i = 0; i < expected.length; i++) {

@@ -1,4 +1,4 @@
-// A compacted model is the same model: neurons that were dropped come back, from the file, when a text needs them.
+// A compacted model is the same model: neurons in the file are read back when a text activates them.
 
 import fs from 'node:fs'
 import os from 'node:os'

@@ -1,4 +1,4 @@
-// The engine against the definition of the model, and its promise: one text for any number of threads, dense or
+// The engine against the definition of the model, and its promise: the same bits for any number of threads, dense or
 // sparse, prompt in blocks or token by token.
 
 import { afterAll, describe, expect, it } from 'vitest'
@@ -122,28 +122,31 @@ describe.each(backends)('%s', (_, kernels) => {
     }
   })
 
-  it.each(modelList)('one text has one set of bits: %s', (_name, { config, tensors, run }) => {
-    for (const dtype of ['f32', 'bf16'] as const) {
-      const [dense, sparse] = (['dense', 'sparse'] as const).map(
-        ffn => new EngineModel(config, tensorOf(tensors), { kernels, dtype, ffn }),
-      )
-      const results = [1, 2, 3].flatMap(threads => {
-        setThreads(threads)
-        return [dense, sparse].flatMap(model => {
-          const single = stepByStep(model.session(run), tokens)
-          const halves = model.session(run)
-          halves.prefill(tokens.slice(0, 13))
-          const last = halves.prefill(tokens.slice(13)).slice()
-          return [model.logits(tokens, run), Float32Array.from(single.flatMap(row => [...row])), last]
+  it.each(modelList)(
+    'has the same bits dense, sparse, in blocks, step by step, with any threads: %s',
+    (_name, { config, tensors, run }) => {
+      for (const dtype of ['f32', 'bf16'] as const) {
+        const [dense, sparse] = (['dense', 'sparse'] as const).map(
+          ffn => new EngineModel(config, tensorOf(tensors), { kernels, dtype, ffn }),
+        )
+        const results = [1, 2, 3].flatMap(threads => {
+          setThreads(threads)
+          return [dense, sparse].flatMap(model => {
+            const single = stepByStep(model.session(run), tokens)
+            const halves = model.session(run)
+            halves.prefill(tokens.slice(0, 13))
+            const last = halves.prefill(tokens.slice(13)).slice()
+            return [model.logits(tokens, run), Float32Array.from(single.flatMap(row => [...row])), last]
+          })
         })
-      })
-      for (const [i, result] of results.entries()) {
-        const whole = results[0]
-        const expected = i % 3 === 2 ? whole.subarray(whole.length - config.vocabSize) : whole
-        expect(bitsOf(result)).toEqual(bitsOf(expected))
+        for (const [i, result] of results.entries()) {
+          const whole = results[0]
+          const expected = i % 3 === 2 ? whole.subarray(whole.length - config.vocabSize) : whole
+          expect(bitsOf(result)).toEqual(bitsOf(expected))
+        }
       }
-    }
-  })
+    },
+  )
 })
 
 const { hiddenSize, intermediateSize } = smallConfig
@@ -158,7 +161,7 @@ describe('drawn activations', () => {
     expect(logits({ seed: 1 })).not.toEqual(logits({ seed: 1, sequence: 1 }))
   })
 
-  it("stand in for the model's own when a session asks for another", () => {
+  it("replace the model's own in a session with another", () => {
     const model = engine(smallConfig, kernels)
     const other = engine(smallConfig, kernels, { activation: 'silu' })
     const activation = parseActivation('silu')
@@ -178,7 +181,7 @@ describe('a context', () => {
     expect(session.position).toBe(96)
   })
 
-  it('longer than one piece of the cache gives what the definition gives', () => {
+  it('longer than one allocation of the cache has the logits of the definition', () => {
     const config = { ...smallConfig, maxPositionEmbeddings: 1000, numHiddenLayers: 1 }
     const long = Array.from({ length: 560 }, (_, i) => (i * 5 + (i >> 3)) % 37)
     const expected = naiveForward(config, randomTensors(config, 5), long, {
@@ -224,7 +227,7 @@ describe('building a model', () => {
     )
   })
 
-  it('refuses a config whose numbers do not fit each other', () => {
+  it('refuses a config whose sizes do not fit each other', () => {
     const config = { ...smallConfig, numAttentionHeads: 5 }
     expect(() => engine(config, kernels)).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID' }))
   })

@@ -1,4 +1,4 @@
-// Text out of a model: streamed, the same for the same seed, other for another, whatever the number of threads.
+// Text from a model: streamed, the same for the same seed, another for another seed, for any number of threads.
 
 import fs from 'node:fs'
 import os from 'node:os'
@@ -58,7 +58,7 @@ function withoutPass(tokens: readonly GeneratedToken[]) {
 afterAll(() => setThreads(defaultThreads()))
 
 describe('generating', () => {
-  it('at temperature 0 takes the likeliest token of the definition, step by step, with its log-probability', async () => {
+  it('at temperature 0 chooses the most likely token of the definition, step by step, with its log-probability', async () => {
     const ids = [...tokenizer.encode('Once')]
     const run = { activation: parseActivation('relu') }
     for (const { id, logprob, activeNeurons } of await generate(languageModel(), { maxTokens: 6 })) {
@@ -111,10 +111,10 @@ describe('generating', () => {
     expect(await reasons(1000)).toEqual([...Array(60).fill(null), 'context'])
   })
 
-  it('stops after the token that ends a document, which has no text', async () => {
+  it('stops after an end-of-text token, which has no text', async () => {
     const end = tokenizer.endOfText
     if (end === null) throw new Error('bytes have an end of text')
-    // A head whose row for the end of text is ten times the likeliest token's.
+    // A head whose row for the end of text is ten times the most likely token's.
     const biased = new Map(tensors)
     const [first] = await generate(languageModel(), { maxTokens: 1 })
     const head = tensorOf(tensors)('lm_head.weight').slice()
@@ -159,7 +159,7 @@ describe('generating', () => {
     const ask = (n: number) =>
       model.completeMany('Once', { n, maxTokens: 24, temperature: 1, ignoreEos: true })
     expect((await ask(1))[0].tokens).toHaveLength(24)
-    // 4 tokens of the prompt, stored once, and 23 of each text: nobody reads the last.
+    // 4 tokens of the prompt, stored once, and 23 of each continuation: the last is not read.
     available = 1000
     for (const [n, needs] of [
       [1, '27 tokens × 1 sequence needs'],
@@ -263,7 +263,7 @@ describe('penalties and bias', () => {
     expect(generated).not.toEqual((await generate(languageModel(), { maxTokens: 16 })).map(({ id }) => id))
   })
 
-  it('forbid what they forbid', async () => {
+  it('of −Infinity forbid a token', async () => {
     const [first] = await generate(languageModel(), { maxTokens: 1 })
     const logitBias = { [first.id]: Number.NEGATIVE_INFINITY }
     const without = await generate(languageModel(), { logitBias, temperature: 2, maxTokens: 40 })
@@ -272,7 +272,7 @@ describe('penalties and bias', () => {
 })
 
 describe('stop strings', () => {
-  it('end the text before them, over the borders of tokens, and no part of them comes', async () => {
+  it('end the text before them, across tokens, and no part of them is returned', async () => {
     const whole = await text(languageModel())
     // Three characters of the text, which are as many tokens of this vocabulary.
     const stop = [...whole].slice(5, 8).join('')
@@ -296,7 +296,7 @@ describe('stop strings', () => {
   })
 })
 
-describe('several texts of one prompt', () => {
+describe('several continuations of one prompt', () => {
   async function many(model: LanguageModel, options: GenerateManyOptions) {
     const texts = new Map<number, GeneratedToken[]>()
     for await (const token of model.generateMany('Once', { ignoreEos: true, ...options })) {
@@ -335,7 +335,7 @@ describe('several texts of one prompt', () => {
     expect(withoutPass(tokens)).toEqual(withoutPass(second.tokens))
   })
 
-  it('end each for itself, and the others go on', async () => {
+  it('end independently', async () => {
     const stop = [...'abcdefghijklmnopqrstuvwxyz']
     const options = { temperature: 5, maxTokens: 30, ignoreEos: true, seed: 1, n: 8, stop }
     const completions = await languageModel().completeMany('Once', options)
@@ -365,7 +365,7 @@ describe('several texts of one prompt', () => {
 })
 
 describe('a completion', () => {
-  it('is the text, the tokens, why it ended, and what it took', async () => {
+  it('has the text, the tokens, why it ended, and what it took', async () => {
     const tokens = await generate(languageModel(), { maxTokens: 7 })
     const completion = await languageModel().complete('Once', { maxTokens: 7, ignoreEos: true })
     expect(completion).toMatchObject({
@@ -393,7 +393,7 @@ describe('a completion', () => {
     }
   })
 
-  it('that is aborted has the text so far, with what a stop held back', async () => {
+  it('that is aborted has the text so far, with what was held back for a stop string', async () => {
     const whole = await text(languageModel())
     const controller = new AbortController()
     const options = { signal: controller.signal, ignoreEos: true, maxTokens: 1000 }
@@ -430,11 +430,11 @@ describe('several models', () => {
     const second = new LanguageModel(new EngineModel(others, tensorOf(randomTensors(others, 2))), tokenizer)
     const [a, b] = [await text(first), await text(second)]
     expect(a).not.toBe(b)
-    // Two of the first at the same time too: they share its buffers, not their texts.
+    // Two of the first at the same time too: they share its buffers, not their state.
     expect(await Promise.all([text(first), text(second), text(first)])).toEqual([a, b, a])
   })
 
-  it('let go of one by one; a text under way then ends with a clear error', async () => {
+  it('can be disposed of one by one; generation under way then ends with a clear error', async () => {
     const [kept, gone] = [languageModel(), languageModel()]
     const under = gone.generate('Once', { ignoreEos: true })
     expect((await under.next()).done).toBe(false)
@@ -461,7 +461,7 @@ describe('prompts', () => {
     expect(activeNeurons).toEqual(session.activeNeurons)
   })
 
-  it('begin with the token that the model’s texts begin with, unless they do or are tokens', async () => {
+  it('begin with the start-of-text token, unless they do already or are tokens', async () => {
     const starting = Object.assign(bytesTokenizer(), { startOfText: 7 })
     const model = new LanguageModel(new EngineModel(config, tensorOf(tensors)), starting)
     const prompted = async (prompt: string | number[]) =>
@@ -486,7 +486,7 @@ describe('a tokenizer and a model', () => {
     return new EngineModel(sized, tensorOf(randomTensors(sized, 3)))
   }
 
-  it('fit when the model has at least its ids; else the error says both numbers', () => {
+  it('fit when the model has at least its ids; else the error says both sizes', () => {
     const size = tokenizer.vocabSize
     expect(() => new LanguageModel(engine(size - 1), tokenizer)).toThrow(
       expect.objectContaining({

@@ -1,4 +1,4 @@
-// Models from files: what is in memory is what was in the file, in the type that was asked for.
+// Models from files: memory holds the values of the file, in the type of the options.
 
 import fs from 'node:fs'
 import os from 'node:os'
@@ -47,7 +47,7 @@ function gguf(dtype: Stored): string {
   return file
 }
 
-/** The numbers of the file. */
+/** The values of the file. */
 function read(source: ModelSource): Tensors {
   return new Map(parameterShapes(config).map(({ name }) => [name, source.tensor(name)]))
 }
@@ -57,7 +57,7 @@ function expectLogits(model: EngineModel, weights: Tensors): void {
   expect(relativeDifference(model.logits(tokens), expected.logits.flat())).toBeLessThan(1e-4)
 }
 
-/** The numbers that weights of `type` stand for. */
+/** The values that weights of `type` represent. */
 function rounded(weights: Tensors, type: WeightType): Tensors {
   if (type === 'f32') return weights
   if (type === 'q8_0' || type === 'q4_0') return roundedToBlocks(config, weights, type)
@@ -112,7 +112,7 @@ describe('a GGUF file', () => {
   })
 })
 
-describe('a type that is asked for', () => {
+describe('another type', () => {
   const pairs = stored.flatMap(from =>
     (['f32', 'bf16', 'f16', 'q8_0', 'q4_0'] as const).map(to => [from, to] as const),
   )
@@ -152,7 +152,7 @@ describe('with q4_0', () => {
 })
 
 describe('laying out', () => {
-  it('reads every tensor once, and needs nothing but what it asks for', () => {
+  it('reads every tensor once, and no other', () => {
     const source = openModel(gguf('bf16'))
     const asked: string[] = []
     const recording = {

@@ -41,7 +41,7 @@ describe('a Spark FFN', () => {
     return seen
   }
 
-  it('has the weights of its parts: nothing but the split of the input tells it from a gated one', () => {
+  it('has the weights of its parts: only the split of the input distinguishes it from a gated one', () => {
     const shape = (name: string) => model.parameters.get(`model.layers.0.mlp.${name}.weight`)?.shape
     expect([shape('gate_proj'), shape('up_proj'), shape('down_proj')]).toEqual([
       [10, 4],
@@ -50,7 +50,7 @@ describe('a Spark FFN', () => {
     ])
   })
 
-  it('reads the first numbers of its input with the gate and the others with up', () => {
+  it('reads the first values of its input with the gate and the others with up', () => {
     const norm = model.parameters.get('model.layers.0.post_attention_layernorm.weight')?.data
     const before = hidden()
     expect(before.some(value => value !== 0)).toBe(true)
@@ -123,7 +123,7 @@ describe('the whole model', () => {
     expect(logits(Int32Array.of(1, 2, 3, 4))).not.toEqual(logits(Int32Array.of(1, 5, 3, 4)))
   })
 
-  it('draws by row of the whole batch: the same numbers in one batch and in two', () => {
+  it('draws by row of the whole batch: the same draws in one batch and in two', () => {
     const activation = parseActivation('stocha:p=0.5')
     for (const kernels of availableKernels()) {
       const model = Llama.initialize(config, 5)

@@ -1,4 +1,4 @@
-// Rotary frequencies against their closed forms, and the shapes that the optional parts of a config ask for.
+// Rotary frequencies against their closed forms, and the shapes that follow from the optional parts of a config.
 
 import { describe, expect, it } from 'vitest'
 import { headDimOf, type ModelConfig, modelConfigProblem } from '../../src/nn/config.js'

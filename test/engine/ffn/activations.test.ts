@@ -14,7 +14,7 @@ import { randomTensors, smallConfig, type Tensors, tensorOf } from '../naive-mod
 
 const tokens = Int32Array.from({ length: 20 }, (_, i) => (i * i * 7 + 3) % 37)
 
-/** Random weights, and learned numbers that are not those of the start, other in each layer. */
+/** Random weights, and learned parameters that differ from their start values and from layer to layer. */
 function learnedTensors(config: ModelConfig): Tensors {
   const tensors = randomTensors(config, 6)
   for (const [stream, { name, start }] of parameterShapes(config).entries()) {
@@ -51,7 +51,7 @@ describe('in the engine', () => {
     }
   })
 
-  it('what an activation has learned goes with it where another stands in for it', () => {
+  it("learned parameters are those of the activation that runs, when it replaces the model's", () => {
     const config = { ...smallConfig, activation: 'xsilu', trainedActivations: ['prelu'] }
     const tensors = learnedTensors(config)
     for (const activation of ['xsilu', 'prelu']) {

@@ -11,7 +11,7 @@ import { bitsOf } from '../bits.js'
 const text = [...Buffer.from('seven 49. eight 56. nine 63. zero 70. '.repeat(3))]
 
 describe('a trained model', () => {
-  it('tells the same text, of the same active neurons, with the narrow gate and without', async () => {
+  it('gives the same logits and active neurons with the narrow gate and without', async () => {
     const directory = temporaryDirectory()
     await train({
       ...tinyRun(directory),

@@ -1,4 +1,4 @@
-// A Spark FFN in the engine: the gate reads the first numbers of its input, the active neurons the others, and what is
+// A Spark FFN in the engine: the gate reads the first values of its input, the active neurons the others, and what is
 // skipped changes nothing.
 
 import fs from 'node:fs'
@@ -53,7 +53,7 @@ const list = Object.entries(models).map(([name, config]) => {
   return [name, { config, tensors: randomTensors(config, 5) }] as const
 })
 
-/** The numbers that the weights of a type stand for. */
+/** The values that weights of a type represent. */
 function rounded(config: ModelConfig, tensors: Tensors, dtype: Dtype): Tensors {
   if (dtype === 'f32') return tensors
   if (dtype === 'q8_0' || dtype === 'q4_0') return roundedToBlocks(config, tensors, dtype)
@@ -111,7 +111,7 @@ describe.each(backends)('a Spark FFN, %s', (_, kernels) => {
     },
   )
 
-  it('tells several texts together as it tells each alone', () => {
+  it('gives several sequences together the bits of each alone', () => {
     for (const dtype of ['f32', 'q8_0'] as const) {
       const model = engine(spark, { kernels, dtype, ffn: 'sparse' })
       const sessions = [1, 2, 3].map(sequence => model.session({ ...run, sequence }))
@@ -168,7 +168,7 @@ describe('a Spark FFN', () => {
     }
   })
 
-  it('whose predictor has no numbers, or all of them, is refused', () => {
+  it('whose predictor reads nothing, or the whole input, is refused', () => {
     for (const sparkPredictorWidth of [0, 32, 1.5, Number.NaN]) {
       expect(() => engine({ ...spark, sparkPredictorWidth }, {}, new Map())).toThrow(
         expect.objectContaining({

@@ -1,4 +1,4 @@
-// Several texts from one prompt, decoded together: each has the bits that it has alone, and the prompt is computed and
+// Several continuations of one prompt, decoded together: each has the bits that it has alone, and the prompt is computed and
 // stored once.
 
 import { afterAll, describe, expect, it } from 'vitest'
@@ -25,7 +25,7 @@ function read(model: EngineModel, tokens: readonly number[], options: SessionOpt
   return session
 }
 
-/** The tokens of text i, some longer than others. */
+/** The tokens of sequence i; lengths differ. */
 function tokensOf(i: number): number[] {
   return Array.from({ length: 3 + i }, (_, t) => (7 * i + 5 * t + 1) % 37)
 }
@@ -57,7 +57,7 @@ function together(sessions: readonly Session[], tokens: readonly number[][]) {
 
 afterAll(() => setThreads(defaultThreads()))
 
-describe.each(backends)('texts decoded together, %s', (_, kernels) => {
+describe.each(backends)('sequences decoded together, %s', (_, kernels) => {
   const variants = (['f32', 'bf16', 'f16', 'q8_0', 'q4_0'] as const).flatMap(dtype =>
     (['f32', 'f16', 'q8'] as const).map(kv => ({ dtype, kv })),
   )
@@ -75,7 +75,7 @@ describe.each(backends)('texts decoded together, %s', (_, kernels) => {
   })
 })
 
-describe('texts decoded together', () => {
+describe('sequences decoded together', () => {
   it('have the bits of each alone by the narrow gate too', () => {
     for (const dtype of ['f32', 'bf16'] as const) {
       for (const activation of ['relu', 'stocha:p=0.2', 'fatrelu:t=0.1']) {
@@ -102,7 +102,7 @@ describe('texts decoded together', () => {
 })
 
 describe('a fork', () => {
-  it('goes on as a session that has read everything itself', () => {
+  it('continues as a session that has read everything itself', () => {
     const model = engine({ activation: 'stocha:p=0.5' })
     const [fork] = read(model, prompt, { seed: 3 }).fork([{}])
     const whole = read(model, prompt, { seed: 3 })
@@ -111,21 +111,21 @@ describe('a fork', () => {
     expect(fork.position).toBe(whole.position)
   })
 
-  it('of a fork does too, and neither disturbs the one it comes from', () => {
+  it('of a fork does too, and neither changes the one it comes from', () => {
     const model = engine()
     const tokens = [prompt, tokensOf(2), tokensOf(3), tokensOf(4)]
     const first = read(model, tokens[0])
     const [second] = first.fork([{}])
     second.prefill(tokens[1])
     const [third] = second.fork([{}])
-    // All three go on differently from where they parted.
+    // All three continue differently.
     const results = together([first, second, third], [tokens[2], tokens[3], tokens[2]])
     expect(results[0]).toEqual(alone(read(model, tokens[0]), tokens[2]))
     expect(results[1]).toEqual(alone(read(model, [...tokens[0], ...tokens[1]]), tokens[3]))
     expect(results[2]).toEqual(alone(read(model, [...tokens[0], ...tokens[1]]), tokens[2]))
   })
 
-  it('stays what it is while both outgrow their first room', () => {
+  it('and its parent keep their content while both outgrow their first segment', () => {
     const model = engine()
     const first = read(model, prompt)
     const [second] = first.fork([{}])
@@ -146,13 +146,13 @@ describe('a fork', () => {
     expect(results[1]).not.toEqual(results[2])
   })
 
-  it('takes memory for what it adds alone', () => {
+  it('allocates memory only for what it adds', () => {
     let available = 1e9
     const model = engine({ memory: { available: () => available } })
     const long = Array.from({ length: 500 }, (_, t) => t % 37)
     const session = read(model, long)
     const perToken = 2 * 2 * 2 * 8 * 4
-    // Nowhere near the 500 tokens that they go on from, but enough for the first piece of each fork.
+    // Far less than the 500 tokens that they continue, but enough for the first segment of each fork.
     available = 200 * perToken
     const forks = session.fork([{}, {}, {}])
     Session.stepTogether(forks, [1, 2, 3])
@@ -167,7 +167,7 @@ describe('a fork', () => {
 })
 
 describe('stepping together', () => {
-  it('asks for one token per session, each session once, all of one model', () => {
+  it('needs one token per session, each session once, all of one model', () => {
     const model = engine()
     const [a, b] = [read(model, [1]), read(model, [2])]
     for (const [sessions, tokens] of [

@@ -56,7 +56,7 @@ describe('the distribution', () => {
     expectDistribution(distribution(five, { temperature: 0.5 }), [0, 1, 2, 3, 4], squares)
   })
 
-  it('after top-k has the k likeliest, equals in the order of their ids', () => {
+  it('after top-k has the k most likely tokens, equal ones in the order of their ids', () => {
     expectDistribution(distribution(five, { topK: 2 }), [1, 3], [0.4 / 0.65, 0.25 / 0.65])
     expectDistribution(distribution(five, { topK: 1 }), [1], [1])
     expect(distribution(five, { topK: 5 }).ids).toHaveLength(5)
@@ -75,7 +75,7 @@ describe('the distribution', () => {
     }
   })
 
-  it('after top-p has the fewest likeliest tokens that reach p', () => {
+  it('after top-p has the fewest of the most likely tokens that reach p', () => {
     expect(distribution(five, { topP: 0.39 }).ids).toEqual([1])
     expect(distribution(five, { topP: 0.41 }).ids).toEqual([1, 3])
     expect(distribution(five, { topP: 0.64 }).ids).toEqual([1, 3])
@@ -101,7 +101,7 @@ describe('the distribution', () => {
     }
   })
 
-  it('after min-p has the tokens at least that share as likely as the likeliest', () => {
+  it('after min-p has the tokens of at least that fraction of the highest probability', () => {
     expect(distribution(five, { minP: 0.49 }).ids).toEqual([1, 3, 4])
     expect(distribution(five, { minP: 0.51 }).ids).toEqual([1, 3])
     expect(distribution(five, { minP: 0 }).ids).toEqual([0, 1, 2, 3, 4])
@@ -158,7 +158,7 @@ describe('the distribution by any options', () => {
 describe('choosing', () => {
   const place = { seed: 5, sequence: 0, position: 0 }
 
-  it('at temperature 0 takes the likeliest, the first of equals', () => {
+  it('at temperature 0 chooses the most likely token, the first of equal ones', () => {
     expect(chooseToken(five, checkSampling({}), place)).toBe(1)
     expect(chooseToken(Float32Array.of(0, 2, 1, 2), checkSampling({ temperature: 0 }), place)).toBe(1)
   })
@@ -219,7 +219,7 @@ describe('choosing', () => {
     expect(choices({ sequence: 1 })).not.toEqual(choices({}))
   })
 
-  it('refuses logits that are not numbers', () => {
+  it('refuses logits that are NaN or infinite', () => {
     const invalid = expect.objectContaining({ code: 'LOGITS_INVALID' })
     const sampled = checkSampling({ temperature: 1 })
     for (const logits of [

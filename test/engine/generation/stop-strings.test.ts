@@ -1,4 +1,4 @@
-// Stop strings: whatever way a text is cut into pieces, what is given out is the text before the earliest stop.
+// Stop strings: however a text is split into pieces, what is returned is the text before the earliest stop string.
 
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -21,14 +21,14 @@ function run(pieces: readonly string[], stops: readonly string[]) {
   return { given, rest: search.end(), stop: search.found }
 }
 
-describe('the text that is given out', () => {
+describe('the text that is returned', () => {
   // Few letters, so that stops occur, overlap and repeat.
   const letters = fc.string({ unit: fc.constantFrom('a', 'b', 'c'), minLength: 1, maxLength: 5 })
   const pieces = fc.array(fc.string({ unit: fc.constantFrom('a', 'b', 'c'), maxLength: 4 }), {
     maxLength: 30,
   })
 
-  it('is the text before the earliest stop, however it comes in pieces', () => {
+  it('is the text before the earliest stop string, however it is split into pieces', () => {
     fc.assert(
       fc.property(pieces, fc.array(letters, { maxLength: 4 }), (cut, stops) => {
         const { given, rest, stop } = run(cut, stops)

@@ -1,4 +1,4 @@
-// What does not fit is refused before it is allocated, in numbers.
+// What does not fit into memory is refused before it is allocated, with both sizes.
 
 import { describe, expect, it } from 'vitest'
 import { EngineModel, type EngineOptions } from '../../../src/engine/index.js'
@@ -15,7 +15,7 @@ function machine(options: EngineOptions = {}) {
 }
 
 describe('a cache', () => {
-  // 2 layers × (keys, values) × 2 heads × 6 numbers of 4 bytes.
+  // 2 layers × (keys, values) × 2 heads × 6 values of 4 bytes.
   const bytesPerToken = 2 * 2 * 2 * 6 * 4
 
   it('that does not fit is refused before the prompt is read, with what it needs and what there is', () => {
@@ -47,7 +47,7 @@ describe('a cache', () => {
   it('in q8 needs little more than a quarter', () => {
     const { left, model } = machine({ kv: 'q8' })
     const engine = model()
-    // 34 bytes for each group of 32, here of 6 numbers.
+    // 34 bytes for each group of 32, here of 6 values.
     left.bytes = 1000 * 2 * 2 * 2 * 34
     engine.requireCacheMemory(1000, 1)
     expect(() => engine.requireCacheMemory(1001, 1)).toThrow(/available; use a shorter context$/)
