@@ -6,6 +6,7 @@ import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parseActivation } from '../../src/activations/index.js'
 import { bytesTokenizer } from '../../src/data/tokenizers/byte-pair.js'
+import type { Tokenizer } from '../../src/data/tokenizers/tokenizer.js'
 import { TextStream } from '../../src/engine/generation/text-stream.js'
 import {
   bytesRead,
@@ -501,6 +502,33 @@ describe('a tokenizer and a model', () => {
     for (const { id } of await generate(padded, { temperature: 100 })) {
       expect(id).toBeLessThan(tokenizer.vocabSize)
     }
+  })
+})
+
+describe('the first token of a text', () => {
+  it('begins it only after an empty prompt: after any other prompt it continues one', async () => {
+    const begins: boolean[] = []
+    const recording: Tokenizer = {
+      ...{
+        name: 'recording',
+        vocabSize: tokenizer.vocabSize,
+        endOfText: tokenizer.endOfText,
+        startOfText: 7,
+      },
+      encode: given => tokenizer.encode(given),
+      decode: ids => tokenizer.decode(ids),
+      tokenBytes: id => tokenizer.tokenBytes(id),
+      toJSON: () => tokenizer.toJSON(),
+      speller: isWhole => {
+        begins.push(isWhole)
+        return id => tokenizer.tokenBytes(id)
+      },
+    }
+    const model = new LanguageModel(new EngineModel(config, tensorOf(tensors)), recording)
+    for (const prompt of ['', [7], [tokenizer.endOfText ?? -1], 'a', [7, 97], [97]]) {
+      await model.complete(prompt, { maxTokens: 1 })
+    }
+    expect(begins).toEqual([true, true, true, false, false, false])
   })
 })
 
