@@ -8,7 +8,7 @@ import { writeFileAtomic } from '../formats/index.js'
 import { curvesOf } from '../gallery/curves.js'
 import { type CatalogEntry, catalogEntries, catalogEntry, catalogPage, pictureFile } from '../gallery/page.js'
 import { terminalPlot } from '../gallery/terminal-plot.js'
-import { allowCodeOption } from './options.js'
+import { allowCodeOption, jsonOption } from './options.js'
 import { log, print, printJson } from './terminal.js'
 
 interface ActivationsFlags {
@@ -24,7 +24,7 @@ export function activationsCommand(): Command {
     .addOption(allowCodeOption())
     .option('--plot <file>', 'write the picture of the entry as .svg or .png')
     .option('--docs <directory>', 'write the catalog as a page, activations.md, with a picture of each')
-    .option('--json', 'print one JSON object')
+    .addOption(jsonOption())
     .addHelpText(
       'after',
       `

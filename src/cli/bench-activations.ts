@@ -2,7 +2,7 @@
 
 import { Command } from 'commander'
 import { benchActivations } from '../bench/activations.js'
-import { activationsOption, allowCodeOption, integer } from './options.js'
+import { activationsOption, allowCodeOption, integer, jsonOption } from './options.js'
 import { print, printJson } from './terminal.js'
 
 interface BenchActivationsFlags {
@@ -17,9 +17,9 @@ export function benchActivationsCommand(): Command {
     .description('GB/s of every activation, forward and backward, beside a copy of memory in the same run')
     .addOption(activationsOption('activations to measure (default: the whole catalog)'))
     .addOption(allowCodeOption())
-    .option('--millions <n>', 'numbers per array, in millions', integer(1), 16)
+    .option('--millions <n>', 'values per array, in millions', integer(1), 16)
     .option('--steps <n>', 'also time so many training steps against the same with silu', integer(0), 0)
-    .option('--json', 'print one JSON object')
+    .addOption(jsonOption())
     .addHelpText(
       'after',
       `

@@ -1,21 +1,29 @@
 // `flicker bench decode`: arguments and printing.
 
-import { Command, InvalidArgumentError, Option } from 'commander'
+import { Command } from 'commander'
 import { benchDecode, type DecodeBenchOptions, type DecodeBenchResult } from '../bench/decode.js'
 import { DECODE_SHAPES, type DecodeShape, decodeShape } from '../bench/random-model.js'
 import { OptionError } from '../errors.js'
 import { defaultThreads } from '../kernels/index.js'
-import { integer, number } from './options.js'
+import {
+  choiceOption,
+  fraction,
+  integer,
+  jsonOption,
+  kvOption,
+  threadsOption,
+  WEIGHT_TYPES,
+} from './options.js'
 import { print, printJson } from './terminal.js'
 
 interface DecodeFlags extends Omit<DecodeBenchOptions, 'shape' | 'threads'> {
   readonly shape: string
-  readonly hidden?: number
-  readonly intermediate?: number
-  readonly layers?: number
-  readonly heads?: number
-  readonly kvHeads?: number
-  readonly vocab?: number
+  readonly hiddenSize?: number
+  readonly intermediateSize?: number
+  readonly numHiddenLayers?: number
+  readonly numAttentionHeads?: number
+  readonly numKeyValueHeads?: number
+  readonly vocabSize?: number
   readonly threads?: number
   readonly json?: boolean
 }
@@ -23,43 +31,42 @@ interface DecodeFlags extends Omit<DecodeBenchOptions, 'shape' | 'threads'> {
 export function benchDecodeCommand(): Command {
   return new Command('decode')
     .description('tokens per second of a random model of a given shape, dense and sparse on the same weights')
-    .option('--shape <name>', `one of ${Object.keys(DECODE_SHAPES).join(', ')}`, 'sparselm-1.5b')
-    .option('--hidden <n>', "hidden size instead of the shape's", integer(2))
-    .option('--intermediate <n>', "neurons per layer instead of the shape's", integer(1))
-    .option('--layers <n>', "layers instead of the shape's", integer(1))
-    .option('--heads <n>', "attention heads instead of the shape's", integer(1))
-    .option('--kv-heads <n>', "key/value heads instead of the shape's", integer(1))
-    .option('--vocab <n>', "vocabulary instead of the shape's", integer(2))
     .addOption(
-      new Option('--dtype <type>', 'how weights are stored')
-        .choices(['f32', 'bf16', 'f16', 'q8_0', 'q4_0'])
-        .default('bf16'),
+      choiceOption('--shape <name>', 'shape of the model', Object.keys(DECODE_SHAPES), 'sparselm-1.5b'),
     )
+    .option('--hidden-size <n>', "instead of the shape's", integer(2))
+    .option('--intermediate-size <n>', "neurons per layer, instead of the shape's", integer(1))
+    .option('--num-hidden-layers <n>', "instead of the shape's", integer(1))
+    .option('--num-attention-heads <n>', "instead of the shape's", integer(1))
+    .option('--num-key-value-heads <n>', "instead of the shape's", integer(1))
+    .option('--vocab-size <n>', "instead of the shape's", integer(2))
+    .addOption(choiceOption('--dtype <type>', 'how weights are stored', WEIGHT_TYPES, 'bf16'))
+    .addOption(kvOption())
+    .option('--sparsity <fraction>', 'fraction of the neurons that is exactly zero', fraction, 0.9)
     .addOption(
-      new Option('--kv <type>', 'how the cache is stored').choices(['f32', 'f16', 'q8']).default('f32'),
+      choiceOption(
+        '--narrow-gate <mode>',
+        'sparse decoding with the narrow gate (on), without (off), or both (auto)',
+        ['on', 'off', 'auto'],
+        'auto',
+      ),
     )
-    .option('--sparsity <share>', 'share of the neurons that is exactly zero', share, 0.9)
-    .addOption(
-      new Option('--narrow-gate <mode>', 'sparse decoding with the narrow gate, without, or both (auto)')
-        .choices(['on', 'off', 'auto'])
-        .default('auto'),
-    )
-    .option('--tokens <n>', 'tokens measured, of each way', integer(1), 24)
-    .option('--samples <n>', 'texts decoded together; 0: not measured', integer(0), 8)
+    .option('--tokens <n>', 'tokens measured with each variant', integer(1), 24)
+    .option('--samples <n>', 'sequences decoded together; 0: not measured', integer(0), 8)
     .option('--prefill <n>', 'tokens of a prompt; 0: not measured', integer(0), 512)
-    .option('--threads <n>', 'threads (default: FLICKER_THREADS, else all cores)', integer(1))
-    .option('--json', 'print one JSON object')
+    .addOption(threadsOption())
+    .addOption(jsonOption())
     .addHelpText(
       'after',
       `
-Weights are random; each layer's threshold is set so that the share of zeros is the one asked for. Dense and sparse
-take turns token by token, the bandwidth of the memory is measured in the same run, and the logits of all ways must
-be the same bits. sparselm-1.5b in bf16 needs 4 GB of memory.
+Weights are random; each layer's threshold is set so that --sparsity is met. The variants decode the same tokens
+alternately, the bandwidth of the memory is measured in the same run, and the logits of all variants must have the same
+bits. sparselm-1.5b in bf16 needs 4 GB of memory.
 
 Examples:
   flicker bench decode --shape sparselm-1.5b --dtype bf16 --sparsity 0.9 --threads 2
   flicker bench decode --shape sparselm-0.5b --dtype q8_0 --sparsity 0.9 --json
-  flicker bench decode --hidden 1024 --intermediate 4096 --layers 12 --heads 16 --kv-heads 16 --prefill 0 --samples 0`,
+  flicker bench decode --hidden-size 1024 --intermediate-size 4096 --num-hidden-layers 12 --num-attention-heads 16`,
     )
     .action((flags: DecodeFlags) => {
       const result = benchDecode({
@@ -72,31 +79,25 @@ Examples:
     })
 }
 
-function share(text: string): number {
-  const value = number(text)
-  if (value < 0 || value > 1) throw new InvalidArgumentError(`"${text}" is not a share from 0 to 1.`)
-  return value
-}
-
 /** The named shape with what the flags change. Throws OptionError SHAPE_UNKNOWN, SHAPE_HEADS. */
 function shapeOf(flags: DecodeFlags): DecodeShape {
   const named = decodeShape(flags.shape)
-  const numAttentionHeads = flags.heads ?? named.numAttentionHeads
+  const numAttentionHeads = flags.numAttentionHeads ?? named.numAttentionHeads
   const shape = {
     ...named,
-    hiddenSize: flags.hidden ?? named.hiddenSize,
-    intermediateSize: flags.intermediate ?? named.intermediateSize,
-    numHiddenLayers: flags.layers ?? named.numHiddenLayers,
+    hiddenSize: flags.hiddenSize ?? named.hiddenSize,
+    intermediateSize: flags.intermediateSize ?? named.intermediateSize,
+    numHiddenLayers: flags.numHiddenLayers ?? named.numHiddenLayers,
     numAttentionHeads,
-    numKeyValueHeads: flags.kvHeads ?? Math.min(named.numKeyValueHeads, numAttentionHeads),
-    vocabSize: flags.vocab ?? named.vocabSize,
+    numKeyValueHeads: flags.numKeyValueHeads ?? Math.min(named.numKeyValueHeads, numAttentionHeads),
+    vocabSize: flags.vocabSize ?? named.vocabSize,
   }
   const { hiddenSize, numKeyValueHeads } = shape
   if (hiddenSize % (2 * numAttentionHeads) !== 0 || numAttentionHeads % numKeyValueHeads !== 0) {
     throw new OptionError(
       'SHAPE_HEADS',
-      `a hidden size of ${hiddenSize} does not go into ${numAttentionHeads} heads of even size with ` +
-        `${numKeyValueHeads} key/value heads; give --heads and --kv-heads that do`,
+      `a hidden size of ${hiddenSize} cannot be divided into ${numAttentionHeads} heads of even size with ` +
+        `${numKeyValueHeads} key/value heads; give --num-attention-heads and --num-key-value-heads that fit`,
     )
   }
   return shape

@@ -2,18 +2,25 @@
 
 import { Command } from 'commander'
 import { benchMlp } from '../bench/mlp.js'
-import { integer } from './options.js'
+import { integer, jsonOption } from './options.js'
 import { print, printJson } from './terminal.js'
 
 export function benchMlpCommand(): Command {
   return new Command('mlp')
     .description(
-      "the lab: training steps per second on one thread, the blog's whole experiment, made-up data",
+      "the lab: training steps per second on one thread, the blog's whole experiment, generated data",
     )
     .option('--epochs <n>', 'epochs of 31 steps per timing', integer(1), 60)
     .option('--no-experiment', "leave the blog's whole experiment out")
     .option('--no-peers', 'leave scikit-learn out')
-    .option('--json', 'print one JSON object')
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      `
+Examples:
+  flicker bench mlp
+  flicker bench mlp --epochs 20 --no-experiment --no-peers --json`,
+    )
     .action(async (flags: { epochs: number; experiment: boolean; peers: boolean; json?: boolean }) => {
       const result = await benchMlp(flags)
       if (flags.json === true) return printJson(result)

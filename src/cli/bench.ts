@@ -9,7 +9,7 @@ import type { MachineInfo } from '../kernels/machine-info.js'
 import { benchActivationsCommand } from './bench-activations.js'
 import { benchDecodeCommand } from './bench-decode.js'
 import { benchMlpCommand } from './bench-mlp.js'
-import { allowCodeOption, integer } from './options.js'
+import { allowCodeOption, integer, jsonOption } from './options.js'
 import { print, printJson } from './terminal.js'
 
 export function benchCommand(): Command {
@@ -30,7 +30,8 @@ Examples:
   bench
     .command('machine')
     .description("this machine's limits: multiply-adds and streaming reads")
-    .option('--json', 'print one JSON object')
+    .addOption(jsonOption())
+    .addHelpText('after', examples('flicker bench machine'))
     .action((flags: { json?: boolean }) => {
       const result = benchMachine()
       if (flags.json === true) return printJson(result)
@@ -44,7 +45,8 @@ Examples:
   bench
     .command('gemm')
     .description("matrix product against the machine's multiply-add peak")
-    .option('--json', 'print one JSON object')
+    .addOption(jsonOption())
+    .addHelpText('after', examples('flicker bench gemm --json'))
     .action((flags: { json?: boolean }) => {
       const result = benchGemm()
       if (flags.json === true) return printJson(result)
@@ -68,7 +70,11 @@ Examples:
     .addOption(allowCodeOption())
     .option('--no-peers', 'leave PyTorch out')
     .option('--profile', 'time per kernel instead')
-    .option('--json', 'print one JSON object')
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      examples('flicker bench train --activation stocha:p=0.7 --no-peers', 'flicker bench train --profile'),
+    )
     .action(
       (flags: { steps: number; activation: string; peers: boolean; profile?: boolean; json?: boolean }) => {
         if (flags.profile === true) return printProfile(flags)
@@ -96,7 +102,8 @@ Examples:
   bench
     .command('memory')
     .description('resident memory after 100 and after 1,000 training steps')
-    .option('--json', 'print one JSON object')
+    .addOption(jsonOption())
+    .addHelpText('after', examples('flicker bench memory'))
     .action((flags: { json?: boolean }) => {
       const result = benchMemory()
       if (flags.json === true) return printJson(result)
@@ -111,6 +118,10 @@ Examples:
   bench.addCommand(benchDecodeCommand())
   bench.addCommand(benchMlpCommand())
   return bench
+}
+
+function examples(...commands: string[]): string {
+  return `\nExamples:\n${commands.map(command => `  ${command}`).join('\n')}`
 }
 
 function printProfile(flags: { steps: number; activation: string; json?: boolean }): void {

@@ -1,7 +1,8 @@
 // `flicker convert`: a model of any kind that Flicker reads, as a Hugging Face directory or a GGUF file.
 
-import { Command, Option } from 'commander'
+import { Command } from 'commander'
 import { convertModel, type ModelFormat, type StoredDtype } from '../formats/index.js'
+import { choiceOption, jsonOption, MODEL_KINDS, tokenizerOption, WEIGHT_TYPES } from './options.js'
 import { log, print, printJson, progressBar } from './terminal.js'
 
 interface ConvertFlags {
@@ -14,33 +15,25 @@ interface ConvertFlags {
 
 export function convertCommand(): Command {
   return new Command('convert')
-    .description(
-      'write a model as a Hugging Face directory or a GGUF file; from either of these, or llama2.c',
-    )
-    .argument('<source>', 'Hugging Face directory, directory of a run, GGUF file, or model.bin of llama2.c')
+    .description('write a model as a Hugging Face directory or a GGUF file')
+    .argument('<source>', MODEL_KINDS)
     .argument('<destination>', 'directory (hf) or file (gguf) to write')
     .addOption(
-      new Option('--to <format>', 'default: gguf for a destination that ends in .gguf, else hf').choices([
+      choiceOption('--to <format>', 'default: gguf for a destination that ends in .gguf, else hf', [
         'hf',
         'gguf',
       ]),
     )
     .addOption(
-      new Option('--dtype <type>', 'how matrices are stored (default: as in the source)').choices([
-        'f32',
-        'f16',
-        'bf16',
-        'q8_0',
-        'q4_0',
-      ]),
+      choiceOption('--dtype <type>', 'how matrices are stored (default: as in the source)', WEIGHT_TYPES),
     )
-    .option('--tokenizer <file>', "instead of the model's own; llama2.c's models have none in them")
-    .option('--force', 'replace what stands at the destination')
-    .option('--json', 'print one JSON object')
+    .addOption(tokenizerOption())
+    .option('--force', 'replace what exists at the destination')
+    .addOption(jsonOption())
     .addHelpText(
       'after',
       `
-Vectors are stored as f32 in GGUF, and a matrix whose rows are not whole blocks of 32 as f16. A model whose activation
+Vectors are stored as f32 in GGUF, and a matrix whose rows are not multiples of 32 values as f16. A model whose activation
 llama.cpp does not have is written so that llama.cpp refuses it instead of running another activation.
 
 Examples:

@@ -8,7 +8,15 @@ import { Evaluator } from '../eval/evaluate.js'
 import { readCheckpoint } from '../formats/index.js'
 import { kernels } from '../kernels/index.js'
 import { Llama } from '../nn/llama.js'
-import { allowCodeOption, integer } from './options.js'
+import {
+  allowCodeOption,
+  corpusOption,
+  integer,
+  jsonOption,
+  modelOption,
+  seedOption,
+  threadsOption,
+} from './options.js'
 import { print, printJson } from './terminal.js'
 
 interface EvalFlags {
@@ -25,15 +33,18 @@ interface EvalFlags {
 export function evalCommand(): Command {
   return new Command('eval')
     .description('measure a checkpoint on held-out text: loss, perplexity, bits per byte, sparsity per layer')
-    .requiredOption('--model <directory>', 'checkpoint, or the directory of a run')
-    .option('--corpus <path>', 'default, or a file or directory; its validation side is measured', 'default')
+    .addOption(modelOption())
+    .addOption(
+      corpusOption('default, or a file or directory; its validation side is measured').default('default'),
+    )
     .option('--whole', 'measure all of the corpus, not its validation side')
     .option('--activation <name>', "activation instead of the model's own, e.g. stocha:p=0.3")
     .addOption(allowCodeOption())
     .option('--max-tokens <n>', 'stop after so many tokens', integer(1), 131_072)
     .option('--batch-size <n>', 'windows at a time', integer(1), 16)
-    .option('--seed <n>', 'for activations that draw', integer(0), 1)
-    .option('--json', 'print one JSON object')
+    .addOption(seedOption('for activations that draw', 1))
+    .addOption(threadsOption())
+    .addOption(jsonOption())
     .addHelpText(
       'after',
       `

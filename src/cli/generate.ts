@@ -1,7 +1,7 @@
 // `flicker generate`: text from a model, as it is decoded.
 
 import fs from 'node:fs'
-import { Command, InvalidArgumentError, Option } from 'commander'
+import { Command, InvalidArgumentError } from 'commander'
 import {
   type ChatMessage,
   type GenerateManyOptions,
@@ -10,102 +10,140 @@ import {
   type Prompt,
 } from '../engine/index.js'
 import { FlickerError, OptionError } from '../errors.js'
+import { storageError } from '../formats/storage.js'
+import { shown } from '../schema-issues.js'
 import { jsonReport, printStats, printTopLogprobs } from './generate-printing.js'
-import { allowCodeOption, integer, kebab, number } from './options.js'
-import { interruptible, log, print, printJson } from './terminal.js'
+import {
+  allowCodeOption,
+  anyText,
+  choiceOption,
+  dtypeOption,
+  integer,
+  jsonOption,
+  kvOption,
+  modelOption,
+  number,
+  seedOption,
+  threadsOption,
+  tokenizerOption,
+} from './options.js'
+import { addPromptOptions, type PromptFlags, readPrompt } from './prompt.js'
+import { interruptible, log, print, printGenerated, printJson } from './terminal.js'
 
 interface GenerateFlags
   extends Omit<GenerateManyOptions, 'logitBias' | 'signal' | 'ignoreEndOfText'>,
-    Pick<LoadOptions, 'dtype' | 'kv' | 'ffn' | 'narrowGate' | 'compact' | 'tokenizer'> {
+    Pick<LoadOptions, 'dtype' | 'kv' | 'ffn' | 'narrowGate' | 'compact' | 'tokenizer'>,
+    PromptFlags {
   readonly model: string
-  readonly prompt: string
   readonly chat?: boolean
   readonly system?: string
   readonly chatTemplate?: string
   readonly logitBias?: [token: string | number, bias: number][]
-  readonly ignoreEnd?: boolean
+  readonly ignoreEos?: boolean
   readonly stats?: boolean
   readonly json?: boolean
 }
 
 export function generateCommand(): Command {
-  return new Command('generate')
+  const command = new Command('generate')
     .description('generate text; inactive neurons are skipped, with the same output')
-    .requiredOption('--model <path>', 'checkpoint, directory of a run, GGUF file or model.bin of llama2.c')
-    .requiredOption('--prompt <text>', 'text to go on from; with --chat the message to answer')
+    .addOption(modelOption())
+  return addPromptOptions(command, 'prompt; with --chat the message to answer')
     .option('--max-tokens <n>', 'tokens to generate', integer(1), 128)
     .option('--stop <text>', 'end before this text (repeatable)', texts)
-    .option('--ignore-end', 'go on after a token that ends a text')
-    .option('--n <n>', 'texts to generate, decoded together', integer(1), 1)
-    .option('--seed <n>', 'of sampling and of drawn activations', integer(0), 0)
-    .option('--sequence <n>', 'the first of the texts with this seed', integer(0), 0)
+    .option('--ignore-eos', 'generate on after an end-of-text token')
+    .option('--n <n>', 'completions to generate, decoded together', integer(1), 1)
+    .addOption(seedOption('of sampling and of activations that draw', 0))
+    .option(
+      '--sequence <n>',
+      'number of the first completion: seed and number decide the draws',
+      integer(0),
+      0,
+    )
     .optionsGroup('Choosing tokens, in this order:')
     .option(
       '--logit-bias <token=bias>',
       'added to the logit of a token, id or text; -inf forbids it (repeatable)',
       bias,
     )
-    .option('--repetition-penalty <r>', 'against tokens of prompt and text: 1.1 is mild; 1 for none', number)
-    .option('--frequency-penalty <a>', 'against tokens of the text, for each time they occur', number)
-    .option('--presence-penalty <a>', 'against tokens of the text, once', number)
-    .option('--temperature <t>', '0 always takes the likeliest token (default: 0)', number)
-    .option('--top-k <n>', 'choose among the n likeliest', integer(0))
-    .option('--top-p <p>', 'choose among the likeliest that hold this share of the probability', number)
-    .option('--min-p <p>', 'drop tokens less likely than this share of the likeliest', number)
+    .option(
+      '--repetition-penalty <r>',
+      'against tokens of prompt and completion: 1.1 is mild; 1 for none',
+      number,
+    )
+    .option('--frequency-penalty <a>', 'against tokens of the completion, for each time they occur', number)
+    .option('--presence-penalty <a>', 'against tokens of the completion, once', number)
+    .option('--temperature <t>', '0 always takes the most likely token (default: 0)', number)
+    .option('--top-k <n>', 'choose among the n most likely tokens', integer(0))
+    .option('--top-p <p>', 'choose among the most likely tokens that together have this probability', number)
+    .option('--min-p <p>', 'drop tokens with less than this fraction of the highest probability', number)
     .optionsGroup('Conversations:')
     .option('--chat', "the prompt is a message, put into the model's chat template")
-    .option('--system <text>', 'a message of the system before it')
+    .option('--system <text>', 'a system message before it', anyText)
     .option('--chat-template <name|file>', "one of the model's templates, or a file with one")
-    .optionsGroup('Engine (the text is the same but for dtype, kv and activation):')
+    .optionsGroup('Engine (only dtype, kv and activation change the text):')
+    .addOption(dtypeOption())
+    .addOption(kvOption())
     .addOption(
-      choice('--dtype <type>', 'weights in memory', ['auto', 'f32', 'bf16', 'f16', 'q8_0', 'q4_0'], 'auto'),
+      choiceOption(
+        '--ffn <mode>',
+        'skip zeros where it is faster (auto), never (dense) or always (sparse)',
+        ['auto', 'dense', 'sparse'],
+        'auto',
+      ),
     )
-    .addOption(choice('--kv <type>', 'keys and values in memory', ['f32', 'f16', 'q8'], 'f32'))
     .addOption(
-      choice('--ffn <mode>', 'skip zeros where faster, never, always', ['auto', 'dense', 'sparse'], 'auto'),
+      choiceOption(
+        '--narrow-gate <mode>',
+        'prove neurons inactive from one byte per weight: where it is faster (auto), always (on) or never (off)',
+        ['auto', 'on', 'off'],
+        'auto',
+      ),
     )
-    .addOption(choice('--narrow-gate <mode>', 'prove neurons inactive first', ['auto', 'on', 'off'], 'auto'))
-    .option('--compact <file>', 'keep neurons that never fire on this text out of memory')
+    .option('--compact <file>', 'keep neurons that never fire on the text of this file out of memory')
     .option(
       '--activation <name>',
       "instead of the model's own: stocha:p=0.3 draws while decoding, for diverse texts",
     )
     .addOption(allowCodeOption())
-    .option('--tokenizer <path>', "instead of the model's own")
+    .addOption(tokenizerOption())
+    .addOption(threadsOption())
     .optionsGroup('Output:')
     .option(
       '--top-logprobs <n>',
-      'the n likeliest tokens at each position, on stderr or with --json',
+      'the n most likely tokens at each position, on stderr or with --json',
       integer(0),
       0,
     )
     .option('--stats', 'print speed, sparsity per layer and bytes per token on stderr')
-    .option('--json', 'print one JSON object')
+    .addOption(jsonOption())
     .addHelpText(
       'after',
       `
-A text in double quotes is read as JSON: --stop '"\\n\\n"' ends at an empty line, --logit-bias '"42"=-inf' forbids the
-text 42 and not the token with that id.
+Values of --stop and --logit-bias in double quotes are read as JSON: --stop '"\\n\\n"' ends at an empty line,
+--logit-bias '"42"=-inf' forbids the text 42 and not the token with that id.
 
 Examples:
   flicker generate --model runs/quick/swift --prompt "The "
   flicker generate --model runs/quick/swift --prompt "The " --activation stocha:p=0.3 --n 4
   flicker generate --model runs/quick/silu --prompt "import " --temperature 0.8 --top-p 0.95 --stats
   flicker generate --model ./llama --chat --system "Be brief." --prompt "Why is the sky blue?" --temperature 0.7
-  flicker generate --model model.gguf --prompt "1, 2, 3, " --stop ", 9" --top-logprobs 3`,
+  flicker generate --model model.gguf --prompt "1, 2, 3, " --stop ", 9" --top-logprobs 3
+  cat question.txt | flicker generate --model model.gguf --chat --prompt -`,
     )
-    .action(async (flags: GenerateFlags) => {
-      try {
-        await generate(flags)
-      } catch (error) {
-        throw inFlags(error)
-      }
-    })
+    .action(generate)
 }
 
 async function generate(flags: GenerateFlags): Promise<void> {
   const { model: path, json, dtype, kv, ffn, narrowGate, activation, compact, tokenizer } = flags
-  const prompt = promptOf(flags)
+  const given = await readPrompt(flags)
+  if (given === undefined) {
+    throw new OptionError(
+      'PROMPT_MISSING',
+      'give --prompt "…", --prompt - for standard input, or --prompt-file FILE',
+    )
+  }
+  const prompt = promptOf(given, flags)
   const model = await load(path, { dtype, kv, ffn, narrowGate, activation, compact, tokenizer })
   for (const note of model.notes) log(`flicker: ${note}`)
   const signal = interruptible('stopping after this token')
@@ -118,24 +156,28 @@ async function generate(flags: GenerateFlags): Promise<void> {
     signal,
     onToken: ({ text }) => {
       // Not before the first token: until then there may be an error, and nothing else is to be said.
-      if (live) process.stdout.write(started ? text : `${echo}${text}`)
+      if (live) printGenerated(started ? text : `${echo}${text}`)
       started = true
     },
   })
   const { config } = model
   const { compaction } = model.engine
   model.dispose()
-  if (json === true) printJson(jsonReport(flags.prompt, completions))
-  else if (live) print(`${started ? '' : echo}${heldBack(completions[0])}`)
+  if (json === true) printJson(jsonReport(given, completions))
+  else if (live) printGenerated(lineEnded(`${started ? '' : echo}${heldBack(completions[0])}`))
   else {
     for (const [i, { text, sequence }] of completions.entries()) {
       print(`${i === 0 ? '' : '\n'}--- ${i + 1} of ${n} (sequence ${sequence}) ---`)
-      print(`${echo}${text}`)
+      printGenerated(lineEnded(`${echo}${text}`))
     }
   }
   if (json !== true && (flags.topLogprobs ?? 0) > 0) printTopLogprobs(completions)
   if (flags.stats === true) printStats(completions, config, compaction)
   if (signal.aborted) throw new FlickerError('INTERRUPTED', 'stopped before the end', { exitCode: 130 })
+}
+
+function lineEnded(text: string): string {
+  return text.endsWith('\n') ? text : `${text}\n`
 }
 
 /** What a text that was broken off had held back, which no token could give out any more. */
@@ -145,16 +187,16 @@ function heldBack({ text, tokens }: { text: string; tokens: readonly { text: str
 
 function generateOptions(flags: GenerateFlags): GenerateManyOptions {
   const { maxTokens, n, seed, sequence, temperature, topK, topP, minP, stop, topLogprobs } = flags
-  const { repetitionPenalty, frequencyPenalty, presencePenalty, logitBias, ignoreEnd } = flags
+  const { repetitionPenalty, frequencyPenalty, presencePenalty, logitBias, ignoreEos } = flags
   return {
     ...{ maxTokens, n, seed, sequence, temperature, topK, topP, minP, stop, topLogprobs },
     ...{ repetitionPenalty, frequencyPenalty, presencePenalty },
     logitBias: logitBias === undefined ? undefined : new Map(logitBias),
-    ignoreEndOfText: ignoreEnd,
+    ignoreEndOfText: ignoreEos,
   }
 }
 
-function promptOf({ prompt, chat, system, chatTemplate }: GenerateFlags): Prompt {
+function promptOf(prompt: string, { chat, system, chatTemplate }: GenerateFlags): Prompt {
   if (chat !== true) {
     const given = system !== undefined ? '--system' : chatTemplate !== undefined ? '--chat-template' : null
     if (given === null) return prompt
@@ -162,12 +204,17 @@ function promptOf({ prompt, chat, system, chatTemplate }: GenerateFlags): Prompt
   }
   const messages: ChatMessage[] = system === undefined ? [] : [{ role: 'system', content: system }]
   messages.push({ role: 'user', content: prompt })
-  const file = chatTemplate !== undefined && fs.statSync(chatTemplate, { throwIfNoEntry: false })?.isFile()
-  return { messages, template: file ? fs.readFileSync(chatTemplate, 'utf8') : chatTemplate }
+  return { messages, template: chatTemplate === undefined ? undefined : templateOf(chatTemplate) }
 }
 
-function choice(flags: string, about: string, choices: string[], initial: string): Option {
-  return new Option(flags, about).choices(choices).default(initial)
+/** The text of a template file, or the name of one of the model's templates. Throws StorageError. */
+function templateOf(nameOrFile: string): string {
+  try {
+    const file = fs.statSync(nameOrFile, { throwIfNoEntry: false })?.isFile() === true
+    return file ? fs.readFileSync(nameOrFile, 'utf8') : nameOrFile
+  } catch (cause) {
+    throw storageError(cause, nameOrFile, 0)
+  }
 }
 
 /** A text as it stands, or as JSON where it stands in double quotes. */
@@ -176,7 +223,9 @@ function text(given: string): string {
   try {
     return JSON.parse(given)
   } catch {
-    throw new InvalidArgumentError(`${given} is not a JSON text.`)
+    throw new InvalidArgumentError(
+      `must be a JSON text where it stands in double quotes, not ${shown(given)}`,
+    )
   }
 }
 
@@ -187,17 +236,10 @@ function texts(given: string, before: string[] = []): string[] {
 /** `50256=-100`, ` the=2.5`, `"42"=-inf`. */
 function bias(given: string, before: [string | number, number][] = []): [string | number, number][] {
   const at = given.lastIndexOf('=')
-  if (at < 1) throw new InvalidArgumentError(`"${given}" is not a token and its bias, as in 50256=-100.`)
+  if (at < 1) {
+    throw new InvalidArgumentError(`must be a token and its bias, as in 50256=-100, not ${shown(given)}`)
+  }
   const [token, value] = [given.slice(0, at), given.slice(at + 1)]
   const key = /^\d+$/.test(token) ? Number(token) : text(token)
   return [...before, [key, value === '-inf' ? Number.NEGATIVE_INFINITY : number(value)]]
-}
-
-/** Options of the library in a message become the flags that set them; ordinary words stay. */
-function inFlags(error: unknown): unknown {
-  if (!(error instanceof OptionError)) return error
-  const named =
-    /\b(max|top|min|repetition|presence|frequency|logit|narrow)(Tokens|Logprobs|K|P|Penalty|Bias|Gate)\b/g
-  const message = error.message.replace(named, option => `--${kebab(option)}`)
-  return new OptionError(error.code, message, { exitCode: error.exitCode, cause: error })
 }

@@ -1,88 +1,125 @@
 // `flicker logits`: what the model gives for a list of tokens, to compare with other programs.
 
 import { Command, Option } from 'commander'
+import type { Tokenizer } from '../data/tokenizers/tokenizer.js'
 import { EngineModel, type EngineOptions } from '../engine/index.js'
 import { OptionError } from '../errors.js'
 import { openModel } from '../formats/index.js'
-import { log, print } from './terminal.js'
+import { shown } from '../schema-issues.js'
+import {
+  dtypeOption,
+  integer,
+  jsonOption,
+  kvOption,
+  modelOption,
+  splitList,
+  threadsOption,
+  tokenizerOption,
+} from './options.js'
+import { addPromptOptions, type PromptFlags, readPrompt } from './prompt.js'
+import { log, print, printJson } from './terminal.js'
 
-interface LogitsFlags {
-  model: string
-  tokens?: string
-  text?: string
-  last?: boolean
-  tokenizer?: string
-  dtype: EngineOptions['dtype']
-  json?: boolean
+interface LogitsFlags extends PromptFlags, Pick<EngineOptions, 'dtype' | 'kv'> {
+  readonly model: string
+  readonly tokens?: string
+  readonly last?: boolean
+  readonly top: number
+  readonly tokenizer?: string
+  readonly json?: boolean
 }
 
 export function logitsCommand(): Command {
-  return new Command('logits')
+  const command = new Command('logits')
     .description('print token ids and the logits after them; ids are taken as they are, without a template')
-    .requiredOption('--model <path>', 'checkpoint, directory of a run, GGUF file, or model.bin of llama2.c')
-    .addOption(new Option('--tokens <ids>', 'token ids, as 1,2,3').conflicts('text'))
-    .option(
-      '--text <text>',
-      "text instead of ids, behind the token that the model's texts begin with, if any",
-    )
+    .addOption(modelOption())
+    .addOption(new Option('--tokens <ids>', 'token ids, as 1,2,3').conflicts(['prompt', 'promptFile']))
+  return addPromptOptions(
+    command,
+    'text instead of ids, after the token that starts a text, if the model has one',
+  )
     .option('--last', 'only the logits after the last token')
-    .option('--tokenizer <file>', "instead of the model's own; llama2.c's models have none in them")
-    .option(
-      '--dtype <type>',
-      'how weights are held: f32, bf16, f16, q8_0, q4_0 or auto, as they are stored',
-      'f32',
-    )
-    .option('--json', 'print one JSON object: {tokens, vocabSize, logits}, logits by position')
+    .option('--top <n>', 'the n most likely tokens at each position', integer(1), 5)
+    .addOption(tokenizerOption())
+    .addOption(dtypeOption())
+    .addOption(kvOption())
+    .addOption(threadsOption())
+    .addOption(jsonOption('print one JSON object: {tokens, texts, vocabSize, logits}, logits by position'))
     .addHelpText(
       'after',
       `
 Examples:
   flicker logits --model runs/quick/silu --tokens 1,2,3 --last --json
-  flicker logits --model model.gguf --text "The " --json`,
+  flicker logits --model model.gguf --prompt "The " --top 10`,
     )
-    .action((flags: LogitsFlags) => {
+    .action(async (flags: LogitsFlags) => {
+      const prompt = await readPrompt(flags)
       const source = openModel(flags.model, { tokenizer: flags.tokenizer })
       for (const note of source.notes) log(`flicker: ${note}`)
       try {
-        const tokens = flags.tokens === undefined ? encoded(flags.text) : parseTokens(flags.tokens)
+        const tokenizer = tokenizerFor(flags, () => source.tokenizer())
+        const tokens = flags.tokens === undefined ? encoded(prompt, tokenizer) : parseTokens(flags.tokens)
         const { vocabSize } = source.config
-        const model = new EngineModel(source.config, source, { dtype: flags.dtype })
+        const model = new EngineModel(source.config, source, { dtype: flags.dtype, kv: flags.kv })
         const first = flags.last === true ? tokens.length - 1 : 0
         const all = flags.last === true ? model.session().prefill(tokens) : model.logits(tokens)
         const logits = Array.from({ length: tokens.length - first }, (_, row) =>
           Array.from(all.subarray(row * vocabSize, (row + 1) * vocabSize)),
         )
-        // On one line: a vocabulary of numbers below each other is no easier to read.
-        if (flags.json === true) return print(JSON.stringify({ tokens, vocabSize, logits }))
-        print(logits.map((row, i) => line(first + i, tokens[first + i], row)).join('\n'))
+        const texts = tokenizer === null ? null : tokens.map(id => tokenizer.decode([id]))
+        // On one line: a number per line is no easier to read.
+        if (flags.json === true) return printJson({ tokens, texts, vocabSize, logits }, 0)
+        for (const [i, row] of logits.entries()) {
+          print(line(first + i, tokens[first + i], row, flags.top, tokenizer))
+        }
       } finally {
         source.close()
-      }
-
-      function encoded(text: string | undefined): number[] {
-        if (text === undefined) throw new OptionError('TOKENS_MISSING', 'give --tokens 1,2,3 or --text "…"')
-        const tokenizer = source.tokenizer()
-        const ids = [...tokenizer.encode(text)]
-        const start = tokenizer.startOfText ?? null
-        return start === null ? ids : [start, ...ids]
       }
     })
 }
 
-/** `1,2,3` as numbers; whether they are in the vocabulary the model says. Throws OptionError TOKENS_INVALID. */
-function parseTokens(text: string): number[] {
-  return text.split(',').map(part => {
-    if (/^\s*\d+\s*$/.test(part)) return Number(part)
-    throw new OptionError(
-      'TOKENS_INVALID',
-      `--tokens: ${JSON.stringify(part)} is not a token id; give whole numbers as 1,2,3`,
-    )
-  })
+/** The model's tokenizer; null for a model that has none, whose ids have no text. */
+function tokenizerFor({ tokens, tokenizer }: LogitsFlags, open: () => Tokenizer): Tokenizer | null {
+  if (tokens === undefined || tokenizer !== undefined) return open()
+  try {
+    return open()
+  } catch {
+    return null
+  }
 }
 
-/** A position, its token and the five likeliest tokens after it. */
-function line(position: number, token: number, logits: readonly number[]): string {
-  const likeliest = [...logits.keys()].sort((a, b) => logits[b] - logits[a]).slice(0, 5)
-  const shown = likeliest.map(id => `${id}: ${logits[id].toFixed(4)}`)
-  return `${String(position).padStart(5)}  token ${String(token).padEnd(7)} → ${shown.join(', ')}`
+function encoded(prompt: string | undefined, tokenizer: Tokenizer | null): number[] {
+  if (prompt === undefined || tokenizer === null) {
+    throw new OptionError('TOKENS_MISSING', 'give --tokens 1,2,3, --prompt "…", or --prompt-file FILE')
+  }
+  const ids = [...tokenizer.encode(prompt)]
+  const start = tokenizer.startOfText ?? null
+  return start === null ? ids : [start, ...ids]
+}
+
+/** `1,2,3` as ids; whether they are in the vocabulary the model says. Throws OptionError TOKENS_INVALID. */
+function parseTokens(text: string): number[] {
+  const ids = splitList(text).map(part => {
+    if (/^\d+$/.test(part)) return Number(part)
+    throw new OptionError(
+      'TOKENS_INVALID',
+      `--tokens: ${shown(part)} is not a token id; give integers as 1,2,3`,
+    )
+  })
+  if (ids.length > 0) return ids
+  throw new OptionError('TOKENS_INVALID', '--tokens: there is no token id; give integers as 1,2,3')
+}
+
+/** A position, its token and the most likely tokens after it, each with its text and its logit. */
+function line(
+  position: number,
+  token: number,
+  logits: readonly number[],
+  top: number,
+  tokenizer: Tokenizer | null,
+): string {
+  const named = (id: number) =>
+    tokenizer === null ? String(id) : `${id} ${JSON.stringify(tokenizer.decode([id]))}`
+  const best = [...logits.keys()].sort((a, b) => logits[b] - logits[a]).slice(0, top)
+  const list = best.map(id => `${named(id)} ${logits[id].toFixed(4)}`)
+  return `${String(position).padStart(5)}  token ${named(token).padEnd(14)} → ${list.join(', ')}`
 }

@@ -5,6 +5,7 @@ import { realpathSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Command, CommanderError } from 'commander'
 import { loadActivationFiles } from '../activations/index.js'
+import { setThreads } from '../kernels/index.js'
 import { version } from '../version.js'
 import { activationsCommand } from './activations.js'
 import { benchCommand } from './bench.js'
@@ -15,36 +16,62 @@ import { infoCommand } from './info.js'
 import { logitsCommand } from './logits.js'
 import { mlpCommand } from './mlp.js'
 import { studyCommand } from './study.js'
-import { reportError } from './terminal.js'
+import { reportError, watchStreams } from './terminal.js'
 import { trainCommand } from './train.js'
+import { inFlags, prepare, usageError } from './usage.js'
 
 /** The whole command line, for the executable and for tests. */
 export function createProgram(): Command {
   const program = new Command('flicker')
     .description('Train, sparsify, run and study language models whose neurons flicker between activations.')
-    .version(version)
+    .version(version, '-V, --version', 'print the version')
     .option('--debug', 'show the stack of an error')
-    .showHelpAfterError('(--help shows what there is)')
-    .exitOverride()
-  for (const command of [
-    studyCommand,
-    trainCommand,
-    generateCommand,
-    logitsCommand,
-    convertCommand,
-    evalCommand,
-    mlpCommand,
-    activationsCommand,
-    benchCommand,
-    infoCommand,
-  ]) {
-    program.addCommand(command())
+  const groups: [heading: string, commands: (() => Command)[]][] = [
+    ['Train and study:', [studyCommand, trainCommand, mlpCommand, activationsCommand]],
+    ['Run and measure models:', [generateCommand, logitsCommand, evalCommand, convertCommand]],
+    ['This machine:', [benchCommand, infoCommand]],
+  ]
+  for (const [heading, commands] of groups) {
+    program.commandsGroup(heading)
+    for (const command of commands) program.addCommand(command())
   }
-  // Sub-commands do not inherit these.
-  for (const command of program.commands)
-    command.exitOverride().showHelpAfterError('(--help shows the flags)')
-  program.hook('preAction', (_, command) => loadOwnActivations(command))
+  program.commandsGroup('Help:').helpCommand('help [command]', 'show the help of a command')
+  program.addHelpText(
+    'after',
+    `
+Examples:
+  flicker study quick                                  train and compare four small models (minutes)
+  flicker train --out runs/mine --corpus my-texts/     train one
+  flicker generate --model runs/mine --prompt "The "   let it write
+  flicker generate --help                              every flag of a command, with examples
+
+Exit codes: 0, 2 for bad input, 1 for a failure, 130 after Ctrl-C.`,
+  )
+  prepare(program)
   return program
+}
+
+/** Runs the command line; resolves to the exit code. */
+export async function main(args: readonly string[]): Promise<number> {
+  const program = createProgram()
+  let acting = program
+  program.hook('preAction', (_, command) => {
+    acting = command
+    const { threads } = command.opts<{ threads?: number }>()
+    if (threads !== undefined) setThreads(threads)
+    loadOwnActivations(command)
+  })
+  try {
+    // Without arguments: what there is, as an answer and not as an error.
+    const bare = args.length === 0 || (args.length === 1 && args[0] === 'bench')
+    await program.parseAsync(bare ? [...args, '--help'] : [...args], { from: 'user' })
+    return 0
+  } catch (error) {
+    const debug = args.includes('--debug')
+    if (!(error instanceof CommanderError)) return reportError(inFlags(error, acting), debug)
+    // Help and version are no errors.
+    return error.exitCode === 0 ? 0 : reportError(usageError(error, named(program, args)), debug)
+  }
 }
 
 /** `--activation ./mine.ts --allow-code`: files that the user names as activations are loaded before the command runs. */
@@ -54,21 +81,19 @@ function loadOwnActivations(command: Command): void {
   loadActivationFiles({ ...flags, activations }, allowCode === true)
 }
 
-/** Runs the command line; resolves to the exit code. */
-export async function main(args: readonly string[]): Promise<number> {
-  const program = createProgram()
-  try {
-    await program.parseAsync([...args], { from: 'user' })
-    return 0
-  } catch (error) {
-    // Commander has printed its own message; help and version are no errors.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
-    return reportError(error, program.opts<{ debug?: boolean }>().debug === true || args.includes('--debug'))
+/** The command that `args` name. */
+function named(program: Command, args: readonly string[]): Command {
+  const words = args.filter(arg => !arg.startsWith('-'))
+  let command = program
+  for (const word of words) {
+    const next = command.commands.find(subcommand => subcommand.name() === word)
+    if (next === undefined) break
+    command = next
   }
+  return command
 }
 
 if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  // A reader that stops listening (`| head`) is no error.
-  process.stdout.on('error', error => process.exit((error as NodeJS.ErrnoException).code === 'EPIPE' ? 0 : 1))
+  watchStreams()
   process.exitCode = await main(process.argv.slice(2))
 }

@@ -1,7 +1,7 @@
 // `flicker mlp`: activations on a small feed-forward network, many runs at once.
 
 import path from 'node:path'
-import { Command, InvalidArgumentError } from 'commander'
+import { Command } from 'commander'
 import { TrainingError } from '../errors.js'
 import { labDataSchema } from '../lab/data/index.js'
 import { type LabConfig, labSchema, networkSchema } from '../lab/options.js'
@@ -10,7 +10,16 @@ import { renderLabTable } from '../lab/report/table.js'
 import { divergenceWarnings, isDiverged, type LabResults } from '../lab/results.js'
 import { type LabProgress, runLab } from '../lab/run-lab.js'
 import { packagedRecipes } from '../recipes/recipe-file.js'
-import { activationsOption, addSchemaFlags, allowCodeOption, integer, number, parseFlags } from './options.js'
+import {
+  activationsOption,
+  allowCodeOption,
+  integer,
+  jsonOption,
+  numbers,
+  seedOption,
+  threadsOption,
+} from './options.js'
+import { addSchemaFlags, parseFlags } from './schema-flags.js'
 import { type Bar, duration, interruptible, log, print, printJson, progressBar } from './terminal.js'
 
 const about = {
@@ -18,9 +27,9 @@ const about = {
   target: 'CSV: column of the class, by name or number (default: the last)',
   header: 'CSV: whether the first row names the columns (default: found out)',
   dataDir: 'where digits and mnist-idx are (default: $FLICKER_DATA)',
-  testSize: 'share of samples for validation, or from 1 on their number',
+  testSize: 'fraction of the samples for validation, or from 1 on their number',
   randomState: "scikit-learn's random_state, of the data and the split",
-  stratify: 'the same shares of classes in both parts',
+  stratify: 'the same fractions of classes in both parts',
   standardize: 'mean 0 and deviation 1 on the training part',
   nSamples: 'make-classification: samples',
   nFeatures: 'make-classification: features',
@@ -29,13 +38,13 @@ const about = {
   nRepeated: 'make-classification: copies of features',
   nClasses: 'make-classification: classes',
   nClustersPerClass: 'make-classification: clusters per class',
-  flipY: 'make-classification: share of classes drawn anew',
+  flipY: 'make-classification: fraction of samples whose class is drawn again',
   classSep: 'make-classification: distance of the clusters',
   hypercube: 'make-classification: clusters at corners of a hypercube',
   shuffle: 'make-classification: shuffle samples and features',
   nLayers: 'hidden layers: bottleneck, features, bottleneck, …',
   bottleneck: 'width of the first, third, … hidden layer (default: 4, or all features where there are fewer)',
-  dropout: 'share of hidden activations dropped in training',
+  dropout: 'fraction of hidden activations dropped in training',
   epochs: 'passes over the training part',
   batchSize: 'samples per step',
   lr: 'learning rate',
@@ -70,22 +79,30 @@ export function mlpCommand(): Command {
         'any of `flicker activations`, or with --allow-code files of yours (default: relu silu stoch learnable_stoch gumbel_stoch)',
       ),
     )
-    .option('--n-runs <n>', 'runs per activation, each with a seed of its own (default: 10)', number)
+    .option('--n-runs <n>', 'runs per activation, each with a seed of its own (default: 10)', integer(1))
     .option(
       '--n-workers <n>',
       'worker threads, never more than cores or runs (default: one per core)',
-      number,
+      integer(1),
     )
-    .option('--seed <n>', 'seed of the first run (default: 0)', number)
+    .addOption(seedOption('seed of the first run (default: 0)'))
+    .addOption(threadsOption())
     .option('--plots', 'write every figure as SVG and PNG, and a page with all of them')
     .option('--out <directory>', 'where results go (default: runs/<name of the recipe>, or runs/mlp)')
     .option('--fresh', 'train again what is finished')
     .option(
       '--uncertainty <draws>',
-      'after training, so many draws per sample as a measure of doubt',
+      'after training, draw the activation so many times per sample, as a measure of uncertainty',
       integer(1),
     )
-    .option('--weights <list>', 'make-classification: shares of the classes, as in 0.9,0.1', list)
+    .addOption(allowCodeOption())
+    .addOption(jsonOption('print results.json on stdout and nothing else there'))
+  command.optionsGroup('Network and training:')
+  addSchemaFlags(command, networkSchema.omit({ schedule: true }), about)
+  command.optionsGroup('Data:')
+  addSchemaFlags(command, labDataSchema.omit({ weights: true, shift: true, scale: true }), about)
+  return command
+    .option('--weights <list>', 'make-classification: fractions of the classes, as in 0.9,0.1', numbers)
     .option(
       '--shift <list>',
       'make-classification: one number, one per feature, or random (default: 0)',
@@ -96,17 +113,11 @@ export function mlpCommand(): Command {
       'make-classification: one number, one per feature, or random (default: 1)',
       perFeature,
     )
-    .addOption(allowCodeOption())
-    .option('--json', 'print results.json on stdout')
-  addSchemaFlags(command, networkSchema.omit({ schedule: true }), about)
-  addSchemaFlags(command, labDataSchema.omit({ weights: true, shift: true, scale: true }), about)
-  acceptUnderscores(command)
-  return command
     .addHelpText(
       'after',
       `
-Flags may be spelled with underscores too. With a recipe, flags take the place of its values. An interrupted
-experiment goes on where it was when the same command is given again.
+Flags may be spelled with underscores too. With a recipe, flags replace its values. An interrupted experiment resumes
+when the same command is given again.
 
 Examples:
   flicker mlp --epochs 100 --plots --lr 0.001 --n-classes 2 --n-features 30 --n-layers 4 --n-samples 5000 --n-runs 10
@@ -158,12 +169,13 @@ function sayDivergence(results: LabResults): void {
 
 /** The recipe, or the defaults, with the flags laid over it. Throws RecipeError, OptionError. */
 function configOf(recipe: string | undefined, flags: MlpFlags): LabConfig {
-  const { out: _, plots: __, fresh: ___, json: ____, allowCode: _____, uncertainty, ...given } = flags
   const base = recipe === undefined ? {} : readLabRecipe(recipe, { allowCode: flags.allowCode })
-  // Activations on the command line take the place of whatever curves the recipe has.
+  const given = Object.entries(flags).filter(([key]) => key in labSchema.shape && key !== 'uncertainty')
+  // Activations on the command line replace the recipe's activations and variants.
   const curves = flags.activations === undefined ? {} : { variants: undefined }
-  const doubt = uncertainty === undefined ? {} : { uncertainty: { draws: uncertainty } }
-  return parseFlags(labSchema, { ...base, ...curves, ...given, ...doubt })
+  const { uncertainty: draws } = flags
+  const uncertainty = draws === undefined ? {} : { uncertainty: { draws } }
+  return parseFlags(labSchema, { ...base, ...curves, ...Object.fromEntries(given), ...uncertainty })
 }
 
 /** Progress over all runs: a bar with time left. */
@@ -182,21 +194,9 @@ function narrate(): { progress: (progress: LabProgress) => void; stop: () => voi
   }
 }
 
-function list(text: string): number[] {
-  return text.split(',').map(number)
-}
-
 /** `random` lets each feature have its own, drawn. */
 function perFeature(text: string): number | number[] | null {
   if (text === 'random') return null
-  const numbers = list(text)
-  if (numbers.length === 0) throw new InvalidArgumentError('give a number, several with commas, or random.')
-  return numbers.length === 1 ? numbers[0] : numbers
-}
-
-/** `--n_classes` is `--n-classes`: the spelling of the experiment's first program. */
-function acceptUnderscores(command: Command): void {
-  const parse = command.parseOptions.bind(command)
-  command.parseOptions = args =>
-    parse(args.map(arg => arg.replace(/^--[a-z][a-z0-9]*(_[a-z0-9]+)+/, flag => flag.replaceAll('_', '-'))))
+  const values = numbers(text)
+  return values.length === 1 ? values[0] : values
 }

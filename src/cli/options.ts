@@ -1,63 +1,89 @@
-// Flags made from the schemas: every key of a recipe is a flag of the same name in kebab-case.
+// The options that several commands share, each in one place so that its name, meaning and values are the same in every
+// command, and the parsers of values.
 
-import { type Command, InvalidArgumentError, Option } from 'commander'
-import { z } from 'zod'
-import { OptionError } from '../errors.js'
+import { InvalidArgumentError, Option } from 'commander'
+import { defaultThreads } from '../kernels/index.js'
+import { shown } from '../schema-issues.js'
 
-/** `hiddenSize` → `hidden-size`. */
-export function kebab(name: string): string {
-  return name.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)
+/** What `--model` may be, for help texts. */
+export const MODEL_KINDS = 'Hugging Face directory, directory of a run, GGUF file, or model.bin of llama2.c'
+
+export const WEIGHT_TYPES = ['f32', 'bf16', 'f16', 'q8_0', 'q4_0'] as const
+
+export function modelOption(): Option {
+  return new Option('-m, --model <path>', MODEL_KINDS).makeOptionMandatory()
 }
 
-/** Adds one flag per key of `schema`, undocumented defaults shown, to `command`. */
-export function addSchemaFlags(command: Command, schema: z.ZodObject, about: Record<string, string>): void {
-  for (const [key, field] of Object.entries(schema.shape)) {
-    const { type, choices, initial } = kindOf(field)
-    const text = `${about[key] ?? ''}${initial === undefined ? '' : ` (default: ${String(initial)})`}`.trim()
-    const flag =
-      type === 'boolean'
-        ? `--${kebab(key)} <true|false>`
-        : `--${kebab(key)} <${type === 'number' ? 'n' : 'value'}>`
-    const option = new Option(flag, text)
-    if (choices !== undefined) option.choices(choices)
-    else if (type === 'number') option.argParser(number)
-    else if (type === 'boolean') option.argParser(boolean)
-    command.addOption(option)
-  }
-}
-
-/** The part of the parsed flags that `schema` knows, checked by it. Throws OptionError that names the flag. */
-export function readSchemaFlags<T extends z.ZodObject>(
-  schema: T,
-  flags: Record<string, unknown>,
-): z.infer<T> {
-  const given = Object.fromEntries(
-    Object.keys(schema.shape).flatMap(key => (flags[key] === undefined ? [] : [[key, flags[key]]])),
+/** Types of the weights in memory; `auto` keeps what the file has. */
+export function dtypeOption(): Option {
+  return choiceOption(
+    '--dtype <type>',
+    'weights in memory; auto: as in the file',
+    ['auto', ...WEIGHT_TYPES],
+    'auto',
   )
-  return parseFlags(schema, given)
 }
 
-/** Checks options with a schema; a wrong one is named as the flag that set it. */
-export function parseFlags<T extends z.ZodType>(schema: T, given: unknown): z.infer<T> {
-  const result = schema.safeParse(given)
-  if (result.success) return result.data
-  const messages = result.error.issues.map(issue => `--${kebab(issue.path.join('.'))}: ${issue.message}`)
-  throw new OptionError('OPTION_INVALID', messages.join('; '))
+export function kvOption(): Option {
+  return choiceOption('--kv <type>', 'keys and values in memory', ['f32', 'f16', 'q8'], 'f32')
 }
 
-/**
- * `--activations relu silu`, `--activations relu,silu` or `'relu; silu'`: a list of activations. Files of one's own
- * count as names.
- */
+export function threadsOption(): Option {
+  const about = `threads (default: FLICKER_THREADS, else all cores: ${defaultThreads()})`
+  return new Option('--threads <n>', about).argParser(integer(1))
+}
+
+export function seedOption(about: string, initial?: number): Option {
+  const option = new Option('--seed <n>', about).argParser(integer(0))
+  return initial === undefined ? option : option.default(initial)
+}
+
+export function corpusOption(about: string): Option {
+  return new Option('--corpus <path>', about)
+}
+
+/** For commands that train: a tokenizer may be made. */
+export function trainedTokenizerOption(about = ''): Option {
+  return new Option(
+    '--tokenizer <name|path>',
+    `bytes, chars, bpe:<size> (trained here), or an existing one${about}`,
+  )
+}
+
+/** For commands that run a model. */
+export function tokenizerOption(): Option {
+  return new Option('--tokenizer <path>', "instead of the model's own (a model.bin of llama2.c has none)")
+}
+
+export function jsonOption(about = 'print one JSON object on stdout and nothing else there'): Option {
+  return new Option('--json', about)
+}
+
+/** Loading an activation from a file runs the code in it: only with this flag. */
+export function allowCodeOption(): Option {
+  return new Option('--allow-code', 'let activations be files of yours (./mine.mjs); their code runs')
+}
+
+/** `--activations relu silu`, `--activations relu,silu` or `'relu; silu'`. */
 export function activationsOption(about: string): Option {
   return new Option('--activation, --activations <names...>', about).argParser(
     (text: string, before: string[] | undefined) => [...(before ?? []), ...splitSpecs(text)],
   )
 }
 
+export function choiceOption(
+  flags: string,
+  about: string,
+  choices: readonly string[],
+  initial?: string,
+): Option {
+  const option = new Option(flags, about).choices(choices)
+  return initial === undefined ? option : option.default(initial)
+}
+
 /**
- * `silu,stocha:p=0.3,positive=silu` as two activations: what follows a comma belongs to the name before it when it is
- * one of its settings (`key=value`) or of its parts (`mix:relu@0.3,gelu@0.7`).
+ * A list of activations: `silu,stocha:p=0.3,positive=silu` is two. What follows a comma belongs to the name before it when
+ * it is one of its settings (`key=value`) or of its parts (`mix:relu@0.3,gelu@0.7`).
  */
 export function splitSpecs(text: string): string[] {
   const specs: string[] = []
@@ -71,43 +97,44 @@ export function splitSpecs(text: string): string[] {
   return specs
 }
 
-/** Loading an activation from a file runs the code in it: only with this flag. */
-export function allowCodeOption(): Option {
-  return new Option('--allow-code', 'let activations be files of yours (./mine.mjs); the code in them runs')
+/** Values separated by commas, semicolons or spaces, as all lists of the command line are. */
+export function splitList(text: string): string[] {
+  return text.split(/[,;\s]+/).filter(part => part !== '')
+}
+
+export function numbers(text: string): number[] {
+  const values = splitList(text).map(number)
+  if (values.length === 0) throw new InvalidArgumentError('must be a number, or several with commas')
+  return values
 }
 
 export function number(text: string): number {
   const value = Number(text)
-  if (text.trim() === '' || !Number.isFinite(value))
-    throw new InvalidArgumentError(`"${text}" is not a number.`)
-  return value
+  if (text.trim() !== '' && Number.isFinite(value)) return value
+  throw new InvalidArgumentError(`must be a number, not ${shown(text)}`)
 }
 
 export function integer(minimum: number): (text: string) => number {
   return text => {
-    const value = number(text)
-    if (!Number.isSafeInteger(value) || value < minimum) {
-      throw new InvalidArgumentError(`"${text}" is not a whole number of at least ${minimum}.`)
-    }
-    return value
+    const value = text.trim() === '' ? Number.NaN : Number(text)
+    if (Number.isSafeInteger(value) && value >= minimum) return value
+    throw new InvalidArgumentError(`must be an integer of at least ${minimum}, not ${shown(text)}`)
   }
 }
 
-function boolean(text: string): boolean {
-  if (text !== 'true' && text !== 'false')
-    throw new InvalidArgumentError(`"${text}" is neither true nor false.`)
-  return text === 'true'
+/** A number from 0 to 1. */
+export function fraction(text: string): number {
+  const value = number(text)
+  if (value >= 0 && value <= 1) return value
+  throw new InvalidArgumentError(`must be a fraction from 0 to 1, not ${text}`)
 }
 
-function kindOf(field: unknown): {
-  type: 'number' | 'boolean' | 'string'
-  choices?: string[]
-  initial?: unknown
-} {
-  if (field instanceof z.ZodDefault) return { ...kindOf(field.unwrap()), initial: field.def.defaultValue }
-  if (field instanceof z.ZodOptional) return kindOf(field.unwrap())
-  if (field instanceof z.ZodNumber) return { type: 'number' }
-  if (field instanceof z.ZodBoolean) return { type: 'boolean' }
-  if (field instanceof z.ZodEnum) return { type: 'string', choices: field.options.map(String) }
-  return { type: 'string' }
+export function boolean(text: string): boolean {
+  if (text === 'true' || text === 'false') return text === 'true'
+  throw new InvalidArgumentError(`must be true or false, not ${shown(text)}`)
+}
+
+/** Any text, the empty one included. */
+export function anyText(text: string): string {
+  return text
 }

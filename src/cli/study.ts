@@ -2,11 +2,31 @@
 
 import path from 'node:path'
 import { Command } from 'commander'
+import { packagedRecipes } from '../recipes/recipe-file.js'
 import { readRecipe } from '../study/recipe.js'
 import { renderTable } from '../study/report/index.js'
+import type { StudyResults } from '../study/results.js'
 import { needsPortableRecipe, type StudyEvent, study } from '../study/study.js'
-import { allowCodeOption } from './options.js'
-import { type Bar, duration, interruptible, log, print, printJson, progressBar } from './terminal.js'
+import {
+  allowCodeOption,
+  corpusOption,
+  jsonOption,
+  seedOption,
+  threadsOption,
+  trainedTokenizerOption,
+} from './options.js'
+import {
+  type Bar,
+  colorful,
+  duration,
+  interruptible,
+  log,
+  print,
+  printable,
+  printJson,
+  printStyled,
+  progressBar,
+} from './terminal.js'
 
 interface StudyFlags {
   out?: string
@@ -21,22 +41,27 @@ interface StudyFlags {
 export function studyCommand(): Command {
   return new Command('study')
     .description('train every run of a recipe, measure, and write results and a report')
-    .argument('<recipe>', 'YAML file, or the name of one that comes with the package: quick')
+    .argument(
+      '<recipe>',
+      `YAML file, or the name of one that comes with the package: ${packagedRecipes('recipes').join(', ')}`,
+    )
     .option('--out <directory>', 'where runs and results go (default: runs/<name of the recipe>)')
-    .option('--corpus <path>', "file or directory instead of the recipe's corpus")
-    .option('--tokenizer <name>', "bytes, chars, bpe:<size> or a path instead of the recipe's tokenizer")
+    .addOption(corpusOption("file or directory instead of the recipe's corpus"))
+    .addOption(trainedTokenizerOption(", instead of the recipe's"))
+    .addOption(seedOption("instead of the recipe's training.seed"))
+    .addOption(threadsOption())
     .option('--fresh', 'train and measure again what is finished')
     .addOption(allowCodeOption())
-    .option('--json', 'print results.json on stdout')
+    .addOption(jsonOption('print results.json on stdout and nothing else there'))
     .addHelpText(
       'after',
       `
-An interrupted study goes on where it was when the same command is given again.
+An interrupted study resumes when the same command is given again.
 
 Examples:
-  flicker study recipes/quick.yaml
+  flicker study quick
   flicker study recipes/shakespeare.yaml --corpus tinyshakespeare.txt
-  flicker study recipes/quick.yaml --out /tmp/again --fresh --json`,
+  flicker study quick --out /tmp/again --fresh --json`,
     )
     .action(async (file: string, flags: StudyFlags) => {
       const portable = needsPortableRecipe()
@@ -45,6 +70,7 @@ Examples:
         log(`flicker: no native kernels here: the smaller variant of ${path.basename(file)} is used`)
       if (flags.corpus !== undefined) recipe.corpus = flags.corpus
       if (flags.tokenizer !== undefined) recipe.tokenizer = flags.tokenizer
+      if (flags.seed !== undefined) recipe.training.seed = flags.seed
       const directory = flags.out ?? path.join('runs', recipe.name)
       const results = await study(recipe, {
         directory,
@@ -53,12 +79,19 @@ Examples:
         onEvent: narrator(),
       })
       if (flags.json === true) return printJson(results)
-      print(renderTable(results, { width: process.stdout.columns, color: process.stdout.isTTY }))
+      printStyled(
+        renderTable(withPrintableLabels(results), { width: process.stdout.columns, color: colorful() }),
+      )
       print(`\nreport: ${path.join(directory, 'report.html')}`)
     })
 }
 
-/** Tells on stderr what a study does. */
+/** The table is printed as it is, with its colors; labels come from the recipe. */
+function withPrintableLabels(results: StudyResults): StudyResults {
+  return { ...results, runs: results.runs.map(run => ({ ...run, label: printable(run.label) })) }
+}
+
+/** Says on stderr what a study does. */
 function narrator(): (event: StudyEvent) => void {
   let bar: Bar | null = null
   let title = ''

@@ -1,9 +1,19 @@
 // `flicker train`: one model, every option a flag.
 
-import { Command, Option } from 'commander'
+import { Command } from 'commander'
 import { prepareData } from '../data/prepare.js'
+import { OptionError } from '../errors.js'
 import { modelSchema, strategySchema, type TrainProgress, train, trainingSchema } from '../train/index.js'
-import { addSchemaFlags, allowCodeOption, number, parseFlags, readSchemaFlags } from './options.js'
+import {
+  allowCodeOption,
+  choiceOption,
+  corpusOption,
+  jsonOption,
+  number,
+  threadsOption,
+  trainedTokenizerOption,
+} from './options.js'
+import { addSchemaFlags, parseFlags, readSchemaFlags } from './schema-flags.js'
 import { duration, interruptible, log, print, printJson, progressBar } from './terminal.js'
 
 const about = {
@@ -13,7 +23,7 @@ const about = {
   numAttentionHeads: 'query heads',
   numKeyValueHeads: 'key/value heads (default: as many as query heads)',
   ffn: 'form of the FFN',
-  sparkPredictorWidth: 'spark: numbers of its input that the gate reads (default: half)',
+  sparkPredictorWidth: 'spark: inputs that the gate reads (default: half)',
   tieWordEmbeddings: 'one matrix for embedding and head',
   rmsNormEps: 'epsilon of the norms',
   ropeTheta: 'base of the rotary positions',
@@ -37,14 +47,17 @@ const about = {
 
 export function trainCommand(): Command {
   const command = new Command('train')
-    .description('train one model; run again after an interruption to go on')
+    .description('train one model; the same command resumes it after an interruption')
     .requiredOption('--out <directory>', 'directory of the run')
-    .option('--corpus <path>', 'default, or a file or directory, plain or .gz', 'default')
-    .option('--tokenizer <name>', 'bytes, chars, bpe:<size> or a path', 'bytes')
+    .addOption(corpusOption('default, or a file or directory, plain or .gz').default('default'))
+    .addOption(trainedTokenizerOption().default('bytes'))
+    .addOption(threadsOption())
+    .option('--fresh', 'start over when the directory holds a run')
+    .addOption(allowCodeOption())
+    .addOption(jsonOption())
+    .optionsGroup('Strategy:')
     .addOption(
-      new Option('--strategy <name>', 'how the activation changes')
-        .choices(['scratch', 'swift', 'stocha'])
-        .default('scratch'),
+      choiceOption('--strategy <name>', 'how the activation changes', Object.keys(STRATEGY_FLAGS), 'scratch'),
     )
     .option(
       '--activation <name>',
@@ -52,13 +65,22 @@ export function trainCommand(): Command {
     )
     .option('--from <name>', 'swift: activation before the switch (default: silu)')
     .option('--to <name>', 'swift, stocha: activation after the switch (default: relu)')
-    .option('--alpha <share>', 'swift, stocha: share of the steps after the switch (default: 0.1)', number)
+    .option(
+      '--alpha <fraction>',
+      'swift, stocha: fraction of the steps after the switch (default: 0.1)',
+      number,
+    )
     .option('--p <probability>', 'stocha: probability of SiLU (default: 0.7)', number)
-    .option('--positive <side>', 'stocha: identity, silu or drawn for x ≥ 0 (default: identity)')
-    .addOption(allowCodeOption())
-    .option('--fresh', 'start over when the directory holds a run')
-    .option('--json', 'print one JSON object')
+    .addOption(
+      choiceOption('--positive <side>', 'stocha: what x ≥ 0 becomes (default: identity)', [
+        'identity',
+        'silu',
+        'drawn',
+      ]),
+    )
+    .optionsGroup('Model:')
   addSchemaFlags(command, modelSchema, about)
+  command.optionsGroup('Training:')
   addSchemaFlags(command, trainingSchema, about)
   return command
     .addHelpText(
@@ -102,13 +124,28 @@ Examples:
     })
 }
 
-/** The flags that the chosen strategy has; a flag of another strategy is left for the schema to refuse. */
+/** The flags of each strategy. */
+const STRATEGY_FLAGS: Readonly<Record<string, readonly string[]>> = {
+  scratch: ['activation'],
+  swift: ['from', 'to', 'alpha'],
+  stocha: ['p', 'positive', 'to', 'alpha'],
+}
+
+/** The flags of the chosen strategy. Throws OptionError STRATEGY_OPTION for a flag of another one. */
 function strategyFlags(flags: Record<string, unknown>): Record<string, unknown> {
-  const given = Object.fromEntries(
-    ['activation', 'from', 'to', 'alpha', 'p', 'positive'].flatMap(key =>
-      flags[key] === undefined ? [] : [[key, flags[key]]],
-    ),
-  )
+  const strategy = String(flags.strategy)
+  const own = STRATEGY_FLAGS[strategy]
+  const keys = [...new Set(Object.values(STRATEGY_FLAGS).flat())].filter(key => flags[key] !== undefined)
+  const other = keys.find(key => !own.includes(key))
+  if (other !== undefined) {
+    const owners = Object.keys(STRATEGY_FLAGS).filter(name => STRATEGY_FLAGS[name].includes(other))
+    throw new OptionError(
+      'STRATEGY_OPTION',
+      `--${other} belongs to --strategy ${owners.join(' or ')}; --strategy ${strategy} has ` +
+        `${own.map(key => `--${key}`).join(', ')}`,
+    )
+  }
+  const given = Object.fromEntries(keys.map(key => [key, flags[key]]))
   // What the Spark Transformer is trained with: about 8 % of the neurons stay, through GELU.
   if (flags.strategy === 'scratch') given.activation ??= flags.ffn === 'spark' ? 'stat-topk:k=0.08' : 'silu'
   return { strategy: flags.strategy, ...given }

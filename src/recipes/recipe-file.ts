@@ -6,6 +6,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseDocument } from 'yaml'
 import type { z } from 'zod'
+import { didYouMean } from '../did-you-mean.js'
 import { RecipeError } from '../errors.js'
 import { describeIssues } from '../schema-issues.js'
 
@@ -39,10 +40,11 @@ function packagedPath(folder: RecipeFolder, ...names: string[]): string {
 export function readRecipeText(file: string, folder: RecipeFolder): { text: string; name: string } {
   const own = packagedPath(folder, `${path.basename(file, '.yaml')}.yaml`)
   const found = fs.existsSync(file) || !fs.existsSync(own) ? file : own
+  const near = didYouMean(file, packagedRecipes(folder)).replace(/^ /, '. ')
   const problem = (why: string, cause?: unknown) =>
     new RecipeError(
       'RECIPE_MISSING',
-      `cannot read the recipe ${file} (${why}); give a YAML file, or one of the package's own: ${packagedRecipes(folder).join(', ')}`,
+      `cannot read the recipe ${file} (${why}); give a YAML file, or one of the package's own: ${packagedRecipes(folder).join(', ')}${near}`,
       { cause },
     )
   try {
