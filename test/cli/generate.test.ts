@@ -67,7 +67,7 @@ async function inThisProcess(model: string, ...flags: string[]) {
 }
 
 async function json(...flags: string[]) {
-  const { code, stdout, stderr } = await generate('--json', '--ignore-end', ...flags)
+  const { code, stdout, stderr } = await generate('--json', '--ignore-eos', ...flags)
   expect(code, stderr).toBe(0)
   return JSON.parse(stdout)
 }
@@ -84,10 +84,10 @@ async function completion(
 describe('flicker generate', () => {
   it('prints the prompt and the text, and the same with any engine that computes the same', async () => {
     const [{ text }] = await completion({})
-    const plain = await generate('--ignore-end')
+    const plain = await generate('--ignore-eos')
     expect(plain).toMatchObject({ code: 0, stdout: `Once${text}\n`, stderr: '' })
     const printed = (...flags: string[]) =>
-      inThisProcess('model', '--max-tokens', '12', '--ignore-end', ...flags)
+      inThisProcess('model', '--max-tokens', '12', '--ignore-eos', ...flags)
     for (const flags of [
       ['--ffn', 'dense'],
       ['--ffn', 'sparse'],
@@ -140,23 +140,23 @@ describe('flicker generate', () => {
 
   it('prints several texts one after the other', async () => {
     const texts = await completion({ temperature: 2, n: 2, seed: 3 })
-    const { stdout } = await generate('--ignore-end', '--temperature', '2', '--n', '2', '--seed', '3')
+    const { stdout } = await generate('--ignore-eos', '--temperature', '2', '--n', '2', '--seed', '3')
     expect(stdout).toBe(
       `--- 1 of 2 (sequence 0) ---\nOnce${texts[0].text}\n\n--- 2 of 2 (sequence 1) ---\nOnce${texts[1].text}\n`,
     )
   })
 
   it('answers a message through the chat template, the model’s or one from a file', async () => {
-    const chatted = await generate('--ignore-end', '--chat', '--system', 'Be brief.')
+    const chatted = await generate('--ignore-eos', '--chat', '--system', 'Be brief.')
     const [{ text }] = await completion({}, '[system] Be brief.\n[user] Once\n[assistant]')
     expect(chatted).toMatchObject({ code: 0, stdout: `${text}\n` })
     const [shouted] = await completion({}, 'ONCE')
-    const own = await generate('--ignore-end', '--chat', '--chat-template', 'shout.jinja')
+    const own = await generate('--ignore-eos', '--chat', '--chat-template', 'shout.jinja')
     expect(own.stdout).toBe(`${shouted.text}\n`)
   })
 
   it('prints telemetry and alternatives on stderr', async () => {
-    const { stdout, stderr } = await generate('--ignore-end', '--stats', '--top-logprobs', '2')
+    const { stdout, stderr } = await generate('--ignore-eos', '--stats', '--top-logprobs', '2')
     const [{ text, tokens }] = await completion({ topLogprobs: 2 })
     expect(stdout).toBe(`Once${text}\n`)
     const lines = stderr.split('\n')
@@ -178,7 +178,7 @@ describe('flicker generate', () => {
 
   it('keeps neurons that never fire out of memory, with the same text', async () => {
     fs.writeFileSync(path.join(cwd, 'like-this.txt'), 'Once')
-    const flags = ['--max-tokens', '12', '--ignore-end', '--stats']
+    const flags = ['--max-tokens', '12', '--ignore-eos', '--stats']
     const whole = await inThisProcess('model', ...flags)
     const compact = await inThisProcess('model', ...flags, '--compact', path.join(cwd, 'like-this.txt'))
     expect(compact.stdout, compact.stderr).toBe(whole.stdout)
@@ -195,7 +195,7 @@ describe('flicker generate', () => {
   })
 
   it('ends cleanly at Ctrl-C, with the text so far and 130', async () => {
-    const endless = ['--max-tokens', '199000', '--ignore-end']
+    const endless = ['--max-tokens', '199000', '--ignore-eos']
     const { child, finished } = start(['generate', '--model', 'long', '--prompt', 'Once', ...endless], {
       cwd,
     })
@@ -225,13 +225,13 @@ describe('flicker generate', () => {
       [['--temperature', '-1'], /temperature must be/],
       [['--repetition-penalty', '0'], /--repetition-penalty must be above 0/],
       [['--top-logprobs', '999'], /--top-logprobs must be an integer from 0 to the vocabulary's 257/],
-      [['--logit-bias', 'a'], /"a" is not a token and its bias/],
+      [['--logit-bias', 'a'], /must be a token and its bias, as in 50256=-100, not "a"/],
       [['--logit-bias', 'ab=1'], /"ab" is the 2 tokens 97, 98/],
       [['--logit-bias', '300=1'], /no token 300/],
-      [['--logit-bias', 'a=much'], /"much" is not a number/],
-      [['--stop', ''], /STOP_INVALID/],
-      [['--stop', '"\\q"'], /not a JSON text/],
-      [['--dtype', 'f8'], /Allowed choices are auto, f32, bf16, f16, q8_0, q4_0/],
+      [['--logit-bias', 'a=much'], /--logit-bias must be a number, not "much"/],
+      [['--stop', ''], /--stop must not be empty/],
+      [['--stop', '"\\q"'], /--stop must be a JSON text/],
+      [['--dtype', 'f8'], /--dtype must be one of auto, f32, bf16, f16, q8_0, q4_0, not "f8"/],
       [
         ['--narrow-gate', 'on', '--dtype', 'q8_0'],
         /--narrow-gate "on" needs gate weights in .*, not q8_0.*NARROW_GATE_DTYPE/,
