@@ -20,6 +20,7 @@ import {
   findCompiler,
   instructionSetsOf,
   root,
+  windowsBuild,
 } from './native-sources.mjs'
 
 const option = name => process.argv.includes(`--${name}`)
@@ -60,7 +61,10 @@ if (compiler === undefined) skip('no C++ compiler found; install g++ or clang++'
 mkdirSync(folder, { recursive: true })
 const isas =
   asked === 'all' ? known : [asked === '' ? detectInstructionSets(compiler, arch, folder)[0] : asked]
-const build = describeBuild({ compiler, platform, arch, isas, kind })
+const build = describeBuild({
+  ...{ compiler, platform, arch, isas, kind },
+  ...(platform === 'win32' && windowsBuild('dlltool', folder)),
+})
 
 // A stamp of everything that decides the result: unchanged sources are not compiled again.
 const digest = digestOf(build)

@@ -94,6 +94,25 @@ export function describeBuild({ compiler, platform, arch, isas, kind = 'release'
   return { compiler, platform, isas, flags, units, link: [...module, ...kinds[kind].link, ...link] }
 }
 
+/**
+ * Further compiler flags and linker arguments of a Windows build by MinGW. A Windows library names the program that its
+ * symbols come from: an import library of node.exe is made from the lists of symbols in node-api-headers. GCC believes
+ * that the stack is aligned to 32 bytes, which Windows does not promise: the assembler writes moves that do not need it.
+ */
+export function windowsBuild(dlltool, folder) {
+  mkdirSync(folder, { recursive: true })
+  const { def_paths: lists } = createRequire(import.meta.url)('node-api-headers')
+  const symbols = Object.values(lists).flatMap(file =>
+    readFileSync(file, 'utf8').match(/^napi_\w+|^node_api_\w+/gm),
+  )
+  const definition = join(folder, 'node.def')
+  const library = join(folder, 'libnode.a')
+  writeFileSync(definition, ['NAME node.exe', 'EXPORTS', ...new Set(symbols), ''].join('\n'))
+  const { status, stderr } = spawnSync(dlltool, ['-d', definition, '-l', library])
+  if (status !== 0) throw new Error(`${dlltool} failed: ${stderr ?? 'it is not installed'}`)
+  return { extra: ['-Wa,-muse-unaligned-vector-move'], link: ['-static', library] }
+}
+
 /** A digest of everything that decides the result but the choice of instruction sets. */
 export function digestOf({ compiler, flags, link }) {
   const hash = createHash('sha256')

@@ -67,11 +67,14 @@ export { renderMarkdown, renderReport, renderTable } from './study/report/index.
 export type { RunResult, StudyResults } from './study/results.js'
 export { type StudyEvent, type StudyOptions, study } from './study/study.js'
 export {
-  type ModelOptions,
+  type ModelInput as ModelOptions,
   modelSchema,
-  type StrategyOptions,
+  type StrategyInput as StrategyOptions,
   strategySchema,
-  type TrainingOptions,
+  type TrainedRun,
+  type TrainingData,
+  type TrainingInput as TrainingOptions,
+  type TrainProgress,
   type TrainRun,
   train,
   trainingSchema,

@@ -3,10 +3,13 @@
 export type { TrainingData } from '../data/prepare.js'
 export {
   ffnForm,
+  type ModelInput,
   type ModelOptions,
   modelSchema,
+  type StrategyInput,
   strategySchema,
   strategySchemas,
+  type TrainingInput,
   type TrainingOptions,
   trainingSchema,
 } from './options.js'

@@ -15,17 +15,25 @@ export const ffnForm = z.enum(FFN_FORMS)
 /** Shape of the model; the vocabulary comes from the tokenizer. Names as in Hugging Face configs, in camel case. */
 export const modelSchema = z
   .strictObject({
+    /** Width of the residual stream, d; an even multiple of numAttentionHeads. */
     hiddenSize: count.default(128),
+    /** Neurons of each feed-forward layer, h. */
     intermediateSize: count.default(384),
+    /** Layers, L. */
     numHiddenLayers: count.default(4),
+    /** Attention heads of a layer. */
     numAttentionHeads: count.default(4),
     /** Defaults to numAttentionHeads. */
     numKeyValueHeads: count.optional(),
+    /** Form of the feed-forward layer: `gated`, `plain`, `drelu` or `spark`. */
     ffn: ffnForm.default('gated'),
     /** Spark: how many values of its input the gate of the FFN reads; `up` reads the others. Default: half. */
     sparkPredictorWidth: count.optional(),
+    /** Whether the output layer is the embedding table. */
     tieWordEmbeddings: z.boolean().default(true),
+    /** Added to the mean square before the root. */
     rmsNormEps: z.number().positive().default(1e-5),
+    /** Base of the rotary frequencies. */
     ropeTheta: z.number().positive().default(10_000),
   })
   .superRefine((model, context) => {
@@ -47,7 +55,9 @@ export const modelSchema = z
     const spark = sparkProblem(model)
     if (spark !== null) issue('sparkPredictorWidth', spark)
   })
-export type ModelOptions = z.infer<typeof modelSchema>
+export type ModelOptions = z.output<typeof modelSchema>
+/** As a caller gives them: defaults may be left out. */
+export type ModelInput = z.input<typeof modelSchema>
 
 export const trainingSchema = z.strictObject({
   /** Optimizer steps, all phases together. */
@@ -58,12 +68,19 @@ export const trainingSchema = z.strictObject({
   context: count.default(128),
   /** Micro-batches per step. */
   accumulate: count.default(1),
+  /** Largest learning rate, reached after the warm-up. */
   learningRate: z.number().positive().default(2e-3),
+  /** Learning rate of the last step; a cosine leads to it. */
   minLearningRate: z.number().min(0).default(1e-4),
+  /** Steps over which the learning rate rises from 0. */
   warmupSteps: z.int().min(0).default(50),
+  /** AdamW's decoupled weight decay. */
   weightDecay: z.number().min(0).default(0.1),
+  /** AdamW's decay of the gradient's mean. */
   beta1: z.number().min(0).lt(1).default(0.9),
+  /** AdamW's decay of the squared gradient's mean. */
   beta2: z.number().min(0).lt(1).default(0.95),
+  /** AdamW's ε. */
   eps: z.number().positive().default(1e-8),
   /** Largest global norm of the gradient; 0 does not clip. */
   clip: z.number().min(0).default(1),
@@ -73,9 +90,12 @@ export const trainingSchema = z.strictObject({
   evalTokens: count.default(16_384),
   /** Steps between checkpoints; one is also written on Ctrl-C and at the end. */
   checkpointEvery: count.default(500),
+  /** Of the weights, the batches and the draws. */
   seed: seed.default(1),
 })
-export type TrainingOptions = z.infer<typeof trainingSchema>
+export type TrainingOptions = z.output<typeof trainingSchema>
+/** As a caller gives them: defaults may be left out. */
+export type TrainingInput = z.input<typeof trainingSchema>
 
 const alpha = z.number().refine(value => value > 0 && value <= 1, {
   error: issue =>
@@ -103,3 +123,5 @@ export const strategySchema = z.discriminatedUnion(
   'strategy',
   strategySchemas,
 ) satisfies z.ZodType<StrategyOptions>
+/** As a caller gives it: defaults may be left out. */
+export type StrategyInput = z.input<typeof strategySchema>

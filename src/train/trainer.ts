@@ -15,7 +15,15 @@ import type { ModelConfig } from '../nn/config.js'
 import type { Llama } from '../nn/llama.js'
 import { checkOptions } from '../schema-issues.js'
 import { MetricsLog } from './metrics.js'
-import { type ModelOptions, modelSchema, strategySchema, trainingSchema } from './options.js'
+import {
+  type ModelInput,
+  type ModelOptions,
+  modelSchema,
+  type StrategyInput,
+  strategySchema,
+  type TrainingInput,
+  trainingSchema,
+} from './options.js'
 import {
   type CheckedRun,
   METRICS_FILE,
@@ -35,10 +43,12 @@ export interface TrainRun {
   /** Where the run is kept; created when it does not exist. */
   readonly directory: string
   /** Shape of the model; what is left out has its default. */
-  readonly model?: z.input<typeof modelSchema>
-  readonly strategy: z.input<typeof strategySchema>
+  readonly model?: ModelInput
+  /** How the activation changes: `scratch` (one activation), `swift` (Swi+FT), `stocha` (StochA). */
+  readonly strategy: StrategyInput
   /** What is left out has its default. */
-  readonly training?: z.input<typeof trainingSchema>
+  readonly training?: TrainingInput
+  /** The text, as `prepareData` returns it. */
   readonly data: TrainingData
   /** Start over: removes the checkpoints and the record of the run that the directory holds. */
   readonly fresh?: boolean
@@ -56,6 +66,7 @@ export interface TrainRun {
   readonly onProgress?: (progress: TrainProgress) => void
   /** Told what a user should know and what is no error, in one sentence; by default a warning of the process. */
   readonly onNotice?: (notice: string) => void
+  /** The backend to compute with (default: the fastest that is here). */
   readonly kernels?: Kernels
   /** Activations of the strategy may be paths of files, whose code then runs (default false). */
   readonly allowCode?: boolean
