@@ -1,4 +1,5 @@
-// A figure's legend in HTML, so that long names wrap: every run's line and marker beside its name.
+// A figure's legend in HTML, so that long names wrap: every run's line and marker beside its name. A click hides or shows
+// the marks of class `series-INDEX`.
 
 import * as Plot from '@observablehq/plot'
 import { html, type Markup } from './markup.js'
@@ -8,7 +9,8 @@ import { visibleLine } from './visible-text.js'
 
 export function legend(runs: readonly { readonly label: string }[], id: string): Markup {
   return html`<ul class="legend">${runs.map(
-    (run, i) => html`<li>${swatch(i, `${id}-key-${i}`)} ${visibleLine(run.label)}</li>`,
+    (run, i) =>
+      html`<li><button type="button" data-series="${i}" aria-pressed="true">${swatch(i, `${id}-key-${i}`)} ${visibleLine(run.label)}</button></li>`,
   )}</ul>`
 }
 
@@ -24,7 +26,7 @@ export function swatch(index: number, id: string): Markup {
     y: { domain: [-7, 7], axis: null },
     marks: [
       Plot.line(line, { x: 'x', y: 'y', stroke: style.color, strokeWidth: 2, strokeDasharray: style.dash }),
-      markers([{ x: 17, y: 0 }], style, 4, false),
+      markers([{ x: 17, y: 0 }], style, 4),
     ],
   })
 }

@@ -1,4 +1,5 @@
-// Lines over training steps, one per run: measured values marked, the switch of activation ruled, names at the ends.
+// Lines over training steps, one per run: measured values marked, seeds as a band, the switch of activation ruled, names
+// at the ends.
 
 import * as Plot from '@observablehq/plot'
 import type { Markup } from './markup.js'
@@ -10,23 +11,30 @@ import {
   cut,
   draw,
   type FigureOptions,
+  hits,
   isWide,
   markers,
   type Plane,
   type Point,
   plane,
   type Range,
+  series,
   spread,
   TEXT_SIZE,
   textWidth,
 } from './plot.js'
 import { visibleLine } from './visible-text.js'
 
+export interface SeedPoint extends Point {
+  readonly low?: number
+  readonly high?: number
+}
+
 export interface RunLine {
   readonly label: string
   readonly style: RunStyle
-  /** Held-out measurements: the line with markers. */
-  readonly measured: readonly Point[]
+  /** Held-out measurements: the line with markers; where several seeds were trained, the lowest and the highest too. */
+  readonly measured: readonly SeedPoint[]
   /** A noisy curve behind it, drawn thin. */
   readonly background: readonly Point[]
   readonly switchStep: number | null
@@ -38,6 +46,8 @@ export interface RunLinesOptions extends FigureOptions {
   readonly range: Range
   readonly yLabel: string
   readonly yFormat?: (value: number) => string
+  /** A value as the pointer shows it. */
+  readonly valueText: (value: number) => string
   readonly yTicks?: readonly number[]
 }
 
@@ -63,8 +73,23 @@ export function runLines(lines: readonly RunLine[], options: RunLinesOptions): M
       axisY(area, { label: options.yLabel, format: options.yFormat, ticks: options.yTicks }, true),
       axisX(area, { label: 'training step' }),
       switches.flatMap((group, row) => switchMarks(group, row, switches.length, area, options)),
-      lines.map(({ background, style }) =>
+      lines.map(({ measured, style }, i) =>
+        Plot.areaY(
+          measured.filter(({ low }) => low !== undefined),
+          {
+            x: 'x',
+            y1: 'low',
+            y2: 'high',
+            fill: style.color,
+            fillOpacity: 0.13,
+            clip: true,
+            className: series(i),
+          },
+        ),
+      ),
+      lines.map(({ background, style }, i) =>
         Plot.line(background, {
+          className: series(i),
           x: 'x',
           y: 'y',
           stroke: style.color,
@@ -73,8 +98,9 @@ export function runLines(lines: readonly RunLine[], options: RunLinesOptions): M
           clip: true,
         }),
       ),
-      lines.flatMap(({ measured, style }) => [
+      lines.flatMap(({ label, measured, style }, i) => [
         Plot.line(measured, {
+          className: series(i),
           x: 'x',
           y: 'y',
           stroke: style.color,
@@ -82,9 +108,27 @@ export function runLines(lines: readonly RunLine[], options: RunLinesOptions): M
           strokeDasharray: style.dash,
           clip: true,
         }),
-        markers(thinned(measured, MOST_MARKERS), style, 4, true),
+        markers(thinned(inside(measured, options), MOST_MARKERS), style, 4, series(i)),
+        beyond(measured, area, style, series(i)),
+        hits(inside(measured, options), series(i), ({ x, y, low, high }) =>
+          [
+            `${visibleLine(label)}, step ${fixed(x, 0)}: ${options.valueText(y)}`,
+            ...(low === undefined || high === undefined
+              ? []
+              : [`seeds: ${options.valueText(low)} to ${options.valueText(high)}`]),
+          ].join('\n'),
+        ),
       ]),
-      wide ? endLabels(lines, area, options.width) : [],
+      wide
+        ? endLabels(
+            lines.flatMap(line => {
+              const end = line.measured.at(-1) ?? line.background.at(-1)
+              return end === undefined ? [] : [{ ...line, end }]
+            }),
+            area,
+            options.width - area.right - 22,
+          )
+        : [],
     ],
   })
 }
@@ -150,16 +194,20 @@ function switchMarks(
   ]
 }
 
-/** The run's name where its line ends, moved apart from its neighbors, with a leader to the line. */
-function endLabels(lines: readonly RunLine[], area: Plane, width: number): Plot.Markish[] {
-  const ends = lines.flatMap(line => {
-    const end = line.measured.at(-1) ?? line.background.at(-1)
-    return end === undefined ? [] : [{ ...line, end }]
-  })
-  const heights = ends.map(({ end }) => Math.min(area.bottom, Math.max(area.top, area.py(end.y))))
+interface EndedLine {
+  readonly label: string
+  readonly style: RunStyle
+  /** Where the line ends, in units of the data. */
+  readonly end: Point
+}
+
+/** A line's name where it ends, cut to `room` px, moved apart from its neighbors, with a leader to the line. */
+export function endLabels(lines: readonly EndedLine[], area: Plane, room: number): Plot.Markish[] {
+  const heights = lines.map(({ end }) => Math.min(area.bottom, Math.max(area.top, area.py(end.y))))
   const placed = spread(heights, TEXT_SIZE + 4, area.top, area.bottom)
-  return ends.flatMap(({ label, style, end }, i) => [
+  return lines.flatMap(({ label, style, end }, i) => [
     Plot.link([0], {
+      className: series(i),
       x1: end.x,
       y1: area.atY(heights[i]),
       x2: area.atX(area.right + 18),
@@ -167,7 +215,8 @@ function endLabels(lines: readonly RunLine[], area: Plane, width: number): Plot.
       stroke: style.color,
       strokeOpacity: 0.6,
     }),
-    Plot.text([cut(label, width - area.right - 22)], {
+    Plot.text([cut(label, room)], {
+      className: series(i),
       x: area.atX(area.right + 22),
       y: area.atY(placed[i]),
       text: d => d,
@@ -176,6 +225,27 @@ function endLabels(lines: readonly RunLine[], area: Plane, width: number): Plot.
       fontWeight: 600,
     }),
   ])
+}
+
+/** The points that lie inside the frame: a marker on its edge stays whole. */
+function inside(points: readonly SeedPoint[], { range }: { range: Range }): SeedPoint[] {
+  return points.filter(({ y }) => y >= range[0] && y <= range[1])
+}
+
+/** A small triangle at the upper edge where a line leaves the frame. */
+function beyond(points: readonly Point[], area: Plane, style: RunStyle, className: string): Plot.Markish[] {
+  const last = points.findLast(({ y }) => area.py(y) < area.top)
+  if (last === undefined) return []
+  return [
+    Plot.dot([last], {
+      className,
+      x: 'x',
+      y: area.atY(area.top + 4),
+      symbol: 'triangle',
+      r: 4,
+      fill: style.color,
+    }),
+  ]
 }
 
 function thinned(points: readonly Point[], most: number): Point[] {

@@ -134,9 +134,15 @@ export function axisY(area: Plane, { label, format, ticks }: Axis, grid = false)
   ]
 }
 
+/** Class of everything that is drawn of the run at `index`: the legend hides and shows it. */
+export function series(index: number): string {
+  return `series-${index}`
+}
+
 /** A run's marker at given points. */
-export function markers(points: readonly Point[], style: RunStyle, r: number, clip: boolean): Plot.Dot {
+export function markers(points: readonly Point[], style: RunStyle, r: number, className?: string): Plot.Dot {
   return Plot.dot(points, {
+    className,
     x: 'x',
     y: 'y',
     r,
@@ -144,7 +150,22 @@ export function markers(points: readonly Point[], style: RunStyle, r: number, cl
     fill: style.hollow ? 'var(--page)' : style.color,
     stroke: style.hollow ? style.color : 'var(--page)',
     strokeWidth: style.hollow ? 1.5 : 0.75,
-    clip,
+  })
+}
+
+/** Points that cannot be seen, with a text for the pointer. */
+export function hits<T extends Point>(
+  points: readonly T[],
+  className: string,
+  text: (point: T) => string,
+): Plot.Dot {
+  return Plot.dot(points, {
+    className: `${className} hits`,
+    x: 'x',
+    y: 'y',
+    r: 5,
+    fill: 'transparent',
+    title: text,
   })
 }
 

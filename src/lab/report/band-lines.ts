@@ -1,7 +1,9 @@
 // Lines with bands: the mean over runs, and one standard deviation to each side; names at the ends of the lines.
 
 import * as Plot from '@observablehq/plot'
+import { endLabels } from '../../report/lines.js'
 import type { Markup } from '../../report/markup.js'
+import { fixed } from '../../report/numbers.js'
 import type { RunStyle } from '../../report/palette.js'
 import {
   axisX,
@@ -9,11 +11,12 @@ import {
   cut,
   draw,
   type FigureOptions,
+  hits,
   isWide,
   type Plane,
   plane,
   type Range,
-  spread,
+  series,
   TEXT_SIZE,
   textWidth,
 } from '../../report/plot.js'
@@ -112,16 +115,47 @@ export function bandLines(lines: readonly BandLine[], options: BandLinesOptions)
         format: options.logX === true ? value => String(Math.round(10 ** value)) : undefined,
       }),
       bands(lines, at),
-      named ? endLabels(lines, area, options.width, at) : [],
+      lines.map(({ label, points }, i) =>
+        hits(
+          thinned(points).map(point => ({ ...point, data: point, x: at(point.x), y: point.mean })),
+          series(i),
+          ({ data }) => describePoint(label, data, options),
+        ),
+      ),
+      named
+        ? endLabels(
+            lines.flatMap(({ label, style, points }) => {
+              const end = points.at(-1)
+              return end === undefined ? [] : [{ label, style, end: { x: at(end.x), y: end.mean } }]
+            }),
+            area,
+            (options.width - area.right - 22) / 1.1,
+          )
+        : [],
     ],
   })
+}
+
+/** Points for the pointer: more than a page can be wide are of no use. */
+const MOST_HITS = 60
+
+function thinned(points: readonly BandPoint[]): BandPoint[] {
+  const stride = Math.max(1, Math.ceil(points.length / MOST_HITS))
+  return points.filter((_, i) => (points.length - 1 - i) % stride === 0)
+}
+
+function describePoint(label: string, { x, mean, std }: BandPoint, options: BandLinesOptions): string {
+  const text = options.yFormat ?? ((value: number) => fixed(value, 3))
+  const spread = std === 0 ? '' : ` ± ${text(std)}`
+  return `${visibleLine(label)}, ${options.xLabel} ${x}: ${text(mean)}${spread}`
 }
 
 /** Bands below, lines above them all. */
 export function bands(lines: readonly BandLine[], at: (x: number) => number = x => x): Plot.Markish[] {
   return [
-    ...lines.map(({ points, style }) =>
+    ...lines.map(({ points, style }, i) =>
       Plot.areaY(points, {
+        className: series(i),
         x: d => at(d.x),
         y1: d => d.mean - d.std,
         y2: d => d.mean + d.std,
@@ -130,8 +164,9 @@ export function bands(lines: readonly BandLine[], at: (x: number) => number = x 
         clip: true,
       }),
     ),
-    ...lines.map(({ points, style }) =>
+    ...lines.map(({ points, style }, i) =>
       Plot.line(points, {
+        className: series(i),
         x: d => at(d.x),
         y: 'mean',
         stroke: style.color,
@@ -141,39 +176,6 @@ export function bands(lines: readonly BandLine[], at: (x: number) => number = x 
       }),
     ),
   ]
-}
-
-/** A line's name where it ends, moved apart from its neighbors, with a leader to the line. */
-function endLabels(
-  lines: readonly BandLine[],
-  area: Plane,
-  width: number,
-  at: (x: number) => number,
-): Plot.Markish[] {
-  const ends = lines.flatMap(({ label, style, points }) => {
-    const end = points.at(-1)
-    return end === undefined ? [] : [{ label, style, end }]
-  })
-  const heights = ends.map(({ end }) => Math.min(area.bottom, Math.max(area.top, area.py(end.mean))))
-  const placed = spread(heights, TEXT_SIZE + 4, area.top, area.bottom)
-  return ends.flatMap(({ label, style, end }, i) => [
-    Plot.link([0], {
-      x1: at(end.x),
-      y1: area.atY(heights[i]),
-      x2: area.atX(area.right + 18),
-      y2: area.atY(placed[i]),
-      stroke: style.color,
-      strokeOpacity: 0.6,
-    }),
-    Plot.text([cut(label, (width - area.right - 22) / 1.1)], {
-      x: area.atX(area.right + 22),
-      y: area.atY(placed[i]),
-      text: d => d,
-      textAnchor: 'start',
-      fill: style.color,
-      fontWeight: 600,
-    }),
-  ])
 }
 
 /** Names are bold, and fonts of files wider than those of pages. */

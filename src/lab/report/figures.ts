@@ -1,8 +1,10 @@
 // All figures of one experiment, for the page and as files.
 
 import type { Markup } from '../../report/markup.js'
+import type { FigureData } from '../../report/page.js'
 import type { FigureOptions } from '../../report/plot.js'
-import { CURVES, type LabResults } from '../results.js'
+import { GATE_QUANTILES } from '../metrics.js'
+import { CURVES, type LabResults, type RunRecord } from '../results.js'
 import { curveFigure, curveLooks } from './curves.js'
 import { doubtFigure } from './doubt.js'
 import { finalLossFigure } from './final-loss.js'
@@ -15,6 +17,8 @@ export interface LabFigure {
   /** Whether lines stand for variants, so that a legend helps. */
   readonly byVariant: boolean
   draw(options: FigureOptions): Markup
+  /** The values behind it, a row per run or more. */
+  readonly data: FigureData
 }
 
 const captions = {
@@ -36,12 +40,18 @@ export function labFigures(results: LabResults): LabFigure[] {
       caption: captions[curve],
       byVariant: true,
       draw: (options: FigureOptions) => curveFigure(results, curve, options),
+      data: perRun(results, ['epoch', curveLooks[curve].name], run =>
+        run[curve].map((value, i) => [i + 1, value]),
+      ),
     })),
     {
       name: 'final_loss',
       caption: 'Runs with the same seed start from the same weights and see the samples in the same order.',
       byVariant: true,
       draw: options => finalLossFigure(results, options),
+      data: perRun(results, ['val_loss'], ({ validationLoss }) => [
+        [validationLoss[validationLoss.length - 1]],
+      ]),
     },
     ...gated.map(variant => ({
       name: `gate_weights_${variant.name}`,
@@ -49,6 +59,11 @@ export function labFigures(results: LabResults): LabFigure[] {
         'Left: mean weight of either activation. Right: the darker, the more neurons and samples have this weight of ReLU.',
       byVariant: false,
       draw: (options: FigureOptions) => gateFigure(variant, options),
+      data: perRun(
+        { variants: [variant] },
+        ['epoch', 'mean', ...GATE_QUANTILES.map(share => `quantile_${share}`)],
+        ({ gate }) => (gate?.mean ?? []).map((value, i) => [i + 1, value, ...(gate?.quantiles[i] ?? [])]),
+      ),
     })),
     ...(doubt
       ? [
@@ -58,8 +73,25 @@ export function labFigures(results: LabResults): LabFigure[] {
               'Left: how far confidence and accuracy are apart (15 bins). Right: probability that a point far from the data gets a higher entropy than a validation sample. Level lines: activations that draw nothing.',
             byVariant: true,
             draw: (options: FigureOptions) => doubtFigure(results, options),
+            data: perRun(results, ['draws', 'calibration_error', 'far_auroc'], ({ doubt }) =>
+              (doubt?.atDraws ?? []).map(at => [at.draws, at.calibrationError, at.farAuroc]),
+            ),
           },
         ]
       : []),
   ]
+}
+
+/** Rows of every run of every variant: variant, seed, and what `rows` gives for `columns`. */
+function perRun(
+  { variants }: Pick<LabResults, 'variants'>,
+  columns: readonly string[],
+  rows: (run: RunRecord) => readonly (readonly number[])[],
+): FigureData {
+  return {
+    columns: ['variant', 'seed', ...columns],
+    rows: variants.flatMap(({ name, runs }) =>
+      runs.flatMap(run => rows(run).map(values => [name, run.seed, ...values])),
+    ),
+  }
 }

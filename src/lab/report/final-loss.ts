@@ -4,7 +4,7 @@ import * as Plot from '@observablehq/plot'
 import type { Markup } from '../../report/markup.js'
 import { fixed } from '../../report/numbers.js'
 import { runStyle } from '../../report/palette.js'
-import { axisX, cut, draw, type FigureOptions, isWide, plane } from '../../report/plot.js'
+import { axisX, cut, draw, type FigureOptions, isWide, plane, series } from '../../report/plot.js'
 import { visibleLine } from '../../report/visible-text.js'
 import type { Spread } from '../../statistics.js'
 import { convergedVariants, finalNumbers, type LabResults } from '../results.js'
@@ -52,7 +52,16 @@ export function finalLossFigure(results: LabResults, options: FigureOptions): Ma
         ),
         axisX(area, { label: '', format: value => fixed(value, high - low < 0.05 ? 3 : 2) }, true),
         rows.flatMap(({ label, style, values, spread }, i) => [
-          Plot.dot(values, { x: d => d, y: i, r: 3.5, fill: style.color, fillOpacity: 0.45, clip: true }),
+          Plot.dot(values, {
+            x: d => d,
+            y: i,
+            r: 3.5,
+            fill: style.color,
+            fillOpacity: 0.45,
+            clip: true,
+            className: series(i),
+            title: d => `${label}: ${fixed(d, 3)}`,
+          }),
           Plot.link([0], {
             x1: spread.mean - spread.std,
             x2: spread.mean + spread.std,

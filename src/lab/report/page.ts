@@ -27,17 +27,19 @@ export function renderLabPage(results: LabResults, figures: readonly LabFigure[]
       {
         id: 'figures',
         title: 'Figures',
-        content: html`${figures.map(({ name, caption, byVariant, draw }) =>
+        content: html`${figures.map(({ name, caption, byVariant, draw, data: values }) =>
           figure({
             id: `figure-${name.replace(/[^a-z0-9-]/gi, '-')}`,
             caption,
             runs: byVariant ? variants : [],
             draw,
+            data: values,
           }),
         )}`,
       },
       { id: 'again', title: 'Run it again', content: again(results) },
     ],
+    data: { name: `${results.name}-results`, content: results },
   })
 }
 

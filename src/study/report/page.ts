@@ -3,9 +3,10 @@
 import { swatch } from '../../report/legend.js'
 import { html, type Markup } from '../../report/markup.js'
 import { duration } from '../../report/numbers.js'
-import { figure, NARROW, type PageSection, renderPage, scrollingTable } from '../../report/page.js'
+import { figure, NARROW, type PageSection, renderPage, saveCsv, scrollingTable } from '../../report/page.js'
 import { visibleLine } from '../../report/visible-text.js'
 import type { RunResult, StudyResults } from '../results.js'
+import { finalData, layerData, lossData, sparsityData, speedData } from './figure-data.js'
 import { decodeSpeed, speedCaption } from './figures/decode-speed.js'
 import { lossCaption, lossCurves, lossRanking, lossRankingCaption } from './figures/loss.js'
 import { qualityAgainstSparsity, qualityCaption } from './figures/quality-against-sparsity.js'
@@ -41,6 +42,7 @@ export function renderStudyPage(results: StudyResults): string {
     lead: html`${describeStudy(results).map(paragraph => html`<p>${paragraph}</p>\n`)}
 <ul class="findings">${findings(results).map(sentence => html`<li>${sentence}</li>`)}</ul>`,
     sections,
+    data: { name: `${results.name}-results`, content: results },
   })
 }
 
@@ -62,6 +64,7 @@ function ranking(runs: readonly RunResult[]): PageSection {
       id: 'loss-ranking',
       runs: [],
       caption: lossRankingCaption(several),
+      data: finalData(runs),
       draw: options => lossRanking(runs, options),
     }),
   }
@@ -77,6 +80,7 @@ function figures(runs: readonly RunResult[], { baseline, baselineLabel }: Summar
           id: `loss-${part}`,
           runs,
           caption: lossCaption(runs, part),
+          data: lossData(runs),
           draw: options => lossCurves(runs, part, options),
         }),
       )}`,
@@ -88,6 +92,7 @@ function figures(runs: readonly RunResult[], { baseline, baselineLabel }: Summar
         id: 'sparsity-mean',
         runs,
         caption: sparsityCaption(runs),
+        data: sparsityData(runs),
         draw: options => sparsityOverTraining(runs, options),
       })}${layers(runs)}`,
     },
@@ -97,7 +102,11 @@ function figures(runs: readonly RunResult[], { baseline, baselineLabel }: Summar
       content: figure({
         id: 'quality-sparsity',
         runs,
-        caption: qualityCaption(baselineLabel),
+        caption: qualityCaption(
+          baselineLabel,
+          runs.some(run => run.perSeed !== undefined),
+        ),
+        data: finalData(runs),
         draw: options => qualityAgainstSparsity(runs, { ...options, baseline }),
       }),
     },
@@ -108,6 +117,7 @@ function figures(runs: readonly RunResult[], { baseline, baselineLabel }: Summar
         id: 'decode-speed',
         runs: [],
         caption: speedCaption(runs),
+        data: speedData(runs),
         draw: options => decodeSpeed(runs, options),
       }),
     },
@@ -121,25 +131,31 @@ function layers(runs: readonly RunResult[]): Markup {
 <div class="drawing narrow">${layerSparsity(run, { width: NARROW, id: `layers-${i}-narrow` })}</div></div>`,
   )}</div>
 ${layerSparsityScale({ width: 220, id: 'layers-scale' })}
-<figcaption>${layerSparsityCaption()}</figcaption></figure>`
+<figcaption>${layerSparsityCaption()} ${saveCsv('sparsity-layers', layerData(runs))}</figcaption></figure>`
 }
 
 function numbers({ runs }: StudyResults, { baselineLabel, quality, speed }: Summary): Markup {
-  const columns = [...quality, ...speed]
-  const rows = runs.map(
-    (run, i) =>
-      html`<tr><th scope="row">${runs.length <= MOST_LINES && swatch(i, `table-key-${i}`)}${visibleLine(run.label)}</th>${columns.map(
-        (column, c) => cell(column, i, startsGroup(columns, c)),
-      )}</tr>\n`,
-  )
-  return html`${scrollingTable(tableHead(columns), rows)}
+  const tables = [quality, speed].filter(columns => columns.length > 0).map(columns => table(runs, columns))
+  return html`${tables}
 <p class="note">Measured on held-out text after the last step with the activation that inference uses. ${
-    runs.length > 1 && html`Differences are to ${baselineLabel}. ${marked(columns)}${oneSeedEach(runs)}`
+    runs.length > 1 &&
+    html`Differences are to ${baselineLabel}. ${marked([...quality, ...speed])}${oneSeedEach(runs)}`
   } Sparsity: share of exact zeros in the FFN’s hidden vector, mean of the layers. Dense and sparse: every neuron computed, or inactive ones skipped.</p>
 <ul class="runs">${runs.map(
     (run, i) =>
       html`<li>${runs.length <= MOST_LINES && swatch(i, `run-key-${i}`)} <b>${visibleLine(run.label)}</b>: ${visibleLine(run.description)} (${duration(run.trainSeconds)} of training)</li>`,
   )}</ul>`
+}
+
+function table(runs: readonly RunResult[], columns: readonly Column[]): Markup {
+  const id = columns[0].title.replace(/\W+/g, '-')
+  const rows = runs.map(
+    (run, i) =>
+      html`<tr><th scope="row">${runs.length <= MOST_LINES && swatch(i, `table-${id}-${i}`)}${visibleLine(run.label)}</th>${columns.map(
+        (column, c) => cell(column, i, startsGroup(columns, c)),
+      )}</tr>\n`,
+  )
+  return scrollingTable(tableHead(columns), rows)
 }
 
 function marked(columns: readonly Column[]): string {

@@ -1,5 +1,6 @@
 // The report: true to the results, one self-contained page, and safe with whatever a model wrote.
 
+import { createHash } from 'node:crypto'
 import { parseHTML } from 'linkedom'
 import { describe, expect, it } from 'vitest'
 import { fixed, loss, perplexity, signed } from '../../../src/report/numbers.js'
@@ -25,14 +26,50 @@ function withSample(text: string): StudyResults {
 describe('the page', () => {
   const document = page(results)
 
-  it('needs nothing from elsewhere and runs nothing', () => {
+  it('needs nothing from elsewhere and runs its own script alone', () => {
     const html = renderReport(results)
     const urls = [...html.matchAll(/https?:\/\/[^\s"'<)]+/g)].map(match => match[0])
     expect(urls.filter(url => !url.startsWith('http://www.w3.org/'))).toEqual([])
-    expect(
-      document.querySelectorAll('script, iframe, object, embed, link[href], img[src^="http"]').length,
-    ).toBe(0)
-    expect(html).toMatch(/http-equiv="Content-Security-Policy"[^>]*default-src 'none'/)
+    expect(document.querySelectorAll('iframe, object, embed, link[href], img[src^="http"]').length).toBe(0)
+    const scripts = [...document.querySelectorAll('script:not([type="application/json"])')]
+    expect(scripts.length).toBe(1)
+    expect(scripts[0].getAttribute('src')).toBeNull()
+    const hash = createHash('sha256').update(scripts[0].textContent).digest('base64')
+    const policy = /http-equiv="Content-Security-Policy" content="([^"]*)"/.exec(html)?.[1]
+    expect(policy).toContain("default-src 'none'")
+    expect(policy).toContain(`script-src 'sha256-${hash}';`)
+  })
+
+  it('holds all results, and the values of every figure, as data that cannot leave its element', () => {
+    const hostile = { ...results, title: '</script><script>alert(1)</script> & <!--' }
+    const data = page(hostile).querySelector('#page-data')?.textContent ?? ''
+    expect(data).not.toContain('<')
+    expect(JSON.parse(data)).toEqual(hostile)
+    const csv = JSON.parse(document.querySelector('#loss-whole-data')?.textContent ?? '')
+    const { name, seed, evaluations } = results.runs[2]
+    expect(csv.columns).toEqual(['run', 'seed', 'step', 'kind', 'loss'])
+    expect(csv.rows).toContainEqual([name, seed, evaluations[3].step, 'validation', evaluations[3].loss])
+    for (const button of document.querySelectorAll('button[data-csv]')) {
+      const { columns, rows } = JSON.parse(
+        document.querySelector(`#${button.getAttribute('data-csv')}`)?.textContent ?? '',
+      )
+      expect(rows.length).toBeGreaterThan(0)
+      for (const row of rows) expect(row.length).toBe(columns.length)
+    }
+    expect(document.querySelectorAll('button[data-csv]').length).toBe(
+      document.querySelectorAll('figure:not(.sample)').length,
+    )
+  })
+
+  it('has a button for each line of a figure, and a value for each of its points', () => {
+    const figure = document.querySelector('#loss-whole')
+    const { label, evaluations } = results.runs[1]
+    expect(figure?.querySelector('[data-series="1"]')?.textContent).toContain(label)
+    const titles = [...(figure?.querySelectorAll('.wide .series-1 title') ?? [])].map(
+      title => title.textContent,
+    )
+    const last = evaluations[evaluations.length - 1]
+    expect(titles).toContain(`${label}, step ${last.step}: ${digits(last.loss)}`)
   })
 
   it('fits a phone, and knows light and dark', () => {

@@ -5,6 +5,7 @@ import type { Markup } from '../../../report/markup.js'
 import { interval, rate, ratio } from '../../../report/numbers.js'
 import { runStyle } from '../../../report/palette.js'
 import { axisX, cut, draw, type FigureOptions, markers, plane, textWidth } from '../../../report/plot.js'
+import { visibleLine } from '../../../report/visible-text.js'
 import type { DecodeSpeed, RunResult } from '../../results.js'
 
 type Run = Pick<RunResult, 'label' | 'speed'>
@@ -29,7 +30,7 @@ export function decodeSpeed(runs: readonly Run[], options: FigureOptions): Marku
     marks: [
       axisX(area, { label: 'tokens per second' }, true),
       bars.headings.flatMap(({ run, index, y }) => [
-        markers([{ x: area.atX(8), y }], runStyle(index), 5, false),
+        markers([{ x: area.atX(8), y }], runStyle(index), 5),
         Plot.text([cut(run.label, options.width - 24)], {
           x: area.atX(20),
           y,
@@ -60,6 +61,8 @@ export function decodeSpeed(runs: readonly Run[], options: FigureOptions): Marku
                 fill: runStyle(index).color,
                 fillOpacity: name.endsWith('dense') ? 0.2 : 0.9,
                 stroke: runStyle(index).color,
+                title: d =>
+                  `${visibleLine(runs[index].label)}, ${name}: ${rate(d)} tokens/s${measured === null ? '' : `\n${ratio(measured.median)} of dense, 95 % interval ${interval(measured)}`}`,
               }),
             ],
         Plot.text([speed === null ? 'no exact zeros to skip' : rate(speed)], {

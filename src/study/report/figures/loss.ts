@@ -7,10 +7,11 @@ import { fixed, loss, percent } from '../../../report/numbers.js'
 import { runStyle } from '../../../report/palette.js'
 import { cut, draw, type FigureOptions, isWide, plane, type Range, textWidth } from '../../../report/plot.js'
 import { visibleLine } from '../../../report/visible-text.js'
-import { mean, standardDeviation } from '../../../statistics.js'
+import { mean } from '../../../statistics.js'
 import type { RunResult } from '../../results.js'
+import { seedPoint } from './seed-point.js'
 
-type CurveRun = Pick<RunResult, 'label' | 'curve' | 'evaluations' | 'switchStep' | 'steps'>
+type CurveRun = Pick<RunResult, 'label' | 'curve' | 'evaluations' | 'switchStep' | 'steps' | 'perSeed'>
 
 type CaptionRun = CurveRun & Pick<RunResult, 'final'>
 
@@ -25,7 +26,7 @@ export function lossCurves(runs: readonly CurveRun[], part: LossPart, options: F
       style: runStyle(i),
       measured: run.evaluations
         .filter(({ step }) => step >= steps[0])
-        .map(({ step, loss }) => ({ x: step, y: loss })),
+        .map(evaluation => seedPoint(run, evaluation, ({ loss }) => loss)),
       background: run.curve
         .filter(({ step }) => step >= steps[0])
         .map(({ step, loss }) => ({ x: step, y: loss })),
@@ -39,6 +40,7 @@ export function lossCurves(runs: readonly CurveRun[], part: LossPart, options: F
       steps,
       range: lossRange(runs, steps),
       yLabel: 'loss (nats per token)',
+      valueText: loss,
     },
   )
 }
@@ -141,7 +143,7 @@ export function lossRanking(runs: readonly FinalRun[], options: FigureOptions): 
     .map(run => ({
       label: run.label,
       loss: run.final.loss,
-      spread: standardDeviation((run.perSeed ?? []).map(({ final }) => final.loss)),
+      seeds: (run.perSeed ?? [run]).map(({ final }) => final.loss),
       zeros: mean(run.final.sparsity),
     }))
     .filter(row => Number.isFinite(row.loss))
@@ -193,14 +195,23 @@ export function lossRanking(runs: readonly FinalRun[], options: FigureOptions): 
             fill: 'var(--ink)',
           }),
           Plot.ruleY([row], {
-            x1: inside(row.loss - row.spread),
-            x2: inside(row.loss + row.spread),
+            x1: inside(Math.min(...row.seeds)),
+            x2: inside(Math.max(...row.seeds)),
             y: at(i),
             stroke: 'var(--run-1)',
             strokeOpacity: 0.45,
             strokeWidth: 5,
           }),
-          Plot.dot([row], { x: inside(row.loss), y: at(i), r: 4, fill: 'var(--run-1)' }),
+          Plot.dot([row], {
+            x: inside(row.loss),
+            y: at(i),
+            r: 4,
+            fill: 'var(--run-1)',
+            // A loss beyond the frame is an arrow at its edge.
+            symbol: row.loss > high ? 'triangle' : 'circle',
+            rotate: row.loss > high ? 90 : 0,
+            title: () => describeRow(row),
+          }),
           row.zeros === 0
             ? []
             : Plot.rect([row], {
@@ -226,9 +237,24 @@ export function lossRanking(runs: readonly FinalRun[], options: FigureOptions): 
 export function lossRankingCaption(several: boolean): string {
   return (
     'Lowest loss on top. Bars at the right: share of exact zeros among the hidden activations, mean of the layers.' +
-    (several ? ' The band behind a dot is the standard deviation between seeds.' : '') +
-    ' A dot at the right edge stands for a loss beyond it.'
+    (several ? ' The band behind a dot reaches from the lowest to the highest seed.' : '') +
+    ' A triangle at the right edge stands for a loss beyond it.'
   )
+}
+
+function describeRow({
+  label,
+  loss: value,
+  zeros,
+  seeds,
+}: {
+  label: string
+  loss: number
+  zeros: number
+  seeds: number[]
+}): string {
+  const range = seeds.length > 1 ? `\nseeds: ${loss(Math.min(...seeds))} to ${loss(Math.max(...seeds))}` : ''
+  return `${visibleLine(label)}: ${loss(value)}, ${percent(zeros, 0)} zeros${range}`
 }
 
 /** What most losses lie in: one run that failed shall not press all others together. */

@@ -10,15 +10,19 @@ import {
   cut,
   draw,
   type FigureOptions,
+  hits,
   markers,
+  type Point,
   plane,
+  series,
   TEXT_SIZE,
   textWidth,
 } from '../../../report/plot.js'
+import { visibleLine } from '../../../report/visible-text.js'
 import { mean } from '../../../statistics.js'
 import type { RunResult } from '../../results.js'
 
-type Run = Pick<RunResult, 'label' | 'final'>
+type Run = Pick<RunResult, 'label' | 'final' | 'perSeed'>
 
 export interface QualityOptions extends FigureOptions {
   /** Index of the run whose loss is drawn as a line to compare with. */
@@ -28,7 +32,7 @@ export interface QualityOptions extends FigureOptions {
 const MARKER = 5.5
 
 export function qualityAgainstSparsity(runs: readonly Run[], options: QualityOptions): Markup {
-  const losses = runs.map(run => run.final.loss)
+  const losses = runs.flatMap(run => seedsOf(run).map(({ y }) => y))
   const [low, high] = losses.length === 0 ? [0, 1] : [Math.min(...losses), Math.max(...losses)]
   const pad = Math.max((high - low) * 0.18, 0.005)
   const area = plane(
@@ -68,9 +72,25 @@ export function qualityAgainstSparsity(runs: readonly Run[], options: QualityOpt
                 strokeDasharray: '1 4',
               }),
             ],
-        points.map((point, i) => markers([point], runStyle(i), MARKER, false)),
+        runs.flatMap((run, i) => [
+          Plot.dot(seedsOf(run), {
+            className: series(i),
+            x: 'x',
+            y: 'y',
+            r: 2.5,
+            fill: runStyle(i).color,
+            fillOpacity: run.perSeed === undefined ? 0 : 0.55,
+          }),
+          markers([points[i]], runStyle(i), MARKER, series(i)),
+          hits(
+            [points[i]],
+            series(i),
+            ({ x, y }) => `${visibleLine(run.label)}: ${loss(y)} at ${percent(x)} zeros`,
+          ),
+        ]),
         labels.map(({ x, y, anchor, label }, i) =>
           Plot.text([label], {
+            className: series(i),
             x: area.atX(x),
             y: area.atY(y),
             text: d => d,
@@ -86,11 +106,20 @@ export function qualityAgainstSparsity(runs: readonly Run[], options: QualityOpt
   )
 }
 
-export function qualityCaption(baselineLabel: string): string {
+export function qualityCaption(baselineLabel: string, several: boolean): string {
   return (
+    (several ? 'Small dots: the seeds; large: their mean. ' : '') +
     'Lower is better text prediction, further right is less to compute per token. A run that lies right of ' +
     `${baselineLabel} and hardly above its dotted line got its zeros nearly for free.`
   )
+}
+
+/** Each seed as a point; a run of one seed is one. */
+function seedsOf({
+  final,
+  perSeed = [{ final }],
+}: Pick<Run, 'final'> & { perSeed?: readonly { final: Run['final'] }[] }): Point[] {
+  return perSeed.map(seed => ({ x: mean(seed.final.sparsity), y: seed.final.loss }))
 }
 
 interface Placed {

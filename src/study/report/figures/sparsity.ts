@@ -4,20 +4,23 @@
 import * as Plot from '@observablehq/plot'
 import { describeSwitches, runLines } from '../../../report/lines.js'
 import { html, type Markup } from '../../../report/markup.js'
-import { percent } from '../../../report/numbers.js'
+import { fixed, percent } from '../../../report/numbers.js'
 import { runStyle } from '../../../report/palette.js'
 import { axisX, axisY, draw, type FigureOptions, plane } from '../../../report/plot.js'
 import { mean } from '../../../statistics.js'
 import type { RunResult } from '../../results.js'
+import { seedPoint } from './seed-point.js'
 
-type Run = Pick<RunResult, 'label' | 'evaluations' | 'final' | 'switchStep' | 'steps'>
+type Run = Pick<RunResult, 'label' | 'evaluations' | 'final' | 'switchStep' | 'steps' | 'perSeed'>
 
 export function sparsityOverTraining(runs: readonly Run[], options: FigureOptions): Markup {
   return runLines(
     runs.map((run, i) => ({
       label: run.label,
       style: runStyle(i),
-      measured: run.evaluations.map(({ step, sparsity }) => ({ x: step, y: mean(sparsity) })),
+      measured: run.evaluations.map(evaluation =>
+        seedPoint(run, evaluation, ({ sparsity }) => mean(sparsity)),
+      ),
       background: [],
       switchStep: run.switchStep,
     })),
@@ -28,6 +31,7 @@ export function sparsityOverTraining(runs: readonly Run[], options: FigureOption
       range: [0, 1],
       yLabel: 'zeros among hidden activations',
       yFormat: share => percent(share, 0),
+      valueText: percent,
       yTicks: [0, 0.2, 0.4, 0.6, 0.8, 1],
     },
   )
@@ -69,6 +73,7 @@ export function layerSparsity(run: Run, options: FigureOptions): Markup {
         fill: 'var(--heat)',
         fillOpacity: { value: (d: HeatCell) => strength(d.share), scale: null },
         inset: 0.5,
+        title: (d: HeatCell) => `layer ${d.layer}, step ${fixed(d.step, 0)}: ${percent(d.share)}`,
       }),
       axisY(area, { label: 'layer', ticks: shown, format: String }),
       axisX(area, { label: 'training step' }),
@@ -131,6 +136,7 @@ export function layerSparsityScale(options: FigureOptions): Markup {
 }
 
 interface HeatCell {
+  readonly step: number
   readonly from: number
   readonly to: number
   readonly layer: number
@@ -143,6 +149,6 @@ function cells({ evaluations, steps }: Run): HeatCell[] {
     const before = evaluations[i - 1]?.step ?? -step
     const after = evaluations[i + 1]?.step ?? 2 * steps - step
     const [from, to] = [Math.max(0, (before + step) / 2), Math.min(steps, (step + after) / 2)]
-    return sparsity.map((share, layer) => ({ from, to, layer, share }))
+    return sparsity.map((share, layer) => ({ step, from, to, layer, share }))
   })
 }
