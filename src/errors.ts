@@ -32,7 +32,7 @@ export class CheckpointError extends FlickerError {}
 export class RecipeError extends FlickerError {}
 /** An option of a command or an API call that is out of range or contradicts another. */
 export class OptionError extends FlickerError {}
-/** Training that cannot go on (a loss that is not a number). */
+/** Training that cannot continue (a loss that is not a number). */
 export class TrainingError extends FlickerError {}
 /** Reading or writing that the operating system refused (a full disk, no permission). */
 export class StorageError extends FlickerError {}

@@ -3,9 +3,8 @@
 import { Command } from 'commander'
 import { parseActivation } from '../activations/index.js'
 import { prepareHeldOut } from '../data/prepare.js'
-import { resolveModelDirectory } from '../engine/index.js'
 import { Evaluator } from '../eval/evaluate.js'
-import { readCheckpoint } from '../formats/index.js'
+import { openModel } from '../formats/index.js'
 import { kernels } from '../kernels/index.js'
 import { Llama } from '../nn/llama.js'
 import {
@@ -17,7 +16,7 @@ import {
   seedOption,
   threadsOption,
 } from './options.js'
-import { print, printJson } from './terminal.js'
+import { log, print, printJson } from './terminal.js'
 
 interface EvalFlags {
   model: string
@@ -54,12 +53,13 @@ Examples:
   flicker eval --model runs/quick/stocha --corpus book.txt --whole --json`,
     )
     .action((flags: EvalFlags) => {
-      const directory = resolveModelDirectory(flags.model)
-      const checkpoint = readCheckpoint(directory)
-      const { config } = checkpoint
-      const model = Llama.from(config, name => checkpoint.tensor(name))
-      checkpoint.close()
-      const heldOut = prepareHeldOut(directory, flags.corpus, flags.whole === true, config.vocabSize)
+      const source = openModel(flags.model)
+      const { config } = source
+      for (const note of source.notes) log(`flicker: ${note}`)
+      const tokenizer = source.tokenizer()
+      const model = Llama.from(config, name => source.tensor(name))
+      source.close()
+      const heldOut = prepareHeldOut(tokenizer, flags.corpus, flags.whole === true, config.vocabSize)
       const evaluation = new Evaluator(kernels()).run(model, heldOut, {
         activation: parseActivation(flags.activation ?? config.activation),
         step: 0,

@@ -70,15 +70,16 @@ function absoluteSource({ corpus, tokenizer, corpusBytes }: DataOptions): DataSo
 
 /**
  * Text to measure an existing model on: the validation side of a corpus (or all of it) in the model's own tokens.
+ * model: its tokenizer, or its directory.
  * Throws CorpusError, TokenizerError (also when the tokenizer does not fit a vocabulary of `vocabSize`).
  */
 export function prepareHeldOut(
-  modelDirectory: string,
+  model: Tokenizer | string,
   corpus: string,
   whole: boolean,
   vocabSize: number,
 ): { tokens: TokenIds; byteLengths: Int32Array } {
-  const tokenizer = loadTokenizer(modelDirectory)
+  const tokenizer = typeof model === 'string' ? loadTokenizer(model) : model
   requireVocabularyFits(tokenizer, vocabSize)
   const opened = openCorpus(corpus)
   const documents = whole ? opened.documents : splitCorpus(opened).validation

@@ -23,7 +23,7 @@ export interface ConvertOptions {
   readonly dtype?: StoredDtype
   /** A tokenizer instead of the model's own: any file or directory that loadTokenizer reads. */
   readonly tokenizer?: string
-  /** Replace what stands at the destination. Default false. */
+  /** Replace what exists at the destination. Default false. */
   readonly force?: boolean
   /** Told of every tensor written. */
   readonly onTensor?: (done: number, all: number) => void
@@ -103,9 +103,7 @@ function toGguf(source: ModelSource, tokenizer: Tokenizer, file: string, options
   if (unblocked.length > 0) {
     const parts = new Map(unblocked.map(({ name, columns }) => [name.split('.').at(-2), columns]))
     const widths = [...parts].map(([part, columns]) => `${part} (${columns})`).join(', ')
-    notes.push(
-      `rows of ${widths} are not multiples of 32 numbers: they are stored as f16 instead of ${dtype}`,
-    )
+    notes.push(`rows of ${widths} are not multiples of 32 values: they are stored as f16 instead of ${dtype}`)
   }
   return { dtype, notes }
 }

@@ -67,7 +67,7 @@ export function readingError(cause: unknown, file: string): unknown {
 }
 
 /**
- * A key that stands twice in one object of `json`, a text that parses, or null. JSON.parse keeps the last and
+ * A key that occurs twice in one object of `json`, a text that parses, or null. JSON.parse keeps the last and
  * says nothing.
  */
 export function duplicateKey(json: string): string | null {

@@ -108,7 +108,7 @@ function readLayout(file: FileBytes): Layout {
     layout = version1Layout(new DataView(file.read(0, VERSION_1_HEADER).buffer))
   } else {
     const legacy = legacyLayout(start)
-    if (legacy === null) throw invalid('not a model of llama2.c: its first numbers are no shape of a model')
+    if (legacy === null) throw invalid('not a model of llama2.c: it does not begin with the sizes of a model')
     layout = legacy
   }
   const problem = modelConfigProblem(layout.config)
@@ -123,7 +123,7 @@ function readLayout(file: FileBytes): Layout {
   return layout
 }
 
-/** The seven numbers from `at` on. A negative vocabulary says that the head is not the embedding. */
+/** The seven sizes from `at` on. A negative vocabulary says that the head is not the embedding. */
 function shapeAt(header: DataView, at: number): ModelConfig {
   const [dim, hidden, layers, heads, kvHeads, vocab, context] = Array.from({ length: 7 }, (_, i) =>
     header.getInt32(at + 4 * i, true),
@@ -144,7 +144,7 @@ function shapeAt(header: DataView, at: number): ModelConfig {
   }
 }
 
-/** null when the numbers are no shape of a model. */
+/** null when the values are not the sizes of a model. */
 function legacyLayout(header: DataView): Layout | null {
   const config = shapeAt(header, 0)
   if (modelConfigProblem(config) !== null) return null

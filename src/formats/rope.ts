@@ -203,7 +203,7 @@ export function namedScaling(config: ModelConfig): ModelConfig {
 
 /**
  * Rows in the order of pairs → rows in the order of halves. bytes: `rows` rows of equal length, whole heads; the
- * type of the numbers does not matter.
+ * type of the values does not matter.
  */
 export function pairsToHalves(bytes: Uint8Array, rows: number, headDim: number): Uint8Array<ArrayBuffer> {
   return reordered(bytes, rows, headDim, (pair, halves) => [pair, halves])
@@ -214,7 +214,7 @@ export function halvesToPairs(bytes: Uint8Array, rows: number, headDim: number):
   return reordered(bytes, rows, headDim, (pair, halves) => [halves, pair])
 }
 
-/** `direction` picks where a row comes from and where it goes, given its place in the two orders. */
+/** `direction` picks where a row comes from and where it goes, given its index in the two orders. */
 function reordered(
   bytes: Uint8Array,
   rows: number,

@@ -63,7 +63,7 @@ export interface TensorSource {
   info(name: string): TensorInfo
   /** A tensor as float32 (exact from F16 and BF16, rounded from F64 and wide integers). Throws CheckpointError. */
   readFloat32(name: string): Float32Array
-  /** The bytes of a tensor as they stand in the file. Throws CheckpointError. */
+  /** The bytes of a tensor as the file has them. Throws CheckpointError. */
   readBytes(name: string): Uint8Array
   close(): void
 }
@@ -162,7 +162,7 @@ function readHeader(fd: number, file: string): Map<string, TensorInfo> {
     where,
   )
   const repeated = duplicateKey(text)
-  if (repeated !== null) throw invalid(`${quoted(repeated)} stands twice in the header`)
+  if (repeated !== null) throw invalid(`${quoted(repeated)} occurs twice in the header`)
 
   const tensors = new Map<string, TensorInfo>()
   for (const [name, entry] of Object.entries(header)) {

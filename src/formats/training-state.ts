@@ -31,7 +31,7 @@ export interface Moments extends TensorSpec {
 
 export interface RunCheckpointContent extends CheckpointContent {
   optimizer: Iterable<Moments>
-  /** Whatever the trainer needs to go on; must survive JSON (no NaN, no undefined). */
+  /** Whatever the trainer needs to resume; must survive JSON (no NaN, no undefined). */
   state: object
 }
 

@@ -505,7 +505,7 @@ describe('weights that do not fit are refused by the tensor', () => {
     const dir = withTensors(tensors => [...tensors, further('model.layers.1.mlp.up_proj.weight')])
     const error = refusal(() => readCheckpoint(dir))
     expect(error.code).toBe('TENSOR_UNKNOWN')
-    expect(error.message).toMatch(/"model\.layers\.1\.mlp\.up_proj\.weight" have no place/)
+    expect(error.message).toMatch(/"model\.layers\.1\.mlp\.up_proj\.weight" do not belong/)
     const ignorable = withTensors(tensors => [
       ...tensors,
       further('model.layers.0.self_attn.rotary_emb.inv_freq'),

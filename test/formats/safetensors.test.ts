@@ -309,7 +309,7 @@ describe('a bad file is refused with its reason', () => {
           eight.subarray(8),
         ),
       'SAFETENSORS_INVALID',
-      /"t" stands twice/,
+      /"t" occurs twice/,
     ],
   ] as const)('%s', (_, make, code, message) => {
     const error = refusal(make())

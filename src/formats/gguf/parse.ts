@@ -65,7 +65,7 @@ export function parseGguf(
   const metadata = new Map<string, MetadataValue>()
   for (let i = 0; i < valueCount; i++) {
     const key = cursor.string(LONGEST_NAME)
-    if (metadata.has(key)) throw invalid(`${quoted(key)} stands twice in the metadata`)
+    if (metadata.has(key)) throw invalid(`${quoted(key)} occurs twice in the metadata`)
     metadata.set(key, cursor.value(cursor.u32(), key))
   }
   checkMetadata(metadata)
@@ -125,7 +125,7 @@ function tensorAt(cursor: Cursor, name: string, alignment: number, { file }: Fil
   return { dtype, shape, offset, bytes: storedBytes(dtype, count) }
 }
 
-/** The tensors with offsets from the start of the file: inside it, and no two in one place. */
+/** The tensors with offsets from the start of the file: all inside it, none overlapping another. */
 function placed(
   tensors: ReadonlyMap<string, GgufTensor>,
   headerEnd: number,
@@ -180,7 +180,7 @@ class Cursor {
     this.#file = file
   }
 
-  /** The place in the window of the next `length` bytes, which are passed. Throws GGUF_TRUNCATED. */
+  /** The offset in the window of the next `length` bytes, and moves past them. Throws GGUF_TRUNCATED. */
   #take(length: number): number {
     const at = this.position - this.#windowStart
     if (at + length > this.#window.byteLength) {
@@ -206,23 +206,23 @@ class Cursor {
   /** A number of things of at least `smallest` bytes each. */
   count(what: string, smallest: number): number {
     const count = this.u64(`the number of ${what}`)
-    const room = this.#file.size - this.position
-    if (count * smallest <= room) return count
+    const left = this.#file.size - this.position
+    if (count * smallest <= left) return count
     throw ggufInvalid(
       this.#file.file,
-      `${count} ${what} do not fit in the ${room} bytes that are left of the file`,
+      `${count} ${what} do not fit in the ${left} bytes that are left of the file`,
     )
   }
 
   string(longest: number): string {
-    const length = this.count('characters of a text', 1)
+    const length = this.count('bytes of a string', 1)
     if (length > longest)
-      throw ggufInvalid(this.#file.file, `a text of ${length} bytes is over the limit of ${longest}`)
+      throw ggufInvalid(this.#file.file, `a string of ${length} bytes is over the limit of ${longest}`)
     const at = this.#take(length)
     try {
       return this.#utf8.decode(new Uint8Array(this.#window.buffer, at, length))
     } catch {
-      throw ggufInvalid(this.#file.file, `the text at byte ${this.position - length} is not UTF-8`)
+      throw ggufInvalid(this.#file.file, `the string at byte ${this.position - length} is not UTF-8`)
     }
   }
 

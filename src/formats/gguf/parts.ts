@@ -1,5 +1,5 @@
-// A GGUF model in one file or in several (llama-gguf-split): the first part has the metadata of the model, each part a
-// share of the tensors. Parts are called NAME-00001-of-00003.gguf and so on.
+// A GGUF model in one file or in several (llama-gguf-split): the first part has the metadata of the model, each part
+// some of the tensors. Parts are called NAME-00001-of-00003.gguf and so on.
 
 import fs from 'node:fs'
 import path from 'node:path'

@@ -92,7 +92,7 @@ function fittingTensors(
     if (tensor === undefined) {
       throw new CheckpointError(
         'TENSOR_MISSING',
-        `${file}: tensor "${theirs}" of shape [${shape.join(', ')}] is missing; the metadata asks for it`,
+        `${file}: tensor "${theirs}" of shape [${shape.join(', ')}] is missing; the metadata describes a model that has it`,
       )
     }
     checkShape(theirs, shape, tensor.shape, `in ${file} it`)
@@ -106,7 +106,7 @@ function fittingTensors(
   const more = rest.size > 1 ? ` (${rest.size} such tensors in all)` : ''
   throw new CheckpointError(
     'TENSOR_UNKNOWN',
-    `${file}: tensor ${quoted(unknown)} has no place in this model${more}: ${reasonFor(unknown)}`,
+    `${file}: tensor ${quoted(unknown)} does not belong to this model${more}: ${reasonFor(unknown)}`,
   )
 }
 

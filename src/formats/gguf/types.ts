@@ -1,4 +1,4 @@
-// The vocabulary of GGUF: types of metadata values and of tensors, by their numbers in the file.
+// What GGUF's type codes mean: types of metadata values and of tensors.
 // https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
 import type { StoredDtype } from '../stored.js'

@@ -24,7 +24,7 @@ export interface GgufContent {
   readonly endOfText?: readonly number[]
   /** How matrices are stored. Vectors are f32; a matrix whose rows are not whole blocks is f16. */
   readonly dtype: StoredDtype
-  /** Gives each of `parameterShapes(config)`; asked for one at a time, in the order of the file. */
+  /** Gives each of `parameterShapes(config)`; called once per tensor, in the order of the file. */
   readonly tensor: (name: string) => Float32Array
   /** Gives a tensor's bytes when it has them in this very type already, so that none of them changes. */
   readonly bytes?: (name: string, dtype: StoredDtype) => Uint8Array | null
@@ -186,7 +186,7 @@ function padded(length: number): number {
   return Math.ceil(length / DEFAULT_ALIGNMENT) * DEFAULT_ALIGNMENT
 }
 
-/** Numbers and texts in a row, little-endian. */
+/** Builds a header: integers and strings one after another, little-endian. */
 class HeaderWriter {
   readonly #parts: Buffer[] = []
 

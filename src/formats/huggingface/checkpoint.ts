@@ -128,7 +128,7 @@ export function readCheckpoint(directory: string): Checkpoint {
       if (!present.has(name)) {
         throw new CheckpointError(
           'TENSOR_MISSING',
-          `${resolved}: tensor "${name}" of shape [${shape.join(', ')}] is missing; config.json asks for it`,
+          `${resolved}: tensor "${name}" of shape [${shape.join(', ')}] is missing; config.json describes a model that has it`,
         )
       }
       checkShape(name, shape, weights.info(name).shape, `in ${resolved} it`)
@@ -139,7 +139,7 @@ export function readCheckpoint(directory: string): Checkpoint {
       const more = unknown.length > 3 ? ` and ${unknown.length - 3} more` : ''
       throw new CheckpointError(
         'TENSOR_UNKNOWN',
-        `${resolved}: ${unknown.slice(0, 3).map(quoted).join(', ')}${more} have no place in this model; ` +
+        `${resolved}: ${unknown.slice(0, 3).map(quoted).join(', ')}${more} do not belong to this model; ` +
           'config.json describes another one than the weights',
       )
     }

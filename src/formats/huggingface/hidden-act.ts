@@ -31,7 +31,7 @@ const HIDDEN_ACTS: readonly HiddenAct[] = [
 ]
 
 /**
- * The activation that config.json asks for, as the catalog spells it; `problem` goes on after the name: `is not
+ * The activation that config.json asks for, as the catalog spells it; `problem` completes a sentence that begins with the name: `is not
  * supported; …`.
  */
 export function activationOfHiddenAct(
