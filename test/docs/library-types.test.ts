@@ -1,0 +1,74 @@
+// The examples of README and docs/library.md, and the programs in examples/, compile as strict TypeScript against the
+// declarations that the package ships; and `import 'flicker-lm'` loads no plotting code.
+
+import { spawnSync } from 'node:child_process'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { afterAll, expect, it } from 'vitest'
+
+const work = mkdtempSync(path.join(tmpdir(), 'flicker-types-'))
+afterAll(() => rmSync(work, { recursive: true, force: true }))
+mkdirSync(path.join(work, 'node_modules'))
+symlinkSync(process.cwd(), path.join(work, 'node_modules', 'flicker-lm'), 'dir')
+symlinkSync(path.resolve('node_modules/@types'), path.join(work, 'node_modules', '@types'), 'dir')
+symlinkSync(path.resolve('node_modules/undici-types'), path.join(work, 'node_modules', 'undici-types'), 'dir')
+
+it('the examples of the documents compile as strict TypeScript, without DOM types', () => {
+  const files: string[] = []
+  for (const document of ['README.md', 'docs/library.md']) {
+    for (const [, code] of readFileSync(document, 'utf8').matchAll(/^```[jt]s\n([\s\S]*?)^```$/gm)) {
+      files.push(`example-${files.length}.mts`)
+      writeFileSync(path.join(work, files[files.length - 1]), code)
+    }
+  }
+  for (const name of readdirSync('examples').filter(name => name.endsWith('.mjs'))) {
+    files.push(name.replace('.mjs', '.mts'))
+    writeFileSync(path.join(work, files[files.length - 1]), readFileSync(path.join('examples', name)))
+  }
+  expect(files.length).toBeGreaterThan(10)
+  const options = '--noEmit --strict --target es2023 --lib es2023 --module nodenext --types node'.split(' ')
+  const tsc = path.resolve('node_modules/typescript/bin/tsc')
+  const { status, stdout } = spawnSync(process.execPath, [tsc, ...options, ...files], {
+    cwd: work,
+    encoding: 'utf8',
+  })
+  expect(stdout).toBe('')
+  expect(status).toBe(0)
+})
+
+it("import 'flicker-lm' loads neither plots, fonts nor worker pools", () => {
+  const hook = path.join(work, 'hook.mjs')
+  writeFileSync(
+    hook,
+    "import fs from 'node:fs'\nexport async function load(url, context, next) { fs.writeSync(1, `${url}\\n`); return next(url, context) }\n",
+  )
+  const register = `data:text/javascript,import { register } from 'node:module'; register(${JSON.stringify(`file://${hook}`)})`
+  const { stdout } = spawnSync(process.execPath, ['--import', register, '-e', "import('flicker-lm')"], {
+    cwd: work,
+    encoding: 'utf8',
+  })
+  expect(stdout).toContain('dist/index.js')
+  const packages = new Set(
+    [...stdout.matchAll(/node_modules\/((?:@[^/]+\/)?[^/]+)\//g)].map(([, name]) => name),
+  )
+  for (const heavy of [
+    '@observablehq/plot',
+    'linkedom',
+    '@resvg/resvg-js',
+    'dejavu-fonts-ttf',
+    'd3',
+    'tinypool',
+  ]) {
+    expect(packages, heavy).not.toContain(heavy)
+  }
+  expect(stdout).not.toContain('dist/report/plot.js')
+})
