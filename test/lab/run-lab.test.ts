@@ -133,7 +133,7 @@ describe('the lab', () => {
     const wrong = { epochs: 0, activations: ['rellu'] }
     await expect(lab.runLab(wrong)).rejects.toMatchObject({
       code: 'OPTION_INVALID',
-      message: expect.stringMatching(/epochs: .*activations\.0: there is no activation "rellu"/),
+      message: expect.stringMatching(/epochs: .*activations\[0\]: there is no activation "rellu"/),
     })
   })
 })

@@ -191,7 +191,7 @@ describe("the lab's data is refused", () => {
 
   it('for an option that does not exist', () => {
     const options = { samples: 3 } as LabDataOptions
-    expect(failure(options).message).toContain('"samples"')
+    expect(failure(options).message).toMatch(/samples: unknown key\. Did you mean "nSamples"/)
   })
 })
 
