@@ -152,6 +152,22 @@ describe('with q4_0', () => {
 })
 
 describe('laying out', () => {
+  it('puts the up row and the down column of every neuron side by side, also of a large matrix', () => {
+    const [d, h] = [64, 1100]
+    const wide: ModelConfig = { ...config, intermediateSize: h, numHiddenLayers: 1 }
+    const values = tensorOf(randomTensors(wide, 3))
+    const { neurons } = new EngineModel(wide, values, {}).weights.layers[0]
+    const [up, down] = ['up_proj', 'down_proj'].map(name => values(`model.layers.0.mlp.${name}.weight`))
+    const expected = new Float32Array(2 * h * d)
+    for (let i = 0; i < h; i++) {
+      for (let k = 0; k < d; k++) {
+        expected[2 * i * d + k] = up[i * d + k]
+        expected[(2 * i + 1) * d + k] = down[k * h + i]
+      }
+    }
+    expect(bitsOf(neurons as Float32Array)).toEqual(bitsOf(expected))
+  })
+
   it('reads every tensor once, and no other', () => {
     const source = openModel(gguf('bf16'))
     const asked: string[] = []
