@@ -6,8 +6,9 @@ import type { Markup } from '../report/markup.js'
 import { draw } from '../report/plot.js'
 import { curvesOf } from './curves.js'
 
+const AXIS = { color: 'var(--ink-soft)', tickSize: 0, labelArrow: 'none' } as const
 const COLORS = { value: 'var(--run-1)', slope: 'var(--run-2)', drawn: 'var(--run-3)' }
-const MARGIN = { marginTop: 30, marginRight: 14, marginBottom: 30, marginLeft: 36 }
+const MARGIN = { marginTop: 30, marginRight: 14, marginBottom: 40, marginLeft: 40 }
 /** A slope beyond this is a pole or a jump, not something to scale the picture by. */
 const STEEPEST = 6
 
@@ -36,8 +37,8 @@ export function activationFigure(act: Activation, width = 420): Markup {
     marks: [
       Plot.gridY({ stroke: 'var(--line)', strokeOpacity: 1, ticks: 5 }),
       Plot.gridX({ stroke: 'var(--line)', strokeOpacity: 1, ticks: 9 }),
-      Plot.axisY({ color: 'var(--ink-soft)', tickSize: 0, ticks: 5, label: null }),
-      Plot.axisX({ color: 'var(--ink-soft)', tickSize: 0, ticks: 9, label: null }),
+      Plot.axisY({ ...AXIS, ticks: 5, label: 'f(x), f′(x)', labelAnchor: 'center' }),
+      Plot.axisX({ ...AXIS, ticks: 9, label: 'x, the pre-activation', labelAnchor: 'center' }),
       Plot.ruleY([0], { stroke: 'var(--ink-soft)' }),
       Plot.ruleX([0], { stroke: 'var(--ink-soft)' }),
       drawn.map(values =>

@@ -65,7 +65,7 @@ export const variantSchema = z.strictObject({
   activation: activationSchema,
 })
 
-/** Many draws at test time as a measure of doubt. */
+/** Many draws at test time as a measure of uncertainty. */
 export const uncertaintySchema = z.strictObject({
   /** Draws per sample. */
   draws: count.max(10_000).default(100),

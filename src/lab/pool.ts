@@ -9,7 +9,7 @@ import type { LabSplit } from './data/index.js'
 import type { Variant } from './options.js'
 import type { RunRecord } from './results.js'
 import type { LabSplits } from './train-run.js'
-import type { DoubtOptions } from './uncertainty.js'
+import type { UncertaintyOptions } from './uncertainty.js'
 import type { LabTask, LabTaskResult } from './worker.js'
 
 /** One training to do. */
@@ -21,7 +21,7 @@ export interface Job {
 export interface PoolOptions {
   /** At most: never more than there are jobs or cores, which would only get in each other's way. Default: one per core. */
   readonly workers?: number
-  readonly uncertainty?: DoubtOptions
+  readonly uncertainty?: UncertaintyOptions
   readonly signal?: AbortSignal
   /** Called for each job as it is done. */
   readonly onFinished: (job: Job, record: RunRecord) => void

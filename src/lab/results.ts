@@ -3,7 +3,7 @@
 import type { MachineInfo } from '../kernels/machine-info.js'
 import { type Spread, spreadOf } from '../statistics.js'
 import type { LabConfig, Variant } from './options.js'
-import type { Doubt } from './uncertainty.js'
+import type { Uncertainty } from './uncertainty.js'
 
 /** One training; arrays have one entry per epoch, from the first. */
 export interface RunRecord {
@@ -24,7 +24,7 @@ export interface RunRecord {
     histogram: number[][]
   }
   /** After the last epoch, where asked for. */
-  doubt?: Doubt
+  uncertainty?: Uncertainty
   /** Wall time of this training. */
   seconds: number
 }

@@ -56,7 +56,7 @@ export async function runLab(options: LabOptions = {}, run: LabRunOptions = {}):
   const { backend, isa } = kernels()
   warnWithoutAddon()
   const files = loadedActivationFiles().map(file => fs.readFileSync(file, 'utf8'))
-  const basis = [backend, isa, fingerprint(data), config.uncertainty ?? null, files]
+  const basis = [2, backend, isa, fingerprint(data), config.uncertainty ?? null, files]
   const store = run.directory === undefined ? null : runStore(path.join(run.directory, 'runs'), basis)
 
   const records = new Map<string, RunRecord>()

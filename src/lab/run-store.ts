@@ -1,4 +1,4 @@
-// Finished runs on disk, one small file per (variant, seed): an interrupted lab goes on where it was.
+// Finished runs on disk, one small file per (variant, seed): an interrupted lab resumes.
 
 import { createHash } from 'node:crypto'
 import fs from 'node:fs'

@@ -13,7 +13,7 @@ import { optimizer } from './optimizer.js'
 import type { Variant } from './options.js'
 import type { RunRecord } from './results.js'
 import { scheduleAt } from './schedule.js'
-import { type DoubtOptions, measureDoubt } from './uncertainty.js'
+import { measureUncertainty, type UncertaintyOptions } from './uncertainty.js'
 
 /** The data of all runs; the arrays may be shared between threads. */
 export interface LabSplits {
@@ -24,7 +24,7 @@ export interface LabSplits {
 }
 
 export interface TrainRunOptions {
-  readonly uncertainty?: DoubtOptions
+  readonly uncertainty?: UncertaintyOptions
   /** Called after every epoch; training stops when it returns false. */
   readonly onEpoch?: (epoch: number) => boolean
   readonly kernels?: Kernels
@@ -113,7 +113,7 @@ export function trainRun(
   }
   if (options.uncertainty !== undefined) {
     const moment = { ...testMoment(variant.epochs), dropout: variant.dropout }
-    record.doubt = measureDoubt(network, validation, moment, options.uncertainty)
+    record.uncertainty = measureUncertainty(network, validation, moment, options.uncertainty)
   }
   record.seconds = (performance.now() - started) / 1000
   return record

@@ -1,4 +1,4 @@
-// Many draws at test time as a measure of doubt, as dropout is used for it (Gal & Ghahramani 2016): calibration of the
+// Many draws at test time as a measure of uncertainty, as dropout is used for it (Gal & Ghahramani 2016): calibration of the
 // mean prediction, and whether its entropy tells points far from the data.
 
 import { fillNormal, Purpose } from '../kernels/philox.js'
@@ -19,7 +19,7 @@ import type { LabSplit } from './data/index.js'
 import type { Moment, Network } from './network.js'
 
 /** What the mean over so many draws says. */
-export interface DoubtAtDraws {
+export interface UncertaintyAtDraws {
   readonly draws: number
   readonly accuracy: number
   /** Mean −log of the true class's probability, nats. */
@@ -32,13 +32,13 @@ export interface DoubtAtDraws {
   readonly farAuroc: number
 }
 
-export interface Doubt {
-  readonly atDraws: readonly DoubtAtDraws[]
+export interface Uncertainty {
+  readonly atDraws: readonly UncertaintyAtDraws[]
   /** At the largest number of draws. */
   readonly reliability: readonly ReliabilityBin[]
 }
 
-export interface DoubtOptions {
+export interface UncertaintyOptions {
   readonly draws: number
   readonly farScale: number
 }
@@ -51,12 +51,12 @@ export function reportedDraws(most: number): number[] {
 }
 
 /** A network without draws and dropout gives the same every time, and is asked once. */
-export function measureDoubt(
+export function measureUncertainty(
   network: Network,
   data: LabSplit,
   moment: Moment,
-  { draws, farScale }: DoubtOptions,
-): Doubt {
+  { draws, farScale }: UncertaintyOptions,
+): Uncertainty {
   const classes = network.layout.widths[network.layout.widths.length - 1]
   const far = farPoints(data.samples, network.layout.widths[0], farScale, moment.seed)
   const most = moment.activation.draws || moment.dropout > 0 ? draws : 1

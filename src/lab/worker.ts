@@ -5,13 +5,13 @@ import { FlickerError } from '../errors.js'
 import type { Variant } from './options.js'
 import type { RunRecord } from './results.js'
 import { type LabSplits, trainRun } from './train-run.js'
-import type { DoubtOptions } from './uncertainty.js'
+import type { UncertaintyOptions } from './uncertainty.js'
 
 export interface LabTask {
   readonly variant: Variant
   readonly seed: number
   readonly data: LabSplits
-  readonly uncertainty?: DoubtOptions
+  readonly uncertainty?: UncertaintyOptions
   /** Files of the user's own activations, which every thread must load. */
   readonly activationFiles: readonly string[]
   /** Shared: [0] is set when all are to stop, [1 + index] counts this run's finished epochs. */

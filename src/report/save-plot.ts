@@ -39,7 +39,7 @@ export function plotFormat(file: string): PlotFormat {
 export function savePlot(svg: Markup | string, file: string): void {
   const format = plotFormat(file)
   const drawing = standaloneSvg(svg)
-  writeFileAtomic(file, format === 'svg' ? `${drawing}\n` : rasterize(drawing))
+  writeFileAtomic(file, format === 'svg' ? `${withDarkScheme(drawing)}\n` : rasterize(drawing))
 }
 
 /** A drawing that needs no page around it: namespace, background, font, and colors instead of the page's variables. */
@@ -69,6 +69,29 @@ function withColors(svg: string): string {
     const run = /^run-(\d+)$/.exec(name)
     return (run === null ? page[name] : RUN_COLORS.light[Number(run[1])]) ?? whole
   })
+}
+
+/**
+ * The same drawing with the dark page's colors where the reader prefers them: colors stay attributes, which every viewer
+ * understands, and a style sheet replaces those that occur.
+ */
+export function withDarkScheme(svg: string): string {
+  const [light, dark] = [colorsOf('light'), colorsOf('dark')]
+  const seen = new Set<string>()
+  const rules = light.flatMap((color, i) => {
+    if (seen.has(color)) return []
+    seen.add(color)
+    return ['fill', 'stroke'].flatMap(property =>
+      svg.includes(`${property}="${color}"`) ? [`[${property}="${color}"]{${property}:${dark[i]}}`] : [],
+    )
+  })
+  const style = `<style>@media (prefers-color-scheme:dark){${rules.join('')}}</style>`
+  return rules.length === 0 ? svg : svg.replace(/^<svg(?:[^>"]|"[^"]*")*>/, start => start + style)
+}
+
+/** Of runs first: of two names for one light color, a line's counts. */
+function colorsOf(scheme: 'light' | 'dark'): string[] {
+  return [...RUN_COLORS[scheme], ...Object.values(PAGE_COLORS[scheme])]
 }
 
 /** The drawing as PNG, two pixels per px. */

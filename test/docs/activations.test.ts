@@ -5,7 +5,7 @@ import { expect, it } from 'vitest'
 import { listActivations, parseActivation } from '../../src/activations/index.js'
 import { activationFigure } from '../../src/gallery/figure.js'
 import { catalogPage, pictureFile } from '../../src/gallery/page.js'
-import { standaloneSvg } from '../../src/report/save-plot.js'
+import { standaloneSvg, withDarkScheme } from '../../src/report/save-plot.js'
 
 const again = 'made anew by `npm run build && npm run flicker -- activations --docs docs`'
 
@@ -16,7 +16,7 @@ it('the page of the catalog is up to date', () => {
 it('every picture is up to date', () => {
   for (const { name, spec } of listActivations()) {
     const file = `docs/${pictureFile(name)}`
-    const current = `${standaloneSvg(activationFigure(parseActivation(spec)))}\n`
+    const current = `${withDarkScheme(standaloneSvg(activationFigure(parseActivation(spec))))}\n`
     expect(existsSync(file) && readFileSync(file, 'utf8') === current, `${file}: ${again}`).toBe(true)
   }
 })

@@ -160,10 +160,10 @@ describe('a training', () => {
   })
 })
 
-describe('doubt', () => {
+describe('uncertainty', () => {
   const data = splits()
   const doubtOf = (options: Record<string, unknown>) =>
-    trainRun(variant(options), 2, data, { uncertainty: { draws: 7, farScale: 3 } })?.doubt
+    trainRun(variant(options), 2, data, { uncertainty: { draws: 7, farScale: 3 } })?.uncertainty
 
   it('asks a network without draws once, one with draws or dropout as often as wanted', () => {
     const draws = (options: Record<string, unknown>) => doubtOf(options)?.atDraws.map(({ draws }) => draws)
@@ -173,14 +173,16 @@ describe('doubt', () => {
   })
 
   it('numbers are shares and entropies of two classes', () => {
-    const doubt = doubtOf({ activation: 'stoch' })
-    for (const at of doubt?.atDraws ?? []) {
+    const uncertainty = doubtOf({ activation: 'stoch' })
+    for (const at of uncertainty?.atDraws ?? []) {
       for (const share of [at.accuracy, at.calibrationError, at.farAuroc]) {
         expect(share).toBeGreaterThanOrEqual(0)
         expect(share).toBeLessThanOrEqual(1)
       }
       for (const entropy of [at.entropy, at.farEntropy]) expect(entropy).toBeLessThanOrEqual(Math.LN2 + 1e-12)
     }
-    expect(doubt?.reliability.reduce((sum, { samples }) => sum + samples, 0)).toBe(data.validation.samples)
+    expect(uncertainty?.reliability.reduce((sum, { samples }) => sum + samples, 0)).toBe(
+      data.validation.samples,
+    )
   })
 })

@@ -4,9 +4,9 @@ import fs from 'node:fs'
 import path from 'node:path'
 import * as Plot from '@observablehq/plot'
 import { describe, expect, it } from 'vitest'
-import { RUN_COLORS } from '../../src/report/palette.js'
+import { PAGE_COLORS, RUN_COLORS } from '../../src/report/palette.js'
 import { draw } from '../../src/report/plot.js'
-import { savePlot, standaloneSvg } from '../../src/report/save-plot.js'
+import { savePlot, standaloneSvg, withDarkScheme } from '../../src/report/save-plot.js'
 import { temporaryDirectories } from '../data/temporary.js'
 
 function figure(text: string) {
@@ -74,4 +74,13 @@ describe('a figure as a file', () => {
   it('must be a drawing', () => {
     expect(() => standaloneSvg('<p>')).toThrow(TypeError)
   })
+})
+
+it('follows a dark page: every color of the drawing has its dark one, and the light one without a style sheet', () => {
+  const svg = withDarkScheme(standaloneSvg(figure('word')))
+  expect(svg).toContain(`stroke="${RUN_COLORS.light[1]}"`)
+  expect(svg).toContain('@media (prefers-color-scheme:dark)')
+  expect(svg).toContain(`[stroke="${RUN_COLORS.light[1]}"]{stroke:${RUN_COLORS.dark[1]}}`)
+  expect(svg).toContain(`[fill="${PAGE_COLORS.light.ink}"]{fill:${PAGE_COLORS.dark.ink}}`)
+  expect(svg).toContain(`[fill="${PAGE_COLORS.light.page}"]{fill:${PAGE_COLORS.dark.page}}`)
 })

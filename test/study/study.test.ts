@@ -64,7 +64,7 @@ describe('a study', () => {
     checkpoint.close()
   })
 
-  it('interrupted goes on where it was, and does not train again what is finished', async () => {
+  it('interrupted resumes, and does not train again what is finished', async () => {
     const directory = temporaryDirectory()
     const out = path.join(directory, 'out')
     const controller = new AbortController()

@@ -32,7 +32,7 @@ export function numberClasses(
   labels: readonly string[],
   where: string,
 ): { y: Int32Array; classNames: string[] } {
-  // Beyond 2⁵³ different whole numbers would become one.
+  // Beyond 2⁵³ different integers would become one.
   const numeric = labels.every(label => isNumber(label) && Math.abs(Number(label)) <= Number.MAX_SAFE_INTEGER)
   const names = numeric ? labels.map(label => String(Number(label))) : labels
   const classNames = [...new Set(names)]

@@ -1,4 +1,4 @@
-// The lab's one door to data: a made-up classification problem, a CSV file, or a known set, split and standardized,
+// The lab's entry point for data: a made-up classification problem, a CSV file, or a known set, split and standardized,
 // as arrays ready for training.
 
 import { existsSync } from 'node:fs'

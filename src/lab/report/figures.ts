@@ -6,9 +6,9 @@ import type { FigureOptions } from '../../report/plot.js'
 import { GATE_QUANTILES } from '../metrics.js'
 import { CURVES, type LabResults, type RunRecord } from '../results.js'
 import { curveFigure, curveLooks } from './curves.js'
-import { doubtFigure } from './doubt.js'
 import { finalLossFigure } from './final-loss.js'
 import { gateFigure } from './gates.js'
+import { uncertaintyFigure } from './uncertainty.js'
 
 export interface LabFigure {
   /** File name without its ending: `val_loss`. */
@@ -33,7 +33,7 @@ const captions = {
 
 export function labFigures(results: LabResults): LabFigure[] {
   const gated = results.variants.filter(({ runs }) => runs.every(({ gate }) => gate !== undefined))
-  const doubt = results.variants.some(({ runs }) => runs.every(run => run.doubt !== undefined))
+  const uncertainty = results.variants.some(({ runs }) => runs.every(run => run.uncertainty !== undefined))
   return [
     ...CURVES.map(curve => ({
       name: curveLooks[curve].name,
@@ -65,16 +65,16 @@ export function labFigures(results: LabResults): LabFigure[] {
         ({ gate }) => (gate?.mean ?? []).map((value, i) => [i + 1, value, ...(gate?.quantiles[i] ?? [])]),
       ),
     })),
-    ...(doubt
+    ...(uncertainty
       ? [
           {
             name: 'uncertainty',
             caption:
               'Left: how far confidence and accuracy are apart (15 bins). Right: probability that a point far from the data gets a higher entropy than a validation sample. Level lines: activations that draw nothing.',
             byVariant: true,
-            draw: (options: FigureOptions) => doubtFigure(results, options),
-            data: perRun(results, ['draws', 'calibration_error', 'far_auroc'], ({ doubt }) =>
-              (doubt?.atDraws ?? []).map(at => [at.draws, at.calibrationError, at.farAuroc]),
+            draw: (options: FigureOptions) => uncertaintyFigure(results, options),
+            data: perRun(results, ['draws', 'calibration_error', 'far_auroc'], ({ uncertainty }) =>
+              (uncertainty?.atDraws ?? []).map(at => [at.draws, at.calibrationError, at.farAuroc]),
             ),
           },
         ]

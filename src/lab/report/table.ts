@@ -43,7 +43,7 @@ export function tableColumns({ variants, data }: Pick<LabResults, 'variants' | '
 
 /** At the largest number of draws, mean over runs. */
 function calibration({ runs }: VariantResult): string {
-  const errors = runs.flatMap(({ doubt }) => doubt?.atDraws.at(-1)?.calibrationError ?? [])
+  const errors = runs.flatMap(({ uncertainty }) => uncertainty?.atDraws.at(-1)?.calibrationError ?? [])
   return errors.length === 0 ? '' : fixed(errors.reduce((sum, each) => sum + each, 0) / errors.length, 3)
 }
 

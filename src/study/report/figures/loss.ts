@@ -8,7 +8,7 @@ import { runStyle } from '../../../report/palette.js'
 import { cut, draw, type FigureOptions, isWide, plane, type Range, textWidth } from '../../../report/plot.js'
 import { visibleLine } from '../../../report/visible-text.js'
 import { mean } from '../../../statistics.js'
-import type { RunResult } from '../../results.js'
+import type { Evaluation, RunResult } from '../../results.js'
 import { seedPoint } from './seed-point.js'
 
 type CurveRun = Pick<RunResult, 'label' | 'curve' | 'evaluations' | 'switchStep' | 'steps' | 'perSeed'>
@@ -72,10 +72,15 @@ function aroundSwitches(runs: readonly CaptionRun[]): string {
     const way = Math.abs(change) < 0.0005 ? 'is unchanged' : change > 0 ? 'rises' : 'falls'
     return [
       `${visibleLine(label)} ${way} from ${loss(before.loss)} (step ${fixed(before.step, 0)}, measured with ` +
-        `${visibleLine(before.activation)}) to ${loss(after.loss)} (step ${fixed(after.step, 0)}, ${visibleLine(after.activation)})`,
+        `${measuredWith(before)}) to ${loss(after.loss)} (step ${fixed(after.step, 0)}, ${measuredWith(after)})`,
     ]
   })
   return changes.length === 0 ? '' : `Validation loss around the switch: ${changes.join('; ')}.`
+}
+
+/** The activation of a measurement, and whether it was drawn while measuring. */
+function measuredWith({ activation, drawnPer }: Evaluation): string {
+  return visibleLine(activation) + (drawnPer === null ? '' : `, drawn per ${drawnPer}`)
 }
 
 /** Why the last point of a curve differs from the table's loss; empty when it does not. */

@@ -5,7 +5,7 @@ import { runStyle } from '../../report/palette.js'
 import { type FigureOptions, isWide, type Range, sideBySide } from '../../report/plot.js'
 import { spreadOf } from '../../statistics.js'
 import type { LabResults } from '../results.js'
-import type { Doubt } from '../uncertainty.js'
+import type { Uncertainty } from '../uncertainty.js'
 import { type BandLine, bandLines, roomAround } from './band-lines.js'
 import { overRuns } from './curves.js'
 
@@ -24,12 +24,14 @@ const panels = [
   },
 ] as const
 
-export function doubtFigure(results: LabResults, options: FigureOptions): Markup {
+export function uncertaintyFigure(results: LabResults, options: FigureOptions): Markup {
   const asked = results.variants.flatMap(({ label, runs }, index): Asked[] => {
-    const doubts = runs.flatMap(({ doubt }) => doubt ?? [])
-    return doubts.length === 0 ? [] : [{ label, index, doubts }]
+    const uncertainties = runs.flatMap(({ uncertainty }) => uncertainty ?? [])
+    return uncertainties.length === 0 ? [] : [{ label, index, uncertainties }]
   })
-  const most = Math.max(...asked.flatMap(({ doubts }) => doubts[0].atDraws.map(({ draws }) => draws)))
+  const most = Math.max(
+    ...asked.flatMap(({ uncertainties }) => uncertainties[0].atDraws.map(({ draws }) => draws)),
+  )
   const ticks = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000].filter(n => n <= most)
   const wide = isWide(options)
   const width = wide ? Math.floor(options.width / 2) - 8 : options.width
@@ -63,13 +65,13 @@ export function doubtFigure(results: LabResults, options: FigureOptions): Markup
 interface Asked {
   readonly label: string
   readonly index: number
-  readonly doubts: readonly Doubt[]
+  readonly uncertainties: readonly Uncertainty[]
 }
 
-function line({ label, index, doubts }: Asked, of: Quantity, most: number): BandLine {
-  const points = doubts[0].atDraws.map(({ draws }, i) => ({
+function line({ label, index, uncertainties }: Asked, of: Quantity, most: number): BandLine {
+  const points = uncertainties[0].atDraws.map(({ draws }, i) => ({
     x: draws,
-    ...spreadOf(doubts.map(({ atDraws }) => atDraws[i][of])),
+    ...spreadOf(uncertainties.map(({ atDraws }) => atDraws[i][of])),
   }))
   // What never changes from draw to draw is a level line.
   const [only] = points
