@@ -1,10 +1,14 @@
-// Chat templates are programs that come with a model: they run in a process of their own, which has nothing of ours
-// (no environment, no standard streams), a small heap, and a time limit after which it is killed. A thread would not
-// do: one string too large for its heap ends the whole process.
+// Chat templates are programs that come with a model. They run in an interpreter of our own, in a process that has
+// nothing of ours: no environment, no standard streams, a small heap, and a time limit after which it is killed. Node's
+// permission model lets it read the files of the interpreter and nothing else, write nothing, start no process and no
+// thread. A thread would not do: one string too large for its heap ends the whole process.
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { createRequire } from 'node:module'
+import { existsSync } from 'node:fs'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { FlickerError, OptionError } from '../../errors.js'
+import type { Answer, Question } from './jinja/process.js'
 
 export interface TemplateLimits {
   /** For one rendering, without the start of the process. Default 5,000. */
@@ -18,38 +22,17 @@ export interface TemplateLimits {
 /** No published template comes near. */
 const LARGEST_TEMPLATE = 2 ** 20
 
-/** What the other process runs: CommonJS, as `node -e` is. */
-const PROGRAM = `
-const { Environment, Template } = require(process.argv[1])
-let refused = null
-const raise = message => { throw new Error(refused = String(message ?? 'no reason given')) }
-// The library declares its own, whose errors could not be told from those of a broken template.
-const set = Environment.prototype.set
-Environment.prototype.set = function (name, value) {
-  return set.call(this, name, name === 'raise_exception' ? raise : value)
-}
-process.on('message', ({ source, variables, characters }) => {
-  refused = null
-  let answer
-  try {
-    const text = new Template(source).render(variables)
-    answer = text.length > characters ? { tooLong: text.length } : { text }
-  } catch (error) {
-    answer = refused === null ? { failed: String(error && error.message) } : { refused }
-  }
-  process.send(answer)
-})
-process.send({ ready: true })
-`
-
-type Answer = { text: string } | { tooLong: number } | { failed: string } | { refused: string }
+/** The program of the process, compiled: when this file runs from its source, as tests do, the one in dist. */
+const PROGRAM = ['./jinja/process.js', '../../../dist/engine/chat/jinja/process.js']
+  .map(place => fileURLToPath(new URL(place, import.meta.url)))
+  .find(existsSync)
 
 /** The process that waits for the next template, with the heap that it was started with. */
 let idle: { process: ChildProcess; heapMegabytes: number } | null = null
 
 /**
- * The text that the Jinja template `source` makes of `variables` (plain JSON values), with `raise_exception`, `range`,
- * `namespace` and `strftime_now` as Hugging Face's templates expect them. Throws OptionError CHAT_MESSAGES_REFUSED
+ * The text that the Jinja template `source` makes of `variables` (plain JSON values): what Jinja2 makes of it with the
+ * settings of Hugging Face's apply_chat_template. What is not supported is an error and never other text. Throws OptionError CHAT_MESSAGES_REFUSED
  * (the template raised), CHAT_TEMPLATE_TOO_LONG; FlickerError CHAT_TEMPLATE_INVALID (a template that cannot run),
  * CHAT_TEMPLATE_LIMIT (time, memory), CHAT_TEMPLATE_PROCESS (no process to run it in).
  */
@@ -104,8 +87,8 @@ async function readyProcess(heapMegabytes: number): Promise<ChildProcess> {
     waiting.channel?.ref()
     return waiting
   }
-  const jinja = createRequire(import.meta.url).resolve('@huggingface/jinja')
-  const started = spawn(process.execPath, [`--max-old-space-size=${heapMegabytes}`, '-e', PROGRAM, jinja], {
+  const { program, flags } = restrictedProgram()
+  const started = spawn(process.execPath, [...flags, `--max-old-space-size=${heapMegabytes}`, program], {
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     env: passedEnvironment(),
   })
@@ -120,6 +103,31 @@ async function readyProcess(heapMegabytes: number): Promise<ChildProcess> {
   })
   started.removeAllListeners()
   return started
+}
+
+/** The program and Node's flags that let it read its own files only, by whatever name this version has for that. */
+export function restrictedProgram(program = PROGRAM): { program: string; flags: string[] } {
+  if (program === undefined) {
+    throw new FlickerError(
+      'CHAT_TEMPLATE_PROCESS',
+      'the program that runs chat templates is not compiled; run npm run build',
+      {
+        exitCode: 1,
+      },
+    )
+  }
+  const known = process.allowedNodeEnvironmentFlags
+  const permission = ['--permission', '--experimental-permission'].find(flag => known.has(flag))
+  const folder = path.dirname(program)
+  // Node looks for a package.json beside the program and above it.
+  const readable = [path.join(folder, '*')]
+  for (let at = folder; ; at = path.dirname(at)) {
+    readable.push(path.join(at, 'package.json'))
+    if (at === path.dirname(at)) break
+  }
+  const flags =
+    permission === undefined ? [] : [permission, ...readable.map(file => `--allow-fs-read=${file}`)]
+  return { program, flags: [...flags, '--no-warnings'] }
 }
 
 /** What a Node may need to start, and the time zone of strftime_now. */
@@ -142,7 +150,7 @@ function keepIdle(waiting: ChildProcess, heapMegabytes: number): void {
 
 function askedWithin(
   worker: ChildProcess,
-  question: object,
+  question: Question,
   milliseconds: number,
   heapMegabytes: number,
 ): Promise<Answer> {

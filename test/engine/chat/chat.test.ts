@@ -1,10 +1,13 @@
 // Chat templates: what Hugging Face's apply_chat_template gives, and untrusted ones that can do no harm.
 
+import { spawnSync } from 'node:child_process'
+import os from 'node:os'
+import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { bytesTokenizer } from '../../../src/data/tokenizers/byte-pair.js'
 import { tokenizerFromJson } from '../../../src/data/tokenizers/tokenizer-json.js'
 import { type ChatMessage, type ChatTemplates, renderChat } from '../../../src/engine/chat/chat.js'
-import { renderTemplate } from '../../../src/engine/chat/template-sandbox.js'
+import { renderTemplate, restrictedProgram } from '../../../src/engine/chat/template-sandbox.js'
 import { EngineModel, LanguageModel } from '../../../src/engine/index.js'
 import { randomTensors, smallConfig, tensorOf } from '../naive-model.js'
 
@@ -73,7 +76,7 @@ describe('a conversation', () => {
     const options = { tools: [{}, {}], documents: [{ title: 'Notes' }], variables: { thinking: 'no' } }
     expect(await renderChat(templates({}), { messages, template, ...options })).toBe('Ada 2 Notes no Hi')
     // As in Hugging Face's, what is not given is none and not undefined.
-    expect(await renderChat(templates({}), { messages, template: '{{ tools is none }}' })).toBe('true')
+    expect(await renderChat(templates({}), { messages, template: '{{ tools is none }}' })).toBe('True')
   })
 
   it('takes the template for tools when there are tools, and any other by its name', async () => {
@@ -127,8 +130,11 @@ describe('a template that is broken or means harm', () => {
 
   it.each([
     ['runs for ever', '{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}'],
-    ['makes too long a list', '{% for i in range(1000000000) %}x{% endfor %}'],
-    ['makes too long a text', '{{ ("a" ~ "\\n") | indent(500000000, true) | upper }}'],
+    ['makes too much text', "{% for i in range(99999) %}{{ 'x' * 60000000 }}{% endfor %}"],
+    [
+      'makes too large values',
+      "{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = ns.x + [i ~ 'x' * 100000] %}{% endfor %}",
+    ],
   ])('that %s is stopped, and the next one runs', async (_, source) => {
     await expect(renderTemplate(source, {}, small)).rejects.toMatchObject({ code: 'CHAT_TEMPLATE_LIMIT' })
     expect(await renderTemplate('{{ 6 * 7 }}', {})).toBe('42')
@@ -145,9 +151,35 @@ describe('a template that is broken or means harm', () => {
   it('sees nothing of the process: no environment, no globals, no prototypes', async () => {
     for (const name of ['process', 'require', 'globalThis', 'constructor', '__proto__']) {
       expect(await renderTemplate(`{{ ${name} is defined }} {{ x.${name} is defined }}`, { x: {} })).toBe(
-        'false false',
+        'False False',
       )
     }
+  })
+
+  it('could read no file but those of the interpreter, write none and start nothing', () => {
+    const { flags, program } = restrictedProgram()
+    const attempt = `
+      const tried = {}
+      const attempts = {
+        own: () => fs.readFileSync(process.argv[1]),
+        read: () => fs.readFileSync(process.execPath),
+        list: () => fs.readdirSync('/'),
+        write: () => fs.writeFileSync(process.argv[2], 'x'),
+        spawn: () => require('node:child_process').spawnSync(process.execPath, ['-v']).error,
+        worker: () => new (require('node:worker_threads').Worker)('0', { eval: true }),
+      }
+      const fs = require('node:fs')
+      for (const [name, act] of Object.entries(attempts)) {
+        try { tried[name] = act() instanceof Error ? 'error' : 'done' } catch (error) { tried[name] = error.code }
+      }
+      console.log(JSON.stringify(tried))`
+    const target = path.join(os.tmpdir(), `flicker-template-${process.pid}`)
+    const { stdout } = spawnSync(process.execPath, [...flags, '-e', attempt, program, target], {
+      encoding: 'utf8',
+    })
+    const denied = 'ERR_ACCESS_DENIED'
+    const all = { read: denied, list: denied, write: denied, spawn: denied, worker: denied }
+    expect(JSON.parse(stdout)).toEqual({ own: 'done', ...all })
   })
 
   it('does not hold up another one', async () => {
