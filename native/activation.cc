@@ -28,8 +28,7 @@ void each_vector(int64_t rows, int64_t width, double p, const Draw& draw, const 
           }
         }
       } else {
-        for (int64_t i = 0; i < width; i += lanes)
-          body(r * width + i, width - i < lanes ? width - i : lanes, vi{});
+        for (int64_t i = 0; i < width; i += lanes) body(r * width + i, width - i < lanes ? width - i : lanes, vi{});
       }
     }
   });

@@ -9,16 +9,14 @@ namespace flicker::FLICKER_ISA {
 constexpr int64_t draw_width = 4 * lanes;
 
 /// 24-bit threshold: SiLU is taken where draw < threshold.
-FLICKER_INLINE vi draw_threshold(double p) {
-  return vi{} + static_cast<int32_t>(__builtin_ceil(p * 16777216.0));
-}
+FLICKER_INLINE vi draw_threshold(double p) { return vi{} + static_cast<int32_t>(__builtin_ceil(p * 16777216.0)); }
 
 /// Whether a fused kernel reads draws.
 template <int32_t KERNEL>
 constexpr bool fused_draws = KERNEL == kStochaIdentity || KERNEL == kStochaSilu || KERNEL == kStochaDrawn;
 
-/// The number of an activation as its kernel compares with it: the threshold of FATReLU, rounded up, so that x < t holds
-/// for the same floats as in double precision.
+/// The number of an activation as its kernel compares with it: the threshold of FATReLU, rounded up, so that x < t
+/// holds for the same floats as in double precision.
 FLICKER_INLINE vf fused_parameter(const Activation& act) {
   float t = static_cast<float>(act.p);
   if (static_cast<double>(t) < act.p) t = __builtin_nextafterf(t, __builtin_inff());
@@ -29,15 +27,24 @@ FLICKER_INLINE vf fused_parameter(const Activation& act) {
 template <typename Body>
 void dispatch_fused(int32_t kernel, const Body& body) {
   switch (kernel) {
-    case kRelu: return body.template operator()<kRelu>();
-    case kSilu: return body.template operator()<kSilu>();
-    case kStochaIdentity: return body.template operator()<kStochaIdentity>();
-    case kStochaSilu: return body.template operator()<kStochaSilu>();
-    case kStochaDrawn: return body.template operator()<kStochaDrawn>();
-    case kRelu2: return body.template operator()<kRelu2>();
-    case kGelu: return body.template operator()<kGelu>();
-    case kGeluTanh: return body.template operator()<kGeluTanh>();
-    case kFatRelu: return body.template operator()<kFatRelu>();
+    case kRelu:
+      return body.template operator()<kRelu>();
+    case kSilu:
+      return body.template operator()<kSilu>();
+    case kStochaIdentity:
+      return body.template operator()<kStochaIdentity>();
+    case kStochaSilu:
+      return body.template operator()<kStochaSilu>();
+    case kStochaDrawn:
+      return body.template operator()<kStochaDrawn>();
+    case kRelu2:
+      return body.template operator()<kRelu2>();
+    case kGelu:
+      return body.template operator()<kGelu>();
+    case kGeluTanh:
+      return body.template operator()<kGeluTanh>();
+    case kFatrelu:
+      return body.template operator()<kFatrelu>();
   }
 }
 
@@ -54,7 +61,7 @@ FLICKER_INLINE void activate(vf x, vi takes_silu, vf parameter, vf& value, vf& d
   } else if constexpr (KERNEL == kRelu2) {
     value = relu * relu;
     if constexpr (DERIVATIVE) derivative = relu + relu;
-  } else if constexpr (KERNEL == kFatRelu) {
+  } else if constexpr (KERNEL == kFatrelu) {
     value = x < parameter ? zero : x;
     if constexpr (DERIVATIVE) derivative = x < parameter ? zero : one;
   } else if constexpr (KERNEL == kGelu) {

@@ -1,6 +1,6 @@
 // The machine that runs activations: a program (src/activations/programs.ts, `Program.code`) is a list of instructions
-// over numbered slots, each a vector loop over a block of at most `program_block` elements that stays in the first-level
-// cache. Any kernel may include this and run a program over its own blocks:
+// over numbered slots, each a vector loop over a block of at most `program_block` elements that stays in the
+// first-level cache. Any kernel may include this and run a program over its own blocks:
 //
 //   ProgramMachine machine(code, uniforms, memory);          // memory: program_memory(code) floats, 64-byte aligned
 //   for i in [0, machine.inputs): machine.set_input(i, …)    // by machine.input_kind(i) and machine.input_index(i)
@@ -9,14 +9,12 @@
 // The code must have passed program_is_sound.
 #pragma once
 
+#include "kernels.h"
 #include "vector_math.h"
 
 namespace flicker::FLICKER_ISA {
 
 constexpr int64_t program_block = 256;
-
-/// What an input wants, `inputKinds` in src/activations/programs.ts.
-enum InputKind : int32_t { kInputX, kInputPrevious, kInputNext, kInputDraw, kInputNeuron, kInputStatistic };
 
 /// Element i stands at values[i & mask]: mask 0 for what is the same everywhere (`lanes` copies of it), else −1.
 struct Operand {
@@ -24,13 +22,12 @@ struct Operand {
   int64_t mask;
 };
 
-/// Head of a program's code: counts, then inputs (kind, index), outputs (slot), instructions (operation, destination, a, b, c).
+/// Head of a program's code: counts, then inputs (kind, index), outputs (slot), instructions (operation, destination,
+/// a, b, c).
 struct ProgramHead {
   int32_t uniforms, inputs, temporaries, instructions, outputs;
 };
 FLICKER_INLINE ProgramHead program_head(const int32_t* code) { return {code[0], code[1], code[2], code[3], code[4]}; }
-
-constexpr int max_program_slots = 512;
 
 /// Floats of working memory that a machine for this program needs.
 FLICKER_INLINE int64_t program_memory(const int32_t* code) {
@@ -64,7 +61,8 @@ class ProgramMachine {
   /// Where input i stands; readable up to the next multiple of `lanes` elements.
   void set_input(int i, Operand operand) { slots_[first_input_ + i] = operand; }
 
-  /// Computes elements 0 … n − 1 (n ≤ program_block) of every output; those up to the next multiple of lanes are garbage.
+  /// Computes elements 0 … n − 1 (n ≤ program_block) of every output; those up to the next multiple of lanes are
+  /// garbage.
   void run(int64_t n) {
     const int32_t* step = steps_;
     for (int32_t s = 0; s < step_count_; s++, step += 5) {
@@ -86,38 +84,64 @@ class ProgramMachine {
       store(out + i, f(load(a.values + (i & a.mask)), load(b.values + (i & b.mask))));
   }
 
-  /// The operations in the order of `operations` in src/activations/expression.ts.
+  /// Their meaning is that of src/activations/scalar-functions.ts.
   static void apply(int32_t operation, Operand a, Operand b, Operand c, float* out, int64_t n) {
     const vf zero = {}, one = splat(1.f);
     switch (operation) {
-      case 0: return each(a, out, n, [](vf x) { return -x; });
-      case 1: return each(a, out, n, [](vf x) { return vabs(x); });
-      case 2: return each(a, out, n, [=](vf x) { return x > zero ? one : x < zero ? -one : x; });
-      case 3: return each(a, out, n, [](vf x) { return x * x; });
-      case 4: return each(a, out, n, [](vf x) { return vsqrt(x); });
-      case 5: return each(a, out, n, [](vf x) { return vexp(x); });
-      case 6: return each(a, out, n, [](vf x) { return vexpm1(x); });
-      case 7: return each(a, out, n, [](vf x) { return vlog(x); });
-      case 8: return each(a, out, n, [](vf x) { return vlog1p(x); });
-      case 9: return each(a, out, n, [](vf x) { return vsoftplus(x); });
-      case 10: return each(a, out, n, [](vf x) { return vsigmoid(x); });
-      case 11: return each(a, out, n, [](vf x) { return vtanh(x); });
-      case 12: return each(a, out, n, [](vf x) { return verf(x); });
-      case 13: return each(a, out, n, [](vf x) { return vnormal_cdf(x); });
-      case 14: return each(a, out, n, [](vf x) { return vnormal_pdf(x); });
-      case 15: return each(a, out, n, [](vf x) { return vatan(x); });
-      case 16: return each(a, out, n, [](vf x) { return vsin(x); });
-      case 17: return each(a, out, n, [](vf x) { return vcos(x); });
-      case 18: return each(a, b, out, n, [](vf x, vf y) { return x + y; });
-      case 19: return each(a, b, out, n, [](vf x, vf y) { return x - y; });
-      case 20: return each(a, b, out, n, [](vf x, vf y) { return x * y; });
-      case 21: return each(a, b, out, n, [](vf x, vf y) { return x / y; });
+      case kOpNeg:
+        return each(a, out, n, [](vf x) { return -x; });
+      case kOpAbs:
+        return each(a, out, n, [](vf x) { return vabs(x); });
+      case kOpSign:
+        return each(a, out, n, [=](vf x) { return x > zero ? one : x < zero ? -one : x; });
+      case kOpSquare:
+        return each(a, out, n, [](vf x) { return x * x; });
+      case kOpSqrt:
+        return each(a, out, n, [](vf x) { return vsqrt(x); });
+      case kOpExp:
+        return each(a, out, n, [](vf x) { return vexp(x); });
+      case kOpExpm1:
+        return each(a, out, n, [](vf x) { return vexpm1(x); });
+      case kOpLog:
+        return each(a, out, n, [](vf x) { return vlog(x); });
+      case kOpLog1p:
+        return each(a, out, n, [](vf x) { return vlog1p(x); });
+      case kOpSoftplus:
+        return each(a, out, n, [](vf x) { return vsoftplus(x); });
+      case kOpSigmoid:
+        return each(a, out, n, [](vf x) { return vsigmoid(x); });
+      case kOpTanh:
+        return each(a, out, n, [](vf x) { return vtanh(x); });
+      case kOpErf:
+        return each(a, out, n, [](vf x) { return verf(x); });
+      case kOpNormalCdf:
+        return each(a, out, n, [](vf x) { return vnormal_cdf(x); });
+      case kOpNormalPdf:
+        return each(a, out, n, [](vf x) { return vnormal_pdf(x); });
+      case kOpAtan:
+        return each(a, out, n, [](vf x) { return vatan(x); });
+      case kOpSin:
+        return each(a, out, n, [](vf x) { return vsin(x); });
+      case kOpCos:
+        return each(a, out, n, [](vf x) { return vcos(x); });
+      case kOpAdd:
+        return each(a, b, out, n, [](vf x, vf y) { return x + y; });
+      case kOpSub:
+        return each(a, b, out, n, [](vf x, vf y) { return x - y; });
+      case kOpMul:
+        return each(a, b, out, n, [](vf x, vf y) { return x * y; });
+      case kOpDiv:
+        return each(a, b, out, n, [](vf x, vf y) { return x / y; });
       // NaN on either side gives NaN; max(−0, 0) gives +0.
-      case 22: return each(a, b, out, n, [](vf x, vf y) { return x != x ? x : x < y ? x : y; });
-      case 23: return each(a, b, out, n, [](vf x, vf y) { return x != x ? x : x > y ? x : y; });
-      case 24: return each(a, b, out, n, [=](vf x, vf y) { return x > y ? one : zero; });
-      case 25: return each(a, b, out, n, [=](vf x, vf y) { return x >= y ? one : zero; });
-      case 26:
+      case kOpMin:
+        return each(a, b, out, n, [](vf x, vf y) { return x != x ? x : x < y ? x : y; });
+      case kOpMax:
+        return each(a, b, out, n, [](vf x, vf y) { return x != x ? x : x > y ? x : y; });
+      case kOpGreater:
+        return each(a, b, out, n, [=](vf x, vf y) { return x > y ? one : zero; });
+      case kOpGreaterEqual:
+        return each(a, b, out, n, [=](vf x, vf y) { return x >= y ? one : zero; });
+      case kOpSelect:
         for (int64_t i = 0; i < n; i += lanes) {
           const vf condition = load(a.values + (i & a.mask));
           const vf chosen = load(b.values + (i & b.mask)), otherwise = load(c.values + (i & c.mask));

@@ -1,23 +1,54 @@
-// The arguments of one call from JavaScript, checked as they are read.
+// The arguments of one call from JavaScript, checked as they are read. contract.h says which function takes what, in
+// which order it is read, and how much each array must hold.
+//
+// Nothing that a caller does can make a kernel read or write outside its arrays:
+// - elements of lists, which may be getters, are read before anything else: after that no JavaScript runs;
+// - arrays in shared memory, which another thread could change after a check, are refused;
+// - arrays whose values are checked (indices, programs) may not share memory with an array that the call writes to;
+// - sizes are below 2³¹, and the product of a shape, zeros left out, must be below 2⁴⁷: no smaller product overflows.
 #pragma once
 
 #include <node_api.h>
 
 #include <cmath>
 #include <cstdio>
+#include <initializer_list>
+#include <vector>
 
 #include "kernels.h"
 
 namespace flicker {
 
-/// Reads the arguments of one call. The first wrong one throws a RangeError that names the kernel, and `ok` is false.
+/// The factors of a number of elements.
+using Shape = std::initializer_list<int64_t>;
+
+/// What an array argument may be.
+enum ArrayRule : uint32_t {
+  kStrict = 0,
+  kOptional = 1,  // null may stand for it
+  kShared = 2,    // it may lie in shared memory
+};
+
+/// Which types of weights a kernel takes.
+enum class Types { kAll, kWide };
+
+/// A list of values, as they were when it was read.
+struct Elements {
+  std::vector<napi_value> values;
+};
+
+/// Reads the arguments of one call. The first wrong one throws a RangeError that names the function and the argument;
+/// `ok` is then false, and what is read afterwards is null or 0.
 class Arguments {
  public:
-  Arguments(napi_env env, napi_callback_info info, const char* kernel) : env_(env), kernel_(kernel) {
-    napi_get_cb_info(env, info, &count_, values_, nullptr, nullptr);
+  Arguments(napi_env env, napi_callback_info info, const char* function, const char* const* names, size_t known)
+      : env_(env), function_(function), names_(names), known_(known) {
+    if (napi_get_cb_info(env, info, &count_, values_, nullptr, nullptr) != napi_ok) count_ = 0;
   }
 
   bool ok() const { return ok_; }
+  /// From now on `ok` is false: the caller throws an error of its own.
+  void stop() { ok_ = false; }
 
   double number(size_t i) {
     double value = 0;
@@ -25,7 +56,7 @@ class Arguments {
     return value;
   }
 
-  /// A size: an integer in [0, 2³¹).
+  /// An integer in [0, 2³¹).
   int64_t size(size_t i) {
     const double value = number(i);
     if (!(value >= 0 && value < 2147483648.0 && value == std::floor(value))) {
@@ -50,230 +81,247 @@ class Arguments {
     return value;
   }
 
-  /// A Float32Array of at least rows·columns elements.
-  float* floats(size_t i, int64_t rows, int64_t columns = 1) {
-    return static_cast<float*>(array(i, napi_float32_array, "Float32Array", rows, columns));
+  WeightType weight_type(size_t i) { return static_cast<WeightType>(id(i, weight_types, "is not a type of weights")); }
+  CacheType cache_type(size_t i) { return static_cast<CacheType>(id(i, cache_types, "is not a type of cache")); }
+  /// An integer in [0, count).
+  int64_t id(size_t i, int64_t count, const char* otherwise) {
+    const int64_t value = size(i);
+    if (value < count) return value;
+    fail(i, otherwise);
+    return 0;
   }
-  float* floats_or_null(size_t i, int64_t rows, int64_t columns) {
-    napi_valuetype type = napi_undefined;
-    if (i < count_) napi_typeof(env_, values_[i], &type);
-    return type == napi_null ? nullptr : floats(i, rows, columns);
+
+  const float* input(size_t i, Shape shape, uint32_t rule = kStrict) {
+    return static_cast<const float*>(array(i, napi_float32_array, "Float32Array", shape, rule));
   }
-  int32_t* ints(size_t i, int64_t n) {
-    return static_cast<int32_t*>(array(i, napi_int32_array, "Int32Array", n, 1));
+  float* output(size_t i, Shape shape, uint32_t rule = kStrict) {
+    return static_cast<float*>(written(i, napi_float32_array, "Float32Array", shape, rule));
   }
-  /// Where n rows are stored, −1 for nowhere, or null; `stored` becomes how many rows that takes.
-  const int32_t* places(size_t i, int64_t n, int64_t& stored) {
-    napi_valuetype type = napi_undefined;
-    if (i < count_) napi_typeof(env_, values_[i], &type);
-    if (type == napi_null) return nullptr;
-    const int32_t* at = ints(i, n);
-    stored = 0;
-    for (int64_t k = 0; ok_ && k < n; k++) {
-      if (at[k] < -1) fail(i, "holds a place below -1");
-      if (at[k] >= stored) stored = at[k] + 1;
+  /// An Int32Array whose values will be checked.
+  const int32_t* indices(size_t i, Shape shape, uint32_t rule = kStrict) {
+    const void* data = array(i, napi_int32_array, "Int32Array", shape, rule);
+    if (data != nullptr) ranges_[checked_++] = {data, last_bytes_, i};
+    return static_cast<const int32_t*>(data);
+  }
+  const int32_t* integers(size_t i, Shape shape, uint32_t rule = kStrict) {
+    return static_cast<const int32_t*>(array(i, napi_int32_array, "Int32Array", shape, rule));
+  }
+  int32_t* counts(size_t i, Shape shape, uint32_t rule = kStrict) {
+    return static_cast<int32_t*>(written(i, napi_int32_array, "Int32Array", shape, rule));
+  }
+  const int8_t* codes(size_t i, Shape shape, uint32_t rule = kStrict) {
+    return static_cast<const int8_t*>(array(i, napi_int8_array, "Int8Array", shape, rule));
+  }
+  int8_t* codes_out(size_t i, Shape shape, uint32_t rule = kStrict) {
+    return static_cast<int8_t*>(written(i, napi_int8_array, "Int8Array", shape, rule));
+  }
+
+  /// Rows of weights: f32 in a Float32Array, bf16 in a Uint16Array, the other types in a Uint8Array. `more`: the
+  /// columns of another row before each.
+  Weights weights(size_t i, WeightType type, int64_t rows, int64_t columns, int64_t more, Types types) {
+    if (types == Types::kWide && is_quantized(type)) fail(i + 1, "must be f32, bf16 or f16");
+    switch (type) {
+      case kF32:
+        return {array(i, napi_float32_array, "Float32Array", {rows, columns + more}, kStrict), type};
+      case kBf16:
+        return {array(i, napi_uint16_array, "Uint16Array", {rows, columns + more}, kStrict), type};
+      default:
+        break;
     }
-    return at;
+    const int64_t bytes = weight_row_bytes(type, columns) + weight_row_bytes(type, more);
+    return {bytes_of(i < count_ ? values_[i] : nullptr, i, {rows, bytes}, 2), type};
+  }
+  Weights weights(size_t i, WeightType type, int64_t rows, int64_t columns, Types types) {
+    return weights(i, type, rows, columns, 0, types);
   }
 
-  /// Weights of the type numbered by argument `type_at`: rows of f32 (Float32Array), bf16 (Uint16Array), q8_0, q4_0 or f16
-  /// (Uint8Array). Before each row there may be another, of `more` columns.
-  Weights weights(size_t i, size_t type_at, int64_t rows, int64_t columns, int64_t more = 0) {
-    const int64_t type = size(type_at);
-    if (type > kF16) fail(type_at, "is not a type of weights");
-    if (!ok_ || type <= kBf16) return weights(i, rows, columns + more);
-    const WeightType packed = static_cast<WeightType>(type);
-    const int64_t bytes = weight_row_bytes(packed, columns) + weight_row_bytes(packed, more);
-    return {array(i, napi_uint8_array, "Uint8Array", rows, bytes), packed};
-  }
-  /// A Float32Array (f32) or a Uint16Array (bf16) of at least rows·columns elements.
-  Weights weights(size_t i, int64_t rows, int64_t columns) {
-    napi_typedarray_type type = napi_float32_array;
-    if (i < count_) napi_get_typedarray_info(env_, values_[i], &type, nullptr, nullptr, nullptr, nullptr);
-    if (type == napi_uint16_array) return {array(i, type, "Uint16Array", rows, columns), kBf16};
-    return {array(i, napi_float32_array, "Float32Array or Uint16Array", rows, columns), kF32};
-  }
-
-  /// Weights that are not quantized.
-  Weights wide_weights(size_t i, size_t type_at, int64_t rows, int64_t columns) {
-    const Weights w = weights(i, type_at, rows, columns);
-    if (ok_ && (w.type == kQ8 || w.type == kQ4)) fail(type_at, "must be f32, bf16 or f16");
-    return w;
-  }
-  /// An Int8Array of at least rows·columns elements.
-  int8_t* codes(size_t i, int64_t rows, int64_t columns) {
-    return static_cast<int8_t*>(array(i, napi_int8_array, "Int8Array", rows, columns));
-  }
-
-  CacheType cache_type(size_t i) {
-    const int64_t type = size(i);
-    if (type > kCacheQ8) fail(i, "is not a type of cache");
-    return static_cast<CacheType>(type);
-  }
-  /// Element `at` of an array of Uint8Arrays, of at least rows·columns bytes.
-  uint8_t* bytes_in(size_t i, uint32_t at, int64_t rows, int64_t columns) {
-    napi_value element = nullptr;
-    if (i >= count_ || napi_get_element(env_, values_[i], at, &element) != napi_ok) {
-      fail(i, "must be an array");
-      return nullptr;
+  /// The elements of a list, at most 2¹⁷. Reading them may run JavaScript.
+  Elements list(size_t i) {
+    Elements elements;
+    uint32_t length = 0;
+    if (i >= count_ || napi_get_array_length(env_, values_[i], &length) != napi_ok || length > (1u << 17)) {
+      fail(i, "must be a list of at most 2^17 elements");
+      return elements;
     }
-    return static_cast<uint8_t*>(array_of(element, i, napi_uint8_array, "Uint8Array", rows, columns));
+    for (uint32_t at = 0; ok_ && at < length; at++) {
+      napi_value value = nullptr;
+      if (napi_get_element(env_, values_[i], at, &value) != napi_ok) fail(i, "has an element that cannot be read");
+      elements.values.push_back(value);
+    }
+    return elements;
+  }
+  /// An element of list i: a Uint8Array that the call writes to, at a multiple of `alignment` bytes.
+  uint8_t* bytes_in(size_t i, const Elements& elements, size_t at, Shape shape, uintptr_t alignment) {
+    void* data = bytes_of(at < elements.values.size() ? elements.values[at] : nullptr, i, shape, alignment);
+    check_overlap(data, last_bytes_, i);
+    return static_cast<uint8_t*>(data);
   }
 
-  Draw draw(size_t i) {
-    return {word(i), word(i + 1), word(i + 2), word(i + 3), word(i + 4)};
+  /// What `weights` and the other readers have not checked of array i: that it holds `shape` elements.
+  void require_elements(size_t i, Shape shape) {
+    if (!ok_) return;
+    int64_t needed = 0;
+    const int64_t length = length_of(i);
+    if (!elements_of(i, shape, needed)) return;
+    if (needed > length) too_short(i, static_cast<size_t>(length), needed);
   }
-  Activation activation(size_t i) {
-    const int64_t kernel = size(i);
-    const double p = number(i + 1);
-    const bool draws = kernel >= kStochaIdentity && kernel <= kStochaDrawn;
-    if (kernel > kFatRelu) fail(i, "is not a fused activation");
-    if (!(std::fabs(p) < 1e30)) fail(i + 1, "must be a finite number");
-    if (draws && !(p >= 0 && p <= 1)) fail(i + 1, "must be a probability");
-    return {static_cast<int32_t>(kernel), p};
+  /// Elements of the typed array that is argument i.
+  int64_t length_of(size_t i) {
+    size_t length = 0;
+    if (i >= count_ ||
+        napi_get_typedarray_info(env_, values_[i], nullptr, &length, nullptr, nullptr, nullptr) != napi_ok)
+      fail(i, "must be a typed array");
+    return static_cast<int64_t>(length);
   }
-  /// Seven arguments from i on: code, uniforms, parameters (or null), how many of them the layer shares, what shares a
-  /// draw, rows per sample, learned rows of neurons.
-  ActivationProgram program(size_t i, int64_t width) {
-    const int64_t length = length_of(i), neurons = size(i + 6);
-    const int32_t* code = ints(i, length);
-    if (ok_ && !program_is_sound(code, length, neurons)) fail(i, "is not a program");
-    return ok_ ? program_with(code, i, code[0], width) : ActivationProgram{};
+
+  void require(bool condition, size_t i, const char* must) {
+    if (!condition) fail(i, must);
   }
-  /// The same, the first being a plan: neighbors, statistics, for each a rank and whether it has derivatives, then the
-  /// lengths of all codes, then the codes: main, and for each statistic values and derivatives.
-  RowProgram row_program(size_t i, int64_t width) {
-    RowProgram row = {};
-    const int64_t length = length_of(i), neurons = size(i + 6);
-    const int32_t* plan = ints(i, length);
-    constexpr int64_t most = sizeof row.ranks / sizeof *row.ranks;
-    if (ok_ && (length < 2 || plan[1] < 0 || plan[1] > most || length < 3 + 4 * plan[1])) fail(i, "is not a plan");
-    if (!ok_) return row;
-    row.neurons = neurons, row.neighbors = plan[0] != 0, row.statistics = plan[1];
-    const int32_t* lengths = plan + 2 + 2 * row.statistics;
-    int64_t at = 3 + 4 * row.statistics, uniforms = 0;
-    const auto next = [&](int32_t code_length, int statistics) -> const int32_t* {
-      const bool fits = code_length >= 5 && code_length <= length - at;
-      if (!fits || !program_is_sound(plan + at, code_length, neurons, statistics)) fail(i, "is not a plan");
-      if (!ok_) return nullptr;
-      const int32_t* code = plan + at;
-      at += code_length, uniforms += code[0];
-      return code;
-    };
-    row.main.code = next(lengths[0], row.statistics);
-    for (int s = 0; ok_ && s < row.statistics; s++) {
-      row.ranks[s] = plan[2 + 2 * s];
-      row.values[s] = next(lengths[1 + 2 * s], s);
-      if (ok_ && plan[3 + 2 * s] != 0) row.derivatives[s] = next(lengths[2 + 2 * s], s);
-      if (row.ranks[s] < 0 || row.ranks[s] > width) fail(i, "has a rank beyond the row");
-    }
-    if (ok_) row.main = program_with(row.main.code, i, uniforms, width);
-    return row;
-  }
-  /// Three arguments from i on, for rows of this width.
-  RowSelection row_selection(size_t i, int64_t width) {
-    const int64_t keep = size(i), then = size(i + 1);
-    const double at = number(i + 2);
-    if (keep > kKeepAbove) fail(i, "is not a way to keep neurons");
-    if (then > kThenSilu) fail(i + 1, "is not what can be applied to kept neurons");
-    if (!(std::fabs(at) < 1e30)) fail(i + 2, "must be a finite number");
-    const bool ranked = at >= 1 && at <= static_cast<double>(width);
-    if (keep != kKeepAbove && width > 0 && !ranked) fail(i + 2, "is not a rank in a row");
-    return {static_cast<int32_t>(keep), static_cast<int32_t>(then), at};
-  }
-  AttentionShape attention_shape(size_t i) {
-    const AttentionShape s = {size(i), size(i + 1), size(i + 2), size(i + 3), size(i + 4)};
-    if (ok_ && (s.kv_heads == 0 || s.heads % s.kv_heads != 0)) fail(i + 3, "must divide the number of heads");
-    return s;
+
+  /// After the last argument: that there is none more, and that no checked array shares memory with one that is
+  /// written.
+  void finish(size_t count) {
+    for (size_t i = count; i < count_; i++) fail(count - 1, "must be the last");
+    for (size_t w = 0; w < written_; w++) check_overlap(writes_[w].data, writes_[w].bytes, writes_[w].argument);
   }
 
   void fail(size_t i, const char* what) {
     if (!ok_) return;
     ok_ = false;
-    char message[200];
-    snprintf(message, sizeof message, "native %s: argument %zu %s", kernel_, i, what);
+    bool pending = false;
+    if (napi_is_exception_pending(env_, &pending) == napi_ok && pending) return;
+    char message[240];
+    snprintf(message, sizeof message, "native %s: argument %zu (%s) %s", function_, i, i < known_ ? names_[i] : "?",
+             what);
     napi_throw_range_error(env_, "NATIVE_ARGUMENT", message);
   }
 
-  /// Elements of the typed array that is argument i.
-  int64_t length_of(size_t i) {
-    size_t length = 0;
-    if (i >= count_ || napi_get_typedarray_info(env_, values_[i], nullptr, &length, nullptr, nullptr, nullptr) != napi_ok)
-      fail(i, "must be a typed array");
-    return static_cast<int64_t>(length);
-  }
+ private:
+  struct Range {
+    const void* data;
+    size_t bytes, argument;
+  };
 
-  /// Whether the machine of activation_program.h may run this code: every slot, operation and input exists, and only
-  /// temporaries are written to. Of statistics there are so many; −1: neither these nor neighbors may be read.
-  static bool program_is_sound(const int32_t* code, int64_t length, int64_t neurons, int64_t statistics = -1) {
-    constexpr int64_t most = 512;  // max_program_slots
-    if (length < 5) return false;
-    for (int i = 0; i < 5; i++)
-      if (code[i] < 0 || code[i] > 10000) return false;
-    const int64_t uniforms = code[0], inputs = code[1], temporaries = code[2], steps = code[3], outputs = code[4];
-    const int64_t slots = uniforms + inputs + temporaries;
-    if (slots > most || outputs == 0 || length < 5 + 2 * inputs + outputs + 5 * steps) return false;
-    const int32_t* at = code + 5;
-    for (int64_t i = 0; i < inputs; i++, at += 2) {
-      const bool x = at[0] == 0 && at[1] == 0, draw = at[0] == 3 && at[1] >= 0 && at[1] < 200;
-      const bool neuron = at[0] == 4 && at[1] >= 0 && at[1] < neurons;
-      const bool neighbor = (at[0] == 1 || at[0] == 2) && statistics >= 0;
-      const bool statistic = at[0] == 5 && at[1] >= 0 && at[1] < statistics;
-      if (!x && !draw && !neuron && !neighbor && !statistic) return false;
+  /// The product of a shape; false, and an error, where it or a product of some of its factors cannot be counted.
+  bool elements_of(size_t i, Shape shape, int64_t& product) {
+    constexpr int64_t most = int64_t{1} << 47;
+    int64_t positive = 1;
+    product = shape.size() == 0 ? 0 : 1;
+    for (const int64_t factor : shape) {
+      if (factor < 0 || (factor > 0 && __builtin_mul_overflow(positive, factor, &positive)) || positive > most) {
+        fail(i, "has a shape that no memory can hold");
+        return false;
+      }
+      if (factor == 0) product = 0;
     }
-    for (int64_t i = 0; i < outputs; i++, at++)
-      if (*at < 0 || *at >= slots) return false;
-    for (int64_t i = 0; i < steps; i++, at += 5) {
-      if (at[0] < 0 || at[0] > 26 || at[1] < uniforms + inputs || at[1] >= slots) return false;
-      for (int operand = 2; operand < 5; operand++)
-        if (at[operand] < 0 || at[operand] >= slots) return false;
-    }
+    product *= positive;
     return true;
   }
 
- private:
-  /// A program's code with arguments i + 1 … i + 6, see program().
-  ActivationProgram program_with(const int32_t* code, size_t i, int64_t uniform_count, int64_t width) {
-    const int64_t shared = size(i + 3), neurons = size(i + 6);
-    const float* uniforms = floats(i + 1, uniform_count);
-    const float* parameters = shared + neurons == 0 ? nullptr : floats(i + 2, shared + neurons * width);
-    const int64_t draw_per = size(i + 4), rows_per_sample = size(i + 5);
-    if (draw_per > kNoDraws) fail(i + 4, "is not a unit of draws");
-    if (rows_per_sample == 0) fail(i + 5, "must be positive");
-    return {code, uniforms, parameters, shared, static_cast<int32_t>(draw_per), static_cast<uint32_t>(rows_per_sample)};
+  void too_short(size_t i, size_t length, int64_t needed) {
+    char what[120];
+    snprintf(what, sizeof what, "has %zu elements, needs %lld", length, static_cast<long long>(needed));
+    fail(i, what);
   }
 
-  void* array(size_t i, napi_typedarray_type wanted, const char* name, int64_t rows, int64_t columns) {
-    return array_of(i < count_ ? values_[i] : nullptr, i, wanted, name, rows, columns);
+  void* array(size_t i, napi_typedarray_type wanted, const char* name, Shape shape, uint32_t rule) {
+    napi_valuetype type = napi_undefined;
+    if (i < count_) napi_typeof(env_, values_[i], &type);
+    if (type == napi_null && (rule & kOptional) != 0) return nullptr;
+    return typed_array(i < count_ ? values_[i] : nullptr, i, wanted, name, shape, rule);
   }
-  void* array_of(napi_value value, size_t i, napi_typedarray_type wanted, const char* name, int64_t rows,
-                 int64_t columns) {
-    napi_typedarray_type type;
+
+  void* written(size_t i, napi_typedarray_type wanted, const char* name, Shape shape, uint32_t rule) {
+    void* data = array(i, wanted, name, shape, rule);
+    if (data != nullptr) writes_[written_++] = {data, last_bytes_, i};
+    return data;
+  }
+
+  void* bytes_of(napi_value value, size_t i, Shape shape, uintptr_t alignment) {
+    void* data = typed_array(value, i, napi_uint8_array, "Uint8Array", shape, kStrict);
+    if (reinterpret_cast<uintptr_t>(data) % alignment != 0)
+      fail(i, "does not start at a multiple of its element's size");
+    return ok_ ? data : nullptr;
+  }
+
+  /// The memory of a typed array of this type that holds `shape` elements; null, and an error, for anything else.
+  void* typed_array(napi_value value, size_t i, napi_typedarray_type wanted, const char* name, Shape shape,
+                    uint32_t rule) {
+    napi_typedarray_type type = wanted;
     size_t length = 0;
     void* data = nullptr;
-    if (value == nullptr || napi_get_typedarray_info(env_, value, &type, &length, &data, nullptr, nullptr) != napi_ok ||
+    napi_value buffer = nullptr;
+    int64_t needed = 0;
+    last_bytes_ = 0;
+    if (!ok_) return nullptr;
+    if (value == nullptr || napi_get_typedarray_info(env_, value, &type, &length, &data, &buffer, nullptr) != napi_ok ||
         type != wanted) {
       char what[60];
       snprintf(what, sizeof what, "must be a %s", name);
       fail(i, what);
       return nullptr;
     }
-    int64_t needed = 0;
-    if (__builtin_mul_overflow(rows, columns, &needed) || needed < 0 || static_cast<size_t>(needed) > length) {
-      char what[120];
-      snprintf(what, sizeof what, "has %zu elements, needs %lld x %lld", length, static_cast<long long>(rows),
-               static_cast<long long>(columns));
-      fail(i, what);
+    bool unshared = false;
+    napi_is_arraybuffer(env_, buffer, &unshared);
+    if (!unshared && (rule & kShared) == 0) fail(i, "lies in shared memory, where another thread could change it");
+    if (!ok_ || !elements_of(i, shape, needed)) return nullptr;
+    if (static_cast<size_t>(needed) > length) {
+      too_short(i, length, needed);
+      return nullptr;
     }
+    last_bytes_ = length * (wanted == napi_float32_array || wanted == napi_int32_array ? 4
+                            : wanted == napi_uint16_array                              ? 2
+                                                                                       : 1);
     return data;
+  }
+
+  void check_overlap(const void* data, size_t bytes, size_t i) {
+    const uintptr_t from = reinterpret_cast<uintptr_t>(data);
+    for (size_t c = 0; c < checked_; c++) {
+      const uintptr_t other = reinterpret_cast<uintptr_t>(ranges_[c].data);
+      if (from < other + ranges_[c].bytes && other < from + bytes)
+        fail(i, "shares memory with indices of the same call");
+    }
   }
 
   static constexpr size_t max_arguments = 24;
   napi_env env_;
-  const char* kernel_;
+  const char* function_;
+  const char* const* names_;
+  size_t known_;
   size_t count_ = max_arguments;
   napi_value values_[max_arguments] = {};
+  /// Arrays whose values are checked, and arrays that are written to.
+  Range ranges_[max_arguments] = {}, writes_[max_arguments] = {};
+  size_t checked_ = 0, written_ = 0;
+  /// Of the typed array that was read last.
+  size_t last_bytes_ = 0;
   bool ok_ = true;
 };
+
+/// Whether n indices all lie in [from, end). Checked here so that the kernels need not.
+inline bool in_range(Arguments& in, size_t i, const int32_t* indices, int64_t n, int64_t from, int64_t end,
+                     const char* otherwise) {
+  for (int64_t k = 0; in.ok() && k < n; k++)
+    if (indices[k] < from || indices[k] >= end) in.fail(i, otherwise);
+  return in.ok();
+}
+
+/// How many rows of weights `row_of` names: 1 + the largest; all neurons without it.
+inline int64_t stored_rows(const int32_t* row_of, int64_t neurons) {
+  if (row_of == nullptr) return neurons;
+  int64_t stored = 0;
+  for (int64_t k = 0; k < neurons; k++)
+    if (row_of[k] >= stored) stored = int64_t{row_of[k]} + 1;
+  return stored;
+}
+
+inline int64_t narrow_blocks(int64_t columns) { return (columns + narrow_block - 1) / narrow_block; }
+
+/// The one place where five words become a draw; `drawWords` in src/kernels/native/arguments.ts is its inverse.
+template <typename With>
+Draw draw_of(const With& with) {
+  return {with.seed_low, with.seed_high, with.tag, with.step, with.first_row};
+}
 
 }  // namespace flicker

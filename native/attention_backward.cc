@@ -1,7 +1,6 @@
 // The backward pass of attention after FlashAttention (Dao et al. 2022, arXiv 2205.14135): the probabilities are
 // computed again from `lse`, block by block, so that memory grows with seq and not with its square.
 #include "attention.h"
-
 #include "parallel.h"
 
 namespace flicker::FLICKER_ISA {
@@ -10,6 +9,10 @@ namespace {
 constexpr int64_t BLOCK = 64;     // keys and queries of a block
 constexpr int64_t MIN_JOBS = 16;  // where the shape has that many blocks of keys
 
+/// Beyond this |lse|, exp(score − lse) loses more than 1e-4 to the rounding of either: a row's maximum and sum are then
+/// taken again from the scores as they are computed here.
+constexpr float LARGEST_LSE = 64;
+
 /// One block of queries of one head against one block of keys, in scratch. Rows behind the last query are ignored.
 struct BackwardBlock {
   const Layout& layout;
@@ -17,9 +20,11 @@ struct BackwardBlock {
   float *k, *q, *d_out;          // BLOCK × padded; q times 1 / √head_dim
   float *d_k, *d_v;              // BLOCK × padded, sums over all queries
   float *weights, *d_scores;     // BLOCK × BLOCK: P and P ⊙ (dP − D)
-  float lse[BLOCK], dot[BLOCK];  // of the queries; lse in units of ln 2, dot = D = Σ d_out · out
+  // Of the queries: P = 2^((score − shift) / ln 2 − lse), with lse in units of ln 2; dot = D = Σ d_out · out.
+  float shift[BLOCK], lse[BLOCK], dot[BLOCK];
   int64_t queries;
   bool diagonal;  // queries and keys start at the same position
+  bool start;     // that is the start of the sequence
   bool fresh;     // the first keys for these queries: d_q is set, not added to
 
   static int64_t floats(const Layout& l) {
@@ -51,7 +56,7 @@ struct BackwardBlock {
       for (int i = 0; i < R; i++)
 #pragma GCC unroll 4
         for (int n = 0; n < N; n++) {
-          vf w = exp2_weight(acc[i][n] * splat(LOG2_E) - splat(lse[row + i]));
+          vf w = exp2_weight((acc[i][n] - splat(shift[row + i])) * splat(LOG2_E) - splat(lse[row + i]));
           const vi last = vi{} + static_cast<int32_t>(row + i - (j + n) * lanes);
           if (masked) w = lane > last ? vf{} : w;
           store(to + i * BLOCK + n * lanes, w);
@@ -62,9 +67,59 @@ struct BackwardBlock {
       for (int i = 0; i < R; i++)
 #pragma GCC unroll 4
         for (int n = 0; n < N; n++)
-          store(d_to + i * BLOCK + n * lanes,
-                load(to + i * BLOCK + n * lanes) * (d_acc[i][n] - splat(dot[row + i])));
+          store(d_to + i * BLOCK + n * lanes, load(to + i * BLOCK + n * lanes) * (d_acc[i][n] - splat(dot[row + i])));
     });
+  }
+
+  /// Takes shift, lse and dot of the queries marked in `saturated` from their scores with all keys up to the last of
+  /// them, which `pack(key)` puts into this block one after the other: with a running maximum, as in the forward pass.
+  template <typename Pack>
+  void statistics(const bool* saturated, int64_t first, const Pack& pack) {
+    float sum[BLOCK] = {}, products[BLOCK] = {}, largest[BLOCK];
+    for (int64_t i = 0; i < BLOCK; i++) largest[i] = -__builtin_inff();
+    const vi lane = lane_numbers();
+    const int64_t depth = layout.shape.head_dim, ld = layout.padded;
+    for (int64_t key = 0; key <= first; key += BLOCK) {
+      pack(key);
+      for (int64_t row = 0; row < queries; row += R)
+        each_group(BLOCK / lanes, [&](int64_t j, auto count) {
+          constexpr int N = decltype(count)::value;
+          Tile acc = {}, d_acc = {};
+          product<N, false>(q + row * ld, ld, k_columns + j * lanes, BLOCK, depth, acc);
+          product<N, false>(d_out + row * ld, ld, v_columns + j * lanes, BLOCK, depth, d_acc);
+          for (int i = 0; i < R; i++)
+            for (int n = 0; n < N; n++) {
+              const vi last = vi{} + static_cast<int32_t>(first + row + i - key - (j + n) * lanes);
+              const int64_t at = (row + i) * BLOCK + (j + n) * lanes;
+              store(weights + at, lane > last ? splat(-__builtin_inff()) : acc[i][n]);
+              store(d_scores + at, lane > last ? vf{} : d_acc[i][n]);
+            }
+        });
+      for (int64_t i = 0; i < queries; i++) {
+        if (!saturated[i]) continue;
+        const float *scores = weights + i * BLOCK, *d_weights = d_scores + i * BLOCK;
+        vf m = load(scores);
+        for (int64_t j = lanes; j < BLOCK; j += lanes) m = vmax(m, load(scores + j));
+        const float now = reduce_max(m) > largest[i] ? reduce_max(m) : largest[i];
+        vf total = {}, product_total = {};
+        for (int64_t j = 0; j < BLOCK; j += lanes) {
+          const vf w = exp2_weight((load(scores + j) - splat(now)) * splat(LOG2_E));
+          total += w;
+          product_total += w * load(d_weights + j);
+        }
+        alignas(64) float shrink[lanes];
+        store(shrink, exp2_weight(splat((largest[i] - now) * LOG2_E)));
+        sum[i] = sum[i] * shrink[0] + reduce_add(total);
+        products[i] = products[i] * shrink[0] + reduce_add(product_total);
+        largest[i] = now;
+      }
+    }
+    for (int64_t i = 0; i < queries; i++)
+      if (saturated[i]) {
+        shift[i] = largest[i];
+        lse[i] = __builtin_log2f(sum[i]);
+        dot[i] = products[i] / sum[i];
+      }
   }
 
   /// d_q (rows at distance q_row) += or = d_scores k / √head_dim for R queries from row `row` on.
@@ -106,6 +161,8 @@ struct BackwardBlock {
   void run(float* d_q) {
     for (int64_t row = 0; row < queries; row += R) {
       scores(row);
+      // The first query sees one key: its probability is 1 whatever its score, whose gradient would be rounding alone.
+      if (start && row == 0) memset(d_scores, 0, static_cast<size_t>(BLOCK) * 4);
       add_d_q(row, d_q);
     }
     for (int64_t key = 0; key < (diagonal ? queries : BLOCK); key += R) {
@@ -151,33 +208,58 @@ void attention_backward(const float* d_out, const float* q, const float* k, cons
   parallel_for(pairs * parts, [&](int64_t job) {
     const int64_t part = job / pairs, batch = job % pairs / shape.kv_heads, kv_head = job % shape.kv_heads;
     const int64_t first_head = kv_head * l.group;
-    const int64_t floats = BackwardBlock::floats(l) + l.group * shape.seq;
+    const int64_t queries = l.group * shape.seq, floats = BackwardBlock::floats(l) + 3 * queries;
     float* memory = static_cast<float*>(scratch(0, static_cast<uint64_t>(floats) * 4));
     if (memory == nullptr) return;
     BackwardBlock block(l, memory);
-    float* dots = memory + BackwardBlock::floats(l);
-    for (int64_t g = 0; g < l.group; g++)
-      for (int64_t t = part * BLOCK; t < shape.seq; t++) {
-        const int64_t at = l.q_at(batch, t, first_head + g);
-        dots[g * shape.seq + t] = dot_product(d_out + at, out + at, dim);
-      }
-    for (int64_t key = part * BLOCK; key < shape.seq; key += parts * BLOCK) {
+    float *dots = memory + BackwardBlock::floats(l), *shifts = dots + queries, *sums = shifts + queries;
+    const auto pack_keys = [&](int64_t key) {
       const int64_t keys = min(BLOCK, shape.seq - key), at = l.kv_at(batch, key, kv_head);
       pack_columns(k + at, l.kv_row, keys, dim, block.k_columns, BLOCK);
       pack_columns(v + at, l.kv_row, keys, dim, block.v_columns, BLOCK);
+    };
+    const auto pack_queries = [&](int64_t g, int64_t first) {
+      block.queries = min(BLOCK, shape.seq - first);
+      const int64_t q_at = l.q_at(batch, first, first_head + g);
+      pack_rows(q + q_at, l.q_row, block.queries, dim, l.scale, block.q, l.padded, BLOCK);
+      pack_rows(d_out + q_at, l.q_row, block.queries, dim, 1.f, block.d_out, l.padded, BLOCK);
+      return q_at;
+    };
+    for (int64_t g = 0; g < l.group; g++)
+      for (int64_t first = part * BLOCK; first < shape.seq; first += BLOCK) {
+        const int64_t rows = min(BLOCK, shape.seq - first), to = g * shape.seq + first;
+        bool saturated[BLOCK] = {}, any = false;
+        for (int64_t i = 0; i < rows; i++) {
+          const int64_t at = l.q_at(batch, first + i, first_head + g);
+          const float row_lse = lse[l.lse_at(batch, first + i, first_head + g)];
+          dots[to + i] = dot_product(d_out + at, out + at, dim);
+          shifts[to + i] = 0;
+          sums[to + i] = row_lse * LOG2_E;
+          saturated[i] = !(row_lse <= LARGEST_LSE && row_lse >= -LARGEST_LSE);
+          any |= saturated[i];
+        }
+        if (!any) continue;
+        pack_queries(g, first);
+        block.statistics(saturated, first, pack_keys);
+        for (int64_t i = 0; i < rows; i++)
+          if (saturated[i]) shifts[to + i] = block.shift[i], sums[to + i] = block.lse[i], dots[to + i] = block.dot[i];
+      }
+    for (int64_t key = part * BLOCK; key < shape.seq; key += parts * BLOCK) {
+      const int64_t keys = min(BLOCK, shape.seq - key), at = l.kv_at(batch, key, kv_head);
+      pack_keys(key);
       pack_rows(k + at, l.kv_row, keys, dim, 1.f, block.k, l.padded, BLOCK);
       memset(block.d_k, 0, static_cast<size_t>(2 * BLOCK * l.padded) * 4);
       for (int64_t g = 0; g < l.group; g++)
         for (int64_t first = key; first < shape.seq; first += BLOCK) {
-          block.queries = min(BLOCK, shape.seq - first);
+          const int64_t q_at = pack_queries(g, first), from = g * shape.seq + first;
           block.diagonal = first == key;
+          block.start = first == 0;
           block.fresh = key == part * BLOCK;
-          const int64_t rows = block.queries, q_at = l.q_at(batch, first, first_head + g);
-          pack_rows(q + q_at, l.q_row, rows, dim, l.scale, block.q, l.padded, BLOCK);
-          pack_rows(d_out + q_at, l.q_row, rows, dim, 1.f, block.d_out, l.padded, BLOCK);
           for (int64_t i = 0; i < BLOCK; i++) {
-            block.lse[i] = i < rows ? lse[l.lse_at(batch, first + i, first_head + g)] * LOG2_E : 0.f;
-            block.dot[i] = i < rows ? dots[g * shape.seq + first + i] : 0.f;
+            const bool own = i < block.queries;
+            block.shift[i] = own ? shifts[from + i] : 0.f;
+            block.lse[i] = own ? sums[from + i] : 0.f;
+            block.dot[i] = own ? dots[from + i] : 0.f;
           }
           block.run(partial + part * q_floats + q_at);
         }

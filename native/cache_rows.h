@@ -1,5 +1,5 @@
-// Keys and values as a cache stores them: f32, f16, or q8, which is a row of q8_0 (src/kernels/quantized.ts) whose scales
-// are not filled up: the f16 scales of the groups of 32, then their int8.
+// Keys and values as a cache stores them: f32, f16, or q8, which is a row of q8_0 (src/kernels/weights/quantized.ts)
+// whose scales are not filled up: the f16 scales of the groups of 32, then their int8.
 #pragma once
 
 #include "weight_rows.h"
@@ -94,9 +94,12 @@ inline void store_cached(CacheType type, const float* x, int64_t n, uint8_t* row
 template <typename Body>
 FLICKER_INLINE void dispatch_cache(CacheType type, const Body& body) {
   switch (type) {
-    case kCacheF32: return body.template operator()<F32Row>();
-    case kCacheF16: return body.template operator()<F16Row>();
-    case kCacheQ8: return body.template operator()<Q8Row>();
+    case kCacheF32:
+      return body.template operator()<F32Row>();
+    case kCacheF16:
+      return body.template operator()<F16Row>();
+    case kCacheQ8:
+      return body.template operator()<Q8Row>();
   }
 }
 

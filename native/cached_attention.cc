@@ -1,17 +1,17 @@
 // Attention of new positions over a cache of keys and values.
 //
 // A row's sums have one order, given by its position alone: its positions are cut into chunks of 128, counted from the
-// start of its sequence; each chunk has its own softmax and its own sum of weighted values (orders within: decode.h),
-// and the chunks are put together from the first to the last. So the bits are the same for any number of threads, for
-// rows computed together or alone, and however a sequence is kept in segments.
+// start of its sequence; each chunk has its own softmax and its own sum of weighted values (orders within:
+// lane_sums.h), and the chunks are put together from the first to the last. So the bits are the same for any number of
+// threads, for rows computed together or alone, and however a sequence is kept in segments.
 #include "cache_rows.h"
 #include "positions.h"
 
 namespace flicker::FLICKER_ISA {
 namespace {
 
-constexpr int64_t chunk = 128;             // positions
-constexpr int64_t span_queries = 96;       // queries that share a widened key, at most
+constexpr int64_t chunk = 128;              // positions
+constexpr int64_t span_queries = 96;        // queries that share a widened key, at most
 constexpr int64_t partial_bytes = 8 << 20;  // working memory for chunks that wait to be put together, about
 
 /// scores (n) → e^(scale · score − largest); returns the largest, and the sum of the results in *sum.
@@ -92,7 +92,8 @@ struct Call {
     int64_t end = b + 1;
     while (end < last && joins(*places[end].sequence)) end++;
     const int64_t stop = newest ? places[end - 1].position + 1 : sequence.segments[index + 1].start;
-    return {b, end, segment.start > chunk_start ? segment.start : chunk_start, min(stop, chunk_start + chunk), &segment};
+    return {b, end, segment.start > chunk_start ? segment.start : chunk_start, min(stop, chunk_start + chunk),
+            &segment};
   }
 
   /// Calls body(run) for everything that rows [first, last) read of the chunk, each row's positions in order.
@@ -142,9 +143,8 @@ struct Call {
       const auto query_at = [&](int64_t q) { return query(run.first + q / group, kv_head, q % group); };
       const Tiles tiles = some <= few ? Tiles(some, max_direct) : Tiles(some);
       if (some > 1)
-        tiles.each([&](int64_t of, int64_t width) {
-          pack_tile(query_at, dim, of, width, memory + packed_size(of, dim));
-        });
+        tiles.each(
+            [&](int64_t of, int64_t width) { pack_tile(query_at, dim, of, width, memory + packed_size(of, dim)); });
       const Matrix<Row> keys = rows_of<Row>(run, run.segment->keys, kv_head);
       const auto key_at = [&](int64_t i) { return keys[i]; };
       const auto put = [&](int64_t i, int64_t q, int64_t width, const float* dots) {
@@ -278,8 +278,18 @@ void cached_attention(float* qkv, const float* cos, const float* sin, const Cach
   for (int64_t s = 0; s < shape.sequences; s++)
     for (int64_t i = 0; i < sequences[s].count; i++) *place++ = {sequences + s, sequences[s].position + i};
 
-  Call call = {shape,    qkv,  out, places, group, (heads + 2 * kv_heads) * dim, row_bytes, shape.type == kCacheQ8 ? ceil_div(dim, 32) * 2 : 0,
-               1.f / __builtin_sqrtf(static_cast<float>(dim)), partials, sums, 0};
+  Call call = {shape,
+               qkv,
+               out,
+               places,
+               group,
+               (heads + 2 * kv_heads) * dim,
+               row_bytes,
+               shape.type == kCacheQ8 ? ceil_div(dim, 32) * 2 : 0,
+               1.f / __builtin_sqrtf(static_cast<float>(dim)),
+               partials,
+               sums,
+               0};
   // Little work is not worth waking the other threads for; all are to have equal parts, not many.
   const auto in_parallel = [](int64_t jobs, int64_t work_each, const auto& body) {
     const int64_t threads = thread_count(), worth = jobs * (work_each + 1) / 16384;
@@ -320,7 +330,8 @@ void cached_attention(float* qkv, const float* cos, const float* sin, const Cach
         for (int64_t i = head * group; i < (head + 1) * group; i++) call.combine(b, i, 1, states[b * heads + i]);
     });
     if (chunks == 1) return;
-    in_parallel(batch * heads, count * dim * 4, [&](int64_t i) { call.combine(i / heads, i % heads, count, states[i]); });
+    in_parallel(batch * heads, count * dim * 4,
+                [&](int64_t i) { call.combine(i / heads, i % heads, count, states[i]); });
   }
 }
 

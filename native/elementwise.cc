@@ -13,9 +13,8 @@ int64_t blocks_of(int64_t n) { return (n + block_size - 1) / block_size; }
 
 template <typename Body>
 void each_block(int64_t n, const Body& body) {
-  parallel_for(blocks_of(n), [&](int64_t b) {
-    body(b * block_size, (b + 1) * block_size < n ? (b + 1) * block_size : n);
-  });
+  parallel_for(blocks_of(n),
+               [&](int64_t b) { body(b * block_size, (b + 1) * block_size < n ? (b + 1) * block_size : n); });
 }
 
 /// Sum over blocks of body(first, end), added in block order.
@@ -66,11 +65,17 @@ double sum(const float* x, int64_t n) {
 }
 
 double sum_of_squares(const float* x, int64_t n) {
-  return reduce_blocks(n, [=](int64_t i, int64_t end) {
+  return reduce_blocks(n, [=](int64_t first, int64_t end) {
     vf sums = {};
+    int64_t i = first;
     for (; i + lanes <= end; i += lanes) sums += load(x + i) * load(x + i);
     if (i < end) sums += load_first(x + i, end - i) * load_first(x + i, end - i);
-    return static_cast<double>(reduce_add(sums));
+    const float total = reduce_add(sums);
+    if (total <= __FLT_MAX__) return static_cast<double>(total);
+    // Squares of finite elements may overflow f32 (from 1.8e19 on), but not double.
+    double exact = 0;
+    for (i = first; i < end; i++) exact += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+    return exact;
   });
 }
 

@@ -1,9 +1,9 @@
-// The FFN after its activation: neurons one by one, the inactive ones skipped. Orders of summation: decode.h.
+// The FFN after its activation: neurons one by one, the inactive ones skipped. Orders of summation: lane_sums.h.
 //
-// Neurons stand in blocks. For one position or a few, each block adds its rows into sums of its own, which are then added
-// in block order: every row is read from memory once, up and down one after the other. For many positions the hidden
-// values come first, then each job takes some columns and goes through all blocks in order. Where few neurons are active,
-// each position goes through its own rows alone (ffn_rows.h). The additions are the same.
+// Neurons stand in blocks. For one position or a few, each block adds its rows into sums of its own, which are then
+// added in block order: every row is read from memory once, up and down one after the other. For many positions the
+// hidden values come first, then each job takes some columns and goes through all blocks in order. Where few neurons
+// are active, each position goes through its own rows alone (ffn_rows.h). The additions are the same.
 #include "ffn_rows.h"
 #include "positions.h"
 
@@ -13,7 +13,8 @@ namespace {
 constexpr int64_t max_block = 256;     // neurons in a block, at most
 constexpr int64_t many_at_once = 256;  // positions whose hidden values are kept at a time
 
-/// Neurons per block, a function of the size alone: some 24 blocks, which threads share evenly; more would have more sums.
+/// Neurons per block, a function of the size alone: some 24 blocks, which threads share evenly; more would have more
+/// sums.
 int64_t block_size(int64_t neurons) {
   const int64_t wanted = ceil_div(ceil_div(neurons, 24), 32) * 32;
   return wanted < 64 ? 64 : min(wanted, max_block);
@@ -29,7 +30,7 @@ struct Neurons {
 
   Row up(int64_t neuron) const { return ups[place(neuron)]; }
   Row down(int64_t neuron) const { return downs[place(neuron)]; }
-  int64_t place(int64_t neuron) const { return shape.places == nullptr ? neuron : shape.places[neuron]; }
+  int64_t place(int64_t neuron) const { return shape.row_of == nullptr ? neuron : shape.row_of[neuron]; }
   int64_t up_bytes() const { return downs.data - ups.data; }
   int64_t blocks() const { return ceil_div(shape.neurons, block); }
   /// Sums of different positions must not fall into one set of the cache, as at a distance of a power of two.
@@ -51,8 +52,8 @@ struct Neurons {
     return false;
   }
 
-  /// sums (width) = Σ over a block's neurons of hidden · down row, for one position: up and down rows side by side. Where
-  /// all of the block are active, one row after another as they stand in memory.
+  /// sums (width) = Σ over a block's neurons of hidden · down row, for one position: up and down rows side by side.
+  /// Where all of the block are active, one row after another as they stand in memory.
   void run_one(int64_t number, const float* x, float* sums) const {
     int32_t list[max_block];
     const int64_t n = list_active(number, list);
@@ -74,7 +75,8 @@ struct Neurons {
         (one ? row_kernels.dot_of_one[Row::type] : row_kernels.dots[Row::type][1])(ups, x, shape.up_width, dots);
         for (int64_t r = 0; r < height; r++) hidden[r] *= dots[r];
       }
-      (one ? row_kernels.sum_of_one[Row::type] : row_kernels.sums[Row::type][1])(downs, hidden, sums, 0, 0, shape.width);
+      (one ? row_kernels.sum_of_one[Row::type] : row_kernels.sums[Row::type][1])(downs, hidden, sums, 0, 0,
+                                                                                 shape.width);
       i += height;
     }
   }
@@ -97,8 +99,7 @@ struct Neurons {
     };
     for (int64_t i = shape.gated ? n : 0; i < ceil_div(n, height) * height; i++)
       tiles.each([&](int64_t first, int64_t width) { put(i, first, width, nullptr); });
-    if (shape.gated)
-      each_dot<Row>([&](int64_t i) { return up(list[i]); }, n, n, up_bytes(), x, put);
+    if (shape.gated) each_dot<Row>([&](int64_t i) { return up(list[i]); }, n, n, up_bytes(), x, put);
     // So many columns at a time that their sums stay in the level-1 cache.
     const int64_t columns = 4096 / batch / slice * slice;
     for (int64_t k = 0; k < shape.width; k += columns)
@@ -134,8 +135,7 @@ void by_blocks(const Neurons<Row>& neurons, const float* x, float* y) {
       const int64_t width = min(lanes, shape.width - k);
       const float* from = sums + b * stride + k;
       vf total = {};
-      for (int64_t block = 0; block < blocks; block++, from += sums_size)
-        total += load_n(from, width);
+      for (int64_t block = 0; block < blocks; block++, from += sums_size) total += load_n(from, width);
       float* to = y + b * shape.width + k;
       store_n(to, load_n(to, width) + total, width);
     }
@@ -153,9 +153,7 @@ void by_columns(const Neurons<Row>& neurons, const float* x, float* y) {
   if (memory == nullptr) return;
   int32_t *lists = reinterpret_cast<int32_t*>(memory), *counts = lists + shape.neurons;
   float* hidden = reinterpret_cast<float*>(memory + list_bytes);
-  parallel_for(blocks, [&](int64_t b) {
-    counts[b] = static_cast<int32_t>(neurons.list_active(b, lists + b * block));
-  });
+  parallel_for(blocks, [&](int64_t b) { counts[b] = static_cast<int32_t>(neurons.list_active(b, lists + b * block)); });
   const int64_t at_once = positions_at_once(shape.up_width);
   for (int64_t start = 0; start < batch; start += at_once) {
     const int64_t some = min(at_once, batch - start);
@@ -174,8 +172,7 @@ void by_columns(const Neurons<Row>& neurons, const float* x, float* y) {
         }
       };
       if (shape.gated)
-        packed_dots<Row>([&](int64_t i) { return neurons.up(list[i]); }, n, n, neurons.up_bytes(), positions,
-                         put);
+        packed_dots<Row>([&](int64_t i) { return neurons.up(list[i]); }, n, n, neurons.up_bytes(), positions, put);
       else
         for (int64_t i = 0; i < n; i++)
           tiles.each([&](int64_t first, int64_t tile_width) { put(i, first, tile_width, nullptr); });
@@ -228,7 +225,7 @@ ActiveNeurons find_active(const float* activated, const FfnShape& shape, int64_t
     }
   }
   // One that is stored nowhere is inactive.
-  for (int64_t i = 0; shape.places != nullptr && i < neurons; i++) anywhere[i] &= shape.places[i] >= 0;
+  for (int64_t i = 0; shape.row_of != nullptr && i < neurons; i++) anywhere[i] &= shape.row_of[i] >= 0;
   int64_t n = 0;
   for (int64_t number = 0; number < blocks; number++) {
     begin[number] = static_cast<int32_t>(n);
@@ -241,8 +238,8 @@ ActiveNeurons find_active(const float* activated, const FfnShape& shape, int64_t
   return {list, n, begin, blocks};
 }
 
-/// Goes by rows where that is less work: there a row costs as often as it is active, else as often as there are positions,
-/// but `cost` times less. Returns whether it did.
+/// Goes by rows where that is less work: there a row costs as often as it is active, else as often as there are
+/// positions, but `cost` times less. Returns whether it did.
 bool went_by_rows(Weights w, const float* activated, const float* x, float* y, const int32_t* counts, FfnShape shape) {
   const int64_t block = block_size(shape.neurons), blocks = ceil_div(shape.neurons, block), batch = shape.batch;
   int64_t pairs = 0;
@@ -288,7 +285,7 @@ int64_t ffn_neurons(Weights w, const float* activated, const float* x, float* y,
   for (int64_t b = 0; b < shape.batch; b++)
     active[b] = static_cast<int32_t>(count_anywhere(activated + b * shape.neurons, 1, shape.neurons));
   const int64_t anywhere = shape.batch == 1 ? active[0] : count_anywhere(activated, shape.batch, shape.neurons);
-  shape.sparse = anywhere <= shape.most_active;
+  shape.sparse = anywhere <= shape.max_active;
   if (went_by_rows(w, activated, x, y, active, shape)) return anywhere;
   dispatch(w, shape.width, [&]<typename Row>(Matrix<Row> weights) {
     const int64_t up_bytes = shape.gated ? weight_row_bytes(w.type, shape.up_width) : 0;

@@ -1,8 +1,8 @@
-// The kernel behind ffn_rows.h. Hidden values come first, shared out evenly whatever the blocks hold; then each block adds
-// its rows into sums of its own; then the sums of the blocks that have any. Orders of summation: decode.h.
+// The kernel behind ffn_rows.h. Hidden values come first, shared out evenly whatever the blocks hold; then each block
+// adds its rows into sums of its own; then the sums of the blocks that have any. Orders of summation: lane_sums.h.
 #include "ffn_rows.h"
 
-#include "decode.h"
+#include "lane_sums.h"
 #include "row_kernels.h"
 
 namespace flicker::FLICKER_ISA {
@@ -31,13 +31,13 @@ struct Call {
 
   const uint8_t* up(int64_t i) const {
     const int32_t neuron = active.list[i];
-    const int64_t place = shape.places == nullptr ? neuron : shape.places[neuron];
+    const int64_t place = shape.row_of == nullptr ? neuron : shape.row_of[neuron];
     return static_cast<const uint8_t*>(w.data) + place * neuron_bytes;
   }
   const uint8_t* down(int64_t i) const { return up(i) + up_bytes; }
 
-  /// Which of the whole list the i-th of `own`, n of them, is; after those come the ones from `later` on, which likely are
-  /// this thread's next.
+  /// Which of the whole list the i-th of `own`, n of them, is; after those come the ones from `later` on, which likely
+  /// are this thread's next.
   int64_t listed(const int32_t* own, int64_t n, int64_t i, int64_t later) const {
     return i < n ? own[i] : min(later + i - n, active.count - 1);
   }
@@ -53,8 +53,8 @@ struct Call {
       const auto row_at = [&](int64_t i) { return up(listed(own, n, i, later)); };
       each_tile(n, weight_scale_bytes(shape.up_width), row_at, [&](const RowPointers& ups, int64_t at, int64_t height) {
         float dots[tile_rows];
-        (height == 1 ? row_kernels.dot_of_one[w.type] : row_kernels.dots[w.type][1])(
-            ups, x + b * shape.up_width, shape.up_width, dots);
+        (height == 1 ? row_kernels.dot_of_one[w.type] : row_kernels.dots[w.type][1])(ups, x + b * shape.up_width,
+                                                                                     shape.up_width, dots);
         for (int64_t r = 0; r < height; r++) to[own[at + r]] *= dots[r];
       });
     }
@@ -73,13 +73,14 @@ struct Call {
         if (!any[b]) memset(to, 0, static_cast<size_t>(shape.width) * 4);
         any[b] = true;
         const auto row_at = [&](int64_t i) { return down(listed(own, n, i, stop < end ? stop : later)); };
-        each_tile(n, weight_scale_bytes(shape.width), row_at, [&](const RowPointers& downs, int64_t at, int64_t height) {
-          // Rows that only fill up a tile are added 0 times.
-          float factors[tile_rows] = {};
-          for (int64_t r = 0; r < height; r++) factors[r] = from[own[at + r]];
-          (height == 1 ? row_kernels.sum_of_one[w.type] : row_kernels.sums[w.type][1])(downs, factors, to, 0, 0,
-                                                                                      shape.width);
-        });
+        each_tile(n, weight_scale_bytes(shape.width), row_at,
+                  [&](const RowPointers& downs, int64_t at, int64_t height) {
+                    // Rows that only fill up a tile are added 0 times.
+                    float factors[tile_rows] = {};
+                    for (int64_t r = 0; r < height; r++) factors[r] = from[own[at + r]];
+                    (height == 1 ? row_kernels.sum_of_one[w.type] : row_kernels.sums[w.type][1])(downs, factors, to, 0,
+                                                                                                 0, shape.width);
+                  });
       }
   }
 };
@@ -125,8 +126,10 @@ void ffn_by_rows(Weights w, ActiveNeurons active, const float* activated, const 
   uint8_t* memory = static_cast<uint8_t*>(scratch(1, static_cast<uint64_t>(hidden_bytes + filled.count * size * 4)));
   if (memory == nullptr) return;
   const int64_t up_bytes = shape.gated ? weight_row_bytes(w.type, shape.up_width) : 0;
-  const Call call = {w, active, activated, x, shape, reinterpret_cast<float*>(memory), up_bytes,
-                     up_bytes + weight_row_bytes(w.type, shape.width)};
+  const Call call = {w,         active,
+                     activated, x,
+                     shape,     reinterpret_cast<float*>(memory),
+                     up_bytes,  up_bytes + weight_row_bytes(w.type, shape.width)};
 
   const int64_t threads = thread_count();
   // Few rows to a job where there are few, so that all threads have some; the cut changes no sum.

@@ -17,9 +17,9 @@ struct ActiveNeurons {
   int64_t blocks;
 };
 
-/// As ffn_neurons, for at most most_by_rows positions and most_blocks blocks: y += Σ over the blocks, in order, of their
-/// neurons' sums, each in order from zero. Blocks in which nothing is active at a position are left out for it. Uses slot 1
-/// of scratch().
+/// As ffn_neurons, for at most most_by_rows positions and most_blocks blocks: y += Σ over the blocks, in order, of
+/// their neurons' sums, each in order from zero. Blocks in which nothing is active at a position are left out for it.
+/// Uses slot 1 of scratch().
 void ffn_by_rows(Weights w, ActiveNeurons active, const float* activated, const float* x, float* y, FfnShape shape);
 
 }  // namespace flicker::FLICKER_ISA

@@ -2,10 +2,9 @@
 // other in panels that stay near level 1, and a register tile of MR×(NV vectors) accumulates over one block of k.
 // The larger operand is the one packed panel by panel: each thread packs what it then uses, without waiting.
 //
-// Every element of c is the sum over k in one order that depends on the sizes alone (blocks of KC, within a block one by
-// one), whatever tile or thread it falls to: so the result does not depend on the number of threads.
+// Every element of c is the sum over k in one order that depends on the sizes alone (blocks of KC, within a block one
+// by one), whatever tile or thread it falls to: so the result does not depend on the number of threads.
 #include "kernels.h"
-
 #include "parallel.h"
 #include "simd.h"
 
@@ -200,8 +199,9 @@ void share_a(const Operands& o) {
   }
 }
 
-/// A small result of a long sum (the gradient of a weight): k is cut into at most 16 segments, by size alone, each summed
-/// by one thread into a partial result of its own; the partials add up in order. No thread waits for another's packing.
+/// A small result of a long sum (the gradient of a weight): k is cut into at most 16 segments, by size alone, each
+/// summed by one thread into a partial result of its own; the partials add up in order. No thread waits for another's
+/// packing.
 template <bool TRANS_A>
 void split_k(const Operands& o) {
   const int64_t segment = ceil_div(o.k, 16) > SEGMENT ? ceil_div(o.k, 16) : SEGMENT;

@@ -55,7 +55,7 @@ double cross_entropy_columns(float* logits, const int32_t* y, const int32_t* ord
   return total;
 }
 
-// Draws. Counters as in src/kernels/kernels.ts (`Draw`), with samples in the lanes.
+// Draws. Counters as in src/kernels/interface/training.ts (`Draw`), with samples in the lanes.
 
 /// words[k] = the random words of neuron 4·quad + k for samples first … first + lanes − 1 of the call.
 FLICKER_INLINE void sample_draws(const Draw& draw, int32_t per, uint32_t quad, int64_t first, vu words[4]) {
@@ -75,8 +75,7 @@ void each_drawn(const Draw& draw, int32_t per, int64_t width, int64_t stride, co
     for (int64_t s = 0; s < stride; s += lanes) {
       vu words[4];
       sample_draws(draw, per, static_cast<uint32_t>(quad), s, words);
-      for (int64_t k = 0; k < 4 && quad * 4 + k < width; k++)
-        body((quad * 4 + k) * stride + s, (vi)(words[k] >> 8));
+      for (int64_t k = 0; k < 4 && quad * 4 + k < width; k++) body((quad * 4 + k) * stride + s, (vi)(words[k] >> 8));
     }
 }
 
@@ -90,9 +89,8 @@ Draw of_layer(Draw draw, uint32_t tag, int64_t layer) {
 void drop(const MlpCall& call, int64_t layer, int64_t width, int64_t stride, float* values) {
   const vi threshold = draw_threshold(call.dropout);
   const vf scale = splat(static_cast<float>(1 / (1 - call.dropout)));
-  each_drawn(of_layer(call.draw, call.dropout_tag, layer), kPerElement, width, stride, [=](int64_t at, vi draws) {
-    store(values + at, draws < threshold ? vf{} : load(values + at) * scale);
-  });
+  each_drawn(of_layer(call.draw, call.dropout_tag, layer), kPerElement, width, stride,
+             [=](int64_t at, vi draws) { store(values + at, draws < threshold ? vf{} : load(values + at) * scale); });
 }
 
 /// One layer: where its numbers stand, and its buffers for one batch.
@@ -133,11 +131,11 @@ void fused_forward(const MlpCall& call, int64_t l, const Layer& layer, int64_t s
 alignas(64) constexpr float no_draws[lanes] = {};
 
 void fill_draws(const MlpCall& call, int64_t l, const Layer& layer, int64_t stride) {
-  if (call.draw_per == kNoDraws) return;
+  if (call.draw_unit == kNoDraws) return;
   for (int64_t c = 0; c < call.channels; c++) {
     float* into = layer.draws + c * layer.outputs * stride;
     const Draw draw = of_layer(call.draw, call.draw.tag + (static_cast<uint32_t>(c) << 24), l);
-    each_drawn(draw, call.draw_per, layer.outputs, stride, [=](int64_t at, vi drawn) {
+    each_drawn(draw, call.draw_unit, layer.outputs, stride, [=](int64_t at, vi drawn) {
       store(into + at, __builtin_convertvector(drawn, vf) * splat(5.9604644775390625e-8f));
     });
   }
@@ -151,7 +149,7 @@ void run_program(const MlpCall& call, const MlpProgram& program, int64_t l, cons
   float* memory = static_cast<float*>(scratch(2, static_cast<uint64_t>(program_memory(program.code)) * 4));
   if (memory == nullptr) return;
   ProgramMachine machine(program.code, program.uniforms + l * program.code[0], memory);
-  const bool by_neuron = call.neuron_numbers > 0;
+  const bool by_neuron = call.neuron_learned > 0;
   const int64_t rows = by_neuron ? layer.outputs : 1, length = by_neuron ? stride : layer.outputs * stride;
   for (int64_t j = 0; j < rows; j++) {
     alignas(64) float numbers[max_program_slots / 8][lanes];
@@ -160,14 +158,16 @@ void run_program(const MlpCall& call, const MlpProgram& program, int64_t l, cons
       for (int i = 0; i < machine.inputs; i++) {
         const int32_t index = machine.input_index(i);
         switch (machine.input_kind(i)) {
-          case kInputX: machine.set_input(i, {layer.z + at, -1}); break;
+          case kInputX:
+            machine.set_input(i, {layer.z + at, -1});
+            break;
           case kInputDraw:
-            machine.set_input(i, call.draw_per == kNoDraws
+            machine.set_input(i, call.draw_unit == kNoDraws
                                      ? Operand{no_draws, 0}
                                      : Operand{layer.draws + index * layer.outputs * stride + at, -1});
             break;
           case kInputNeuron:
-            store(numbers[index], splat(params[layer.learned + call.shared_numbers + index * layer.outputs + j]));
+            store(numbers[index], splat(params[layer.learned + call.shared_learned + index * layer.outputs + j]));
             machine.set_input(i, {numbers[index], 0});
         }
       }
@@ -192,7 +192,7 @@ void program_values(const MlpCall& call, const MlpProgram& program, int64_t l, c
 /// The value to h, the derivatives to where the backward pass finds them.
 void program_values_and_slopes(const MlpCall& call, int64_t l, const Layer& layer, const float* params, int64_t stride,
                                float* h) {
-  const int64_t numbers = call.shared_numbers + call.neuron_numbers, size = layer.outputs * stride;
+  const int64_t numbers = call.shared_learned + call.neuron_learned, size = layer.outputs * stride;
   run_program(call, call.backward, l, layer, params, stride, [=](ProgramMachine& machine, int64_t at, int64_t n) {
     copy_output(machine.output(0), n, h + at);
     for (int64_t k = 0; k < numbers; k++)
@@ -226,8 +226,8 @@ void activate_layer_backward(const MlpCall& call, const Layer& layer, int64_t st
   const int64_t size = layer.outputs * stride;
   const float* slopes = layer.by_learned;
   float* learned = grads + layer.learned;
-  for (int64_t k = 0; k < call.shared_numbers; k++, slopes += size) *learned++ = dot(d, slopes, size);
-  for (int64_t k = 0; k < call.neuron_numbers * layer.outputs; k++, slopes += stride)
+  for (int64_t k = 0; k < call.shared_learned; k++, slopes += size) *learned++ = dot(d, slopes, size);
+  for (int64_t k = 0; k < call.neuron_learned * layer.outputs; k++, slopes += stride)
     *learned++ = dot(d + k % layer.outputs * stride, slopes, stride);
   for (int64_t at = 0; at < size; at += lanes) store(d + at, load(d + at) * load(layer.z + at));
 }
@@ -240,8 +240,8 @@ struct Buffers {
 
 /// Lays out the buffers for `stride` samples; false when there is no memory.
 bool lay_out(const MlpCall& call, int64_t stride, bool train, Buffers& buffers) {
-  const int64_t channels = call.forward.code == nullptr || call.draw_per == kNoDraws ? 0 : call.channels;
-  const int64_t numbers = train ? call.shared_numbers + call.neuron_numbers : 0;
+  const int64_t channels = call.forward.code == nullptr || call.draw_unit == kNoDraws ? 0 : call.channels;
+  const int64_t numbers = train ? call.shared_learned + call.neuron_learned : 0;
   int64_t rows = call.widths[0], widest = call.widths[0];
   for (int64_t l = 1; l <= call.layers; l++) {
     rows += (2 + channels + numbers) * call.widths[l];
@@ -261,10 +261,10 @@ bool lay_out(const MlpCall& call, int64_t stride, bool train, Buffers& buffers) 
   for (int64_t l = 0; l < call.layers; l++) {
     const int64_t inputs = call.widths[l], outputs = call.widths[l + 1];
     const int64_t bias = at + inputs * outputs, learned = bias + outputs;
-    buffers.layers[l] = {inputs, outputs, at, bias, learned, in, take(outputs), take(channels * outputs),
-                         take(numbers * outputs)};
+    buffers.layers[l] = {
+        inputs, outputs, at, bias, learned, in, take(outputs), take(channels * outputs), take(numbers * outputs)};
     in = take(outputs);
-    at = learned + (l + 1 < call.layers ? call.shared_numbers + call.neuron_numbers * outputs : 0);
+    at = learned + (l + 1 < call.layers ? call.shared_learned + call.neuron_learned * outputs : 0);
   }
   buffers.d = take(widest);
   buffers.d_next = take(widest);
@@ -290,8 +290,7 @@ void forward(const MlpCall& call, const float* params, const Layer* layers, int6
 /// Columns of `from` (width, stride) to columns first … first + samples − 1 of `to` (width, all).
 void copy_columns(const float* from, int64_t width, int64_t stride, int64_t samples, float* to, int64_t all,
                   int64_t first) {
-  for (int64_t j = 0; j < width; j++)
-    memcpy(to + j * all + first, from + j * stride, static_cast<size_t>(samples) * 4);
+  for (int64_t j = 0; j < width; j++) memcpy(to + j * all + first, from + j * stride, static_cast<size_t>(samples) * 4);
 }
 
 }  // namespace

@@ -1,17 +1,14 @@
-// What the narrow gate multiplies: codes of one byte with positions in 16 bits, block by block in whole numbers, which no
-// order of summation changes. Why the bounds hold: docs/narrow-gate.md.
+// What the narrow gate multiplies: codes of one byte with positions in 16 bits, block by block in whole numbers, which
+// no order of summation changes. Why the bounds hold: docs/narrow-gate.md.
 #pragma once
 
-#include "decode.h"
+#include "lane_sums.h"
 
 namespace flicker::FLICKER_ISA {
 namespace {
 
-constexpr int64_t block_columns = 256;  // NARROW_BLOCK in src/kernels/narrow-index.ts
 /// Beyond this norm nothing is proven: what stays below it cannot overflow on the way.
 constexpr double largest_norm = 0x1p60;
-/// A block of a position in 16 bits may be off by so much less than the block of a row in 8 bits.
-constexpr double finer = 256;
 
 /// The smallest float that is not below x.
 inline float rounded_up(double x) {
@@ -26,7 +23,7 @@ inline float rounded_up(double x) {
 
 /// Numbers of one block, the rest zeros.
 struct Block {
-  alignas(64) float values[block_columns] = {};
+  alignas(64) float values[narrow_block] = {};
 };
 
 /// ‖a − scale · b‖ of n numbers, in f64, where no step over- or underflows.
@@ -69,22 +66,22 @@ inline float to_whole(const Block& block, int64_t n, float most, Block& whole) {
 
 /// A position as the narrow gate takes it: per block a scale and whole numbers, filled up with zeros, and a norm.
 struct NarrowPosition {
-  int16_t* whole;  // (blocks · block_columns)
+  int16_t* whole;  // (blocks · narrow_block)
   float *scales, *norms;
 
   /// norms: what a row's bounds are to be multiplied by; NaN in all of them where nothing can be proven.
   void set(const float* x, int64_t n) const {
     const Block zeros;
     double all = 0;
-    const int64_t blocks = ceil_div(n, block_columns);
+    const int64_t blocks = ceil_div(n, narrow_block);
     for (int64_t b = 0; b < blocks; b++) {
-      const int64_t first = b * block_columns, count = min(block_columns, n - first);
+      const int64_t first = b * narrow_block, count = min(narrow_block, n - first);
       Block values, near;
       memcpy(values.values, x + first, static_cast<size_t>(count) * 4);
       scales[b] = to_whole(values, count, 32767, near);
-      for (int64_t k = 0; k < block_columns; k++) whole[first + k] = static_cast<int16_t>(near.values[k]);
+      for (int64_t k = 0; k < narrow_block; k++) whole[first + k] = static_cast<int16_t>(near.values[k]);
       const double norm = distance(values, 0, zeros, count), error = distance(values, scales[b], near, count);
-      norms[b] = rounded_up((norm + finer * error) * (1 + 0x1p-30));
+      norms[b] = rounded_up((norm + narrow_finer * error) * (1 + 0x1p-30));
       all += norm * norm;
     }
     if (__builtin_sqrt(all) <= largest_norm) return;
@@ -129,12 +126,12 @@ FLICKER_INLINE vi add_products(vi sums, vs a, vs b) {
 template <int ROWS, int COLUMNS>
 FLICKER_INLINE void narrow_dots(const int8_t* codes, const float* scales, int64_t columns, int64_t ahead,
                                 const NarrowPosition* positions, float (*out)[COLUMNS]) {
-  const int64_t blocks = ceil_div(columns, block_columns);
+  const int64_t blocks = ceil_div(columns, narrow_block);
   vf totals[ROWS][COLUMNS] = {};
   for (int64_t block = 0; block < blocks; block++) {
     vi sums[ROWS][COLUMNS] = {};
-    const int64_t end = min(columns, (block + 1) * block_columns);
-    int64_t k = block * block_columns;
+    const int64_t end = min(columns, (block + 1) * narrow_block);
+    int64_t k = block * narrow_block;
     const auto step = [&](const int8_t* const* from, int64_t at) {
       vs xs[COLUMNS];
 #pragma GCC unroll 8
@@ -173,8 +170,8 @@ FLICKER_INLINE void narrow_dots(const int8_t* codes, const float* scales, int64_
     for (int r = 0; r < ROWS; r++)
 #pragma GCC unroll 8
       for (int c = 0; c < COLUMNS; c++)
-        totals[r][c] += splat(scales[r * blocks + block] * positions[c].scales[block]) *
-                        __builtin_convertvector(sums[r][c], vf);
+        totals[r][c] +=
+            splat(scales[r * blocks + block] * positions[c].scales[block]) * __builtin_convertvector(sums[r][c], vf);
   }
   store_lane_sums<ROWS * COLUMNS>(totals[0], out[0]);
 }

@@ -1,5 +1,6 @@
 // The narrow gate: one byte per weight tells most inactive neurons by a bound that covers all rounding, so that only
-// the other rows are read in full. Why the bound holds: docs/narrow-gate.md; its twin: src/kernels/portable/narrow-gate.ts.
+// the other rows are read in full. Why the bound holds: docs/narrow-gate.md; its twin:
+// src/kernels/portable/narrow-gate.ts.
 #include "narrow_dots.h"
 #include "philox.h"
 #include "positions.h"
@@ -43,8 +44,7 @@ struct Call {
       narrow_dots<ROWS, COLUMNS>(index.codes + row * shape.columns, index.scales + row * blocks, shape.columns,
                                  min(ROWS, left - ROWS) * shape.columns, narrow + b, dots);
       for (int r = 0; r < ROWS; r++)
-        for (int c = 0; c < COLUMNS; c++)
-          verdicts[(b + c) * shape.rows + row + r] = proven(row + r, b + c, dots[r][c]);
+        for (int c = 0; c < COLUMNS; c++) verdicts[(b + c) * shape.rows + row + r] = proven(row + r, b + c, dots[r][c]);
     };
     const auto positions = [&]<int ROWS>(int64_t i) {
       int64_t b = 0;
@@ -92,12 +92,15 @@ struct Call {
     return n;
   }
 
-  /// The dot products of rows list[first … end), with the bits of matvec; those of `later` on are likely this thread's next.
+  /// The dot products of rows list[first … end), with the bits of matvec; those of `later` on are likely this thread's
+  /// next.
   template <typename Row>
-  void refine(Matrix<Row> weights, const int32_t* list, int64_t first, int64_t end, int64_t later, int64_t count) const {
+  void refine(Matrix<Row> weights, const int32_t* list, int64_t first, int64_t end, int64_t later,
+              int64_t count) const {
     if (shape.batch > 1) {
       each_dot<Row>([&](int64_t j) { return weights[list[first + j]]; }, end - first, end - first, weights.row_bytes,
-                    positions, [&](int64_t j, int64_t b, int64_t width, const float* dots) {
+                    positions,
+                    [&](int64_t j, int64_t b, int64_t width, const float* dots) {
                       for (int64_t c = 0; c < width; c++) {
                         const int64_t at = (b + c) * shape.rows + list[first + j];
                         if (!verdicts[at]) y[at] = dots[c];
@@ -111,7 +114,7 @@ struct Call {
     each_tile(end - first, weights.scale_bytes, row_at, [&](const RowPointers& rows, int64_t at, int64_t height) {
       float dots[tile_rows];
       (height == 1 ? row_kernels.dot_of_one[Row::type] : row_kernels.dots[Row::type][1])(rows, positions.data,
-                                                                                       shape.columns, dots);
+                                                                                         shape.columns, dots);
       for (int64_t r = 0; r < height; r++) y[list[first + at + r]] = dots[r];
     });
   }
@@ -121,10 +124,10 @@ struct Call {
 
 int64_t narrow_gate(Weights w, NarrowIndex index, const float* x, float* y, NarrowGateShape shape) {
   if (shape.rows == 0 || shape.batch == 0) return 0;
-  const int64_t blocks = ceil_div(shape.columns, block_columns);
+  const int64_t blocks = ceil_div(shape.columns, narrow_block);
   const int64_t per_job = rows_per_job(shape.rows, shape.columns);
   // Per position its struct, whole numbers, scales and norms, and verdicts; the list of rows to be read.
-  const int64_t padded = blocks * block_columns, each = 64 + padded * 2 + ceil_div(blocks * 8, 64) * 64;
+  const int64_t padded = blocks * narrow_block, each = 64 + padded * 2 + ceil_div(blocks * 8, 64) * 64;
   const int64_t list_bytes = ceil_div((shape.rows + 1) * 4, 64) * 64;
   uint8_t* memory =
       static_cast<uint8_t*>(scratch(0, static_cast<uint64_t>(list_bytes + shape.batch * (each + shape.rows))));

@@ -21,7 +21,7 @@ void index_block(const Row& row, int64_t first, int64_t n, Rounding rounding, in
   *scale = to_whole(values, n, 127, near);
   for (int64_t k = 0; k < n; k++) codes[k] = static_cast<int8_t>(near.values[k]);
   const double full = distance(values, 0, zeros, n), narrow = distance(zeros, *scale, near, n);
-  const double error = distance(values, *scale, near, n), least = narrow / finer;
+  const double error = distance(values, *scale, near, n), least = narrow / narrow_finer;
   *bound = rounded_up(((error > least ? error : least) + rounding.gamma * (full + narrow)) * rounding.slack);
   squares[0] += full * full;
   squares[1] += narrow * narrow;
@@ -30,7 +30,7 @@ void index_block(const Row& row, int64_t first, int64_t n, Rounding rounding, in
 }  // namespace
 
 void narrow_index(Weights w, int8_t* codes, float* scales, float* bounds, int64_t rows, int64_t columns) {
-  const int64_t blocks = ceil_div(columns, block_columns);
+  const int64_t blocks = ceil_div(columns, narrow_block);
   const double unit = 0x1p-24, roundings = static_cast<double>(columns + 16) * unit;
   const Rounding rounding = {roundings / (1 - roundings), 1 + 2 * static_cast<double>(blocks + 8) * unit};
   dispatch_wide(w, columns, [&]<typename Row>(Matrix<Row> weights) {
@@ -39,8 +39,8 @@ void narrow_index(Weights w, int8_t* codes, float* scales, float* bounds, int64_
       for (int64_t row = job * rows_per_job; row < min(rows, (job + 1) * rows_per_job); row++) {
         double squares[2] = {0, 0};
         for (int64_t block = 0; block < blocks; block++) {
-          const int64_t to = row * columns + block * block_columns, at = row * blocks + block;
-          index_block(weights[row], block * block_columns, min(block_columns, columns - block * block_columns), rounding,
+          const int64_t to = row * columns + block * narrow_block, at = row * blocks + block;
+          index_block(weights[row], block * narrow_block, min(narrow_block, columns - block * narrow_block), rounding,
                       codes + to, scales + at, bounds + at, squares);
         }
         const bool provable = __builtin_sqrt(squares[0]) <= largest_norm &&

@@ -2,14 +2,14 @@
 // training step, and waking a sleeping thread costs more than most of them take.
 #include "parallel.h"
 
+#include <sched.h>
+
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
 #include <vector>
-
-#include <sched.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -32,8 +32,8 @@ inline void pause() {
 }
 
 // A run of n jobs is published as one word: (generation, n, next job). A thread claims a job by raising `next` in that
-// word; the claim can only succeed while the run is still going on, so a worker that was not running when a run came and
-// went does no harm, and nobody waits for it.
+// word; the claim can only succeed while the run is still going on, so a worker that was not running when a run came
+// and went does no harm, and nobody waits for it.
 constexpr int64_t max_jobs = (1 << 20) - 1;
 constexpr uint64_t next_mask = max_jobs;
 

@@ -1,11 +1,11 @@
 // Products of rows with several positions at a time: rows are widened to floats once, in panels that stay near the
-// processor, and register tiles run over panel and positions. Every sum has the order that decode.h gives it for one
+// processor, and register tiles run over panel and positions. Every sum has the order that lane_sums.h gives it for one
 // position, so the bits are the same however positions are cut into batches and tiles.
 //
 // Working memory of the calling thread: slots 1 and 3 of scratch(); slots 0 and 2 are left to the kernel around.
 #pragma once
 
-#include "decode.h"
+#include "lane_sums.h"
 #include "row_kernels.h"
 
 namespace flicker::FLICKER_ISA {
@@ -66,7 +66,8 @@ struct Ahead {
   }
 };
 
-/// Columns [k, end) of a row as vectors at distance STRIDE; k is a multiple of 128, the last vector is filled up with zeros.
+/// Columns [k, end) of a row as vectors at distance STRIDE; k is a multiple of 128, the last vector is filled up with
+/// zeros.
 template <int64_t STRIDE, typename Row>
 FLICKER_INLINE void widen_row(const Row& row, int64_t k, int64_t end, float* out) {
   constexpr int vectors = Row::unit / lanes;
@@ -94,7 +95,8 @@ FLICKER_INLINE void widen_row(const Row& row, int64_t k, int64_t end, float* out
 /// Floats that `positions` positions of n columns take when packed.
 inline int64_t packed_size(int64_t positions, int64_t n) { return positions * ceil_div(n, lanes) * lanes; }
 
-/// Positions [first, first + width) as (steps, width, lanes), columns filled up with zeros; at(b) is position b, n columns.
+/// Positions [first, first + width) as (steps, width, lanes), columns filled up with zeros; at(b) is position b, n
+/// columns.
 template <typename At>
 FLICKER_INLINE void pack_tile(const At& at, int64_t n, int64_t first, int64_t width, float* out) {
   for (int64_t c = 0; c < width; c++) {
@@ -133,8 +135,8 @@ void tile_dots(const float* panel, const float* xs, int64_t steps, Ahead& ahead,
   store_lane_sums<tile_rows * C>(totals, out);
 }
 
-/// sums (P × stride), `width` (≤ tile_vectors·lanes) columns (+)= Σ_i h[i·h_stride + p] · row i of the panel, whose rows
-/// lie `panel_stride` apart.
+/// sums (P × stride), `width` (≤ tile_vectors·lanes) columns (+)= Σ_i h[i·h_stride + p] · row i of the panel, whose
+/// rows lie `panel_stride` apart.
 template <int P>
 void tile_sums(const float* panel, int64_t panel_stride, const float* h, int64_t h_stride, int64_t count, float* sums,
                int64_t stride, int64_t width, bool add) {
@@ -191,9 +193,9 @@ struct Packed {
   const float* tile(int64_t first) const { return data + first * ceil_div(n, lanes) * lanes; }
 };
 
-/// put(i, first, width, values) for every one of `count` rows and every tile of positions [first, first + width): their dot
-/// products with row i, which is row_at(i), `bytes` long. Rows up to `last` exist, beyond count too: they are asked for
-/// ahead. For many positions.
+/// put(i, first, width, values) for every one of `count` rows and every tile of positions [first, first + width): their
+/// dot products with row i, which is row_at(i), `bytes` long. Rows up to `last` exist, beyond count too: they are asked
+/// for ahead. For many positions.
 template <typename Row, typename RowAt, typename Put>
 void packed_dots(const RowAt& row_at, int64_t count, int64_t last, int64_t bytes, Packed x, const Put& put) {
   const int64_t steps = ceil_div(x.n, lanes);
@@ -214,8 +216,8 @@ void packed_dots(const RowAt& row_at, int64_t count, int64_t last, int64_t bytes
   }
 }
 
-/// Rows [i, i + height), each of `count` the last one where there are no more, and as many of the rows up to `last` that
-/// are asked for meanwhile: `ahead` further on, by default the next.
+/// Rows [i, i + height), each of `count` the last one where there are no more, and as many of the rows up to `last`
+/// that are asked for meanwhile: `ahead` further on, by default the next.
 template <typename RowAt>
 FLICKER_INLINE RowPointers rows_from(const RowAt& row_at, int64_t i, int64_t height, int64_t count, int64_t last,
                                      int64_t ahead = 0) {
@@ -249,7 +251,8 @@ void direct_dots(const RowAt& row_at, int64_t count, int64_t last, Packed x, con
   }
 }
 
-/// x (batch, n) for the dot products of one call. Several positions are packed once, by the thread that calls the kernel.
+/// x (batch, n) for the dot products of one call. Several positions are packed once, by the thread that calls the
+/// kernel.
 struct Positions : Packed {
   /// Uses slot 2 of the calling thread; not ok() when there is no memory.
   Positions(const float* x, int64_t batch, int64_t n)

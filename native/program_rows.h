@@ -1,5 +1,5 @@
-// What the kernels that run activation programs over (rows, width) have in common: blocks, draws, inputs, and the sums of
-// parameter gradients, in an order that is fixed by the sizes alone.
+// What the kernels that run activation programs over (rows, width) have in common: blocks, draws, inputs, and the sums
+// of parameter gradients, in an order that is fixed by the sizes alone.
 #pragma once
 
 #include "activation_program.h"
@@ -54,9 +54,9 @@ const float* readable(const float* from, int64_t n, float* buffer) {
 }
 
 uint32_t drawn_row(const ActivationProgram& program, const Draw& draw, int64_t row) {
-  if (program.draw_per == kPerNeuron || program.draw_per == kPerBatch) return 0;
+  if (program.draw_unit == kPerNeuron || program.draw_unit == kPerBatch) return 0;
   const uint32_t at = draw.first_row + static_cast<uint32_t>(row);
-  return program.draw_per == kPerSample ? at / program.rows_per_sample : at;
+  return program.draw_unit == kPerSample ? at / program.rows_per_sample : at;
 }
 
 /// into[0 … n) = the draws of neurons column … column + n − 1 of one row; column divisible by drawn_together.
@@ -75,18 +75,18 @@ void fill_draws(Draw draw, uint32_t row, int64_t column, int64_t n, float* into)
   }
 }
 
-/// Draws of one block, channel `channel`, into `buffer`; what share a draw is `program.draw_per`.
+/// Draws of one block, channel `channel`, into `buffer`; what share a draw is `program.draw_unit`.
 void draw_for_block(const ActivationProgram& program, Draw draw, int32_t channel, const Block& block, int64_t width,
                     float* buffer) {
   draw.tag += static_cast<uint32_t>(channel) << 24;
   const int64_t per_row = smaller(width - block.column, block.n);
   for (int64_t at = 0, row = block.row; at < block.n; at += per_row, row++) {
     const uint32_t counter_row = drawn_row(program, draw, row);
-    if (program.draw_per == kPerElement || program.draw_per == kPerNeuron) {
+    if (program.draw_unit == kPerElement || program.draw_unit == kPerNeuron) {
       fill_draws(draw, counter_row, block.column, per_row, buffer + at);
     } else {
       float shared[1] = {0};
-      if (program.draw_per != kNoDraws) fill_draws(draw, counter_row, 0, 1, shared);
+      if (program.draw_unit != kNoDraws) fill_draws(draw, counter_row, 0, 1, shared);
       for (int64_t i = 0; i < per_row; i++) buffer[at + i] = shared[0];
     }
   }
@@ -109,11 +109,21 @@ void set_inputs(ProgramMachine& machine, const ActivationProgram& program, const
     int64_t mask = -1;
     const int32_t index = machine.input_index(i);
     switch (machine.input_kind(i)) {
-      case kInputX: from = readable(x + block.start, block.n, buffer); break;
-      case kInputPrevious: neighbors(x, block, width, -1, buffer); break;
-      case kInputNext: neighbors(x, block, width, 1, buffer); break;
-      case kInputStatistic: from = statistics + index * lanes, mask = 0; break;
-      case kInputDraw: draw_for_block(program, draw, index, block, width, buffer); break;
+      case kInputX:
+        from = readable(x + block.start, block.n, buffer);
+        break;
+      case kInputPrevious:
+        neighbors(x, block, width, -1, buffer);
+        break;
+      case kInputNext:
+        neighbors(x, block, width, 1, buffer);
+        break;
+      case kInputStatistic:
+        from = statistics + index * lanes, mask = 0;
+        break;
+      case kInputDraw:
+        draw_for_block(program, draw, index, block, width, buffer);
+        break;
       case kInputNeuron: {
         const float* row = program.parameters + program.shared + index * width + block.column;
         if (block.n <= width) {

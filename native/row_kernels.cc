@@ -1,5 +1,5 @@
 // The kernels behind row_kernels.h, one copy for every type of weights and number of positions.
-#include "decode.h"
+#include "lane_sums.h"
 
 namespace flicker::FLICKER_ISA {
 namespace {
@@ -153,8 +153,7 @@ void some_sums(const RowPointers& at, const float* h, float* sums, int64_t strid
         unrolled<vectors>([&](auto j) FLICKER_UNROLLED {
           vf w[ROWS];
 #pragma GCC unroll 4
-          for (int r = 0; r < ROWS; r++)
-            w[r] = of.rows[r].template vector<decltype(j)::value>(k, scales[r], k - start);
+          for (int r = 0; r < ROWS; r++) w[r] = of.rows[r].template vector<decltype(j)::value>(k, scales[r], k - start);
 #pragma GCC unroll 8
           for (int c = 0; c < C; c++) {
             float* to = sums + c * stride + k + j * lanes;
@@ -206,7 +205,7 @@ struct AllRowKernels : RowKernels {
     } else {
       dot_of_one[Row::type] = some_dots<Row, 1, 1>;
       sum_of_one[Row::type] = some_sums<Row, 1, 1>;
-      if constexpr (Row::type != kQ4) {
+      if constexpr (Row::type != kQ4_0) {
         dots_in_line[Row::type] = line_dots<Row>;
         sums_in_line[Row::type] = line_sums<Row>;
       }

@@ -1,13 +1,11 @@
-// Dot products and weighted sums of a few rows for up to max_direct positions at once: rows are read once, straight from
-// memory, and never written down as floats. Orders of summation: decode.h.
+// Dot products and weighted sums of a few rows for up to max_direct positions at once: rows are read once, straight
+// from memory, and never written down as floats. Orders of summation: lane_sums.h.
 #pragma once
 
 #include "kernels.h"
 #include "simd.h"
 
 namespace flicker::FLICKER_ISA {
-
-constexpr int weight_types = kF16 + 1;
 
 /// Rows that are read side by side, at most.
 constexpr int tile_rows = 4;
@@ -31,14 +29,16 @@ struct RowPointers {
 
 /// Rows that follow each other in memory. They are read one after another and, if they are many, best without anything
 /// being asked for: the processor's own prefetching brings them, and long rows side by side, or lines asked for, would
-/// only disturb it. Few are over before it has noticed; then `next` is memory that is asked for meanwhile, as much of it.
+/// only disturb it. Few are over before it has noticed; then `next` is memory that is asked for meanwhile, as much of
+/// it.
 struct RowsInLine {
   const uint8_t* begin;
   int64_t row_bytes, scale_bytes, count;
   const uint8_t* next = nullptr;
 };
 
-/// out[r·positions + c] = row r · position c, n columns; xs is the position itself, or several as pack_tile leaves them.
+/// out[r·positions + c] = row r · position c, n columns; xs is the position itself, or several as pack_tile leaves
+/// them.
 using RowDots = void (*)(const RowPointers& at, const float* xs, int64_t n, float* out);
 /// sums (positions × stride), columns [first, last) += Σ_r h[r·positions + c] · row r, in order of r; `first` is a
 /// multiple of 128.
@@ -50,9 +50,9 @@ using LineDots = void (*)(const RowsInLine& line, const float* x, int64_t n, flo
 /// sums (n) += Σ_i h[i] · row i, in order of i.
 using LineSums = void (*)(const RowsInLine& line, const float* h, float* sums, int64_t n);
 
-/// Whether long rows of a type, read one after another, are widened as fast as memory brings them. Of the others it takes
-/// several side by side.
-constexpr bool streams(WeightType type) { return type != kQ8 && type != kQ4; }
+/// Whether long rows of a type, read one after another, are widened as fast as memory brings them. Of the others it
+/// takes several side by side.
+constexpr bool streams(WeightType type) { return !is_quantized(type); }
 
 /// By type of weights.
 struct RowKernels {
@@ -66,8 +66,9 @@ struct RowKernels {
 };
 extern const RowKernels& row_kernels;
 
-/// body(rows, first, height) for rows [0, n), tile by tile: `height` of them are meant, the rest of a tile repeats the last;
-/// a row by itself comes alone. row_at(i) is where row i starts; those from n on are rows that will be read later.
+/// body(rows, first, height) for rows [0, n), tile by tile: `height` of them are meant, the rest of a tile repeats the
+/// last; a row by itself comes alone. row_at(i) is where row i starts; those from n on are rows that will be read
+/// later.
 template <typename RowAt, typename Body>
 FLICKER_INLINE void each_tile(int64_t n, int64_t scale_bytes, const RowAt& row_at, const Body& body) {
   for (int64_t first = 0; first < n; first += tile_rows) {

@@ -51,7 +51,8 @@ int64_t below(const float* scores, int64_t padded, float x) {
 
 /// A number t such that exactly those of n scores are not below it that are not below the `rank`-th largest (from 1);
 /// NaN counts as the largest. `scores`: room for n, up to a multiple of lanes. Bisection: each step counts the scores
-/// below a number, so neither ties nor the order of elements matter, and it ends as soon as a number splits the row rightly.
+/// below a number, so neither ties nor the order of elements matter, and it ends as soon as a number splits the row
+/// rightly.
 template <bool MAGNITUDE>
 float largest_threshold(const float* x, int64_t n, int64_t rank, float* scores) {
   const float infinity = __builtin_inff(), nan = __builtin_nanf("");
@@ -84,8 +85,8 @@ float largest_threshold(const float* x, int64_t n, int64_t rank, float* scores) 
     // Halving the values is quicker for numbers of a usual spread; halving the places ends for any.
     int64_t place = from + (to - from) / 2;
     if (step < 16) {
-      const float middle = 0.5f * from_ordered(static_cast<int32_t>(from)) +
-                           0.5f * from_ordered(static_cast<int32_t>(to - 1));
+      const float middle =
+          0.5f * from_ordered(static_cast<int32_t>(from)) + 0.5f * from_ordered(static_cast<int32_t>(to - 1));
       const int64_t other = ordered(middle);
       if (middle == middle && other > from && other < to) place = other;
     }
@@ -168,16 +169,23 @@ template <typename Body>
 void dispatch(const RowSelection& selection, const Body& body) {
   const auto with = [&]<int32_t KEEP>() {
     switch (selection.then) {
-      case kThenRelu: return body.template operator()<KEEP, kThenRelu>();
-      case kThenIdentity: return body.template operator()<KEEP, kThenIdentity>();
-      case kThenGelu: return body.template operator()<KEEP, kThenGelu>();
-      case kThenSilu: return body.template operator()<KEEP, kThenSilu>();
+      case kThenRelu:
+        return body.template operator()<KEEP, kThenRelu>();
+      case kThenIdentity:
+        return body.template operator()<KEEP, kThenIdentity>();
+      case kThenGelu:
+        return body.template operator()<KEEP, kThenGelu>();
+      case kThenSilu:
+        return body.template operator()<KEEP, kThenSilu>();
     }
   };
   switch (selection.keep) {
-    case kKeepLargest: return with.template operator()<kKeepLargest>();
-    case kKeepMagnitude: return with.template operator()<kKeepMagnitude>();
-    case kKeepAbove: return with.template operator()<kKeepAbove>();
+    case kKeepValue:
+      return with.template operator()<kKeepValue>();
+    case kKeepMagnitude:
+      return with.template operator()<kKeepMagnitude>();
+    case kKeepAbove:
+      return with.template operator()<kKeepAbove>();
   }
 }
 
@@ -201,7 +209,7 @@ void row_selection_forward(RowSelection selection, const float* x, const float* 
   dispatch(selection, [&]<int32_t KEEP, int32_t THEN>() {
     each_row(rows, width, [&](int64_t r, float* scores, float*) {
       const float* row = x + r * width;
-      const float *factors = up == nullptr ? nullptr : up + r * width;
+      const float* factors = up == nullptr ? nullptr : up + r * width;
       float* result = out + r * width;
       Threshold threshold = {};
       if constexpr (KEEP == kKeepAbove) {

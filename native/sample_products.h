@@ -1,5 +1,5 @@
-// Products of a layer's weights with samples that stand in the lanes: a buffer is (width, stride), `stride` the number of
-// samples padded to whole vectors. For layers far too small for the matrix product of gemm.cc.
+// Products of a layer's weights with samples that stand in the lanes: a buffer is (width, stride), `stride` the number
+// of samples padded to whole vectors. For layers far too small for the matrix product of gemm.cc.
 #pragma once
 
 #include "simd.h"

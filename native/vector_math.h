@@ -41,10 +41,10 @@ FLICKER_INLINE vi exponent_of(vf shifted) { return as_int(shifted) - as_int(spla
 FLICKER_INLINE vf vexp(vf x) {
   vf shifted;
   const vf r = reduce_exponent(x, shifted);
-  const vf p = polynomial(r, {1.f, 1.f, 0.5f, 1.66666667e-1f, 4.16666667e-2f, 8.33333333e-3f, 1.38888889e-3f,
-                              1.98412698e-4f});
-  // n, in the last bits of `shifted`, moves to the exponent: within the limits the result is a normal float. Beyond them
-  // the sum wraps, which only unsigned numbers may.
+  const vf p =
+      polynomial(r, {1.f, 1.f, 0.5f, 1.66666667e-1f, 4.16666667e-2f, 8.33333333e-3f, 1.38888889e-3f, 1.98412698e-4f});
+  // n, in the last bits of `shifted`, moves to the exponent: within the limits the result is a normal float. Beyond
+  // them the sum wraps, which only unsigned numbers may.
   vf y = (vf)((vu)p + ((vu)shifted << 23));
   y = x < splat(-87.33f) ? vf{} : y;
   return x <= splat(88.72f) ? y : x * splat(__builtin_inff());  // NaN too
@@ -112,8 +112,8 @@ FLICKER_INLINE vf vsoftplus(vf x) {
 
 FLICKER_INLINE vf vtanh(vf x) {
   const vf a = vabs(x), z = x * x;
-  const vf small = x + x * (z * polynomial(z, {-0.3333333033f, 0.1333291535f, -0.05387394749f, 0.02111095406f,
-                                               -0.006269113584f}));
+  const vf small =
+      x + x * (z * polynomial(z, {-0.3333333033f, 0.1333291535f, -0.05387394749f, 0.02111095406f, -0.006269113584f}));
   const vf large = splat(1.f) - splat(2.f) / (vexp(a + a) + splat(1.f));
   return a < splat(0.6f) ? small : x != x ? x : with_sign(large, x);
 }
@@ -222,7 +222,8 @@ FLICKER_INLINE vf sine(vf x, int32_t quarter) {
   const vi q = exponent_of(shifted) + quarter;
   const vf z = r * r;
   const vf sin = r + r * (z * polynomial(z, {-0.166666646f, 0.008332736559f, -0.000195853732f}));
-  const vf cos = splat(1.f) - splat(0.5f) * z + z * z * polynomial(z, {0.0416666646f, -0.00138882913f, 2.454541907e-5f});
+  const vf cos =
+      splat(1.f) - splat(0.5f) * z + z * z * polynomial(z, {0.0416666646f, -0.00138882913f, 2.454541907e-5f});
   const vf y = (q & 1) != 0 ? cos : sin;
   return (q & 2) != 0 ? -y : y;
 }

@@ -1,10 +1,10 @@
 // Rows of weights, keys and values as vectors of floats, whatever they are stored as. The layout of the quantized types
-// is that of src/kernels/quantized.ts.
+// is that of src/kernels/weights/quantized.ts.
 //
 // A row type has its columns in units: vector<J>(k, …) is vector J of the unit that starts at column k, read(k, …) all
 // unit / lanes of them. Quantized rows have one f16 scale per 32 columns; those of a chunk of columns are widened
-// together, and `at` is how far k is into the chunk. The product of a scale and an int8 or a nibble is exact in f32, so a
-// weight is the same number wherever it is used.
+// together, and `at` is how far k is into the chunk. The product of a scale and an int8 or a nibble is exact in f32, so
+// a weight is the same number wherever it is used.
 #pragma once
 
 #include "row_kernels.h"
@@ -162,8 +162,8 @@ struct F16Row : HalfRow<widen_f16> {
   static constexpr WeightType type = kF16;
 };
 
-/// Scales first, one f16 per group of 32 columns, filled up in weights but not in caches. Behind them stand whole units: a
-/// row is never shorter than what `scales` reads.
+/// Scales first, one f16 per group of 32 columns, filled up in weights but not in caches. Behind them stand whole
+/// units: a row is never shorter than what `scales` reads.
 struct ScaledRow {
   static constexpr int64_t group = 32, chunk = 512;
   struct Scales {
@@ -187,7 +187,7 @@ struct ScaledRow {
 
 struct Q8Row : ScaledRow {
   using ScaledRow::ScaledRow;
-  static constexpr WeightType type = kQ8;
+  static constexpr WeightType type = kQ8_0;
   static constexpr int64_t unit = 32;
 
   template <int J>
@@ -203,7 +203,7 @@ struct Q8Row : ScaledRow {
 
 struct Q4Row : ScaledRow {
   using ScaledRow::ScaledRow;
-  static constexpr WeightType type = kQ4;
+  static constexpr WeightType type = kQ4_0;
   static constexpr int64_t unit = 128;
 
   template <int J>
@@ -293,11 +293,16 @@ void dispatch(Weights w, int64_t columns, const Body& body) {
   const uint8_t* data = static_cast<const uint8_t*>(w.data);
   const int64_t row_bytes = weight_row_bytes(w.type, columns), scale_bytes = weight_scale_bytes(columns);
   switch (w.type) {
-    case kF32: return body(Matrix<F32Row>{data, row_bytes, 0});
-    case kBf16: return body(Matrix<Bf16Row>{data, row_bytes, 0});
-    case kQ8: return body(Matrix<Q8Row>{data, row_bytes, scale_bytes});
-    case kQ4: return body(Matrix<Q4Row>{data, row_bytes, scale_bytes});
-    case kF16: return body(Matrix<F16Row>{data, row_bytes, 0});
+    case kF32:
+      return body(Matrix<F32Row>{data, row_bytes, 0});
+    case kBf16:
+      return body(Matrix<Bf16Row>{data, row_bytes, 0});
+    case kQ8_0:
+      return body(Matrix<Q8Row>{data, row_bytes, scale_bytes});
+    case kQ4_0:
+      return body(Matrix<Q4Row>{data, row_bytes, scale_bytes});
+    case kF16:
+      return body(Matrix<F16Row>{data, row_bytes, 0});
   }
 }
 

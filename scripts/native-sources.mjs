@@ -13,7 +13,15 @@ export const root = dirname(dirname(fileURLToPath(import.meta.url)))
 export const source = join(root, 'native')
 
 /** Files compiled once; every other .cc is a kernel file, compiled once per instruction set. */
-const shared = ['binding.cc', 'cpu.cc', 'parallel.cc']
+const shared = [
+  'binding.cc',
+  'activation_entries.cc',
+  'decoding_entries.cc',
+  'mlp_entries.cc',
+  'training_entries.cc',
+  'cpu.cc',
+  'parallel.cc',
+]
 /** Compiled first, because they take longest: a core that begins one last would work alone at the end. */
 const slowest = ['row_kernels.cc', 'ffn_neurons.cc']
 

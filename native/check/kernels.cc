@@ -1,5 +1,7 @@
 // Runs every kernel of one instruction set on fixed inputs, sizes odd and even. `kernels write FILE` keeps the results,
 // `kernels compare FILE` holds this build's to them (scripts/check-neon.sh).
+#include "../kernels.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -8,7 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "../kernels.h"
 #include "../parallel.h"
 
 namespace flicker::FLICKER_ISA {
@@ -70,9 +71,9 @@ std::vector<uint8_t> weight_bytes(WeightType type, int64_t rows, int64_t columns
       const uint16_t half = static_cast<uint16_t>(bits >> 16), scale = static_cast<uint16_t>(0x2000 | (bits & 0x83ff));
       if (type == kF32) memcpy(row + 4 * k, &x, 4);
       if (type == kBf16) memcpy(row + 2 * k, &half, 2);
-      if (type == kQ8 || type == kQ4) {
+      if (type == kQ8_0 || type == kQ4_0) {
         memcpy(row + k / 32 * 2, &scale, 2);
-        row[weight_scale_bytes(columns) + (type == kQ8 ? k : k / 2)] = static_cast<uint8_t>(bits >> 4);
+        row[weight_scale_bytes(columns) + (type == kQ8_0 ? k : k / 2)] = static_cast<uint8_t>(bits >> 4);
       }
     }
   }
@@ -80,7 +81,7 @@ std::vector<uint8_t> weight_bytes(WeightType type, int64_t rows, int64_t columns
 }
 
 void decoding(const Kernels& k) {
-  for (WeightType type : {kF32, kBf16, kQ8, kQ4})
+  for (WeightType type : {kF32, kBf16, kQ8_0, kQ4_0})
     for (int64_t columns : {1, 31, 33, 65, 129, 540})
       for (int64_t batch : {1, 2, 5, 8, 16, 17, 70}) {
         const int64_t rows = columns > 100 ? 70 : 13;
@@ -143,7 +144,7 @@ void skipping(const Kernels& k) {
         for (float& value : y) value = value < threshold ? threshold : value;
         keep("narrow_index, narrow_gate", {scales, bounds, y});
       }
-  for (WeightType type : {kF32, kBf16, kQ8, kQ4})
+  for (WeightType type : {kF32, kBf16, kQ8_0, kQ4_0})
     for (int64_t batch : {1, 3, 18}) {
       const int64_t neurons = 1100, width = 37;
       const std::vector<uint8_t> w = weight_bytes(type, 2 * neurons, width);
@@ -190,9 +191,9 @@ void attentions(const Kernels& k) {
 
 void activations(const Kernels& k) {
   const Draw draw = {123, 456, 7 << 16 | 3, 11, 5};
-  for (int32_t kernel = kRelu; kernel <= kFatRelu; kernel++) {
+  for (int32_t kernel = 0; kernel < fused_kernels; kernel++) {
     const int64_t rows = 19, width = 37, n = rows * width;
-    const Activation act = {kernel, 0.6};
+    const Activation act = {static_cast<FusedKernel>(kernel), 0.6};
     Floats x = normal(n), up = normal(n), d = normal(n), out(n), gated(n), d_x = normal(n), d_gate = d_x, d_up = d_x;
     x[3] = 0, x[4] = 90, x[5] = -90, x[6] = 1000, x[7] = -1000;
     k.activation(act, x.data(), out.data(), rows, width, draw);
@@ -202,8 +203,8 @@ void activations(const Kernels& k) {
     k.gate_backward(act, d.data(), x.data(), up.data(), d_gate.data(), d_up.data(), rows, width, draw);
     keep("activation, gate", {out, d_x, gated, d_gate, d_up});
   }
-  for (int32_t keep_what : {kKeepLargest, kKeepMagnitude, kKeepAbove})
-    for (int32_t then : {kThenRelu, kThenIdentity, kThenGelu, kThenSilu}) {
+  for (KeptNeurons keep_what : {kKeepValue, kKeepMagnitude, kKeepAbove})
+    for (KeptActivation then : {kThenRelu, kThenIdentity, kThenGelu, kThenSilu}) {
       const int64_t rows = 19, width = 37, n = rows * width;
       const RowSelection selection = {keep_what, then, keep_what == kKeepAbove ? 0.8 : 9.};
       Floats x = normal(n), up = normal(n), d = normal(n), out(n), gated(n), d_x(n), d_gate(n), d_up(n);
@@ -227,10 +228,10 @@ void programs(const Kernels& k) {
   const Floats uniforms = {0.5f, 0.25f};
   Floats x = normal(n), up = normal(n), d = normal(n), out(n), d_x(n), d_up(n);
   for (float& value : x) value = std::fabs(value) + 0.01f;
-  for (int32_t operation = 0; operation <= 26; operation++) {
+  for (int32_t operation = 0; operation < operations; operation++) {
     // Slots: a uniform, x, draws of channel 1, the result.
     const std::vector<int32_t> code = {1, 2, 1, 1, 1, 0, 0, 3, 1, 3, operation, 3, 1, 2, 0};
-    for (int32_t unit : {kPerElement, kPerToken, kPerSample}) {
+    for (DrawUnit unit : {kPerElement, kPerToken, kPerSample}) {
       k.program_forward({code.data(), uniforms.data(), nullptr, 0, unit, 4}, x.data(), nullptr, out.data(), rows, width,
                         draw);
       keep("program_forward", {out});
@@ -265,18 +266,17 @@ void stacks(const Kernels& k) {
     for (bool programs : {false, true}) {
       MlpCall call = {};
       call.widths = widths, call.layers = 3, call.activation = {kStochaDrawn, 0.6};
-      call.draw = {123, 456, 2 << 16, 11, 0}, call.draw_per = kNoDraws;
+      call.draw = {123, 456, 2 << 16, 11, 0}, call.draw_unit = kNoDraws;
       call.dropout = samples == 37 ? 0.2 : 0, call.dropout_tag = 6 << 16;
       if (programs) {
         call.forward = call.gate = {forward, uniforms.data()}, call.backward = {backward, uniforms.data()};
-        call.shared_numbers = call.neuron_numbers = 1;
+        call.shared_learned = call.neuron_learned = 1;
       }
       const Floats params = normal(120), x = normal(samples * 7);
       Floats grads(120), hidden(samples * 12), gates(samples * 12), logits(samples * 3);
       std::vector<int32_t> y(static_cast<size_t>(samples)), order(static_cast<size_t>(samples));
       for (size_t i = 0; i < y.size(); i++) y[i] = static_cast<int32_t>(i % 3), order[i] = static_cast<int32_t>(i);
-      const double loss =
-          k.mlp_gradients(call, params.data(), grads.data(), x.data(), y.data(), order.data(), samples);
+      const double loss = k.mlp_gradients(call, params.data(), grads.data(), x.data(), y.data(), order.data(), samples);
       k.mlp_forward(call, params.data(), x.data(), samples, programs ? gates.data() : nullptr, hidden.data(),
                     logits.data());
       keep("mlp", {{static_cast<float>(loss)}, grads, hidden, gates, logits});
@@ -334,7 +334,8 @@ int main(int count, char** arguments) {
   FILE* file = fopen(arguments[2], write ? "wb" : "rb");
   if (file == nullptr) return 2;
   set_thread_count(2);
-  for (auto run : {matrices, decoding, skipping, norms, attentions, activations, programs, stacks, rest}) run(FLICKER_ISA::table);
+  for (auto run : {matrices, decoding, skipping, norms, attentions, activations, programs, stacks, rest})
+    run(FLICKER_ISA::table);
   int status = 0;
   if (write)
     for (const Result& result : results) fwrite(result.values.data(), 4, result.values.size(), file);

@@ -1,10 +1,10 @@
 // The thread pool under LeakSanitizer (scripts/test-native-asan.mjs): pools of several sizes come and go, each with
 // working memory on all its threads, and every job runs exactly once.
-#include "../parallel.h"
-
 #include <cstdio>
 #include <cstring>
 #include <initializer_list>
+
+#include "../parallel.h"
 
 int main() {
   constexpr int64_t jobs = 1000;

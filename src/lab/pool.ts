@@ -85,15 +85,10 @@ export async function runJobs(jobs: readonly Job[], data: LabSplits, options: Po
   }
 }
 
-/** The same data where every thread sees it without a copy. */
+/** The same data, its features where every thread sees them without a copy. Classes are indices: kernels take no shared ones. */
 function inSharedMemory({ x, y, samples }: LabSplit): LabSplit {
-  const shared = {
-    x: new Float32Array(new SharedArrayBuffer(x.byteLength)),
-    y: new Int32Array(new SharedArrayBuffer(y.byteLength)),
-    samples,
-  }
+  const shared = { x: new Float32Array(new SharedArrayBuffer(x.byteLength)), y, samples }
   shared.x.set(x)
-  shared.y.set(y)
   return shared
 }
 

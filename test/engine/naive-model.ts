@@ -142,9 +142,15 @@ export function naiveForward(
         ? value * Math.cos(angle) - x[at + half] * Math.sin(angle)
         : value * Math.cos(angle) + x[at - half] * Math.sin(angle)
     })
-  const draw = (layer: number, position: number, neuron: number): number => {
+  /** The up side of dReLU draws under a purpose that is 128 higher. */
+  const draw = (
+    layer: number,
+    position: number,
+    neuron: number,
+    purpose: number = Purpose.decode,
+  ): number => {
     const words = new Uint32Array(4)
-    const tag = (Purpose.decode << 16) | layer
+    const tag = (purpose << 16) | layer
     philox4x32(neuron >> 2, position, run.sequence ?? 0, tag, run.seed ?? 0, 0, words)
     return (words[neuron & 3] >>> 8) / 2 ** 24
   }
@@ -184,7 +190,7 @@ export function naiveForward(
       const other = {
         plain: () => Array(h).fill(1),
         gated: () => up,
-        drelu: () => activate(up),
+        drelu: () => activateRow(run.activation, up, i => draw(layer, t, i, Purpose.decode + 128)),
         spark: () => up,
       }[config.ffn]()
       const hidden = activated.map((value, i) => value * other[i])

@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest'
 import { parseActivation } from '../../src/activations/index.js'
 import { availableKernels } from '../../src/kernels/index.js'
-import { nativeFunction } from '../../src/kernels/native/addon.js'
+import { nativeFunctions } from '../../src/kernels/native/addon.js'
 import { Purpose, RandomStream } from '../../src/kernels/philox.js'
 
 const natives = availableKernels().filter(({ backend }) => backend === 'native')
@@ -13,8 +13,8 @@ const [rows, width] = [3, 20]
 function run(isa: string, code: Int32Array, uniforms = new Float32Array(8)): void {
   const [x, out] = [new Float32Array(rows * width).fill(0.5), new Float32Array(rows * width)]
   const parameters = new Float32Array(2 * width)
-  const words = [1, 2, 3, 4, 5]
-  nativeFunction(isa, 'programForward')(
+  const words = [1, 2, 3, 4, 5] as const
+  nativeFunctions(isa).programForward(
     code,
     uniforms,
     parameters,

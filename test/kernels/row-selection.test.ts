@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { parseActivation } from '../../src/activations/index.js'
 import type { Kernels } from '../../src/kernels/index.js'
 import { availableKernels, type Floats, portableKernels } from '../../src/kernels/index.js'
-import { nativeFunction } from '../../src/kernels/native/addon.js'
+import { nativeFunctions } from '../../src/kernels/native/addon.js'
 import { RandomInputs, someDraw } from './random-inputs.js'
 
 const natives = availableKernels().filter(({ backend }) => backend === 'native')
@@ -152,7 +152,7 @@ describe.each(natives.map(kernels => [kernels.isa, kernels] as const))('%s', (is
   it('what is not a selection is a RangeError', () => {
     const [x, out] = [new Float32Array(8), new Float32Array(8)]
     const select = (keep: number, then: number, at: number, width = 4) =>
-      nativeFunction(isa, 'rowSelectionForward')(keep, then, at, x, null, out, 2, width)
+      nativeFunctions(isa).rowSelectionForward(keep, then, at, x, null, out, 2, width)
     expect(() => select(0, 0, 4)).not.toThrow()
     expect(() => select(2, 3, -9.5)).not.toThrow()
     for (const [keep, then, at, width] of [
@@ -166,7 +166,7 @@ describe.each(natives.map(kernels => [kernels.isa, kernels] as const))('%s', (is
     ]) {
       expect(() => select(keep, then, at, width)).toThrow(RangeError)
     }
-    expect(() => nativeFunction(isa, 'rowSelectionBackward')(0, 0, 1, out, x, x, out, null, 2, 4)).toThrow(
+    expect(() => nativeFunctions(isa).rowSelectionBackward(0, 0, 1, out, x, x, out, null, 2, 4)).toThrow(
       RangeError,
     )
   })

@@ -44,6 +44,19 @@ describe('gradients through the tape', () => {
     expectGradients([x, up, ...learned], tape => ops.gate(tape, act, x, up, someDraw, learned))
   })
 
+  it.each([0.3, 0.5, 0.7])(
+    'dReLU with StochA p = %s draws for gate and up: 1 − p² zeros where both are negative',
+    p => {
+      const negative = () => parameter(new Float64Array(200 * 500).fill(-1), [200, 500])
+      const tape = new Tape(portableKernels(), { dtype: 'f64' })
+      const out = ops.dualGate(tape, parseActivation(`stocha:p=${p}`), negative(), negative(), someDraw)
+      let zeros = 0
+      for (const value of out.data.subarray(0, out.size)) if (value === 0) zeros++
+      // Five standard deviations of a share of 100,000 draws.
+      expect(Math.abs(zeros / out.size - (1 - p ** 2))).toBeLessThan(5 * Math.sqrt(0.25 / out.size))
+    },
+  )
+
   it('a learned parameter that two layers share gets the sum of their gradients', () => {
     const act = parseActivation('swish:learned=layer')
     const beta = parameter(Float64Array.of(1.3), [1])

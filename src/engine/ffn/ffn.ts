@@ -7,6 +7,7 @@ import {
   type NarrowGateKernels,
   narrowGateKernelsOf,
   narrowIndexBytes,
+  upSideDraw,
   type Weights,
   weightBytes,
   weightTypeOf,
@@ -162,7 +163,8 @@ export class FeedForward {
     const [hidden, values] = [this.#hidden, this.#up.subarray(0, rows * h)]
     if (skips) this.#decode.selectedRows(up, hidden, normed, values, h, d, rows)
     else this.#decode.matvec(up, normed, values, h, d, rows, false)
-    this.#activate(layer, sequences, values)
+    const own = sequences.map(one => ({ ...one, draw: upSideDraw(one.draw) }))
+    this.#activate(layer, own, values)
     this.#kernels.multiply(hidden, values, hidden, rows * h)
   }
 

@@ -32,8 +32,12 @@ export interface FfnShape {
   readonly rowOf?: Int32Array
 }
 
-/** How keys and values are stored: f32, f16, or q8: int8 in groups of 32 with an f16 scale each, as q8_0. */
-export type CacheType = 'f32' | 'f16' | 'q8'
+/**
+ * How keys and values are stored: f32, f16, or q8: int8 in groups of 32 with an f16 scale each, as q8_0. Native code knows
+ * each by its position in this list.
+ */
+export const cacheTypes = ['f32', 'f16', 'q8'] as const
+export type CacheType = (typeof cacheTypes)[number]
 
 /**
  * Keys and values of consecutive positions of one layer, as bytes: each buffer holds (kvHeads, capacity) rows of

@@ -54,13 +54,13 @@ export interface MlpStack {
   ): void
 }
 
-/** Learned numbers of one activation that the kernel has room for. */
-const MOST_NUMBERS = 64
+/** Learned values of one activation that the native kernel has room for. */
+export const MOST_LEARNED = 64
 
 /** Whether the native kernel runs this activation: rows of neurons that depend on each other it does not. */
 export function mlpSupports(activation: Activation): boolean {
   if (activation.fused !== undefined) return true
   return (
-    !activation.rowwise && activation.programs !== undefined && parameterCount(activation, 1) <= MOST_NUMBERS
+    !activation.rowwise && activation.programs !== undefined && parameterCount(activation, 1) <= MOST_LEARNED
   )
 }

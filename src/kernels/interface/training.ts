@@ -32,6 +32,18 @@ export interface Draw {
   readonly rowsPerSample?: number
 }
 
+/** Added to the purpose for the up side of an FFN; below what a channel adds. */
+const UP_SIDE = 128
+
+/**
+ * The draws of the up side of an FFN that applies its activation to gate and up (`dualGate`): independent of those of the
+ * gate, as each application of a stochastic activation draws for itself. So StochA p gives 0 with probability 1 − p² where
+ * both are negative.
+ */
+export function upSideDraw<D extends Pick<Draw, 'purpose'>>(draw: D): D {
+  return { ...draw, purpose: draw.purpose + UP_SIDE }
+}
+
 /** Shape of one attention call. q and out: (batch·seq, heads·headDim); k and v: (batch·seq, kvHeads·headDim). */
 export interface AttentionShape {
   readonly batch: number

@@ -16,34 +16,24 @@ import { ShapeError } from '../../errors.js'
 import type { Draw, Floats, Kernels } from '../interface/training.js'
 import * as portable from '../portable/activation.js'
 import { drawWords } from './arguments.js'
+import type { NativeFunctions } from './signatures.js'
 
-type NativeFunction = (...args: unknown[]) => unknown
-
-/** The activation kernels of `Kernels`, given the addon's functions by name. */
+/** The activation kernels of `Kernels`. */
 export function activationKernels(
-  kernel: (name: string) => NativeFunction,
+  native: NativeFunctions,
 ): Pick<Kernels, 'activation' | 'activationBackward' | 'gate' | 'gateBackward' | 'dRelu' | 'dReluBackward'> {
-  const [activation, activationBackward] = [kernel('activation'), kernel('activationBackward')]
-  const [gate, gateBackward] = [kernel('gate'), kernel('gateBackward')]
-  const [forward, backward] = [kernel('programForward'), kernel('programBackward')]
-  const [dRelu, dReluBackward] = [kernel('dRelu'), kernel('dReluBackward')]
-  const [selectForward, selectBackward] = [kernel('rowSelectionForward'), kernel('rowSelectionBackward')]
-  const [rowForward, rowBackward] = [kernel('rowProgramForward'), kernel('rowProgramBackward')]
   return {
-    dRelu: (g, up, out, n) => {
-      dRelu(g, up, out, n)
-    },
-    dReluBackward: (dOut, g, up, dGate, dUp, n) => {
-      dReluBackward(dOut, g, up, dGate, dUp, n)
-    },
+    dRelu: native.dRelu,
+    dReluBackward: native.dReluBackward,
     activation: (act, x, out, rows, width, draw, parameters) => {
       const { fused, fusedRows, programs } = act
-      if (fused !== undefined) activation(fused.kernel, fused.p, x, out, rows, width, ...drawWords(draw))
+      if (fused !== undefined)
+        native.activation(fused.kernel, fused.p, x, out, rows, width, ...drawWords(draw))
       else if (fusedRows !== undefined)
-        selectForward(...selection(fusedRows, width), x, null, out, rows, width)
+        native.rowSelectionForward(...selection(fusedRows, width), x, null, out, rows, width)
       else if (programs === undefined) portable.activation(act, x, out, rows, width, draw)
       else {
-        const run = act.rowwise ? rowForward : forward
+        const run = act.rowwise ? native.rowProgramForward : native.programForward
         const program = programArguments(act, programs, 'forward', width, draw, parameters)
         run(...program, x, null, out, rows, width, ...drawWords(draw))
       }
@@ -51,24 +41,25 @@ export function activationKernels(
     activationBackward: (act, dOut, x, dX, rows, width, draw, parameters, dParameters) => {
       const { fused, fusedRows, programs } = act
       if (fused !== undefined) {
-        activationBackward(fused.kernel, fused.p, dOut, x, dX, rows, width, ...drawWords(draw))
+        native.activationBackward(fused.kernel, fused.p, dOut, x, dX, rows, width, ...drawWords(draw))
       } else if (fusedRows !== undefined) {
-        selectBackward(...selection(fusedRows, width), dOut, x, null, dX, null, rows, width)
+        native.rowSelectionBackward(...selection(fusedRows, width), dOut, x, null, dX, null, rows, width)
       } else if (programs === undefined) {
         portable.activationBackward(act, dOut, x, dX, rows, width, draw)
       } else {
-        const run = act.rowwise ? rowBackward : backward
+        const run = act.rowwise ? native.rowProgramBackward : native.programBackward
         const program = programArguments(act, programs, 'backward', width, draw, parameters)
         run(...program, dOut, x, null, dX, null, dParameters ?? null, rows, width, ...drawWords(draw))
       }
     },
     gate: (act, g, up, out, rows, width, draw, parameters) => {
       const { fused, fusedRows, programs } = act
-      if (fused !== undefined) gate(fused.kernel, fused.p, g, up, out, rows, width, ...drawWords(draw))
-      else if (fusedRows !== undefined) selectForward(...selection(fusedRows, width), g, up, out, rows, width)
+      if (fused !== undefined) native.gate(fused.kernel, fused.p, g, up, out, rows, width, ...drawWords(draw))
+      else if (fusedRows !== undefined)
+        native.rowSelectionForward(...selection(fusedRows, width), g, up, out, rows, width)
       else if (programs === undefined) portable.gate(act, g, up, out, rows, width, draw)
       else {
-        const run = act.rowwise ? rowForward : forward
+        const run = act.rowwise ? native.rowProgramForward : native.programForward
         const program = programArguments(act, programs, 'forward', width, draw, parameters)
         run(...program, g, up, out, rows, width, ...drawWords(draw))
       }
@@ -76,13 +67,13 @@ export function activationKernels(
     gateBackward: (act, dOut, g, up, dGate, dUp, rows, width, draw, parameters, dParameters) => {
       const { fused, fusedRows, programs } = act
       if (fused !== undefined) {
-        gateBackward(fused.kernel, fused.p, dOut, g, up, dGate, dUp, rows, width, ...drawWords(draw))
+        native.gateBackward(fused.kernel, fused.p, dOut, g, up, dGate, dUp, rows, width, ...drawWords(draw))
       } else if (fusedRows !== undefined) {
-        selectBackward(...selection(fusedRows, width), dOut, g, up, dGate, dUp, rows, width)
+        native.rowSelectionBackward(...selection(fusedRows, width), dOut, g, up, dGate, dUp, rows, width)
       } else if (programs === undefined) {
         portable.gateBackward(act, dOut, g, up, dGate, dUp, rows, width, draw)
       } else {
-        const run = act.rowwise ? rowBackward : backward
+        const run = act.rowwise ? native.rowProgramBackward : native.programBackward
         const program = programArguments(act, programs, 'backward', width, draw, parameters)
         run(...program, dOut, g, up, dGate, dUp, dParameters ?? null, rows, width, ...drawWords(draw))
       }
@@ -90,12 +81,22 @@ export function activationKernels(
   }
 }
 
-/** What the fused kernels of rows take: see `Arguments::row_selection` in native/arguments.h. */
+/** What the fused kernels of rows take. */
 function selection({ keep, act, at }: RowSelection, width: number): [number, number, number] {
   return [keptNeurons.indexOf(keep), keptActivations.indexOf(act), at(width)]
 }
 
-/** What the native machine takes of an activation: see `Arguments::program` and `row_program` in native/arguments.h. */
+type ProgramArguments = [
+  code: Int32Array,
+  uniforms: Float32Array,
+  parameters: Floats | null,
+  shared: number,
+  drawUnit: number,
+  rowsPerSample: number,
+  neurons: number,
+]
+
+/** What the native machine takes of an activation. */
 function programArguments(
   act: Activation,
   programs: ActivationPrograms,
@@ -103,7 +104,7 @@ function programArguments(
   width: number,
   draw: Draw,
   given: Floats | undefined,
-): unknown[] {
+): ProgramArguments {
   const needed = parameterCount(act, width)
   if (given !== undefined && given.length < needed) {
     throw new ShapeError(

@@ -3,6 +3,7 @@
 import { availableParallelism } from 'node:os'
 import { FlickerError } from '../../errors.js'
 import { loadAddon, repairCommand } from './find-addon.js'
+import type { NativeFunctions } from './signatures.js'
 
 let selected = ''
 let threads = 0
@@ -39,8 +40,20 @@ export function defaultThreads(): number {
   return n
 }
 
-/** One function of the addon, run with the given instruction set's kernels. Throws when it is not there. */
-export function nativeFunction(isa: string, name: string): (...args: unknown[]) => unknown {
+const byInstructionSet = new Map<string, NativeFunctions>()
+
+/** The addon's functions, run with the given instruction set's kernels. Throws FlickerError when they are not there. */
+export function nativeFunctions(isa: string): NativeFunctions {
+  let functions = byInstructionSet.get(isa)
+  if (functions === undefined) {
+    functions = functionsFor(isa)
+    byInstructionSet.set(isa, functions)
+  }
+  if (threads === 0) setThreads(defaultThreads())
+  return functions
+}
+
+function functionsFor(isa: string): NativeFunctions {
   const native = loadAddon()
   if (native === null || !nativeInstructionSets().includes(isa)) {
     throw new FlickerError(
@@ -48,13 +61,15 @@ export function nativeFunction(isa: string, name: string): (...args: unknown[]) 
       `No native kernels for "${isa}" here; run ${repairCommand()}.`,
     )
   }
-  if (threads === 0) setThreads(defaultThreads())
-  const f = native[name]
-  return (...args) => {
-    if (selected !== isa) {
-      native.select(isa)
-      selected = isa
+  const select = (f: (...args: unknown[]) => unknown) => {
+    return (...args: unknown[]) => {
+      if (selected !== isa) {
+        native.select(isa)
+        selected = isa
+      }
+      return f(...args)
     }
-    return f(...args)
   }
+  const functions = Object.entries(native).map(([name, f]) => [name, select(f)])
+  return Object.fromEntries(functions) as NativeFunctions
 }

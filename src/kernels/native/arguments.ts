@@ -1,16 +1,11 @@
-// How structured arguments are passed to the native functions: flattened, in the order in which native/arguments.h reads
-// them.
+// How structured arguments are passed to the native functions: flattened into what contract.ts lists.
 
 import type { Draw } from '../interface/training.js'
-import type { PlainWeights, Weights } from '../weights/types.js'
+import { type PlainWeights, type Weights, weightTypeOf, weightTypes } from '../weights/types.js'
 
-/** In the order of native/kernels.h. */
-const WEIGHT_TYPES = ['f32', 'bf16', 'q8_0', 'q4_0', 'f16']
-
-/** The bytes of a matrix and the number of its type. */
-export function stored(w: Weights): [PlainWeights | Uint8Array, number] {
-  if (w instanceof Float32Array) return [w, 0]
-  return w instanceof Uint16Array ? [w, 1] : [w.data, WEIGHT_TYPES.indexOf(w.type)]
+/** The memory of a matrix and the number of its type. */
+export function stored(w: Weights): [data: PlainWeights | Uint8Array, weightType: number] {
+  return ['data' in w ? w.data : w, weightTypes.indexOf(weightTypeOf(w))]
 }
 
 export type DrawWords = [seedLow: number, seedHigh: number, tag: number, step: number, firstRow: number]

@@ -1,28 +1,36 @@
 // The native kernels of decoding.
 
-import type { CacheType, DecodeKernels } from '../interface/decoding.js'
-import { nativeFunction } from './addon.js'
+import { cacheTypes, type DecodeKernels } from '../interface/decoding.js'
+import { nativeFunctions } from './addon.js'
 import { stored } from './arguments.js'
 
 /** The native decoding kernels of one instruction set. Throws when they are not there. */
 export function nativeDecodeKernels(isa: string): DecodeKernels {
-  const matvec = nativeFunction(isa, 'matvec')
-  const selectedRows = nativeFunction(isa, 'selectedRows')
-  const ffnNeurons = nativeFunction(isa, 'ffnNeurons')
-  const cachedAttention = nativeFunction(isa, 'cachedAttention')
+  const native = nativeFunctions(isa)
   return {
     backend: 'native',
     isa,
     matvec: (w, x, y, rows, columns, batch, accumulate, bias = null) => {
-      matvec(...stored(w), x, y, rows, columns, batch, accumulate, bias)
+      native.matvec(...stored(w), x, y, rows, columns, batch, accumulate, bias)
     },
     selectedRows: (w, chosen, x, y, rows, columns, batch) => {
-      selectedRows(...stored(w), chosen, x, y, rows, columns, batch)
+      native.selectedRows(...stored(w), chosen, x, y, rows, columns, batch)
     },
     ffnNeurons: (w, activated, x, y, active, s) => {
-      const sizes = [s.neurons, s.width, s.upWidth ?? s.width, s.batch]
-      const rest = [s.gated, s.maxActive, s.rowOf ?? null]
-      return ffnNeurons(...stored(w), activated, x, y, active, ...sizes, ...rest) as number
+      return native.ffnNeurons(
+        ...stored(w),
+        activated,
+        x,
+        y,
+        active,
+        s.neurons,
+        s.width,
+        s.upWidth ?? s.width,
+        s.batch,
+        s.gated,
+        s.maxActive,
+        s.rowOf ?? null,
+      )
     },
     attention: (qkv, cos, sin, cache, sequences, out, { heads, kvHeads, headDim }) => {
       const buffers: Uint8Array[] = []
@@ -36,11 +44,21 @@ export function nativeDecodeKernels(isa: string): DecodeKernels {
           numbers.push(start, capacity)
         }
       }
-      const sizes = [batch, sequences.length, heads, kvHeads, headDim, CACHE_TYPES.indexOf(cache)]
-      cachedAttention(qkv, cos, sin, buffers, out, ...sizes, Int32Array.from(numbers))
+      const cacheType = cacheTypes.indexOf(cache)
+      native.cachedAttention(
+        qkv,
+        cos,
+        sin,
+        buffers,
+        out,
+        batch,
+        sequences.length,
+        heads,
+        kvHeads,
+        headDim,
+        cacheType,
+        Int32Array.from(numbers),
+      )
     },
   }
 }
-
-/** In the order of native/kernels.h. */
-const CACHE_TYPES: CacheType[] = ['f32', 'f16', 'q8']

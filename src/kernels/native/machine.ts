@@ -1,6 +1,6 @@
 // What the machine can do at most, measured with the native kernels.
 
-import { alignedBuffer, nativeFunction } from './addon.js'
+import { alignedBuffer, nativeFunctions } from './addon.js'
 
 /** The machine's limits, measured now with the selected instruction set and number of threads. */
 export function measureMachine(isa: string): {
@@ -9,8 +9,8 @@ export function measureMachine(isa: string): {
   /** Streaming read, bytes per second, all threads, over a buffer far beyond the caches. */
   bytesPerSecond: number
 } {
-  const fmaPeak = nativeFunction(isa, 'fmaPeak')
-  const rates = Array.from({ length: 5 }, () => fmaPeak(0.05) as number)
+  const native = nativeFunctions(isa)
+  const rates = Array.from({ length: 5 }, () => native.fmaPeak(0.05))
   const passes = Array.from({ length: 7 }, streamingReader(isa))
   // Limits: what the machine reached at its best while we looked.
   return { flops: Math.max(...rates), bytesPerSecond: Math.max(...passes) }
@@ -21,12 +21,12 @@ export function measureMachine(isa: string): {
  * benchmarks that measure the memory alternately with something else. Throws without the native kernels.
  */
 export function streamingReader(isa: string): () => number {
-  const readSum = nativeFunction(isa, 'readSum')
+  const native = nativeFunctions(isa)
   const floats = 1 << 26
   const buffer = new Float32Array(alignedBuffer(floats * 4)).fill(1)
   return () => {
     const start = performance.now()
-    readSum(buffer, floats)
+    native.readSum(buffer, floats)
     return (floats * 4) / ((performance.now() - start) / 1000)
   }
 }

@@ -3,7 +3,7 @@
 import { type Activation, drawUnits, parameterCount } from '../../activations/activation.js'
 import type { ActivationPrograms, Program } from '../../activations/programs.js'
 import type { MlpMoment, MlpStack } from '../interface/mlp.js'
-import { nativeFunction } from './addon.js'
+import { nativeFunctions } from './addon.js'
 import { drawTag, drawWords } from './arguments.js'
 
 /** `drawUnits`, and after them: every draw is 0. */
@@ -11,8 +11,7 @@ const NO_DRAWS = drawUnits.length
 
 /** The kernel for layers of these widths (inputs first). Throws when the instruction set is not there. */
 export function nativeMlpStack(isa: string, widths: readonly number[]): MlpStack {
-  const gradients = nativeFunction(isa, 'mlpGradients')
-  const forward = nativeFunction(isa, 'mlpForward')
+  const native = nativeFunctions(isa)
   const layers = Int32Array.from(widths)
   const prepared = new Map<ActivationPrograms, Prepared>()
 
@@ -30,19 +29,38 @@ export function nativeMlpStack(isa: string, widths: readonly number[]): MlpStack
     return one.forMoment(activation, parameters)
   }
 
-  const words = (moment: MlpMoment, parameters: Float32Array): unknown[] => {
+  const flattened = (moment: MlpMoment, parameters: Float32Array) => {
     const { activation, draw, dropout, dropoutPurpose } = moment
     const { kernel, p } = activation.fused ?? { kernel: 0, p: 0 }
     const dropoutTag = drawTag(dropoutPurpose, draw.layer)
     const programs = programsOf(activation, parameters)
-    return [layers, kernel, p, ...drawWords(draw), dropout, dropoutTag, widths.length - 1, ...programs]
+    return [
+      layers,
+      kernel,
+      p,
+      ...drawWords(draw),
+      dropout,
+      dropoutTag,
+      widths.length - 1,
+      ...programs,
+    ] as const
   }
 
   return {
     gradients: (moment, parameters, into, { x, y, samples }, order, first, count) =>
-      gradients(...words(moment, parameters), parameters, into, x, y, order, first, count, samples) as number,
+      native.mlpGradients(
+        ...flattened(moment, parameters),
+        parameters,
+        into,
+        x,
+        y,
+        order,
+        first,
+        count,
+        samples,
+      ),
     forward: (moment, parameters, x, samples, { logits, hidden, gates }) => {
-      forward(...words(moment, parameters), parameters, x, samples, gates, hidden, logits)
+      native.mlpForward(...flattened(moment, parameters), parameters, x, samples, gates, hidden, logits)
     },
   }
 }

@@ -13,6 +13,14 @@ const dProbabilities = new Float64Array(BLOCK * BLOCK)
 const rowMax = new Float64Array(BLOCK)
 const rowSum = new Float64Array(BLOCK)
 const rowDot = new Float64Array(BLOCK)
+/**
+ * Beyond this |lse|, exp(score − lse) loses more than 1e-4 to the rounding of an lse in f32: a row's maximum and sum are
+ * then taken again from its scores.
+ */
+const LARGEST_LSE = 64
+/** Of each query in the backward pass: P = exp(score − shift − log sum). */
+const rowShift = new Float64Array(BLOCK)
+const rowLogSum = new Float64Array(BLOCK)
 /** (queries, headDim): Σ exp(score − running maximum) · v. */
 const outputSums = scratch()
 
@@ -120,6 +128,43 @@ export function attention(
 }
 
 /**
+ * rowShift, rowLogSum and rowDot (Σ P dP) of the queries whose lse is beyond LARGEST_LSE, from their scores with all keys.
+ * `scoresOf` fills `scores` and `dProbabilities` for the keys from a position on and returns how many these are.
+ */
+function retakeStatistics(
+  { position, queries }: QueryBlock,
+  isSaturated: (query: number) => boolean,
+  scoresOf: (keyPosition: number) => number,
+): void {
+  rowMax.fill(Number.NEGATIVE_INFINITY)
+  rowSum.fill(0)
+  const products = new Float64Array(queries)
+  for (let keyPosition = 0; keyPosition < position + queries; keyPosition += BLOCK) {
+    const keys = scoresOf(keyPosition)
+    for (let i = 0; i < queries; i++) {
+      let max = rowMax[i]
+      for (let j = 0; j < keys; j++) max = Math.max(max, scores[i * BLOCK + j])
+      const shrink = Math.exp(rowMax[i] - max)
+      rowSum[i] *= shrink
+      products[i] *= shrink
+      const visible = Math.min(keys, position + i - keyPosition + 1)
+      for (let j = 0; j < visible; j++) {
+        const weight = Math.exp(scores[i * BLOCK + j] - max)
+        rowSum[i] += weight
+        products[i] += weight * dProbabilities[i * BLOCK + j]
+      }
+      rowMax[i] = max
+    }
+  }
+  for (let i = 0; i < queries; i++) {
+    if (!isSaturated(i)) continue
+    rowShift[i] = rowMax[i]
+    rowLogSum[i] = Math.log(rowSum[i])
+    rowDot[i] = products[i] / rowSum[i]
+  }
+}
+
+/**
  * With P = exp(q kᵀ / √headDim − lse), recomputed block by block, and D = Σ dOut · out of each row:
  * dV = Pᵀ dOut; dS = P ⊙ (dOut vᵀ − D) / √headDim; dQ = dS k; dK = dSᵀ q.
  */
@@ -150,29 +195,46 @@ export function attentionBackward(
       let dot = 0
       for (let c = start; c < start + headDim; c++) dot += dOut[c] * out[c]
       rowDot[i] = dot
+      rowShift[i] = 0
+      rowLogSum[i] = lse[(firstRow + i) * heads + head]
     }
 
     const qBlock = headRows(q, firstRow, head, heads, headDim)
     const dOutBlock = headRows(dOut, firstRow, head, heads, headDim)
     const dQBlock = headRows(dQ, firstRow, head, heads, headDim)
-    for (let keyPosition = 0; keyPosition < position + queries; keyPosition += BLOCK) {
-      const keys = Math.min(BLOCK, position + queries - keyPosition)
+    const keysAt = (keyPosition: number) => {
       const keyRow = sequenceRow + keyPosition
-      const kBlock = headRows(k, keyRow, kvHead, kvHeads, headDim)
-      const vBlock = headRows(v, keyRow, kvHead, kvHeads, headDim)
+      return {
+        keys: Math.min(BLOCK, position + queries - keyPosition),
+        kBlock: headRows(k, keyRow, kvHead, kvHeads, headDim),
+        vBlock: headRows(v, keyRow, kvHead, kvHeads, headDim),
+        dKBlock: headRows(dK, keyRow, kvHead, kvHeads, headDim),
+        dVBlock: headRows(dV, keyRow, kvHead, kvHeads, headDim),
+      }
+    }
+    const scoresOf = (keyPosition: number): number => {
+      const { keys, kBlock, vBlock } = keysAt(keyPosition)
       blockScores(qBlock, kBlock, block, keyPosition, keys, headDim)
       multiply(dOutBlock, transpose(vBlock), dScores, queries, keys, headDim, false)
+      return keys
+    }
+    const isSaturated = (i: number) => !(Math.abs(lse[(firstRow + i) * heads + head]) <= LARGEST_LSE)
+    if (Array.from({ length: queries }, (_, i) => isSaturated(i)).includes(true)) {
+      retakeStatistics(block, isSaturated, scoresOf)
+    }
+    for (let keyPosition = 0; keyPosition < position + queries; keyPosition += BLOCK) {
+      const { keys, kBlock, dKBlock, dVBlock } = keysAt(keyPosition)
+      scoresOf(keyPosition)
       for (let i = 0; i < queries; i++) {
-        const rowLse = lse[(firstRow + i) * heads + head]
+        // The first query sees one key: its probability is 1 whatever its score, whose gradient would be rounding alone.
+        const seesOne = position + i === 0
         for (let j = i * BLOCK; j < i * BLOCK + keys; j++) {
-          const probability = Math.exp(scores[j] - rowLse)
+          const probability = Math.exp(scores[j] - rowShift[i] - rowLogSum[i])
           scores[j] = probability
-          dProbabilities[j] = probability * (dProbabilities[j] - rowDot[i]) * scale
+          dProbabilities[j] = seesOne ? 0 : probability * (dProbabilities[j] - rowDot[i]) * scale
         }
       }
 
-      const dKBlock = headRows(dK, keyRow, kvHead, kvHeads, headDim)
-      const dVBlock = headRows(dV, keyRow, kvHead, kvHeads, headDim)
       multiply(transpose(probabilities), dOutBlock, dVBlock, keys, headDim, queries, true)
       multiply(dScores, kBlock, dQBlock, queries, headDim, keys, true)
       multiply(transpose(dScores), qBlock, dKBlock, keys, headDim, queries, true)

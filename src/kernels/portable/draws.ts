@@ -7,7 +7,9 @@ import { philox4x32, uniform24 } from '../philox.js'
 const words = new Uint32Array(4)
 
 /** Added to the purpose for every channel of draws after the first. */
-const CHANNEL_STEP = 256
+export const CHANNEL_STEP = 256
+/** Channels that a program may read. */
+export const MOST_CHANNELS = 200
 
 /** into[0..width) = the draws of row `row` of a call, channel `channel`; see `Draw` for which numbers they are. */
 export function drawRow(

@@ -4,6 +4,7 @@
 import type { NarrowGateKernels, NarrowGateOptions } from '../interface/narrow-gate.js'
 import {
   emptyNarrowIndex,
+  FINER,
   NARROW_BLOCK,
   type NarrowIndex,
   roundedDown,
@@ -23,8 +24,6 @@ export function portableNarrowGateKernels(): NarrowGateKernels {
 
 /** Beyond this norm nothing is proven: what stays below it cannot overflow on the way. */
 const LARGEST_NORM = 2 ** 60
-/** Shared with native/narrow_dots.h. */
-const FINER = 256
 /** Unit roundoff of f32. */
 const UNIT = 2 ** -24
 

@@ -3,8 +3,10 @@
 import { OptionError } from '../../errors.js'
 import { type Weights, type WeightType, weightTypeOf } from './types.js'
 
-/** Columns that share a scale and a bound; shared with native/narrow_gate.cc. */
+/** Columns that share a scale and a bound. */
 export const NARROW_BLOCK = 256
+/** A bound is at least this fraction (1 / FINER) of the norm of the codes: positions are taken in 16 bits. */
+export const FINER = 256
 
 /** The index of one gate matrix (rows, columns); `blocks` = ⌈columns / NARROW_BLOCK⌉. */
 export interface NarrowIndex {

@@ -4,10 +4,12 @@
 export type Weights = PlainWeights | PackedWeights
 export type PlainWeights = Float32Array | Uint16Array
 
-export type WeightType = 'f32' | 'bf16' | PackedType
+/** Every type of weights. Native code knows each by its position in this list. */
+export const weightTypes = ['f32', 'bf16', 'q8_0', 'q4_0', 'f16'] as const
+export type WeightType = (typeof weightTypes)[number]
 /** Types that no typed array stands for: f32 has Float32Array, bf16 Uint16Array. */
-export type PackedType = 'f16' | QuantizedType
-export type QuantizedType = 'q8_0' | 'q4_0'
+export type PackedType = Exclude<WeightType, 'f32' | 'bf16'>
+export type QuantizedType = Exclude<PackedType, 'f16'>
 
 /** Rows of weightBytes(type, columns) bytes each, one after the other. */
 export interface PackedWeights<Type extends PackedType = PackedType> {

@@ -2,7 +2,7 @@
 
 import { type Activation, parameterLayout } from '../../activations/activation.js'
 import { ShapeError } from '../../errors.js'
-import type { Draw, Floats } from '../../kernels/index.js'
+import { type Draw, type Floats, upSideDraw } from '../../kernels/index.js'
 import type { Tape } from '../tape.js'
 import { show, type Tensor } from '../tensor.js'
 
@@ -73,7 +73,7 @@ export function gate(
 
 /**
  * f(gate) ⊙ f(up), the hidden activations of an FFN with its activation on both sides: dReLU where f is ReLU (Song et
- * al. 2024, arXiv 2406.05955). gate, up and result: (…, h).
+ * al. 2024, arXiv 2406.05955). gate, up and result: (…, h). Each side draws for itself (`upSideDraw`).
  */
 export function dualGate(
   tape: Tape,
@@ -84,7 +84,7 @@ export function dualGate(
   learned: readonly Tensor[] = [],
 ): Tensor {
   if (act.name !== 'relu') {
-    return gate(tape, act, gateInput, activation(tape, act, up, draw, learned), draw, learned)
+    return gate(tape, act, gateInput, activation(tape, act, up, upSideDraw(draw), learned), draw, learned)
   }
   if (gateInput.rows !== up.rows || gateInput.width !== up.width) {
     throw new ShapeError('SHAPE_GATE', `gate: gate ${show(gateInput.shape)} and up ${show(up.shape)} differ`)

@@ -1,12 +1,14 @@
-// What decoding is made of: dot products of rows with positions, and sums of weighted rows; row_kernels.h has them for a
-// few positions at a time, positions.h for any number.
+// What decoding is made of: dot products of rows with positions, and sums of weighted rows; row_kernels.h has them for
+// a few positions at a time, positions.h for any number.
 //
 // Every sum has one order that depends on the sizes alone, so the result is the same bits for any number of threads,
 // any number of positions at a time, and whether inactive neurons are skipped or multiplied by their zero:
-// - a dot product runs over its columns in order, in blocks of dot_block columns: `lanes` partial sums per block, which are
-//   added block by block, then one tree (lane_sums). The processor has several blocks in the works at once: one chain of
-//   additions over a whole row would be slower than memory;
-// - a block of neurons adds its rows in ascending order onto zero (row sums, weighted_rows): a row times an exact 0 leaves
+// - a dot product runs over its columns in order, in blocks of dot_block columns: `lanes` partial sums per block, which
+// are
+//   added block by block, then one tree (lane_sums). The processor has several blocks in the works at once: one chain
+//   of additions over a whole row would be slower than memory;
+// - a block of neurons adds its rows in ascending order onto zero (row sums, weighted_rows): a row times an exact 0
+// leaves
 //   the sum as it is (unless a weight is infinite or NaN);
 // - the blocks' sums are added in block order.
 #pragma once
@@ -25,7 +27,8 @@ constexpr int64_t dot_block = lanes < 16 ? 128 : 256;
 #define FLICKER_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, vi{__VA_ARGS__})
 #endif
 
-/// Two vectors of groups of WIDTH lanes: the lower half of each group plus its upper half, those of a before those of b.
+/// Two vectors of groups of WIDTH lanes: the lower half of each group plus its upper half, those of a before those of
+/// b.
 template <int WIDTH>
 FLICKER_INLINE vf fold(vf a, vf b) {
 #if FLICKER_LANES == 16
