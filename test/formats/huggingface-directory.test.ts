@@ -139,6 +139,7 @@ describe('the ends of a text', () => {
     ['a single one', { eos_token_id: 3 }, 7, [3]],
     ['of config.json where generation_config.json names none', {}, 7, [7]],
     ['a list in config.json', { eos_token_id: null }, [7, 8], [7, 8]],
+    ['the first id of the vocabulary', { eos_token_id: 0 }, 7, [0]],
     ['none as -1', { eos_token_id: -1 }, -1, []],
     ['-1 among others', { eos_token_id: [-1, 4] }, null, [4]],
   ])('are %s', (_, generation, config, expected) => {

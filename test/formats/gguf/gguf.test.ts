@@ -478,6 +478,17 @@ describe('a file of another program', () => {
       { ...value('llama.attention.head_count_kv', int32s([1, 2])), ...twoLayers() },
     ],
     ['attention.head_count', value('llama.attention.head_count', int32s([]))],
+    [
+      'feed_forward_length',
+      {
+        values: [
+          ...value('llama.block_count', { type: 'u32', value: 2 }).values!.filter(
+            ([key]) => key !== 'llama.feed_forward_length',
+          ),
+          ['llama.feed_forward_length', int32s([6])],
+        ],
+      },
+    ],
     ['context_length', value('llama.context_length', { type: 'u64', value: 2n ** 60n })],
   ])('that would run otherwise is refused by the key %s', (key, change) => {
     expect(() => read(change)).toThrow(
@@ -490,6 +501,13 @@ describe('a file of another program', () => {
     const { values } = value('llama.block_count', { type: 'u32', value: 2 })
     return { values: [...values!, ['llama.attention.head_count_kv', int32s([1, 2])]] }
   }
+
+  it('with a window as long as its context has no window to speak of', () => {
+    const source = read(value('llama.attention.sliding_window', { type: 'u32', value: 16 }))
+    source.close()
+    expect(source.config.maxPositionEmbeddings).toBe(16)
+    expect(source.notes).toEqual([])
+  })
 
   it('with a key that is not known here is read, and says so', () => {
     const source = read(value('llama.attention.sinks', { type: 'bool', value: true }))
