@@ -17,7 +17,7 @@ export interface ActivationRow {
   shareOfCopy: number
   /** Bytes of x, dY and dX per second in the backward pass. */
   backwardGigabytesPerSecond: number
-  /** Median over steps taken in turn with SiLU's; null unless asked for. */
+  /** Median over steps that alternate with SiLU's; null when `steps` is 0. */
   stepAgainstSilu: number | null
 }
 

@@ -1,4 +1,4 @@
-// Gives every layer of a random model the same share of exact zeros: one threshold for all, and in each layer a factor on
+// Gives every layer of a random model the same fraction of exact zeros: one threshold for all, and in each layer a factor on
 // the norm before its FFN that sets how far pre-activations spread around it.
 
 import { EngineModel } from '../engine/engine-model.js'
@@ -14,7 +14,7 @@ const ROUNDS = 3
 const TOKENS = 24
 
 /**
- * The threshold of a ReLU that makes `sparsity` (0 to 1) of the neurons exactly 0, and the share of zeros that its last
+ * The threshold of a ReLU that makes `sparsity` (0 to 1) of the neurons exactly 0, and the fraction of zeros that its last
  * tokens showed; sets the FFN norms of `weights`.
  */
 export function calibrate(

@@ -1,4 +1,4 @@
-// `flicker bench decode`: tokens per second of a random model of a given shape, dense and sparse by turns on the same
+// `flicker bench decode`: tokens per second of a random model of a given shape, dense and sparse alternately on the same
 // weights, each beside what the memory's bandwidth, measured in the same run, would allow.
 
 import { EngineModel, type EngineOptions } from '../engine/engine-model.js'
@@ -30,18 +30,18 @@ export interface DecodeBenchOptions {
   readonly kv: CacheType
   /** Share of the neurons that is exactly zero, from 0 to 1. */
   readonly sparsity: number
-  /** Which sparse ways are measured: `on` with the narrow gate, `off` without, `auto` both. */
+  /** Which sparse variants are measured: `on` with the narrow gate, `off` without, `auto` both. */
   readonly narrowGate: NarrowGateMode
-  /** Tokens measured, of each way. */
+  /** Tokens measured with each variant. */
   readonly tokens: number
-  /** Texts decoded together; 0 leaves that out. */
+  /** Sequences decoded together; 0 leaves that out. */
   readonly samples: number
   /** Tokens of a prompt; 0 leaves that out. */
   readonly prefill: number
   readonly threads: number
 }
 
-/** One way to compute the same tokens. */
+/** One variant of computing the same tokens. */
 export interface DecodeRow {
   readonly way: 'dense' | 'sparse' | 'sparse, narrow gate' | 'auto'
   readonly millisecondsPerToken: number
@@ -56,7 +56,7 @@ export interface DecodeRow {
   readonly shareOfLimit: number
 }
 
-/** The ways that the options ask for, `dense` first. */
+/** The variants that the options choose, `dense` first. */
 function ways({ dtype, narrowGate }: DecodeBenchOptions) {
   const all: { way: DecodeRow['way']; options: EngineOptions; wanted: boolean }[] = [
     { way: 'dense', options: { ffn: 'dense', narrowGate: 'off' }, wanted: true },
@@ -150,7 +150,7 @@ export type DecodeBenchResult = ReturnType<typeof benchDecode>
 type Engine = (options: EngineOptions) => EngineModel
 type RandomTokens = (n: number) => Int32Array
 
-/** Weights whose layers each have the share of zeros that is asked for, and the activation that makes them. */
+/** Weights whose layers each have the chosen fraction of zeros, and the activation that makes them. */
 function sparseModel({ shape, dtype, sparsity, tokens, samples, prefill }: DecodeBenchOptions) {
   const context = Math.max(START + WARM_UP + tokens + SAMPLE_ROUNDS * 2 + samples, prefill, 1) + 64
   const weights = randomWeights(randomConfig(shape, 0, context), dtype)
@@ -158,7 +158,7 @@ function sparseModel({ shape, dtype, sparsity, tokens, samples, prefill }: Decod
   return { config: randomConfig(shape, threshold, context), weights, zeros }
 }
 
-/** Every way decodes the same tokens, one token each by turns, and so does a plain read of memory, the limit. */
+/** All variants decode the same tokens alternately, one token each, with a plain read of memory, the limit, between. */
 function decodeByTurns(
   options: DecodeBenchOptions,
   engine: Engine,
@@ -244,7 +244,7 @@ function measureGemm(): number {
   return (2 * n ** 3) / median(seconds) / 1e9
 }
 
-/** Several texts of one prompt: a step of all together against a step of each. */
+/** Several sequences of one prompt: a step of all together against a step of each. */
 function measureSamples(options: DecodeBenchOptions, engine: Engine, randomTokens: RandomTokens) {
   const { samples } = options
   const prompt = randomTokens(START)

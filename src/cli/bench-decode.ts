@@ -116,7 +116,7 @@ function printDecode(result: DecodeBenchResult): void {
     `reads ${result.gigabytesPerSecond.toFixed(1)} GB/s · ${percent(sparsity.measured)} of the neurons exactly zero ` +
       `(${percent(sparsity.least)} to ${percent(sparsity.most)}) · medians of ${result.tokens} tokens\n`,
   )
-  print('way                   tok/s      ms  ratio  limit of it  MB/token  of the memory limit')
+  print('variant               tok/s      ms  ratio  ratio limit  MB/token  of the memory limit')
   for (const row of rows) {
     print(
       [
@@ -130,7 +130,9 @@ function printDecode(result: DecodeBenchResult): void {
       ].join(' '),
     )
   }
-  print(result.identical ? 'all ways: the same bits' : 'THE WAYS DIFFER: this is a bug, please report it')
+  print(
+    result.identical ? 'all variants: the same bits' : 'THE VARIANTS DIFFER: this is a bug, please report it',
+  )
   const { prefill, samples } = result
   if (prefill !== null) {
     print(
@@ -143,7 +145,7 @@ function printDecode(result: DecodeBenchResult): void {
     }
   }
   if (samples !== null) {
-    print(`\n${samples.count} texts of one prompt, together over one after another`)
+    print(`\n${samples.count} sequences of one prompt, together against one after another`)
     for (const { ffn, tokensPerSecond, oneAfterAnother, ratio, identical } of samples.rows) {
       print(
         `  ${ffn.padEnd(6)} ${tokensPerSecond.toFixed(2)} over ${oneAfterAnother.toFixed(2)} tok/s: ${ratio.toFixed(2)}` +

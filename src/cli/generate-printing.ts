@@ -22,13 +22,13 @@ export function jsonReport(prompt: string, completions: readonly Completion[]): 
   }
 }
 
-/** A line per token: its log-probability, then the likeliest in its place with theirs. */
+/** A line per token: its log-probability, then the most likely tokens at that position with theirs. */
 export function printTopLogprobs(completions: readonly Completion[]): void {
   for (const { sequence, tokens } of completions) {
     if (completions.length > 1) log(`sequence ${sequence}`)
     for (const { id, logprob, topLogprobs = [] } of tokens) {
-      const likeliest = topLogprobs.map(top => `${JSON.stringify(top.text)} ${top.logprob.toFixed(3)}`)
-      log(`${String(id).padStart(7)} ${logprob.toFixed(3).padStart(8)} | ${likeliest.join('  ')}`)
+      const best = topLogprobs.map(top => `${JSON.stringify(top.text)} ${top.logprob.toFixed(3)}`)
+      log(`${String(id).padStart(7)} ${logprob.toFixed(3).padStart(8)} | ${best.join('  ')}`)
     }
   }
 }

@@ -180,7 +180,7 @@ function lineEnded(text: string): string {
   return text.endsWith('\n') ? text : `${text}\n`
 }
 
-/** What a text that was broken off had held back, which no token could give out any more. */
+/** What an aborted completion still held back for stop strings and unfinished characters, so that no token had it. */
 function heldBack({ text, tokens }: { text: string; tokens: readonly { text: string }[] }): string {
   return text.slice(tokens.reduce((length, token) => length + token.text.length, 0))
 }
