@@ -140,7 +140,10 @@ describe('flicker mlp', () => {
     const cwd = directory({})
     const cases: [string[], RegExp][] = [
       [['--activations', 'rellu'], /no activation "rellu".*relu/],
-      [['--n-features', '3'], /nInformative 2 \+ nRedundant 2 \+ nRepeated 0 = 4, and nFeatures is 3/],
+      [
+        ['--n-features', '3'],
+        /--n-informative 2 \+ --n-redundant 2 \+ --n-repeated 0 = 4, and --n-features is 3/,
+      ],
       [['--epochs', '0'], /--epochs/],
       [['--p', '1.5'], /--p/],
       [['--data', 'nowhere.csv'], /nowhere\.csv does not exist/],
