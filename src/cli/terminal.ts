@@ -157,16 +157,26 @@ export function watchStreams(): void {
   process.stderr.on('error', () => {})
 }
 
-/** Ctrl-C (or SIGTERM) once: the signal aborts and the work ends itself; twice: the process ends at once. */
+/**
+ * Ctrl-C, SIGTERM or the end of the terminal (SIGHUP) once: the signal aborts and the work ends itself; twice: the
+ * process ends at once. The exit code is the shell's for that signal: 130, 143, 129.
+ */
 export function interruptible(note = 'stopping after this step and saving'): AbortSignal {
   const controller = new AbortController()
-  const stop = () => {
-    if (controller.signal.aborted) process.exit(130)
-    controller.abort()
-    process.stderr.write('\n')
-    log(`flicker: ${note}; press Ctrl-C again to stop at once`)
+  // A terminal that is gone must not end the work before it has saved.
+  process.stderr.on('error', () => {})
+  for (const [name, number] of [
+    ['SIGINT', 2],
+    ['SIGTERM', 15],
+    ['SIGHUP', 1],
+  ] as const) {
+    const exitCode = 128 + number
+    process.on(name, () => {
+      if (controller.signal.aborted) process.exit(exitCode)
+      controller.abort(new FlickerError('INTERRUPTED', `interrupted by ${name}`, { exitCode }))
+      process.stderr.write('\n')
+      log(`flicker: ${note}; press Ctrl-C again to stop at once`)
+    })
   }
-  process.on('SIGINT', stop)
-  process.on('SIGTERM', stop)
   return controller.signal
 }

@@ -3,7 +3,7 @@
 import { Command } from 'commander'
 import { prepareData } from '../data/prepare.js'
 import { OptionError } from '../errors.js'
-import { modelSchema, strategySchema, type TrainProgress, train, trainingSchema } from '../train/index.js'
+import { modelSchema, readRunOptions, strategySchema, train, trainingSchema } from '../train/index.js'
 import {
   allowCodeOption,
   choiceOption,
@@ -14,7 +14,8 @@ import {
   trainedTokenizerOption,
 } from './options.js'
 import { addSchemaFlags, parseFlags, readSchemaFlags } from './schema-flags.js'
-import { duration, interruptible, log, print, printJson, progressBar } from './terminal.js'
+import { interruptible, log, print, printJson } from './terminal.js'
+import { TrainReporter } from './train-progress.js'
 
 const about = {
   hiddenSize: 'width of the residual stream',
@@ -40,14 +41,16 @@ const about = {
   eps: 'AdamW',
   clip: 'largest global gradient norm, 0 for none',
   evalEvery: 'steps between measurements on held-out text',
-  evalTokens: 'tokens of such a measurement',
+  evalTokens: 'tokens of such a measurement, a sample of the held-out text',
   checkpointEvery: 'steps between checkpoints',
   seed: 'seed of weights, data order and draws',
 }
 
 export function trainCommand(): Command {
   const command = new Command('train')
-    .description('train one model; the same command resumes it after an interruption')
+    .description(
+      'train one model; with the directory of a run it resumes that run, and --steps with a larger number extends it',
+    )
     .requiredOption('--out <directory>', 'directory of the run')
     .addOption(corpusOption('default, or a file or directory, plain or .gz').default('default'))
     .addOption(trainedTokenizerOption().default('bytes'))
@@ -88,17 +91,20 @@ export function trainCommand(): Command {
       `
 Examples:
   flicker train --out runs/silu --steps 500
+  flicker train --out runs/silu --steps 800   (300 more, with the schedule of 800)
   flicker train --out runs/swift --strategy swift --from silu --to relu --alpha 0.1 --tokenizer bpe:1024
   flicker train --out runs/spark --ffn spark --intermediate-size 576
   flicker train --out runs/stocha --strategy stocha --p 0.7 --corpus notes/ --hidden-size 256`,
     )
-    .action(async (flags: Record<string, unknown> & { out: string; corpus: string; tokenizer: string }) => {
+    .action(async (given: TrainFlags, command: Command) => {
+      const flags = withStoredOptions(given, command)
       const strategy = parseFlags(strategySchema, strategyFlags(flags))
       const model = readSchemaFlags(modelSchema, flags)
       const training = readSchemaFlags(trainingSchema, flags)
       const data = prepareData(flags)
       log(`corpus: ${data.description}`)
-      const bar = progressBar('training', training.steps)
+      if (data.split !== undefined) log(`split: ${data.split}`)
+      const reporter = new TrainReporter()
       const trained = await train({
         directory: flags.out,
         model,
@@ -106,9 +112,12 @@ Examples:
         training,
         data,
         fresh: flags.fresh === true,
+        extend: isGiven(command, 'steps'),
         signal: interruptible(),
-        onProgress: progress => bar.update(progress.step, note(progress)),
-      }).finally(() => bar.stop())
+        onStart: start => reporter.start(start),
+        onProgress: progress => reporter.step(progress),
+        onNotice: log,
+      }).finally(() => reporter.stop())
       const last = trained.evaluations[trained.evaluations.length - 1]
       if (flags.json === true) {
         return printJson({
@@ -151,6 +160,31 @@ function strategyFlags(flags: Record<string, unknown>): Record<string, unknown> 
   return { strategy: flags.strategy, ...given }
 }
 
-function note({ loss, activation, tokensPerSecond, secondsLeft }: TrainProgress): string {
-  return `loss ${loss.toFixed(3)} · ${activation} · ${Math.round(tokensPerSecond)} tokens/s · ${duration(secondsLeft)} left`
+type TrainFlags = Record<string, unknown> & {
+  out: string
+  corpus: string
+  tokenizer: string
+  corpusBytes?: number
+}
+
+function isGiven(command: Command, flag: string): boolean {
+  return command.getOptionValueSource(flag) === 'cli'
+}
+
+/** The flags with the options of the run that `--out` holds in place of defaults: resuming needs no flag again. */
+function withStoredOptions(flags: TrainFlags, command: Command): TrainFlags {
+  const stored = flags.fresh === true ? null : readRunOptions(flags.out)
+  if (stored === null) return flags
+  const given = Object.entries(flags).filter(([key]) => isGiven(command, key))
+  const known = [...Object.keys(modelSchema.shape), ...Object.keys(trainingSchema.shape)]
+  const options = { ...stored.model, ...stored.training, ...stored.intervals }
+  const kept = Object.entries(options).filter(([key]) => known.includes(key))
+  const other = isGiven(command, 'strategy') && flags.strategy !== stored.strategy.strategy
+  return {
+    ...flags,
+    ...Object.fromEntries(kept),
+    ...(other ? {} : stored.strategy),
+    ...stored.source,
+    ...Object.fromEntries(given),
+  }
 }

@@ -68,6 +68,39 @@ function absoluteSource({ corpus, tokenizer, corpusBytes }: DataOptions): DataSo
   }
 }
 
+/** Text to measure a model on, in tokens, and what it is. */
+export interface HeldOutText {
+  readonly tokens: TokenIds
+  /** UTF-8 bytes behind each token id. */
+  readonly byteLengths: Int32Array
+  /** The corpus, for people. */
+  readonly corpus: string
+  /** Which part of it this is, for people. */
+  readonly measured: string
+}
+
+/** The validation side of a corpus, or with `whole` all of it. Throws CorpusError, TokenizerError. */
+export function heldOutText(
+  tokenizer: Tokenizer,
+  options: { readonly corpus: string; readonly corpusBytes?: number; readonly whole?: boolean },
+): HeldOutText {
+  const opened = openCorpus(options.corpus)
+  const corpus = options.corpusBytes ? takeBytes(opened, options.corpusBytes) : opened
+  const { documents, measured } =
+    options.whole === true ? { documents: corpus.documents, measured: 'all of it' } : validationSide(corpus)
+  return {
+    tokens: tokenize(documents, tokenizer).tokens,
+    byteLengths: tokenByteLengths(tokenizer),
+    corpus: corpus.description,
+    measured,
+  }
+}
+
+function validationSide(corpus: Corpus) {
+  const { validation, description } = splitCorpus(corpus)
+  return { documents: validation, measured: `its validation side (${description})` }
+}
+
 /**
  * Text to measure an existing model on: the validation side of a corpus (or all of it) in the model's own tokens.
  * model: its tokenizer, or its directory.
@@ -78,12 +111,10 @@ export function prepareHeldOut(
   corpus: string,
   whole: boolean,
   vocabSize: number,
-): { tokens: TokenIds; byteLengths: Int32Array } {
+): HeldOutText {
   const tokenizer = typeof model === 'string' ? loadTokenizer(model) : model
   requireVocabularyFits(tokenizer, vocabSize)
-  const opened = openCorpus(corpus)
-  const documents = whole ? opened.documents : splitCorpus(opened).validation
-  return { tokens: tokenize(documents, tokenizer).tokens, byteLengths: tokenByteLengths(tokenizer) }
+  return heldOutText(tokenizer, { corpus, whole })
 }
 
 function openCorpus(corpus: string): Corpus {

@@ -28,8 +28,8 @@ const runSchema = z.discriminatedUnion('strategy', [
 ])
 
 const measureSchema = z.strictObject({
-  /** Held-out tokens of the final measurement; all of them when there are fewer. */
-  evalTokens: count.default(131_072),
+  /** Held-out tokens of the final measurement, a sample drawn from all of them. Default: all. */
+  evalTokens: count.optional(),
   /** Weight types of the decoding speed. */
   dtypes: z.array(z.enum(['f32', 'bf16'])).default(['f32', 'bf16']),
   /** Tokens per timed pass, and passes: dense and sparse alternate. With fewer than six no ratio is beyond its noise. */
