@@ -147,6 +147,18 @@ describe('what would give other ids is refused by name', () => {
   })
 })
 
+describe('a Unigram', () => {
+  it('takes the piece that begins earlier of two ways with equal scores, as the Rust program', () => {
+    const vocab = [
+      ['a', -1],
+      ['b', -1],
+      ['ab', -2],
+    ]
+    const tokenizer = tokenizerFromJson({ model: { type: 'Unigram', unk_id: 0, vocab } }, 'test')
+    expect([...tokenizer.encode('ab')]).toEqual([2])
+  })
+})
+
 describe('a byte-level BPE', () => {
   it('may name as added a token that its merges make', () => {
     // From huggingface/tokenizers 0.23.2: "sand and" is s, and, space, and.

@@ -303,6 +303,19 @@ describe('a tokenizer of another program', () => {
     }
   })
 
+  it('finds the unknown token of a byte-level BPE in the text, as llama.cpp does', () => {
+    const gpt2 = {
+      model: string('gpt2'),
+      pre: string('gpt-2'),
+      tokens: texts([...BYTE_CHARACTERS, '<unk>']),
+      token_type: floats(...Array.from({ length: 256 }, () => 1), 2),
+      merges: texts([]),
+      bos_token_id: undefined,
+      eos_token_id: undefined,
+    }
+    expect([...readWithNotes(gpt2, 257).tokenizer.encode('a<unk>')]).toEqual([97, 256])
+  })
+
   it('that does not say how words are cut uses the default of llama.cpp, and a note says so', () => {
     const letters = BYTE_CHARACTERS.filter(character => character !== 'a')
     const tokens = texts(['a', ...letters, 'ab', 'Ġa', '123', '12', '.a'])
