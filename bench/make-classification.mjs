@@ -23,7 +23,7 @@ const { values } = parseArgs({
   },
 })
 const runs = Number(values.runs)
-if (!Number.isInteger(runs) || runs < 1) throw new Error(`--runs takes a whole number, not ${values.runs}`)
+if (!Number.isInteger(runs) || runs < 1) throw new Error(`--runs takes an integer, not ${values.runs}`)
 const { makeClassification } = await import(
   pathToFileURL(resolve(values.build, 'lab/data/make-classification.js')).href
 )

@@ -1,4 +1,4 @@
-// What the narrow gate multiplies: codes of one byte with positions in 16 bits, block by block in whole numbers, which
+// What the narrow gate multiplies: codes of one byte with positions in 16 bits, block by block in integers, which
 // no order of summation changes. Why the bounds hold: docs/narrow-gate.md.
 #pragma once
 
@@ -44,7 +44,7 @@ inline double distance(const Block& a, double scale, const Block& b, int64_t n) 
   return __builtin_sqrt(total);
 }
 
-/// `whole` = the block in whole numbers from −most to most; returns what one of them stands for. 0, of all zeros, where
+/// `whole` = the block in integers from −most to most; returns what one of them stands for. 0, of all zeros, where
 /// that would be subnormal or infinite. What is not a number becomes 0: it shows in the norms.
 inline float to_whole(const Block& block, int64_t n, float most, Block& whole) {
   vf largest = {};
@@ -55,7 +55,7 @@ inline float to_whole(const Block& block, int64_t n, float most, Block& whole) {
   const float step = reduce_max(largest) / most, inverse = 1.f / step;
   const bool usable = step > 0 && inverse > 0 && inverse < __builtin_inff() && step < __builtin_inff();
   for (int64_t k = 0; usable && k < n; k += lanes) {
-    // Adding 1.5 · 2²³ rounds to a whole number.
+    // Adding 1.5 · 2²³ rounds to an integer.
     vf v = load(block.values + k) * splat(inverse) + splat(12582912.f) - splat(12582912.f);
     v = v > most ? splat(most) : v;
     v = v < -most ? splat(-most) : v;
@@ -64,7 +64,7 @@ inline float to_whole(const Block& block, int64_t n, float most, Block& whole) {
   return usable ? step : 0.f;
 }
 
-/// A position as the narrow gate takes it: per block a scale and whole numbers, filled up with zeros, and a norm.
+/// A position as the narrow gate takes it: per block a scale and integers, filled up with zeros, and a norm.
 struct NarrowPosition {
   int16_t* whole;  // (blocks · narrow_block)
   float *scales, *norms;

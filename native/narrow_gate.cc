@@ -126,7 +126,7 @@ int64_t narrow_gate(Weights w, NarrowIndex index, const float* x, float* y, Narr
   if (shape.rows == 0 || shape.batch == 0) return 0;
   const int64_t blocks = ceil_div(shape.columns, narrow_block);
   const int64_t per_job = rows_per_job(shape.rows, shape.columns);
-  // Per position its struct, whole numbers, scales and norms, and verdicts; the list of rows to be read.
+  // Per position its struct, integers, scales and norms, and verdicts; the list of rows to be read.
   const int64_t padded = blocks * narrow_block, each = 64 + padded * 2 + ceil_div(blocks * 8, 64) * 64;
   const int64_t list_bytes = ceil_div((shape.rows + 1) * 4, 64) * 64;
   uint8_t* memory =

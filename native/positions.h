@@ -44,7 +44,7 @@ struct Tiles {
   }
 };
 
-/// So many positions of n columns that, packed, they leave room in a usual level-2 cache; a whole number of tiles.
+/// So many positions of n columns that, packed, they leave room in a usual level-2 cache; an integer of tiles.
 inline int64_t positions_at_once(int64_t n) {
   const int64_t tiles = (512 << 10) / 4 / (n + 1) / tile_positions;
   return (tiles < 4 ? 4 : tiles) * tile_positions;
@@ -234,7 +234,7 @@ FLICKER_INLINE RowPointers rows_from(const RowAt& row_at, int64_t i, int64_t hei
 /// As packed_dots, for a few positions in tiles of up to max_direct, or one. `ahead`: see rows_from.
 template <typename Row, typename RowAt, typename Put>
 void direct_dots(const RowAt& row_at, int64_t count, int64_t last, Packed x, const Put& put, int64_t ahead = 0) {
-  constexpr int64_t group = 12;  // a whole number of tiles of any height; read for every tile of positions
+  constexpr int64_t group = 12;  // an integer of tiles of any height; read for every tile of positions
   for (int64_t start = 0; start < count; start += group) {
     const int64_t end = min(count, start + group);
     x.tiles.each([&](int64_t first, int64_t width) {

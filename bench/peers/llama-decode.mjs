@@ -1,4 +1,4 @@
-// Tokens per second beside llama.cpp's: one shape, random weights, the same number of threads, by turns in one run.
+// Tokens per second beside llama.cpp's: one shape, random weights, the same number of threads, interleaved in one run.
 // node-llama-cpp is not a dependency (it is large); install it anywhere (`npm i node-llama-cpp`) and give the directory:
 //   node bench/peers/llama-decode.mjs --node-llama-cpp DIR [--shape sparselm-1.5b] [--types f16,bf16,q8_0] [--threads 2]
 //     [--sparsity 0.9] [--tokens 8] [--rounds 5] [--prompt 256] [--json]
@@ -62,7 +62,7 @@ if (flags.json)
   console.log(JSON.stringify({ machine: machineInfo(), peer, shape, threads, sparsity, results }, null, 2))
 else print()
 
-/** Both engines by turns, `rounds` times `tokens` tokens each. */
+/** Both engines interleaved, `rounds` times `tokens` tokens each. */
 async function compare(type) {
   const file = join(directory, `${type}.gguf`)
   const llamaModel = await llama.loadModel({ modelPath: written(file, type) })

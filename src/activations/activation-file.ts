@@ -113,7 +113,7 @@ function entryOf(exported: unknown, file: string, spec: string): Activation {
   return attempt(file, 'the entry', () => defineActivation(definition, spec))
 }
 
-/** −8 … 8 in steps of a tenth, off the whole numbers where kinks and steps tend to stand. */
+/** −8 … 8 in steps of a tenth, off the integers where kinks and steps tend to stand. */
 const GRID = Array.from({ length: 161 }, (_, i) => -8 + i / 10 + 0.0137)
 const STEP = 1e-5
 

@@ -7,7 +7,7 @@ import type { ActivationPrograms, LearnedNumber } from './programs.js'
 
 type Numbers = ArrayLike<number>
 
-/** The k of `rowKthLargest` as a rank in a row: a whole number from 1 to `width`. */
+/** The k of `rowKthLargest` as a rank in a row: an integer from 1 to `width`. */
 export function rankOf(k: number, width: number): number {
   return Math.min(width, Math.max(1, Math.round(k)))
 }

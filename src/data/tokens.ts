@@ -199,6 +199,6 @@ export function* validationBatches(
 function requireShape({ batchSize, context }: BatchShape): void {
   for (const [name, value] of Object.entries({ batchSize, context })) {
     if (Number.isInteger(value) && value >= 1) continue
-    throw new OptionError('BATCH_SHAPE', `${name} must be a whole number of at least 1, not ${value}`)
+    throw new OptionError('BATCH_SHAPE', `${name} must be an integer of at least 1, not ${value}`)
   }
 }

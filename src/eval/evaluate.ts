@@ -46,7 +46,7 @@ export const evaluationSchema = z.object({
   activation: z.string(),
   /**
    * What shared one draw while measuring: `element`, `neuron`, `token`, `sample` or `batch`; `neuron` and `batch` drew
-   * anew for every window. Null when the activation does not draw.
+   * again for every window. Null when the activation does not draw.
    */
   drawnPer: z.enum(drawUnits).nullable().default(null),
   /** Predicted tokens. */

@@ -73,7 +73,7 @@ export function philox4x32(
 /** A seed of up to 64 bits as the two key words. Throws RangeError for a number that is not a safe integer ≥ 0. */
 export function seedWords(seed: number | bigint): [low: number, high: number] {
   if (typeof seed === 'number' && !(Number.isSafeInteger(seed) && seed >= 0)) {
-    throw new RangeError(`a seed must be a whole number from 0 to ${Number.MAX_SAFE_INTEGER}, not ${seed}`)
+    throw new RangeError(`a seed must be an integer from 0 to ${Number.MAX_SAFE_INTEGER}, not ${seed}`)
   }
   const bits = BigInt.asUintN(64, BigInt(seed))
   return [Number(bits & 0xffffffffn), Number(bits >> 32n)]
@@ -152,7 +152,7 @@ export class RandomStream {
     return uniform24(this.word())
   }
 
-  /** The next whole number in [0, limit), without bias; limit from 1 to 2³². */
+  /** The next integer in [0, limit), without bias; limit from 1 to 2³². */
   below(limit: number): number {
     const unbiased = 2 ** 32 - (2 ** 32 % limit)
     for (;;) {

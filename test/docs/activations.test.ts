@@ -7,7 +7,7 @@ import { activationFigure } from '../../src/gallery/figure.js'
 import { catalogPage, pictureFile } from '../../src/gallery/page.js'
 import { standaloneSvg, withDarkScheme } from '../../src/report/save-plot.js'
 
-const again = 'made anew by `npm run build && npm run flicker -- activations --docs docs`'
+const again = 'made again by `npm run build && npm run flicker -- activations --docs docs`'
 
 it('the page of the catalog is up to date', () => {
   expect(readFileSync('docs/activations.md', 'utf8') === catalogPage(), again).toBe(true)

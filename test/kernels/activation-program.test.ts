@@ -1,4 +1,4 @@
-// The door to the native machine: a program that does not fit is refused, and never runs outside its slots.
+// The native machine checks its programs: a program that does not fit is refused, and never runs outside its slots.
 
 import { describe, expect, it } from 'vitest'
 import { parseActivation } from '../../src/activations/index.js'

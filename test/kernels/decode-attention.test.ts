@@ -286,7 +286,7 @@ describe.each(backends)('attention, %s', (_, kernels) => {
 })
 
 describe.each(backends.filter(([, kernels]) => kernels.backend === 'native'))(
-  'the door to attention, %s',
+  'the arguments of attention, %s',
   (_, kernels) => {
     it('refuses segments that do not hold the positions, and buffers that are too short', () => {
       const shape = { heads: 2, kvHeads: 1, headDim: 2 }

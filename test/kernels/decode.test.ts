@@ -236,7 +236,7 @@ describe.each(backends)('ffnNeurons, %s', (_, kernels) => {
 })
 
 describe.each(backends.filter(([, kernels]) => kernels.backend === 'native'))(
-  'the door to %s',
+  'the arguments of decoding, %s',
   (_, kernels) => {
     it('refuses buffers that are too short, and types that are not weights', () => {
       const [short, x] = [new Float32Array(5), new Float32Array(8)]

@@ -130,7 +130,7 @@ describe('a sequential stream', () => {
     expect(draw(1)).not.toEqual(draw(2))
   })
 
-  it('whole numbers below a limit are uniform: chi-square with 9 degrees of freedom below its 1e-6 quantile', () => {
+  it('integers below a limit are uniform: chi-square with 9 degrees of freedom below its 1e-6 quantile', () => {
     const random = new RandomStream({ seed: 5, purpose: Purpose.data, stream: 1 })
     const counts = new Float64Array(10)
     const n = 100_000

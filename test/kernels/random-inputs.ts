@@ -34,7 +34,7 @@ export class RandomInputs {
     return new this.#floats(rounded)
   }
 
-  /** n whole numbers in [0, limit). */
+  /** n integers in [0, limit). */
   integers(n: number, limit: number): Int32Array {
     const random = new RandomStream({ seed: this.#seed, purpose: Purpose.data, stream: this.#stream++ })
     return Int32Array.from({ length: n }, () => random.below(limit))

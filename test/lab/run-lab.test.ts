@@ -40,7 +40,7 @@ describe('the lab', () => {
     expect(one.seeds).toEqual([0, 1])
   })
 
-  it('goes on where it was interrupted, and ends with the numbers of a run in one go', async () => {
+  it('resumes interrupted, and ends with the numbers of a run in one go', async () => {
     const place = directory({})
     const controller = new AbortController()
     const options = { ...small, nRuns: 4, nWorkers: 1 }

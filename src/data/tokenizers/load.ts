@@ -43,7 +43,7 @@ export function parseTokenizerSpec(spec: string): TokenizerSpec {
     if (vocabSize >= MIN_BPE_VOCABULARY && vocabSize <= MAX_BPE_VOCABULARY) return { kind: 'bpe', vocabSize }
     throw new OptionError(
       'BPE_VOCABULARY_RANGE',
-      `tokenizer "${spec}": the vocabulary's size must be a whole number from ${MIN_BPE_VOCABULARY} to ${MAX_BPE_VOCABULARY}`,
+      `tokenizer "${spec}": the vocabulary's size must be an integer from ${MIN_BPE_VOCABULARY} to ${MAX_BPE_VOCABULARY}`,
     )
   }
   if (existsSync(spec)) return { kind: 'file', path: spec }

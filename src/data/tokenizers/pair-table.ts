@@ -1,7 +1,7 @@
 // A hash table from a pair of token ids to a number, and a binary heap: the two structures that byte-pair encoding
 // spends its time in, for learning merges as for applying them.
 
-/** From (left, right) to a whole number ≥ 0. Open addressing with linear probing, in typed arrays. */
+/** From (left, right) to an integer ≥ 0. Open addressing with linear probing, in typed arrays. */
 export class PairTable {
   #mask: number
   #used = 0

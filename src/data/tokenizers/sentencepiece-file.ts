@@ -125,7 +125,7 @@ function decoded(bytes: Uint8Array, invalid: (what: string) => TokenizerError): 
   }
 }
 
-/** The fields of a protobuf message: whole numbers, or the bytes of anything else. Negative numbers come as 2⁶⁴ − n. */
+/** The fields of a protobuf message: integers, or the bytes of anything else. Negative numbers come as 2⁶⁴ − n. */
 function* fields(
   bytes: Uint8Array,
   invalid: (what: string) => TokenizerError,

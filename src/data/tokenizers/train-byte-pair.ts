@@ -1,5 +1,5 @@
 // Learns the merges of a byte-level BPE from text: count words once, then merge the most frequent pair again and
-// again, keeping the pair counts up to date instead of counting anew (Sennrich et al. 2016, section 3.2).
+// again, keeping the pair counts up to date instead of counting again (Sennrich et al. 2016, section 3.2).
 
 import { OptionError } from '../../errors.js'
 import { GPT2_SPLIT } from './byte-level.js'

@@ -35,7 +35,7 @@ export function defaultThreads(): number {
   if (asked === undefined || asked === '') return availableParallelism()
   const n = Number(asked)
   if (!Number.isInteger(n) || n < 1 || n > 256) {
-    throw new FlickerError('BAD_THREADS', `FLICKER_THREADS is "${asked}"; give a whole number from 1 to 256.`)
+    throw new FlickerError('BAD_THREADS', `FLICKER_THREADS is "${asked}"; give an integer from 1 to 256.`)
   }
   return n
 }

@@ -1,4 +1,4 @@
-// Data for the lab: what other rooms may use.
+// Data for the lab: what other modules may use.
 
 export { type LabData, type LabDataOptions, type LabSplit, labDataSchema, loadLabData } from './lab-data.js'
 export {

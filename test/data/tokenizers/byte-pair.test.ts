@@ -23,7 +23,7 @@ function library(tokenizer: Tokenizer): (text: string) => number[] {
 }
 
 /**
- * BPE as Sennrich et al. 2016 write it down: count all pairs anew before every merge. Ties and second spellings as
+ * BPE as Sennrich et al. 2016 write it down: count all pairs again before every merge. Ties and second spellings as
  * trainBpe's documentation says.
  */
 function naiveMerges(text: string, limit: number): string[] {
@@ -69,7 +69,7 @@ function naiveMerges(text: string, limit: number): string[] {
 }
 
 describe('learning a BPE', () => {
-  it('finds the same merges as counting all pairs anew before every merge', () => {
+  it('finds the same merges as counting all pairs again before every merge', () => {
     fc.assert(
       fc.property(repetitive, fc.integer({ min: 0, max: 40 }), (text, limit) => {
         const json = trainBpe([text], 257 + limit).toJSON() as BpeJson

@@ -161,7 +161,7 @@ describe('makeClassification refuses', () => {
     expect(failure(given).message).toMatch(message)
   })
 
-  it('every count that is not a whole number of the least size, and names it', () => {
+  it('every count that is not an integer of the least size, and names it', () => {
     const counts = [
       'nSamples',
       'nFeatures',
