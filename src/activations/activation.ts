@@ -1,7 +1,10 @@
 // What an activation is. The catalog, the kernels, the trainer, the engine, the lab, the help texts and the plots all
 // read the same entry.
 
+import type { LearnedParameter, Settings } from './parameters.js'
 import type { ActivationPrograms } from './programs.js'
+
+export type { LearnedParameter, Settings } from './parameters.js'
 
 /** How the hot path names an activation that has a fused kernel; the numbers are shared with native/kernels.h. */
 export const FusedKernel = {
@@ -36,20 +39,6 @@ export const keptActivations = ['relu', 'identity', 'gelu', 'silu'] as const
  */
 export const drawUnits = ['element', 'neuron', 'token', 'sample', 'batch'] as const
 export type DrawPer = (typeof drawUnits)[number]
-
-/** A parameter that training changes; each layer has its own. */
-export interface LearnedParameter {
-  /** As in the model's tensor names: `model.layers.0.mlp.act.<name>`. */
-  readonly name: string
-  readonly about: string
-  /** One for the layer, or one for each of its neurons. */
-  readonly per: 'layer' | 'neuron'
-  /** Values at the start: one number, or several where the parameter is a small vector (per neuron: each neuron's). */
-  readonly start: readonly number[]
-}
-
-/** A number that the user gives and a schedule may change while training goes on: see `Activation.with`. */
-export type Settings = Readonly<Record<string, number | string>>
 
 /**
  * One activation with its settings bound: `parseActivation('stocha:p=0.7')` gives one.
@@ -150,4 +139,13 @@ export function startParameters(act: Pick<Activation, 'learned'>, width: number)
     for (let i = 0; i < length; i++) values[offset + i] = start[Math.floor((i * start.length) / length)]
   }
   return values
+}
+
+/** The flat parameter buffer that pictures are drawn with: the start, where nothing else is declared. */
+export function pictureParameters(act: Pick<Activation, 'learned'>, width: number): Float64Array {
+  const learned = act.learned.map(parameter => ({
+    ...parameter,
+    start: parameter.pictured ?? parameter.start,
+  }))
+  return startParameters({ learned }, width)
 }

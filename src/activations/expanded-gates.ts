@@ -8,7 +8,6 @@ import {
   expm1,
   greater,
   learned,
-  min,
   mul,
   named,
   normalCdf,
@@ -42,7 +41,15 @@ function expanded(name: string, gate: Expression, of: string): ActivationFamily 
       const alpha = learned('alpha')
       return {
         value: mul(x, sub(mul(gate, add(1, mul(2, alpha))), alpha)),
-        learned: [{ name: 'alpha', about: 'how far the gate leaves (0, 1)', per: 'layer', start: [0] }],
+        learned: [
+          {
+            name: 'alpha',
+            about: 'how far the gate leaves (0, 1)',
+            per: 'layer',
+            start: [0],
+            pictured: [0.2],
+          },
+        ],
       }
     },
     traits: () => ({ exactZeros: false }),
@@ -69,7 +76,7 @@ export const xieluFamily = family({
       value: select(
         greater(x, 0),
         add(mul(above, square(x)), linear),
-        add(mul(below, sub(expm1(min(x, -1e-6)), x)), linear),
+        add(mul(below, sub(expm1(x), x)), linear),
       ),
       // Both α are 0.8 at the start.
       learned: [

@@ -25,6 +25,7 @@ const greek: Record<string, string> = {
   beta: 'β',
   gamma: 'γ',
   theta: 'θ',
+  log_theta: 'log θ',
   epsilon: 'ε',
   sigma: 's',
   tau: 'τ',

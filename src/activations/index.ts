@@ -7,6 +7,7 @@ export {
   type ParameterPlace,
   parameterCount,
   parameterLayout,
+  pictureParameters,
   type Settings,
   startParameters,
 } from './activation.js'

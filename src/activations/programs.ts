@@ -3,7 +3,6 @@
 // same for a whole call (constants, settings, a layer's learned parameters and what follows from them alone) is computed
 // in double precision before the call.
 
-import type { LearnedParameter, Settings } from './activation.js'
 import { differentiate, gradients } from './differentiate.js'
 import {
   type Expression,
@@ -16,6 +15,7 @@ import {
   type UniformOperation,
   x,
 } from './expression.js'
+import type { LearnedParameter, Settings } from './parameters.js'
 import { scalarFunctions } from './scalar-functions.js'
 
 /** What a program reads per element. `index`: of the draw's channel, of the row of neuron parameters, of the statistic. */

@@ -133,7 +133,10 @@ export const tmafFamily = family({
     const diagonal = mul(stepFunction('a', 'diagonal', x), x)
     const parameter = (name: string, about: string, start: number[]) =>
       ({ name, about, per: 'neuron', start }) as const
-    const own = parameter('diagonal', 'factor of x between the steps', [0, 0, 0, 1, 1, 1])
+    const own = {
+      ...parameter('diagonal', 'factor of x between the steps', [0, 0, 0, 1, 1, 1]),
+      pictured: [0.1, -0.15, 0.3, 0.6, 1, 0.8],
+    }
     if (matrix === 'diagonal') return { value: diagonal, learned: [own] }
     const zeros = [0, 0, 0, 0, 0, 0]
     return {

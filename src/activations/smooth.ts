@@ -18,6 +18,8 @@ import {
   sin,
   softplus,
   square,
+  stopGradient,
+  straightThrough,
   sub,
   tanh,
   x,
@@ -47,10 +49,13 @@ export const swishFamily = family({
   character: 'smooth, non-monotonic, bounded below; between x/2 (β = 0) and ReLU (β → ∞)',
   define: values => {
     const beta = values.learned === 'no' ? values.beta : learned('beta')
-    const value = mul(x, sigmoid(mul(beta, x)))
-    if (values.learned === 'no') return { value }
+    const steep = mul(beta, x)
+    const gate = sigmoid(steep)
+    if (values.learned === 'no') return { value: mul(x, gate) }
+    // The derivative of σ(a) as σ(a)·σ(−a): 1 − σ(a) is rounded to 0 or 2⁻²⁴ for a ≥ 16, and β's gradient has x² of it.
+    const slope = stopGradient(mul(gate, sigmoid(neg(steep))))
     return {
-      value,
+      value: mul(x, straightThrough(gate, mul(slope, steep))),
       learned: [{ name: 'beta', about: 'steepness of the gate', per: values.learned, start: [1] }],
     }
   },

@@ -4,9 +4,11 @@
 import {
   add,
   div,
+  exp,
   greater,
   learned,
   mul,
+  named,
   sigmoid,
   square,
   stopGradient,
@@ -48,18 +50,28 @@ export const sugarFamily = family({
   traits: () => ({ exactZeros: true, zeroBelow: 0 }),
 })
 
-/** θ gets −(θ/ε)·1[|x − θ| < ε/2], a kernel estimate of what moving the step would do to the expected loss. */
+/**
+ * θ gets −(θ/ε)·1[|x − θ| < ε/2], a kernel estimate of what moving the step would do to the expected loss. What is
+ * learned is log θ, as in the paper's code (its appendix on the training of JumpReLU SAEs), so that θ stays above 0
+ * whatever the steps are; log θ gets θ times as much. The paper's ε equals the threshold's start (0.001 each), so
+ * that at the start only x between θ/2 and 3θ/2 count: the same ratio is the default here.
+ */
 export const jumpReluFamily = family({
   name: 'jumprelu',
   settings: {
-    theta: number(0.01, 0, 1000, 'threshold at the start'),
-    width: number(0.1, 1e-6, 100, 'width ε of the rectangle that estimates the gradient of the threshold'),
+    theta: number(0.01, 1e-6, 1000, 'threshold at the start'),
+    width: number(
+      0.01,
+      1e-6,
+      100,
+      'width ε of the rectangle that estimates the gradient of the threshold; of about the size of theta',
+    ),
     shared: oneOf(['neuron', 'layer'], 'one learned threshold per neuron, or one for the layer'),
   },
   source: 'Rajamanoharan et al. 2024, arXiv 2407.14435',
-  character: 'x above a learned threshold θ, else exactly 0',
+  character: 'x above a learned threshold θ > 0, else exactly 0',
   define: ({ width, shared }) => {
-    const theta = learned('theta')
+    const theta = named('θ', exp(learned('log_theta')))
     const open = greater(x, theta)
     const nearStep = greater(square(div(width, 2)), square(sub(x, theta)))
     const pull = stopGradient(mul(div(theta, width), nearStep))
@@ -67,8 +79,10 @@ export const jumpReluFamily = family({
       value: straightThrough(mul(x, open), sub(mul(x, open), mul(pull, theta))),
       surrogate:
         'the threshold learns by a rectangle kernel of width ε: the true derivative by θ is 0 almost everywhere',
-      learned: [{ name: 'theta', about: 'threshold', per: shared, start: [0.01] }],
+      learned: [
+        { name: 'log_theta', about: 'logarithm of the threshold', per: shared, start: [Math.log(0.01)] },
+      ],
     }
   },
-  traits: ({ theta }) => ({ exactZeros: true, starts: { theta: [theta] } }),
+  traits: ({ theta }) => ({ exactZeros: true, starts: { log_theta: [Math.log(theta)] } }),
 })

@@ -1,7 +1,7 @@
 // An activation as points to look at: f and what the backward pass uses for its slope, and where f is drawn, draws
 // beside the mean.
 
-import { type Activation, parseActivation, startParameters } from '../activations/index.js'
+import { type Activation, parseActivation, pictureParameters } from '../activations/index.js'
 import { portableKernels } from '../kernels/index.js'
 import { Purpose, seedWords } from '../kernels/philox.js'
 
@@ -21,7 +21,7 @@ const DRAWS = 3
 /** Where no closed form of the mean is known it is that of so many draws. */
 const DRAWS_OF_MEAN = 512
 
-/** `points` values of `act` from −`reach` to `reach`, learned parameters at their start. */
+/** `points` values of `act` from −`reach` to `reach`, learned parameters as pictures show them (`pictureParameters`). */
 export function curvesOf(act: Activation, points = 321, reach = 4): Curves {
   const x = Float64Array.from({ length: points }, (_, i) => (2 * reach * i) / (points - 1) - reach)
   const center = (points - 1) / 2
@@ -43,7 +43,7 @@ function one(act: Activation, x: Float64Array, step: number): Pick<Curves, 'valu
   const [value, slope] = [new Float64Array(x.length), new Float64Array(x.length)]
   const [seedLow, seedHigh] = seedWords(0)
   const draw = { seedLow, seedHigh, purpose: Purpose.activation, step, layer: 0, firstRow: 0 }
-  const parameters = startParameters(act, x.length)
+  const parameters = pictureParameters(act, x.length)
   const ones = new Float64Array(x.length).fill(1)
   const unused = new Float64Array(parameters.length)
   kernels.activation(act, x, value, 1, x.length, draw, parameters)

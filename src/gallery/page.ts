@@ -1,6 +1,11 @@
 // docs/activations.md: the whole catalog as a page, made from the entries themselves.
 
-import { type ActivationListing, listActivations, parseActivation } from '../activations/index.js'
+import {
+  type ActivationListing,
+  type LearnedParameter,
+  listActivations,
+  parseActivation,
+} from '../activations/index.js'
 
 export interface CatalogEntry extends ActivationListing {
   readonly formula: string
@@ -10,7 +15,7 @@ export interface CatalogEntry extends ActivationListing {
   readonly exactZeros: boolean
   readonly rowwise: boolean
   readonly fused: boolean
-  readonly learned: readonly { name: string; about: string; per: string; start: readonly number[] }[]
+  readonly learned: readonly LearnedParameter[]
 }
 
 /** Everything that is known of every entry, with settings at their defaults. */
@@ -40,7 +45,7 @@ function entryOf(spec: string, listing: ActivationListing | undefined): CatalogE
     exactZeros: act.exactZeros,
     rowwise: act.rowwise,
     fused: (act.fused ?? act.fusedRows) !== undefined,
-    learned: act.learned.map(({ name, about, per, start }) => ({ name, about, per, start })),
+    learned: act.learned,
   }
 }
 
@@ -59,7 +64,7 @@ export function catalogPage(): string {
       '`NAME:setting=value,setting=value`. x is the pre-activation of one hidden unit, u a uniform draw in [0, 1), ' +
       'σ the logistic function, Φ and φ the normal distribution and its density, h the number of neurons. The ' +
       'derivative is what the backward pass uses; where it is deliberately not that of the function, the entry says ' +
-      'why. Pictures: settings and learned parameters at their defaults; entries that look at the whole row are ' +
+      'why. Pictures: settings and learned parameters at their defaults, where the entry names no others; entries that look at the whole row are ' +
       'drawn over the row −4 … 4, with the slope of one neuron.',
     'Forms of the FFN (`--ffn`): `gated`, W_down(f(W_gate x) ⊙ W_up x), the default; `plain`, W_down f(W_up x); `drelu`, ' +
       'W_down(ReLU(W_gate x) ⊙ ReLU(W_up x)) (TurboSparse, arXiv 2406.05955); `spark`, whose gate sees the first part of x ' +
@@ -88,7 +93,8 @@ function section(entry: CatalogEntry): string {
     `- f′(x) = \`${entry.derivativeFormula}\`${entry.surrogate === undefined ? '' : ` (not the derivative of f: ${entry.surrogate})`}`,
     ...entry.parameters.map(p => `- \`${p.name}\`: ${p.about}; ${p.allowed}`),
     ...entry.learned.map(
-      p => `- learned \`${p.name}\`, one per ${p.per}, starting at ${startText(p.start)}: ${p.about}`,
+      p =>
+        `- learned \`${p.name}\`, one per ${p.per}, starting at ${startText(p.start)}${pictureText(p)}: ${p.about}`,
     ),
     `- Source: ${entry.source}`,
   ]
@@ -98,6 +104,10 @@ function section(entry: CatalogEntry): string {
     `![${entry.name}: f and its slope](${pictureFile(entry.name)})`,
     facts.join('\n'),
   ].join('\n\n')
+}
+
+function pictureText({ pictured }: LearnedParameter): string {
+  return pictured === undefined ? '' : ` (in the picture: ${pictured.join(', ')})`
 }
 
 function startText(start: readonly number[]): string {

@@ -69,7 +69,7 @@ const formulas: Record<string, (x: number) => number> = {
   xgelu: x => x * phi(x),
   xsilu: silu,
   // Both α start at 0.8, β is ½.
-  xielu: x => (x > 0 ? 0.8 * x * x : (Math.exp(Math.min(x, -1e-6)) - 1 - x) * 0.8) + 0.5 * x,
+  xielu: x => (x > 0 ? 0.8 * x * x : (Math.exp(x) - 1 - x) * 0.8) + 0.5 * x,
   // The gate starts at one half.
   learnable_stoch: x => (relu(x) + silu(x)) / 2,
   // TMAF starts as ReLU.

@@ -1,7 +1,7 @@
 // Entries whose backward pass is deliberately not the derivative of the value: each does what it promises instead.
 
 import { describe, expect, it } from 'vitest'
-import { parseActivation } from '../../src/activations/index.js'
+import { parseActivation, startParameters } from '../../src/activations/index.js'
 import { everyForm } from './entries.js'
 
 const grid = Array.from({ length: 161 }, (_, i) => -4 + i * 0.05 + 0.003)
@@ -31,13 +31,34 @@ describe('surrogate derivatives', () => {
     for (const x of grid) {
       expect(jump.derivative(x, 0)).toBe(x > 0.5 ? 1 : 0)
       const near = Math.abs(x - 0.5) < 0.1
-      expect(jump.parameterDerivatives(x, 0)[0]).toBeCloseTo(near ? -0.5 / 0.2 : 0, 12)
+      expect(jump.parameterDerivatives(x, 0)[0]).toBeCloseTo(near ? -(0.5 ** 2) / 0.2 : 0, 12)
     }
-    // What it estimates: for evenly spread x, d/dθ of the mean of x·1[x > θ] is −θ times the density.
+    // What it estimates: for evenly spread x, d/d log θ of the mean of x·1[x > θ] is −θ² times the density.
     const n = 100_000
     let total = 0
     for (let i = 0; i < n; i++) total += jump.parameterDerivatives(-4 + (8 * (i + 0.5)) / n, 0)[0]
-    expect(total / n).toBeCloseTo(-0.5 / 8, 3)
+    expect(total / n).toBeCloseTo(-(0.5 ** 2) / 8, 3)
+  })
+
+  it.each(['jumprelu', 'jumprelu:theta=0.001', 'jumprelu:theta=0.5,width=5'])(
+    'no steps bring the threshold of %s to 0 or below',
+    spec => {
+      const jump = parseActivation(spec)
+      const parameters = [...startParameters(jump, 1)]
+      // Adam's step is about the learning rate, whatever the size of the gradient: here always downward, a thousand times.
+      for (let step = 0; step < 1000; step++) parameters[0] -= 0.01
+      // Below a threshold > 0 every negative x gives exactly 0.
+      for (const x of [-100, -1, -0.1, -1e-3, -1e-6, 0])
+        expect(jump.forward(x, 0, parameters)).toBeCloseTo(0, 300)
+      expect(jump.forward(1, 0, parameters)).toBe(1)
+    },
+  )
+
+  it('at the start the kernel of JumpReLU, as typed by default, reaches from θ/2 to 3θ/2', () => {
+    const jump = parseActivation('jumprelu')
+    const pulls = (x: number) => jump.parameterDerivatives(x, 0)[0] !== 0
+    for (const x of [-0.04, -0.001, 0.0049, 0.0151, 0.05]) expect(pulls(x), `at ${x}`).toBe(false)
+    for (const x of [0.0051, 0.01, 0.0149]) expect(pulls(x), `at ${x}`).toBe(true)
   })
 
   it.each([0.5, 1, 3])(

@@ -33,6 +33,17 @@ describe('curves', () => {
     expect(new Set(drawn.map(draw => draw.join())).size).toBe(drawn.length)
   })
 
+  it('of a function with learned parts show it away from a start that equals another entry', () => {
+    const names = ['relu', 'tmaf', 'gelu', 'xgelu', 'silu', 'xsilu', 'atlu', 'xatlu']
+    const curves = names.map(name => curvesOf(parseActivation(name), 81).value.join())
+    expect(new Set(curves).size).toBe(names.length)
+    // As the steps of TMAF's factor stand: 0.1·x up to −2, 0.8·x above 2.
+    const { x, value } = curvesOf(parseActivation('tmaf'), 81)
+    expect(value[0]).toBeCloseTo(0.1 * x[0], 12)
+    expect(value[80]).toBeCloseTo(0.8 * x[80], 12)
+    expect(catalogPage()).toContain('(in the picture: 0.1, -0.15, 0.3, 0.6, 1, 0.8)')
+  })
+
   it('of every entry are finite, for the terminal and as a picture', () => {
     for (const { name, spec } of listActivations()) {
       const act = parseActivation(spec)
