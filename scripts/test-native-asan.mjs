@@ -1,8 +1,8 @@
-// Runs the kernel tests against native kernels built with AddressSanitizer and UndefinedBehaviorSanitizer: a read or
+// Runs the tests that reach native code (kernels, engine, readers, tensors) against native kernels built with AddressSanitizer and UndefinedBehaviorSanitizer: a read or
 // write outside a buffer, a use after free or undefined behavior ends the run with exit code 1. Then a small C++
 // program that starts and stops the thread pool and its working memory, under LeakSanitizer.
 //
-//   node scripts/test-native-asan.mjs [vitest arguments, default test/kernels]
+//   node scripts/test-native-asan.mjs [vitest arguments, default test/kernels test/engine test/formats test/tensor]
 //
 // Needs Linux and GCC or Clang with their sanitizer runtimes.
 
@@ -13,7 +13,10 @@ import { join } from 'node:path'
 import { findCompiler, root } from './native-sources.mjs'
 
 const addon = join(root, 'build', 'flicker-asan.node')
-const tests = process.argv.length > 2 ? process.argv.slice(2) : ['test/kernels']
+const tests =
+  process.argv.length > 2
+    ? process.argv.slice(2)
+    : ['test/kernels', 'test/engine', 'test/formats', 'test/tensor']
 
 function fail(reason) {
   console.error(`asan: ${reason}`)

@@ -18,13 +18,23 @@ export function checkOptions<T extends z.ZodType>(schema: T, given: unknown, whe
 
 /** `training.step: unknown key. Did you mean "steps"?; runs[1].alpha: must be at most 1, not 2`. */
 export function describeIssues(
-  error: z.ZodError,
+  error: Pick<z.ZodError, 'issues'>,
   schema: z.ZodType,
   content: unknown,
   spelling: OptionSpelling = pathText,
 ): string {
   const names = new OptionNames(schema, content, spelling)
   return error.issues.map(issue => names.describe(issue)).join('; ')
+}
+
+/** Only the first complaint, where the rest would follow from it; `whole` is what the content itself is called. */
+export function describeFirstIssue(
+  { issues: [first] }: Pick<z.ZodError, 'issues'>,
+  schema: z.ZodType,
+  content: unknown,
+  whole: string,
+): string {
+  return describeIssues({ issues: [first] }, schema, content, path => pathText(path) || whole)
 }
 
 /** A value as a message shows it: whole when short, its beginning when long. */
@@ -147,6 +157,7 @@ const KINDS: Readonly<Record<string, string>> = {
   number: 'a number',
   string: 'a text',
   boolean: 'true or false',
+  null: 'null',
   array: 'a list',
   object: 'a mapping of keys to values',
   record: 'a mapping of keys to values',
@@ -161,7 +172,7 @@ function bound(origin: string, limit: number | bigint, which: string): string {
 }
 
 /** `runs[2].alpha`. */
-function pathText(path: readonly PropertyKey[]): string {
+export function pathText(path: readonly PropertyKey[]): string {
   return path.reduce<string>(
     (text, key) =>
       typeof key === 'number' ? `${text}[${key}]` : text === '' ? String(key) : `${text}.${String(key)}`,

@@ -2,15 +2,18 @@
 // never loads one, wherever it comes from: an option, a recipe, a checkpoint or a request. It is loaded by
 // loadActivationFile, or by a caller who says `allowCode`, checked on a grid, and from then on known by its file name.
 
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import module, { createRequire } from 'node:module'
 import path from 'node:path'
 import { threadId } from 'node:worker_threads'
 import { ActivationError } from '../errors.js'
+import { readRegularFile } from '../regular-file.js'
 import type { Activation } from './activation.js'
 import { defineActivation, type ExpressionActivation, type PlainActivation } from './define.js'
 import * as expressions from './expression.js'
 
+/** An activation is a few formulas; a larger file is something else. */
+const LARGEST_SOURCE_BYTES = 1024 * 1024
 const EXTENSIONS = ['.ts', '.mts', '.js', '.mjs', '.cjs']
 
 /** Loaded files by their name without the directory, which is how an entry of theirs is spelled. */
@@ -88,6 +91,8 @@ export function loadActivationFile(file: string): Activation {
       `there is no file ${absolute} to take an activation from.`,
     )
   }
+  // Node's loader would wait for a pipe, or read a device, without end.
+  attempt(absolute, 'reading it', () => sourceOf(absolute))
   const act = checked(entryOf(importDefault(absolute), absolute, spec), absolute)
   loaded.set(spec, { file: absolute, act })
   return act
@@ -192,6 +197,11 @@ function importDefault(file: string): unknown {
   }
 }
 
+/** The text of a file that is about to be run. Throws UnreadFile, system errors. */
+function sourceOf(file: string): string {
+  return readRegularFile(file, LARGEST_SOURCE_BYTES).toString('utf8')
+}
+
 /** Before Node 22.18 types are taken out first: into a file beside the user's, so that its imports are found. */
 function withoutTypes(file: string): string {
   const strip = typeStripper()
@@ -201,7 +211,7 @@ function withoutTypes(file: string): string {
       `${file}: this Node (${process.version}) cannot read TypeScript; use Node 22.18 or later, or save the file as .mjs.`,
     )
   }
-  const source = attempt(file, 'reading it', () => strip(readFileSync(file, 'utf8')))
+  const source = attempt(file, 'reading it', () => strip(sourceOf(file)))
   const beside = path.join(
     path.dirname(file),
     `.${path.parse(file).name}.${process.pid}.${threadId}.${Date.now()}.mjs`,

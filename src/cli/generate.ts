@@ -2,6 +2,7 @@
 
 import fs from 'node:fs'
 import { Command, InvalidArgumentError } from 'commander'
+import { MAX_TEXT_BYTES } from '../data/text-file.js'
 import {
   type ChatMessage,
   type GenerateManyOptions,
@@ -11,6 +12,7 @@ import {
 } from '../engine/index.js'
 import { FlickerError, OptionError } from '../errors.js'
 import { storageError } from '../formats/storage.js'
+import { readRegularFile, UnreadFile } from '../regular-file.js'
 import { shown } from '../schema-issues.js'
 import { jsonReport, printStats, printTopLogprobs } from './generate-printing.js'
 import {
@@ -192,7 +194,7 @@ function generateOptions(flags: GenerateFlags): GenerateManyOptions {
     ...{ maxTokens, n, seed, sequence, temperature, topK, topP, minP, stop, topLogprobs },
     ...{ repetitionPenalty, frequencyPenalty, presencePenalty },
     logitBias: logitBias === undefined ? undefined : new Map(logitBias),
-    ignoreEndOfText: ignoreEos,
+    ignoreEos,
   }
 }
 
@@ -211,8 +213,13 @@ function promptOf(prompt: string, { chat, system, chatTemplate }: GenerateFlags)
 function templateOf(nameOrFile: string): string {
   try {
     const file = fs.statSync(nameOrFile, { throwIfNoEntry: false })?.isFile() === true
-    return file ? fs.readFileSync(nameOrFile, 'utf8') : nameOrFile
+    return file ? readRegularFile(nameOrFile, MAX_TEXT_BYTES).toString('utf8') : nameOrFile
   } catch (cause) {
+    if (cause instanceof UnreadFile) {
+      throw new OptionError('CHAT_TEMPLATE_UNKNOWN', `--chat-template: ${nameOrFile} ${cause.message}`, {
+        cause,
+      })
+    }
     throw storageError(cause, nameOrFile, 0)
   }
 }

@@ -1,9 +1,10 @@
 // Where the prompt of a command comes from: --prompt, standard input, or a file.
 
-import fs from 'node:fs'
 import { type Command, Option } from 'commander'
+import { MAX_TEXT_BYTES } from '../data/text-file.js'
 import { OptionError } from '../errors.js'
 import { storageError } from '../formats/storage.js'
+import { readRegularFile, UnreadFile } from '../regular-file.js'
 import { anyText } from './options.js'
 
 export interface PromptFlags {
@@ -34,10 +35,10 @@ export async function readPrompt({ prompt, promptFile }: PromptFlags): Promise<s
 
 function readFile(file: string): Buffer {
   try {
-    return fs.readFileSync(file)
+    return readRegularFile(file, MAX_TEXT_BYTES)
   } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException
-    const why = code === 'ENOENT' ? 'does not exist' : code === 'EISDIR' ? 'is a directory' : null
+    const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT'
+    const why = cause instanceof UnreadFile ? cause.message : missing ? 'does not exist' : null
     if (why === null) throw storageError(cause, file, 0)
     throw new OptionError('PROMPT_UNREADABLE', `--prompt-file: ${file} ${why}`, { cause })
   }

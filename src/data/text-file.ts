@@ -1,15 +1,16 @@
 // Reads one file from outside as bytes or as text, plain or gzipped, and says which of the many things that can be
 // wrong with it is wrong. Corpora and tokenizers both come in through here.
 
-import { type Dirent, readdirSync, readFileSync, statSync } from 'node:fs'
+import { type Dirent, readdirSync, statSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
+import { readRegularFile, UnreadFile } from '../regular-file.js'
 
 /** Most bytes one file may hold after unpacking: a JavaScript string cannot be longer than 2²⁹ − 24 characters. */
 export const MAX_TEXT_BYTES = 2 ** 29 - 24
 
 export type FileFault = 'missing' | 'unreadable' | 'gzip' | 'too-large' | 'binary'
 
-/** What this file's functions throw; each room turns it into its own FlickerError. */
+/** What this file's functions throw; each caller turns it into its own FlickerError. */
 export class FileProblem extends Error {
   readonly fault: FileFault
 
@@ -42,16 +43,18 @@ export function readDirectory(path: string): Dirent[] {
   }
 }
 
-/** The content of a file, unpacked when its name ends in .gz. Throws FileProblem. */
-export function readBytes(path: string): Uint8Array {
+/** The content of a file of at most `mostBytes`, unpacked when its name ends in .gz. Throws FileProblem. */
+export function readBytes(path: string, mostBytes = MAX_TEXT_BYTES): Uint8Array {
   let raw: Uint8Array
   try {
-    const stat = statSync(path)
-    if (!stat.isFile()) throw new FileProblem('unreadable', `${path} is not a regular file`)
-    if (stat.size > MAX_TEXT_BYTES) throw tooLarge(path)
-    raw = readFileSync(path)
+    raw = readRegularFile(path, mostBytes)
   } catch (error) {
-    if (error instanceof FileProblem) throw error
+    if (error instanceof UnreadFile) {
+      if (error.fault !== 'too-large') throw new FileProblem('unreadable', `${path} ${error.message}`, error)
+      throw mostBytes === MAX_TEXT_BYTES
+        ? tooLarge(path)
+        : new FileProblem('too-large', `${path} ${error.message}`, error)
+    }
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
       throw new FileProblem('missing', `${path} does not exist`, error)
     }

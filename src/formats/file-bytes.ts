@@ -3,6 +3,7 @@
 
 import fs from 'node:fs'
 import { CheckpointError } from '../errors.js'
+import { openToRead } from '../regular-file.js'
 import { readingError } from './json.js'
 
 export interface FileBytes {
@@ -21,7 +22,7 @@ export function openFileBytes(file: string, truncatedCode: string): FileBytes {
   let fd: number
   let size: number
   try {
-    fd = fs.openSync(file, 'r')
+    fd = openToRead(file)
   } catch (cause) {
     throw readingError(cause, file)
   }

@@ -1,10 +1,11 @@
 // JSON files from outside: size, syntax and shape are checked before anything is used, and a failure names the
 // file and the field.
 
-import fs from 'node:fs'
 import type { z } from 'zod'
 import { parseJson } from '../data/json-text.js'
 import { CheckpointError } from '../errors.js'
+import { readRegularFile, UnreadFile } from '../regular-file.js'
+import { describeIssues, pathText } from '../schema-issues.js'
 import { isSystemError, storageError } from './storage.js'
 
 /** Larger than any real config or shard index; a tokenizer is not read here. */
@@ -22,15 +23,11 @@ export function readJsonFile<T>(file: string, schema: z.ZodType<T>, invalidCode:
 export function readJson(file: string, invalidCode: string): unknown {
   let text: string
   try {
-    const { size } = fs.statSync(file)
-    if (size > LARGEST_JSON_FILE) {
-      throw new CheckpointError(
-        invalidCode,
-        `${file} has ${size} bytes, more than a file of its kind can need`,
-      )
-    }
-    text = fs.readFileSync(file, 'utf8')
+    text = readRegularFile(file, LARGEST_JSON_FILE).toString('utf8')
   } catch (cause) {
+    if (cause instanceof UnreadFile && cause.fault === 'too-large') {
+      throw new CheckpointError(invalidCode, `${file} ${cause.message}`, { cause })
+    }
     throw readingError(cause, file)
   }
   return jsonValue(text, invalidCode, file)
@@ -51,11 +48,16 @@ export function jsonValue(text: string, invalidCode: string, where: string): unk
 export function fitting<T>(value: unknown, schema: z.ZodType<T>, invalidCode: string, where: string): T {
   const result = schema.safeParse(value)
   if (result.success) return result.data
-  throw new CheckpointError(invalidCode, `${where}: ${describeIssues(result.error)}`, { cause: result.error })
+  throw new CheckpointError(invalidCode, `${where}: ${firstIssues(result.error, schema, value)}`, {
+    cause: result.error,
+  })
 }
 
 /** A failure to open or read `file` as one of our errors; anything unexpected as it is. */
 export function readingError(cause: unknown, file: string): unknown {
+  if (cause instanceof UnreadFile) {
+    return new CheckpointError('CHECKPOINT_FILE_MISSING', `${file} ${cause.message}`, { cause })
+  }
   if (!isSystemError(cause)) return cause
   if (cause.code === 'ENOENT' || cause.code === 'ENOTDIR') {
     return new CheckpointError('CHECKPOINT_FILE_MISSING', `${file} is missing`, { cause })
@@ -92,12 +94,10 @@ export function duplicateKey(json: string): string | null {
   return null
 }
 
-/** What does not fit, by field: `hidden_size: expected number, received string`. At most three are named. */
-function describeIssues(error: z.ZodError): string {
-  const shown = error.issues.slice(0, 3).map(issue => {
-    const field = issue.path.length === 0 ? 'the file' : issue.path.join('.')
-    return `${field}: ${issue.message.replace(/^Invalid input: /, '')}`
-  })
-  const rest = error.issues.length - shown.length
-  return rest === 0 ? shown.join('; ') : `${shown.join('; ')}; and ${rest} more`
+/** What does not fit, by field: `hidden_size: must be a number, not "8"`. At most three are named. */
+function firstIssues(error: z.ZodError, schema: z.ZodType, value: unknown): string {
+  const issues = error.issues.slice(0, 3)
+  const named = describeIssues({ issues }, schema, value, path => pathText(path) || 'the content')
+  const rest = error.issues.length - issues.length
+  return rest === 0 ? named : `${named}; and ${rest} more`
 }

@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import { headDimOf, type ModelConfig } from '../nn/config.js'
 import { type RopeScaling, ropeFrequencies } from '../nn/rope.js'
+import { describeFirstIssue } from '../schema-issues.js'
 
 const settings = z.looseObject({
   rope_type: z.string().nullish(),
@@ -69,7 +70,7 @@ export function ropeOf(json: RopeFields): Rope | Problem {
     for (const [where, content] of perLayerType(given, field)) {
       const parsed = settings.safeParse(content)
       if (!parsed.success)
-        return { problem: `${where}: ${parsed.error.issues[0].path.join('.')} is not of its type` }
+        return { problem: `${where}: ${describeFirstIssue(parsed.error, settings, content, 'the content')}` }
       const part = parsed.data
       const scaling = scalingOf(part, json.partial_rotary_factor)
       if ('problem' in scaling) return { problem: `${where}: ${scaling.problem}` }
@@ -124,9 +125,8 @@ function scalingOf(
   }
   const parsed = SCALINGS[type].safeParse(rope)
   if (parsed.success) return { scaling: parsed.data }
-  const [issue] = parsed.error.issues
   return {
-    problem: `${issue.path.join('.')} of rope_type ${type}: ${issue.message.replace('Invalid input: ', '')}`,
+    problem: `rope_type ${type}: ${describeFirstIssue(parsed.error, SCALINGS[type], rope, 'the fields')}`,
   }
 }
 

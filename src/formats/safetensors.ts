@@ -7,6 +7,8 @@ import { z } from 'zod'
 import { didYouMean } from '../did-you-mean.js'
 import { CheckpointError } from '../errors.js'
 import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from '../kernels/weights/half.js'
+import { openToRead } from '../regular-file.js'
+import { describeFirstIssue } from '../schema-issues.js'
 import { writeFully } from './atomic.js'
 import { duplicateKey, fitting, jsonValue, readingError } from './json.js'
 import { STORED_TYPES, type WeightDtype } from './stored.js'
@@ -75,7 +77,7 @@ export interface TensorSource {
 export function openSafetensors(file: string): TensorSource {
   let fd: number
   try {
-    fd = fs.openSync(file, 'r')
+    fd = openToRead(file)
   } catch (cause) {
     throw readingError(cause, file)
   }
@@ -172,8 +174,8 @@ function readHeader(fd: number, file: string): Map<string, TensorInfo> {
     }
     const parsed = entrySchema.safeParse(entry)
     if (!parsed.success) {
-      const issue = parsed.error.issues[0]
-      throw invalid(`tensor ${quoted(name)}: ${issue.path.join('.')}: ${issue.message}`)
+      const issue = describeFirstIssue(parsed.error, entrySchema, entry, 'the entry')
+      throw invalid(`tensor ${quoted(name)}: ${issue}`)
     }
     const { shape, data_offsets } = parsed.data
     const dtype = KNOWN_DTYPES.find(known => known === parsed.data.dtype)

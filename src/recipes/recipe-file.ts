@@ -8,6 +8,7 @@ import { parseDocument } from 'yaml'
 import type { z } from 'zod'
 import { didYouMean } from '../did-you-mean.js'
 import { RecipeError } from '../errors.js'
+import { readRegularFile, UnreadFile } from '../regular-file.js'
 import { describeIssues } from '../schema-issues.js'
 
 /** Folder of the package's own recipes: those of `flicker study` and those of `flicker mlp`. */
@@ -48,15 +49,10 @@ export function readRecipeText(file: string, folder: RecipeFolder): { text: stri
       { cause },
     )
   try {
-    // A pipe or a device would be read without end.
-    const stat = fs.statSync(found)
-    if (!stat.isFile()) throw problem('it is not a regular file')
-    if (stat.size > LARGEST_RECIPE_BYTES) {
-      throw problem(`it has ${stat.size} bytes, more than the ${LARGEST_RECIPE_BYTES} that a recipe may have`)
-    }
-    return { text: fs.readFileSync(found, 'utf8'), name: path.basename(found) }
+    const text = readRegularFile(found, LARGEST_RECIPE_BYTES).toString('utf8')
+    return { text, name: path.basename(found) }
   } catch (cause) {
-    if (cause instanceof RecipeError) throw cause
+    if (cause instanceof UnreadFile) throw problem(`it ${cause.message}`, cause)
     throw problem((cause as NodeJS.ErrnoException).code ?? String(cause), cause)
   }
 }

@@ -78,7 +78,7 @@ async function completion(
   prompt: Parameters<Awaited<ReturnType<typeof load>>['complete']>[0] = 'Once',
 ) {
   const model = await load(path.join(cwd, 'model'))
-  return model.completeMany(prompt, { maxTokens: 12, ignoreEndOfText: true, ...options })
+  return model.completeMany(prompt, { maxTokens: 12, ignoreEos: true, ...options })
 }
 
 describe('flicker generate', () => {

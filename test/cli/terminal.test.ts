@@ -155,7 +155,8 @@ describe('streams', () => {
     const model = ['generate', '--model', at('model')]
     for (const [flags, says] of [
       [['--prompt-file', at('missing.txt')], 'does not exist [PROMPT_UNREADABLE]'],
-      [['--prompt-file', cwd], 'is a directory [PROMPT_UNREADABLE]'],
+      [['--prompt-file', cwd], 'is a directory, not a regular file [PROMPT_UNREADABLE]'],
+      [['--prompt-file', '/dev/zero'], 'is not a regular file [PROMPT_UNREADABLE]'],
       [['--prompt-file', at('binary')], 'is not UTF-8 text [PROMPT_NOT_TEXT]'],
       [['--prompt', 'a', '--prompt-file', at('binary')], 'cannot be used with'],
     ] as const) {

@@ -301,11 +301,11 @@ describe('the rotation that a config.json describes', () => {
 
 describe('a config.json that does not fit is refused by its field', () => {
   it.each([
-    [{ hidden_size: '8' }, 'CONFIG_INVALID', /config\.json: hidden_size: expected number, received string/],
+    [{ hidden_size: '8' }, 'CONFIG_INVALID', /config\.json: hidden_size: must be a number, not "8"/],
     [{ num_hidden_layers: 1.5 }, 'CONFIG_INVALID', /num_hidden_layers/],
     [{ num_hidden_layers: 1e9 }, 'CONFIG_INVALID', /num_hidden_layers must be an integer from 1 to 10000/],
     [{ vocab_size: undefined }, 'CONFIG_INVALID', /vocab_size/],
-    [{ tie_word_embeddings: 'yes' }, 'CONFIG_INVALID', /tie_word_embeddings: expected boolean/],
+    [{ tie_word_embeddings: 'yes' }, 'CONFIG_INVALID', /tie_word_embeddings: must be true or false, not "yes"/],
     [
       { hidden_size: 9, head_dim: null },
       'CONFIG_INVALID',
@@ -354,7 +354,7 @@ describe('a config.json that does not fit is refused by its field', () => {
     [
       { rope_parameters: { full_attention: { rope_type: 5 } } },
       'CONFIG_INVALID',
-      /rope_parameters\.full_attention: rope_type is not of its type/,
+      /rope_parameters\.full_attention: rope_type: must be a text, not 5/,
     ],
     [
       { rope_scaling: { rope_type: 'yarn' } },
@@ -364,7 +364,7 @@ describe('a config.json that does not fit is refused by its field', () => {
     [
       { rope_scaling: { rope_type: 'llama3', factor: 8 } },
       'CONFIG_INVALID',
-      /rope_scaling: low_freq_factor of rope_type llama3: expected number/,
+      /rope_scaling: rope_type llama3: low_freq_factor: is missing \(a number\)/,
     ],
     [
       { rope_scaling: { type: 'linear', factor: -2 } },

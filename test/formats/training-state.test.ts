@@ -172,7 +172,7 @@ describe('training state that does not fit is refused', () => {
     fs.writeFileSync(path.join(dir, 'trainer_state.json'), '{"step": "one"}')
     const reading = () => readTrainingState(dir, schema, shapes)
     expect(reading).toThrow(CheckpointError)
-    expect(reading).toThrow(/trainer_state\.json: step: expected number, received string/)
+    expect(reading).toThrow(/trainer_state\.json: step: must be a number, not "/)
   })
 
   it('by the parameter', () => {

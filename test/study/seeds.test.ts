@@ -21,3 +21,14 @@ it('takes means over the seeds and keeps each final measurement', () => {
   expect(merged.perSeed?.map(({ seed }) => seed)).toEqual([4, 5, 6])
   expect(mergeSeeds([silu])).toBe(silu)
 })
+
+it('spans with the interval of the speed ratio those of all seeds', () => {
+  const timed = (seed: number, low: number, median: number, high: number, confidence: number) => ({
+    ...silu,
+    seed,
+    speed: [{ ...silu.speed[0], dense: 100, sparse: 100 * median, ratio: { low, median, high, confidence } }],
+  })
+  const [speed] = mergeSeeds([timed(4, 1.2, 1.4, 1.9, 0.96), timed(5, 1.1, 1.6, 1.7, 0.94)]).speed
+  expect(speed.ratio).toEqual({ low: 1.1, median: expect.closeTo(1.5, 12), high: 1.9, confidence: 0.94 })
+  expect(speed.sparse).toBeCloseTo(150, 9)
+})

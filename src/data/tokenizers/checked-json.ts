@@ -3,6 +3,7 @@
 
 import { z } from 'zod'
 import { TokenizerError } from '../../errors.js'
+import { describeFirstIssue } from '../../schema-issues.js'
 import type { AddedToken } from './pipeline/added-tokens.js'
 import { END_OF_TEXT } from './tokenizer.js'
 
@@ -68,8 +69,10 @@ export function invalid(source: string, what: string): TokenizerError {
 export function checkJson(content: unknown, source: string, config: TokenizerConfig): CheckedJson {
   const parsed = frame.safeParse(content)
   if (!parsed.success) {
-    const issue = parsed.error.issues[0]
-    throw invalid(source, `${issue.path.join('.') || 'content'}: ${issue.message}; is it a tokenizer.json?`)
+    throw invalid(
+      source,
+      `${describeFirstIssue(parsed.error, frame, content, 'content')}; is it a tokenizer.json?`,
+    )
   }
   const json: Frame = {
     ...parsed.data,

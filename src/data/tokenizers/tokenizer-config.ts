@@ -1,10 +1,11 @@
 // tokenizer_config.json of a Hugging Face directory: special tokens by role, added tokens, chat templates. Whoever needs
 // one of these gets it from here.
 
-import { existsSync, statSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { TokenizerError } from '../../errors.js'
+import { describeFirstIssue } from '../../schema-issues.js'
 import { parseJson } from '../json-text.js'
 import { decodeText, FileProblem, readBytes } from '../text-file.js'
 import { MAX_TOKEN_ID } from './checked-json.js'
@@ -66,9 +67,7 @@ export function readTokenizerConfig(directory: string): TokenizerConfigFile {
   if (!existsSync(file)) return NOTHING
   let content: unknown
   try {
-    if (statSync(file).size > LARGEST_CONFIG)
-      throw invalid(`${file} is over the limit of ${LARGEST_CONFIG} bytes`)
-    content = parseJson(decodeText(readBytes(file), file))
+    content = parseJson(decodeText(readBytes(file, LARGEST_CONFIG), file))
   } catch (cause) {
     if (cause instanceof FileProblem) throw invalid(cause.message, cause)
     if (cause instanceof SyntaxError) throw invalid(`${file} is not valid JSON: ${cause.message}`, cause)
@@ -76,8 +75,7 @@ export function readTokenizerConfig(directory: string): TokenizerConfigFile {
   }
   const parsed = schema.safeParse(content)
   if (!parsed.success) {
-    const { path, message } = parsed.error.issues[0]
-    throw invalid(`${file}: ${path.join('.') || 'the file'}: ${message}`, parsed.error)
+    throw invalid(`${file}: ${describeFirstIssue(parsed.error, schema, content, 'the file')}`, parsed.error)
   }
   const { add_bos_token, added_tokens_decoder, chat_template, ...tokens } = parsed.data
   return {

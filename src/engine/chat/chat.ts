@@ -4,6 +4,7 @@
 import { z } from 'zod'
 import { didYouMean } from '../../did-you-mean.js'
 import { OptionError } from '../../errors.js'
+import { describeIssues, pathText } from '../../schema-issues.js'
 import { renderTemplate } from './template-sandbox.js'
 
 /** One turn. Fields beside these (`tool_calls`, `name`, …) are given to the template as they are. */
@@ -64,13 +65,9 @@ export async function renderChat(chat: ChatTemplates, prompt: ChatPrompt): Promi
   const source = templateFor(chat.templates, prompt)
   const result = messagesSchema.safeParse(messages)
   if (!result.success) {
-    const { path, message } = result.error.issues[0]
-    const [index, ...field] = path.map(String)
-    const where = index === undefined ? 'messages' : [`messages[${index}]`, ...field].join('.')
-    throw new OptionError(
-      'CHAT_MESSAGES_INVALID',
-      `${where}: ${message}; a message is {role: 'user', content: 'text'}`,
-    )
+    const issues = result.error.issues.slice(0, 1)
+    const wrong = describeIssues({ issues }, messagesSchema, messages, path => `messages${pathText(path)}`)
+    throw new OptionError('CHAT_MESSAGES_INVALID', `${wrong}; a message is {role: 'user', content: 'text'}`)
   }
   return renderTemplate(source, {
     ...chat.specialTokens,

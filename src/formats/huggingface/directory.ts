@@ -11,6 +11,7 @@ import {
   type TokenizerConfigFile,
 } from '../../data/tokenizers/tokenizer-config.js'
 import { CheckpointError } from '../../errors.js'
+import { readRegularFile, UnreadFile } from '../../regular-file.js'
 import { resolveDirectory } from '../atomic.js'
 import { fitting, readingError, readJson } from '../json.js'
 import { type DescribedModel, describedModel } from './config.js'
@@ -94,13 +95,13 @@ function directoryNames(directory: string): string[] {
 
 function readTemplate(file: string): string {
   try {
-    const stat = fs.statSync(file)
-    if (stat.isFile() && stat.size <= LARGEST_TEMPLATE) return fs.readFileSync(file, 'utf8')
-    const fault = stat.isFile()
-      ? `has ${stat.size} bytes, over the limit of ${LARGEST_TEMPLATE}`
-      : 'is not a file'
-    throw new CheckpointError('CHAT_TEMPLATE_FILE', `${file} is no chat template: it ${fault}`)
+    return readRegularFile(file, LARGEST_TEMPLATE).toString('utf8')
   } catch (cause) {
+    if (cause instanceof UnreadFile) {
+      throw new CheckpointError('CHAT_TEMPLATE_FILE', `${file} is no chat template: it ${cause.message}`, {
+        cause,
+      })
+    }
     throw readingError(cause, file)
   }
 }

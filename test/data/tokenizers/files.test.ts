@@ -302,7 +302,7 @@ describe('a file that is not what it should be', () => {
     [
       'an added token without text',
       edited(json => json.added_tokens.push({ id: 3 })),
-      /added_tokens\.1\.content/,
+      /added_tokens\[1\]\.content: is missing/,
     ],
     ['an added token in the way', edited(json => json.added_tokens.push({ id: 65, content: 'x' })), /id 65/],
     [

@@ -79,12 +79,12 @@ describe('what would give other ids is refused by name', () => {
     [
       'an unknown option',
       { normalizer: { type: 'NFC', strength: 2 } },
-      /normalizer: NFC: .*Unrecognized key: "strength"/,
+      /normalizer: NFC: option strength: unknown key/,
     ],
     [
       'an unknown option of a plain byte-level BPE',
       { model: { type: 'BPE', vocab: { a: 0 }, merges: [], mood: 1 } },
-      /model: BPE: .*"mood"/,
+      /model: BPE: option mood: unknown key/,
     ],
     [
       'an unknown behavior',

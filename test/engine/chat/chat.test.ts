@@ -112,6 +112,7 @@ describe('a conversation', () => {
       code: 'CHAT_MESSAGES_INVALID',
       message: expect.stringContaining(`${where}: `),
     })
+    await expect(rendered).rejects.not.toThrow(/Invalid|expected|received|Too small/)
   })
 })
 

@@ -4,6 +4,7 @@
 import { toRegExp } from 'oniguruma-to-es'
 import { z } from 'zod'
 import { TokenizerError } from '../../../errors.js'
+import { describeFirstIssue } from '../../../schema-issues.js'
 
 /** Sequences inside sequences; published files nest twice. */
 const DEEPEST = 16
@@ -55,13 +56,13 @@ export function optionsOf<Schema extends z.ZodRawShape>(
   context: Context,
 ): z.infer<z.ZodObject<Schema>> {
   const { type, ...options } = component as { type: string }
-  const parsed = z.strictObject(shape).safeParse(options)
+  const schema = z.strictObject(shape)
+  const parsed = schema.safeParse(options)
   if (parsed.success) return parsed.data
-  const { path, message } = parsed.error.issues[0]
-  const option = path.length > 0 ? ` option ${path.join('.')}:` : ''
+  const issue = describeFirstIssue(parsed.error, schema, options, 'the options')
   throw new TokenizerError(
     'TOKENIZER_UNSUPPORTED',
-    `tokenizer ${context.source}: ${context.place}: ${type}:${option} ${message.slice(0, 200)}`,
+    `tokenizer ${context.source}: ${context.place}: ${type}: option ${issue.slice(0, 300)}`,
   )
 }
 
