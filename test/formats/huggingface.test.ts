@@ -305,7 +305,11 @@ describe('a config.json that does not fit is refused by its field', () => {
     [{ num_hidden_layers: 1.5 }, 'CONFIG_INVALID', /num_hidden_layers/],
     [{ num_hidden_layers: 1e9 }, 'CONFIG_INVALID', /num_hidden_layers must be an integer from 1 to 10000/],
     [{ vocab_size: undefined }, 'CONFIG_INVALID', /vocab_size/],
-    [{ tie_word_embeddings: 'yes' }, 'CONFIG_INVALID', /tie_word_embeddings: must be true or false, not "yes"/],
+    [
+      { tie_word_embeddings: 'yes' },
+      'CONFIG_INVALID',
+      /tie_word_embeddings: must be true or false, not "yes"/,
+    ],
     [
       { hidden_size: 9, head_dim: null },
       'CONFIG_INVALID',

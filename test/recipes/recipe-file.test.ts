@@ -77,9 +77,7 @@ describe('the file of a recipe', () => {
 
   it('that is larger than any recipe is refused before it is read', () => {
     const root = directory({ 'large.yaml': new Uint8Array(1024 * 1024 + 1).fill(35) })
-    expect(() => readRecipe(path.join(root, 'large.yaml'))).toThrow(
-      'more than the limit of 1048576',
-    )
+    expect(() => readRecipe(path.join(root, 'large.yaml'))).toThrow('more than the limit of 1048576')
   })
 
   it('is found among those of the package, whose names a wrong one is answered with', () => {
