@@ -29,7 +29,7 @@ compile() {
   compiler=$1 isa=$2 output=$3
   objects=
   for file in native/*.cc native/check/kernels.cc; do
-    case $file in native/binding.cc | native/cpu.cc) continue ;; esac
+    case $file in native/binding.cc | native/cpu.cc | native/*_entries.cc) continue ;; esac
     object="$build/$isa-$(basename "$file" .cc).o"
     "$compiler" $flags -Werror -DFLICKER_ISA="$isa" -c "$file" -o "$object"
     objects="$objects $object"
@@ -37,7 +37,10 @@ compile() {
   "$compiler" -static -pthread $objects -o "$output"
 }
 
-aarch64-linux-gnu-g++ $flags -Werror -fPIC -DNAPI_VERSION=8 -I"$headers" -c native/binding.cc -o "$build/binding.o"
+# The boundary to Node has no program to run in: it is compiled only.
+for file in native/binding.cc native/*_entries.cc; do
+  aarch64-linux-gnu-g++ $flags -Werror -fPIC -DNAPI_VERSION=8 -I"$headers" -c "$file" -o "$build/boundary.o"
+done
 aarch64-linux-gnu-g++ $flags -Werror -fPIC -c native/cpu.cc -o "$build/cpu.o"
 compile aarch64-linux-gnu-g++ neon "$build/neon"
 compile g++ x86_64 "$build/baseline"
