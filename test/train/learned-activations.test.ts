@@ -148,6 +148,6 @@ describe('learned parameters of an activation', () => {
     ).config
     expect(parameterShapes(config).filter(({ name }) => name.includes('.act.')).length).toBe(1)
     const clash = { ...config, activation: 'prelu:shared=layer', trainedActivations: ['prelu:shared=neuron'] }
-    expect(() => parameterShapes(clash)).toThrow(/learns 12 numbers as "slope"/)
+    expect(() => parameterShapes(clash)).toThrow(/learns 12 values as "slope"/)
   })
 })

@@ -255,7 +255,7 @@ describe('a CSV file is refused', () => {
       ),
       { numRuns: 500 },
     )
-    expect(parsed).toBeGreaterThan(50)
+    expect(parsed).toBeGreaterThan(5)
     expect(parsed).toBeLessThan(500)
   })
 })
