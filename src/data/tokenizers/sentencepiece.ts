@@ -23,7 +23,7 @@ export interface PieceVocabulary {
   /** Where the vocabulary comes from, for people. */
   readonly source: string
   readonly pieces: readonly Piece[]
-  /** A space is put before the text, so that its first word is written as any other. */
+  /** A space is put before the text, so that its first word has the same tokens as in the middle of a text. */
   readonly spacePrefix: boolean
   /** That space is put behind the text instead: pieces end with their space. Default false. */
   readonly spaceSuffix?: boolean

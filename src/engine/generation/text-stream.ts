@@ -5,7 +5,7 @@ import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
 
 export class TextStream {
   readonly #spell: (id: number) => Uint8Array
-  // A byte order mark in the middle of a text is a character as any other.
+  // A byte order mark in the middle of a text is an ordinary character.
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 
   /** isWhole: the first token begins a text; false: it continues one. */

@@ -109,7 +109,7 @@ export function stepRange(runs: readonly CurveRun[], part: LossPart): Range {
 
 /**
  * Losses shown: from the lowest up to a high quantile, so that the first steps do not flatten the rest, and up to
- * the peak after a switch unless that would take more than twice the room of everything else.
+ * the peak after a switch unless that would take more than twice the height of everything else.
  */
 export function lossRange(runs: readonly CurveRun[], [from]: Range): Range {
   const training = runs.flatMap(run => run.curve.filter(({ step }) => step >= from))
