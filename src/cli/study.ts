@@ -104,6 +104,10 @@ function narrator(): (event: StudyEvent) => void {
       )
     } else if (event.kind === 'run') {
       title = `[${event.index + 1}/${event.runs}] ${event.run.label ?? event.run.name}`
+      if (event.beginning !== undefined) {
+        const { run, step } = event.beginning
+        log(`${title}: its first ${step} steps are those of ${run.label ?? run.name}`)
+      }
     } else if (event.kind === 'step') {
       const { step, steps, loss, tokensPerSecond, secondsLeft, activation } = event.progress
       bar ??= progressBar(title, steps)

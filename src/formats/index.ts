@@ -31,4 +31,5 @@ export {
   readTrainingState,
   saveRunCheckpoint,
   type TrainingState,
+  writeTrainingCheckpoint,
 } from './training-state.js'

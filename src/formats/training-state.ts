@@ -53,7 +53,6 @@ export function saveRunCheckpoint(
   content: RunCheckpointContent,
   options: { keep?: number } = {},
 ): void {
-  const { optimizer, state, files, ...checkpoint } = content
   const latest = latestRunCheckpoint(runDirectory)
   if (latest !== null && latest.step > step) {
     throw new StorageError(
@@ -62,18 +61,27 @@ export function saveRunCheckpoint(
         'resume from it, or remove it to start over',
     )
   }
+  writeTrainingCheckpoint(path.join(runDirectory, `checkpoint-${step}`), content)
+  for (const { dir } of runCheckpoints(runDirectory).slice(options.keep ?? 1)) {
+    removeDirectoryAtomic(dir)
+  }
+}
+
+/**
+ * Writes one training checkpoint to `directory`, whole or not at all. Throws StorageError, and what writeCheckpoint
+ * throws.
+ */
+export function writeTrainingCheckpoint(directory: string, content: RunCheckpointContent): void {
+  const { optimizer, state, files, ...checkpoint } = content
   const moments: NamedTensor[] = []
   for (const { name, shape, first, second } of optimizer) {
     const [firstName, secondName] = momentNames(name)
     moments.push({ name: firstName, shape, data: first }, { name: secondName, shape, data: second })
   }
-  writeCheckpoint(path.join(runDirectory, `checkpoint-${step}`), {
+  writeCheckpoint(directory, {
     ...checkpoint,
     files: { ...files, [OPTIMIZER_FILE]: moments, [TRAINER_STATE_FILE]: jsonText(state) },
   })
-  for (const { dir } of runCheckpoints(runDirectory).slice(options.keep ?? 1)) {
-    removeDirectoryAtomic(dir)
-  }
 }
 
 /** The newest complete checkpoint of a run, or null when it has none. */

@@ -9,7 +9,8 @@ import { FlickerError } from '../errors.js'
 import { createDirectory, writeFileAtomic } from '../formats/index.js'
 import { kernels } from '../kernels/index.js'
 import { machineInfo } from '../kernels/machine-info.js'
-import { type TrainProgress, train } from '../train/index.js'
+import { hasBranch, removeBranches, type TrainProgress, type TrainRun, train } from '../train/index.js'
+import { type Beginning, sharedBeginnings } from './branches.js'
 import { measureRun } from './measure.js'
 import { promptOf } from './prompt.js'
 import type { Recipe, RunOptions } from './recipe.js'
@@ -35,7 +36,14 @@ export interface StudyOptions {
 
 export type StudyEvent =
   | { readonly kind: 'data'; readonly data: PreparedData }
-  | { readonly kind: 'run'; readonly run: RunOptions; readonly index: number; readonly runs: number }
+  | {
+      readonly kind: 'run'
+      readonly run: RunOptions
+      readonly index: number
+      readonly runs: number
+      /** The earlier run with which this one shares its first steps: they are not trained again. */
+      readonly beginning?: Beginning
+    }
   | { readonly kind: 'step'; readonly progress: TrainProgress }
   | { readonly kind: 'measuring'; readonly run: RunOptions }
   | { readonly kind: 'finished'; readonly result: RunResult; readonly again: boolean }
@@ -55,22 +63,41 @@ export async function study(recipe: Recipe, options: StudyOptions = {}): Promise
   let model: StudyResults['model'] | undefined
   const total = recipe.runs.length * (recipe.seeds?.length ?? 1)
   let index = 0
+  const beginnings = sharedBeginnings(recipe)
   for (const run of recipe.runs) {
     const ofSeeds: RunResult[] = []
-    for (const { run: seeded, directory: place } of repeated(run, recipe.seeds, directory)) {
-      options.onEvent?.({ kind: 'run', run: seeded, index: index++, runs: total })
+    const beginning = beginnings.get(run)
+    const others = beginning && repeated(beginning.run, recipe.seeds, directory)
+    const keepAfter = [...beginnings.values()].flatMap(({ run: begun, step }) =>
+      begun === run ? [step] : [],
+    )
+    for (const [i, { run: seeded, directory: place }] of repeated(run, recipe.seeds, directory).entries()) {
+      options.onEvent?.({
+        kind: 'run',
+        run: seeded,
+        index: index++,
+        runs: total,
+        ...(beginning && { beginning }),
+      })
       const { result, again, config } = await oneRun(
         { ...recipe, measure: { ...recipe.measure, prompt } },
         seeded,
         data,
         place,
         options,
+        {
+          keepAfter,
+          beginFrom: beginning && others && { directory: others[i].directory, step: beginning.step },
+        },
       )
       model ??= config
       ofSeeds.push(result)
       options.onEvent?.({ kind: 'finished', result, again })
     }
     runs.push(mergeSeeds(ofSeeds))
+  }
+  for (const run of recipe.runs) {
+    for (const { directory: place } of repeated(run, recipe.seeds, directory)) removeBranches(place)
   }
   if (model === undefined) throw new FlickerError('RECIPE_INVALID', 'the recipe has no runs')
   const results = assemble(recipe, data, model, runs)
@@ -103,6 +130,7 @@ async function oneRun(
   data: PreparedData,
   directory: string,
   options: StudyOptions,
+  { keepAfter, beginFrom }: Pick<TrainRun, 'keepAfter' | 'beginFrom'>,
 ): Promise<FinishedRun> {
   const { name, label, seed, ffn, ...strategyOptions } = run
   const training = { ...recipe.training, seed: seed ?? recipe.training.seed }
@@ -115,6 +143,9 @@ async function oneRun(
     training,
     data,
     fresh: options.fresh,
+    keepAfter,
+    // Without the state (the other run was finished by an earlier session) the steps are trained again: the same bits.
+    ...(beginFrom !== undefined && hasBranch(beginFrom.directory, beginFrom.step) && { beginFrom }),
     signal: options.signal,
     onProgress: progress => {
       trainedOn.trains(progress.step)

@@ -1,6 +1,8 @@
 // Training: one run, its options and its strategies.
 
 export type { TrainingData } from '../data/prepare.js'
+export { type BranchPoint, sharedSteps } from './branch.js'
+export { hasBranch, removeBranches } from './branch-directory.js'
 export {
   ffnForm,
   type ModelInput,

@@ -98,6 +98,14 @@ export class MetricsLog {
   }
 }
 
+/** The lines of the first `step` steps in the log `file`, as text. Throws StorageError. */
+export function metricsUntil(file: string, step: number): string {
+  return parseLines(readMetrics(file))
+    .lines.filter(line => line.step <= step)
+    .map(toLine)
+    .join('')
+}
+
 function toLine(metrics: Metrics): string {
   return `${JSON.stringify(metrics)}\n`
 }

@@ -12,6 +12,7 @@ import {
   clearRunCheckpoints,
   incompleteRunCheckpoints,
   latestRunCheckpoint,
+  type RunCheckpointContent,
   readCheckpoint,
   readTrainingState,
   saveRunCheckpoint,
@@ -23,6 +24,7 @@ import type { ModelConfig } from '../nn/config.js'
 import { Llama } from '../nn/llama.js'
 import { parameterShapes } from '../nn/parameters.js'
 import { shown } from '../schema-issues.js'
+import { removeBranches } from './branch-directory.js'
 import type { TrainingOptions } from './options.js'
 import type { TrainingStep } from './step.js'
 import { makeStrategy, type Strategy, type StrategyOptions } from './strategies.js'
@@ -100,7 +102,7 @@ export function readRunOptions(directory: string): RunOptions | null {
 }
 
 /** What decides the bits of a run: two runs with the same of it may continue each other in one directory. */
-function bitOptions(
+export function bitOptions(
   run: CheckedRun,
   config: ModelConfig,
 ): Pick<RunOptions, 'model' | 'strategy' | 'training' | 'data'> {
@@ -171,6 +173,7 @@ export function openRun(run: CheckedRun, config: ModelConfig): readonly Extensio
 
 function startOver(directory: string): void {
   clearRunCheckpoints(directory)
+  removeBranches(directory)
   for (const name of [OPTIONS_FILE, METRICS_FILE]) {
     const file = path.join(directory, name)
     try {
@@ -195,7 +198,7 @@ export function strategyOf(run: CheckedRun, extensions: readonly Extension[]): S
 }
 
 /** `training.steps: 100 there, 200 now`, or null when both are equal. */
-function firstDifference(before: unknown, now: unknown, at = ''): string | null {
+export function firstDifference(before: unknown, now: unknown, at = ''): string | null {
   if (isObject(before) && isObject(now)) {
     for (const key of new Set([...Object.keys(before), ...Object.keys(now)])) {
       const difference = firstDifference(before[key], now[key], at === '' ? key : `${at}.${key}`)
@@ -227,6 +230,14 @@ export function restoreRun(directory: string, config: ModelConfig, seed: number)
   if (latest === null) {
     return { model: Llama.initialize(config, seed), step: 0, trainSeconds: 0, kernels: [] }
   }
+  return restoreCheckpoint(latest, config)
+}
+
+/** Weights, moments and state of one training checkpoint. Throws what restoreRun throws. */
+export function restoreCheckpoint(
+  latest: { readonly dir: string; readonly step: number },
+  config: ModelConfig,
+): RestoredRun {
   const checkpoint = readCheckpoint(latest.dir)
   const model = Llama.from(config, name => checkpoint.tensor(name))
   checkpoint.close()
@@ -267,17 +278,29 @@ export function withKernels(
   return [...before.filter(({ fromStep }) => fromStep <= step), { fromStep: step + 1, backend, isa }]
 }
 
+/** How far a run is: what its checkpoints hold beside weights and moments. */
+export interface RunState {
+  readonly step: number
+  readonly trainSeconds: number
+  readonly kernels: readonly UsedKernels[]
+}
+
 /** Saves weights, moments and state of one step together, then removes the checkpoint before. */
-export function saveRun(
+export function saveRun(run: CheckedRun, config: ModelConfig, stepper: TrainingStep, state: RunState): void {
+  saveRunCheckpoint(run.directory, state.step, runCheckpoint(run, config, stepper, state))
+}
+
+/** What a training checkpoint of a run consists of. */
+export function runCheckpoint(
   run: CheckedRun,
   config: ModelConfig,
   stepper: TrainingStep,
-  state: { step: number; trainSeconds: number; kernels: readonly UsedKernels[] },
-): void {
+  state: RunState,
+): RunCheckpointContent {
   const { parameters } = stepper.model
   const { moments, updates } = stepper.optimizer
   const late = [...updates].filter(([, count]) => count !== state.step)
-  saveRunCheckpoint(run.directory, state.step, {
+  return {
     config,
     tensors: [...parameters].map(([name, { shape, data }]) => ({ name, shape, data: data as Float32Array })),
     tokenizer: run.data.tokenizer.toJSON(),
@@ -289,7 +312,7 @@ export function saveRun(
       second: v as Float32Array,
     })),
     state: { ...state, ...(late.length > 0 && { updates: Object.fromEntries(late) }) },
-  })
+  }
 }
 
 function digest(tokens: TokenIds): string {

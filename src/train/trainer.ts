@@ -10,10 +10,13 @@ import type { TrainingData } from '../data/prepare.js'
 import { requireOneContext, requireTokensFit, tokenByteLengths, trainingBatch } from '../data/tokens.js'
 import { TrainingError } from '../errors.js'
 import { type Evaluation, Evaluator } from '../eval/evaluate.js'
+import { latestRunCheckpoint, writeTrainingCheckpoint } from '../formats/index.js'
 import { kernels as defaultKernels, type Kernels, warnWithoutAddon } from '../kernels/index.js'
 import type { ModelConfig } from '../nn/config.js'
 import type { Llama } from '../nn/llama.js'
 import { checkOptions } from '../schema-issues.js'
+import { type BranchPoint, beginFromBranch } from './branch.js'
+import { branchDirectory } from './branch-directory.js'
 import { MetricsLog } from './metrics.js'
 import {
   type ModelInput,
@@ -29,6 +32,7 @@ import {
   METRICS_FILE,
   openRun,
   restoreRun,
+  runCheckpoint,
   saveRun,
   strategyOf,
   type UsedKernels,
@@ -58,6 +62,13 @@ export interface TrainRun {
    * had so many steps from the start.
    */
   readonly extend?: boolean
+  /** Steps after which the state of the run is kept in DIRECTORY/branch-STEP, for `beginFrom` of other runs. */
+  readonly keepAfter?: readonly number[]
+  /**
+   * Begin with the state of another run, whose steps until then are those of this one; without effect where this run
+   * has a checkpoint. Throws OptionError BRANCH_DIFFERS, BRANCH_MISSING.
+   */
+  readonly beginFrom?: BranchPoint
   /** Stops after the current step, once a checkpoint is saved; `train` then throws INTERRUPTED. */
   readonly signal?: AbortSignal
   /** Called once, before the first step. */
@@ -116,6 +127,8 @@ const runSchema = z.strictObject({
   }, 'must have a tokenizer, and token ids (Uint16Array or Int32Array) in train and validation, as prepareData returns them'),
   fresh: z.boolean().optional(),
   extend: z.boolean().optional(),
+  keepAfter: z.array(z.int().min(1)).optional(),
+  beginFrom: z.strictObject({ directory: z.string().min(1), step: z.int().min(1) }).optional(),
   signal: z.instanceof(AbortSignal).optional(),
   onStart: callback.optional(),
   onProgress: callback.optional(),
@@ -154,6 +167,8 @@ async function trainLocked(
     onStart,
     onProgress,
     onNotice = notice => process.emitWarning(notice, 'FlickerWarning'),
+    keepAfter = [],
+    beginFrom,
   }: TrainRun,
   run: CheckedRun,
   config: ModelConfig,
@@ -162,7 +177,14 @@ async function trainLocked(
 ): Promise<TrainedRun> {
   const { directory, training, data } = run
   const strategy = strategyOf(run, openRun(run, config))
-  const { model, step: firstStep, ...resumed } = restoreRun(directory, config, training.seed)
+  const branch = latestRunCheckpoint(directory) === null ? beginFrom : undefined
+  const {
+    model,
+    step: firstStep,
+    ...resumed
+  } = branch === undefined
+    ? restoreRun(directory, config, training.seed)
+    : beginFromBranch(run, config, branch)
   const usedKernels = withKernels(resumed.kernels, firstStep, kernels)
   const computedBy = resumed.kernels[resumed.kernels.length - 1]
   if (computedBy !== undefined && firstStep < training.steps && usedKernels !== resumed.kernels) {
@@ -171,6 +193,8 @@ async function trainLocked(
   const stepper = new TrainingStep(kernels, model, training)
   resumed.loadMoments?.(stepper)
   let { trainSeconds } = resumed
+  if (branch !== undefined)
+    saveRun(run, config, stepper, { step: firstStep, trainSeconds, kernels: usedKernels })
   const log = MetricsLog.open(path.join(directory, METRICS_FILE), firstStep, onNotice)
   const evaluator = new Evaluator(kernels)
   const heldOut = { tokens: data.validation, byteLengths: tokenByteLengths(data.tokenizer) }
@@ -205,7 +229,8 @@ async function trainLocked(
     log.append({ kind: 'step', step, loss, learningRate, gradNorm, activation: activation.spec, seconds })
 
     let evaluation: Evaluation | undefined
-    if (step % training.evalEvery === 0 || step === training.steps || step === strategy.switchStep) {
+    const kept = keepAfter.includes(step)
+    if (step % training.evalEvery === 0 || step === training.steps || step === strategy.switchStep || kept) {
       evaluation = evaluate(step)
       if (!Number.isFinite(evaluation.loss)) {
         throw diverged(step, `the loss on held-out text (${evaluation.loss})`, saved, directory)
@@ -219,6 +244,10 @@ async function trainLocked(
       lock.confirm()
       saveRun(run, config, stepper, { step, trainSeconds, kernels: usedKernels })
       saved = step
+    }
+    if (kept) {
+      const state = { step, trainSeconds, kernels: usedKernels }
+      writeTrainingCheckpoint(branchDirectory(directory, step), runCheckpoint(run, config, stepper, state))
     }
     if (interrupted) throw interruption(step, directory, signal)
 

@@ -37,8 +37,20 @@ runs:
 describe('a study', () => {
   it('trains and measures every run, and writes results and a report', async () => {
     const directory = temporaryDirectory()
-    const results = await study(recipe(directory), { directory: path.join(directory, 'out') })
+    const trainedSteps: number[] = []
+    const results = await study(recipe(directory), {
+      directory: path.join(directory, 'out'),
+      onEvent: event => {
+        if (event.kind === 'run') trainedSteps.push(0)
+        if (event.kind === 'step') trainedSteps[trainedSteps.length - 1]++
+      },
+    })
     expect(results.runs.map(run => run.name)).toEqual(['silu', 'relu', 'swift', 'stocha'])
+    // Swi+FT begins where SiLU was at the switch.
+    expect(trainedSteps).toEqual([30, 30, 6, 30])
+    expect(
+      fs.readdirSync(path.join(directory, 'out/silu')).filter(name => name.startsWith('branch')),
+    ).toEqual([])
     expect(JSON.parse(fs.readFileSync(path.join(directory, 'out/results.json'), 'utf8'))).toEqual(results)
     for (const file of ['results.md', 'report.html']) {
       const content = fs.readFileSync(path.join(directory, 'out', file), 'utf8')
