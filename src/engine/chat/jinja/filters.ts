@@ -1,10 +1,10 @@
-// The filters and tests of Jinja. jinja2/filters.py, jinja2/tests.py; `tojson` is Hugging Face's.
+// The filters of Jinja. jinja2/filters.py; `tojson` is Hugging Face's.
 
+import { type Filter, getter, take, whole } from './filter-arguments.js'
 import { formatPercent } from './format.js'
 import { capitalize, isSpace, replaceText } from './methods.js'
-import { compares, contains, escaped, requireSize } from './operators.js'
+import { escaped, requireSize } from './operators.js'
 import {
-  Callable,
   compare,
   defined,
   Float,
@@ -26,53 +26,6 @@ import {
   Undefined,
   type Value,
 } from './values.js'
-
-/** What filters need of the interpreter. */
-export interface Runtime {
-  readonly filter: (
-    name: string,
-    value: Value,
-    args: readonly Value[],
-    named: ReadonlyMap<string, Value>,
-  ) => Value
-  readonly test: (name: string, value: Value, args: readonly Value[]) => boolean
-  readonly item: (value: Value, key: Value) => Value
-  readonly attribute: (value: Value, name: string) => Value
-}
-
-type Named = ReadonlyMap<string, Value>
-type Filter = (value: Value, args: readonly Value[], named: Named, runtime: Runtime) => Value
-
-/** Arguments by position or name, in the order of `names`. Throws TemplateError for others. */
-function take(
-  filter: string,
-  names: readonly string[],
-  args: readonly Value[],
-  named: Named,
-): (Value | undefined)[] {
-  if (args.length > names.length)
-    throw new TemplateError(`the filter ${filter} takes at most ${names.length} arguments`)
-  for (const name of named.keys()) {
-    if (!names.includes(name)) throw new TemplateError(`the filter ${filter} has no argument '${name}'`)
-  }
-  return names.map((name, i) => args[i] ?? named.get(name))
-}
-
-function whole(value: Value | undefined, fallback: number): number {
-  if (value === undefined) return fallback
-  if (typeof value === 'number') return value
-  throw new TemplateError(`an integer is required, not ${typeName(value)}`)
-}
-
-/** The function by which an attribute (`a.b`, an index) of an item is looked up. */
-function getter(attribute: Value | undefined, runtime: Runtime): (item: Value) => Value {
-  if (attribute === undefined || attribute === null) return item => item
-  if (typeof attribute === 'number') return item => runtime.item(item, attribute)
-  const parts = textOf(attribute)
-    .split('.')
-    .map(part => (/^\d+$/.test(part) ? Number(part) : part))
-  return item => parts.reduce((value: Value, part) => runtime.item(value, part), item)
-}
 
 const folded = (value: Value, isCaseSensitive: boolean): Value =>
   typeof value === 'string' && !isCaseSensitive ? value.toLowerCase() : value
@@ -418,82 +371,4 @@ export const FILTERS: Readonly<Record<string, Filter>> = {
       .join('&')
   },
   wordcount: value => (textOf(value).match(/[\p{L}\p{N}_]+/gu) ?? []).length,
-}
-
-type Test = (value: Value, args: readonly Value[]) => boolean
-const one = (args: readonly Value[]): Value => {
-  if (args.length !== 1) throw new TemplateError('the test takes exactly one argument')
-  return args[0]
-}
-const comparing =
-  (operator: string): Test =>
-  (value, args) =>
-    compares(operator, value, one(args))
-const integral = (value: Value): number => {
-  if (!isNumber(value)) throw new TemplateError(`a number is required, not ${typeName(value)}`)
-  return toNumber(value)
-}
-
-export const TESTS: Readonly<Record<string, Test>> = {
-  boolean: value => typeof value === 'boolean',
-  callable: value => value instanceof Callable,
-  defined: value => !(value instanceof Undefined),
-  undefined: value => value instanceof Undefined,
-  divisibleby: (value, args) => {
-    const by = integral(one(args))
-    if (by === 0) throw new TemplateError('integer modulo by zero')
-    return integral(value) % by === 0
-  },
-  '==': comparing('=='),
-  eq: comparing('=='),
-  equalto: comparing('=='),
-  '!=': comparing('!='),
-  ne: comparing('!='),
-  '<': comparing('<'),
-  lt: comparing('<'),
-  lessthan: comparing('<'),
-  '<=': comparing('<='),
-  le: comparing('<='),
-  '>': comparing('>'),
-  gt: comparing('>'),
-  greaterthan: comparing('>'),
-  '>=': comparing('>='),
-  ge: comparing('>='),
-  escaped: value => value instanceof Markup,
-  even: value => integral(value) % 2 === 0,
-  odd: value => Math.abs(integral(value) % 2) === 1,
-  false: value => value === false,
-  true: value => value === true,
-  filter: value => typeof value === 'string' && Object.hasOwn(FILTERS, value),
-  test: value => typeof value === 'string' && Object.hasOwn(TESTS, value),
-  float: value => value instanceof Float,
-  integer: value => typeof value === 'number',
-  in: (value, args) => contains(one(args), value),
-  iterable: value =>
-    typeof value === 'string' ||
-    Array.isArray(value) ||
-    value instanceof Tuple ||
-    value instanceof Map ||
-    value instanceof Undefined ||
-    value instanceof Markup,
-  lower: value => /\p{L}/u.test(textOf(value)) && textOf(value) === textOf(value).toLowerCase(),
-  upper: value => /\p{L}/u.test(textOf(value)) && textOf(value) === textOf(value).toUpperCase(),
-  mapping: value => value instanceof Map,
-  none: value => value === null,
-  number: value => isNumber(value),
-  sameas: (value, args) => {
-    const other = one(args)
-    if (value instanceof Float || (typeof value === 'string' && value === other))
-      throw new TemplateError('sameas of text and floats is not supported')
-    return value === other
-  },
-  sequence: value =>
-    kindOf(value) !== 'generator' &&
-    (typeof value === 'string' ||
-      Array.isArray(value) ||
-      value instanceof Tuple ||
-      value instanceof Map ||
-      value instanceof Undefined ||
-      value instanceof Markup),
-  string: value => typeof value === 'string' || value instanceof Markup,
 }

@@ -1,26 +1,23 @@
-// Runs the tree of a template: scopes, loops, macros, attributes. It counts its steps and its text, and gives a template
+// Runs the tree of a template: scopes, loops, macros. It counts its steps and its text, and gives a template
 // nothing but its variables. jinja2/runtime.py, jinja2/sandbox.py.
 
-import { FILTERS, type Runtime, TESTS } from './filters.js'
-import { strftime } from './format.js'
-import { methodOf } from './methods.js'
+import type { Runtime } from './filter-arguments.js'
+import { FILTERS } from './filters.js'
+import { globals } from './globals.js'
+import { attributeOf, attributeOrItem, itemOf } from './lookup.js'
 import { binary, compares, concat, negative, slice } from './operators.js'
-import type { Arguments, Expression, MacroNode, Statement, Target } from './parser.js'
 import { parse } from './parser.js'
+import { TESTS } from './tests.js'
+import type { Arguments, Expression, MacroNode, Statement, Target } from './tree.js'
 import {
   Callable,
   dictKey,
   fromJson,
-  getItem,
   Instance,
   isEqual,
   isTrue,
   iterate,
-  kindOf,
-  listOfKind,
-  Markup,
   Namespace,
-  RaisedError,
   TemplateError,
   Tuple,
   textOf,
@@ -61,20 +58,18 @@ const DEEPEST_CALL = 200
 
 class Interpreter {
   readonly #globals: ReadonlyMap<string, Value>
-  readonly #now: Date
   #stepsLeft: number
   #depth = 0
   readonly #runtime: Runtime = {
     filter: (name, value, args, named) => this.#filter(name, value, args, named),
     test: (name, value, args) => this.#test(name, value, args),
-    item: (value, key) => this.#item(value, key),
-    attribute: (value, name) => this.#attribute(value, name),
+    item: itemOf,
+    attribute: attributeOf,
   }
 
   constructor({ now = new Date(), steps = Number.POSITIVE_INFINITY }: RenderOptions) {
-    this.#now = now
     this.#stepsLeft = steps
-    this.#globals = this.#makeGlobals()
+    this.#globals = globals(now)
   }
 
   run(statements: readonly Statement[], scope: Scope): string {
@@ -305,9 +300,9 @@ class Interpreter {
           ),
         )
       case 'attribute':
-        return this.#attributeOrItem(this.#value(expression.of, scope), expression.name)
+        return attributeOrItem(this.#value(expression.of, scope), expression.name)
       case 'item':
-        return this.#item(this.#value(expression.of, scope), this.#value(expression.index, scope))
+        return itemOf(this.#value(expression.of, scope), this.#value(expression.index, scope))
       case 'slice':
         return slice(
           this.#value(expression.of, scope),
@@ -407,143 +402,8 @@ class Interpreter {
       throw new TemplateError(`the test '${name.slice(0, 40)}' is unknown or not supported`)
     return TESTS[name](value, args)
   }
-
-  /** `value.name`: an attribute, or else an item. */
-  #attributeOrItem(value: Value, name: string): Value {
-    const found = this.#own(value, name)
-    if (found !== undefined) return found
-    if (value instanceof Undefined) throw new TemplateError(value.hint)
-    const item = value instanceof Map ? getItem(value, name) : undefined
-    return item ?? new Undefined(`'${objectName(value)}' has no attribute '${name}'`)
-  }
-
-  #attribute(value: Value, name: string): Value {
-    return this.#own(value, name) ?? new Undefined(`'${objectName(value)}' has no attribute '${name}'`)
-  }
-
-  /** An attribute of the value itself: a method, or what an object of ours shows. */
-  #own(value: Value, name: string): Value | undefined {
-    if (name.startsWith('_')) return undefined
-    if (value instanceof Namespace) return value.attributes.get(name)
-    if (value instanceof Instance) return value.attribute(name)
-    if (value instanceof Callable) throw new TemplateError(`${name} of a function is not supported`)
-    if (value instanceof Markup) throw new TemplateError(`${name} of escaped text is not supported`)
-    return methodOf(value, name, (of, key, isAttribute) =>
-      isAttribute ? this.#attributeOrItem(of, key) : this.#item(of, /^\d+$/.test(key) ? Number(key) : key),
-    )
-  }
-
-  /** `value[key]`: an item, or else an attribute. */
-  #item(value: Value, key: Value): Value {
-    if (value instanceof Undefined) throw new TemplateError(value.hint)
-    if (value instanceof Map) {
-      const found = getItem(value, key)
-      if (found !== undefined) return found
-    } else if (typeof key === 'number' || typeof key === 'boolean') {
-      const isList = Array.isArray(value) && (kindOf(value) ?? 'range') === 'range'
-      if (typeof value === 'string' || isList || value instanceof Tuple) {
-        const items = iterate(value)
-        const found = items.at(Number(key))
-        return found ?? new Undefined(`${objectName(value)} has no element ${Number(key)}`)
-      }
-    }
-    const own = typeof key === 'string' ? this.#own(value, key) : undefined
-    return own ?? new Undefined(`'${objectName(value)}' has no attribute '${textOf(key)}'`)
-  }
-
-  #makeGlobals(): ReadonlyMap<string, Value> {
-    const functions: [string, Callable['call']][] = [
-      ['range', args => range(args)],
-      [
-        'dict',
-        (args, named) =>
-          new Map<Value, Value>([...(args[0] === undefined ? [] : pairsOf(args[0])), ...named]),
-      ],
-      [
-        'namespace',
-        (args, named) => {
-          const made = new Namespace()
-          for (const [key, value] of [...(args[0] === undefined ? [] : pairsOf(args[0])), ...named])
-            made.attributes.set(textOf(key), value)
-          return made
-        },
-      ],
-      ['cycler', args => cycler(args)],
-      [
-        'joiner',
-        args => {
-          let isUsed = false
-          return new Callable('joiner', () => {
-            const separator = isUsed ? (args[0] ?? ', ') : ''
-            isUsed = true
-            return separator
-          })
-        },
-      ],
-      [
-        'raise_exception',
-        args => {
-          throw new RaisedError(args[0] === undefined ? 'no reason given' : textOf(args[0]))
-        },
-      ],
-      ['strftime_now', args => strftime(this.#now, textOf(args[0]))],
-    ]
-    return new Map(functions.map(([name, call]) => [name, new Callable(name, call)]))
-  }
 }
 
 function inner(outer: Scope): Scope {
   return { names: new Map(), outer }
-}
-
-function objectName(value: Value): string {
-  if (value instanceof Namespace) return 'Namespace'
-  return value === null ? 'None' : `${typeName(value)} object`
-}
-
-function pairsOf(value: Value): (readonly [Value, Value])[] {
-  if (value instanceof Map) return [...value]
-  return iterate(value).map(pair => {
-    const [key, item, ...more] = iterate(pair)
-    if (item === undefined || more.length > 0)
-      throw new TemplateError('dict() takes pairs of a key and a value')
-    return [dictKey(key), item] as const
-  })
-}
-
-function range(args: readonly Value[]): Value {
-  const numbers = args.map(arg => {
-    if (typeof arg === 'number' || typeof arg === 'boolean') return Number(arg)
-    throw new TemplateError(`'${typeName(arg)}' object cannot be interpreted as an integer`)
-  })
-  if (numbers.length < 1 || numbers.length > 3) throw new TemplateError('range expected 1 to 3 arguments')
-  const [start, stop, step = 1] = numbers.length === 1 ? [0, numbers[0]] : numbers
-  if (step === 0) throw new TemplateError('range() arg 3 must not be zero')
-  const length = Math.max(0, Math.ceil((stop - start) / step))
-  if (length > 100_000)
-    throw new TemplateError('Range too big. The sandbox blocks ranges larger than 100000.')
-  return listOfKind(
-    'range',
-    Array.from({ length }, (_, i) => start + i * step),
-  )
-}
-
-function cycler(items: readonly Value[]): Value {
-  if (items.length === 0) throw new TemplateError('at least one item has to be provided')
-  let at = 0
-  return new Instance('Cycler', name => {
-    if (name === 'current') return items[at]
-    if (name === 'next') {
-      return new Callable('next', () => {
-        const item = items[at]
-        at = (at + 1) % items.length
-        return item
-      })
-    }
-    if (name !== 'reset') return undefined
-    return new Callable('reset', () => {
-      at = 0
-      return null
-    })
-  })
 }
