@@ -23,12 +23,15 @@ struct Index {
   constexpr operator int() const { return I; }
 };
 #define FLICKER_UNROLLED __attribute__((always_inline))
-template <int N, int I = 0, typename Body>
+template <int... I>
+struct Indices {};
+template <typename Body, int... I>
+FLICKER_INLINE void unrolled_over(const Body& body, Indices<I...>) {
+  (body(Index<I>{}), ...);
+}
+template <int N, typename Body>
 FLICKER_INLINE void unrolled(const Body& body) {
-  if constexpr (I < N) {
-    body(Index<I>{});
-    unrolled<N, I + 1>(body);
-  }
+  unrolled_over(body, Indices<__integer_pack(N)...>{});
 }
 
 typedef uint16_t vh __attribute__((vector_size(lanes * 2)));
