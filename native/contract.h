@@ -802,6 +802,26 @@ struct Axpy {
 };
 double call(const Axpy& with, Arguments& in, const Kernels& kernels);
 
+struct AddSign {
+  enum : size_t { at_alpha, at_x, at_y, at_zeros, at_n, count };
+  static constexpr const char* names[] = {"alpha", "x", "y", "zeros", "n"};
+  double alpha = {};
+  const float* x = {};
+  float* y = {};
+  int32_t* zeros = {};
+  int64_t n = {};
+
+  explicit AddSign(Arguments& in) {
+    alpha = in.number(at_alpha);
+    n = in.size(at_n);
+    x = in.input(at_x, {n});
+    y = in.output(at_y, {n});
+    zeros = in.counts(at_zeros, {1});
+    in.finish(count);
+  }
+};
+double call(const AddSign& with, Arguments& in, const Kernels& kernels);
+
 struct Sum {
   enum : size_t { at_x, at_n, count };
   static constexpr const char* names[] = {"x", "n"};
@@ -1187,6 +1207,7 @@ double call(const ReadSum& with, Arguments& in, const Kernels& kernels);
   E(add, Add, false) \
   E(multiply, Multiply, false) \
   E(axpy, Axpy, false) \
+  E(addSign, AddSign, true) \
   E(sum, Sum, true) \
   E(sumOfSquares, SumOfSquares, true) \
   E(countZeros, CountZeros, true) \

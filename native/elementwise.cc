@@ -55,6 +55,46 @@ void axpy(float alpha, const float* x, float* y, int64_t n) {
   });
 }
 
+double add_sign(float alpha, const float* x, float* y, int32_t* zeros, int64_t n) {
+  const int64_t blocks = blocks_of(n);
+  zeros[0] = 0;
+  if (blocks == 0) return 0;
+  // Of each block the sum of magnitudes and the number of zeros.
+  double* partial = static_cast<double*>(scratch(2, static_cast<uint64_t>(blocks) * 16));
+  if (partial == nullptr) return 0;
+  parallel_for(blocks, [&](int64_t b) {
+    int64_t i = b * block_size;
+    const int64_t end = (b + 1) * block_size < n ? (b + 1) * block_size : n;
+    vf sums = {};
+    vi none = {};
+    const vf plus = vf{} + alpha, minus = vf{} - alpha;
+    for (; i + lanes <= end; i += lanes) {
+      const vf at = load(x + i);
+      const vi positive = at > vf{}, negative = at < vf{};
+      sums += positive ? at : vf{} - at;
+      none -= at == vf{};
+      store(y + i, load(y + i) + (positive ? plus : negative ? minus : vf{}));
+    }
+    double total = reduce_add(sums);
+    int64_t count = lane_sum(none);
+    for (; i < end; i++) {
+      total += x[i] > 0.f ? x[i] : -x[i];
+      count += x[i] == 0.f;
+      if (x[i] > 0.f) y[i] += alpha;
+      if (x[i] < 0.f) y[i] -= alpha;
+    }
+    partial[2 * b] = total;
+    partial[2 * b + 1] = static_cast<double>(count);
+  });
+  double total = 0, count = 0;
+  for (int64_t b = 0; b < blocks; b++) {
+    total += partial[2 * b];
+    count += partial[2 * b + 1];
+  }
+  zeros[0] = static_cast<int32_t>(count);
+  return total;
+}
+
 double sum(const float* x, int64_t n) {
   return reduce_blocks(n, [=](int64_t i, int64_t end) {
     vf sums = {};

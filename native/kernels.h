@@ -214,6 +214,7 @@ struct MlpCall {
   K(void, axpy, (float alpha, const float* x, float* y, int64_t n))                                                    \
   K(double, sum, (const float* x, int64_t n))                                                                          \
   K(double, sum_of_squares, (const float* x, int64_t n))                                                               \
+  K(double, add_sign, (float alpha, const float* x, float* y, int32_t* zeros, int64_t n))                              \
   K(int64_t, count_zeros, (const float* x, int64_t n))                                                                 \
   K(void, matvec,                                                                                                      \
     (Weights w, const float* x, float* y, int64_t rows, int64_t columns, int64_t batch, bool accumulate,               \

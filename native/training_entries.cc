@@ -99,6 +99,10 @@ double call(const Axpy& with, Arguments&, const Kernels& kernels) {
 
 double call(const Sum& with, Arguments&, const Kernels& kernels) { return kernels.sum(with.x, with.n); }
 
+double call(const AddSign& with, Arguments&, const Kernels& kernels) {
+  return kernels.add_sign(static_cast<float>(with.alpha), with.x, with.y, with.zeros, with.n);
+}
+
 double call(const SumOfSquares& with, Arguments&, const Kernels& kernels) {
   return kernels.sum_of_squares(with.x, with.n);
 }

@@ -302,6 +302,10 @@ void rest(const Kernels& k) {
   k.multiply(param.data(), m.data(), product.data(), n);
   k.axpy(-0.7f, m.data(), y.data(), n);
   product[5] = 0, product[n - 1] = -0.f;
+  int32_t zeros = 0;
+  Floats signs = normal(n);
+  const double magnitudes = k.add_sign(0.25f, product.data(), signs.data(), &zeros, n);
+  keep("add_sign", {signs, {static_cast<float>(magnitudes), static_cast<float>(zeros)}});
   keep("adam_w, add, multiply, axpy", {param, m, v, sum, product, y});
   keep("sums", {{static_cast<float>(k.sum(v.data(), n)), static_cast<float>(k.sum_of_squares(m.data(), n)),
                  static_cast<float>(k.count_zeros(product.data(), n)), static_cast<float>(k.read_sum(v.data(), n))}});

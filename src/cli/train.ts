@@ -3,17 +3,26 @@
 import { Command } from 'commander'
 import { prepareData } from '../data/prepare.js'
 import { OptionError } from '../errors.js'
-import { modelSchema, readRunOptions, strategySchema, train, trainingSchema } from '../train/index.js'
+import {
+  annealSchedules,
+  modelSchema,
+  readRunOptions,
+  regularizerSchema,
+  strategySchema,
+  train,
+  trainingSchema,
+} from '../train/index.js'
 import {
   allowCodeOption,
   choiceOption,
   corpusOption,
   jsonOption,
   number,
+  numbers,
   threadsOption,
   trainedTokenizerOption,
 } from './options.js'
-import { addSchemaFlags, parseFlags, readSchemaFlags } from './schema-flags.js'
+import { addSchemaFlags, kebab, parseFlags, readSchemaFlags } from './schema-flags.js'
 import { interruptible, log, print, printJson } from './terminal.js'
 import { TrainReporter } from './train-progress.js'
 
@@ -67,10 +76,10 @@ export function trainCommand(): Command {
       'scratch: the activation (default: silu; stat-topk:k=0.08 with --ffn spark)',
     )
     .option('--from <name>', 'swift: activation before the switch (default: silu)')
-    .option('--to <name>', 'swift, stocha: activation after the switch (default: relu)')
+    .option('--to <name>', 'swift, stocha, anneal: activation at the end (default: relu)')
     .option(
       '--alpha <fraction>',
-      'swift, stocha: fraction of the steps after the switch (default: 0.1)',
+      'swift, stocha, anneal: fraction of the steps with that alone (default: 0.1)',
       number,
     )
     .option('--p <probability>', 'stocha: probability of SiLU (default: 0.7)', number)
@@ -81,6 +90,53 @@ export function trainCommand(): Command {
         'drawn',
       ]),
     )
+    .option('--before <name>', 'anneal: activation at the start (default: silu)')
+    .addOption(
+      choiceOption('--schedule <name>', 'anneal: how the probability of --before falls (default: cosine)', [
+        ...annealSchedules,
+      ]),
+    )
+    .option('--sine-stages <n>', 'anneal, with --schedule sine: number of stages (default: 4)', number)
+    .optionsGroup('Sparsity:')
+    .addOption(
+      choiceOption(
+        '--regularizer <name>',
+        'penalty on the hidden activations (default: none)',
+        Object.keys(REGULARIZER_FLAGS),
+      ),
+    )
+    .option('--coefficient <n>', 'l1: factor of the penalty (default: 2e-5)', number)
+    .option(
+      '--target-active <fraction>',
+      'l1: steer the coefficient to this fraction of neurons that are not 0',
+      number,
+    )
+    .option(
+      '--coefficient-warmup <fraction>',
+      'l1: part of the steps until the coefficient or target is reached (default: 0.5)',
+      number,
+    )
+    .option(
+      '--factors <list>',
+      'prosparse: factor at the end of each stage (default: 1e-4,1e-3,3e-3)',
+      numbers,
+    )
+    .option(
+      '--stages <list>',
+      'prosparse: where the stages end, as fractions of the steps (default: 0.1,0.5,0.8)',
+      numbers,
+    )
+    .option(
+      '--threshold-loss <nats>',
+      'at the end raise the threshold of relu until the loss has risen by this (default: 0; prosparse: 0.005)',
+      number,
+    )
+    .option(
+      '--revive <fraction>',
+      'move gate weights of dead neurons to random ones by this per step (default: 0)',
+      number,
+    )
+    .option('--dead-after <n>', 'steps without firing after which a neuron is dead (default: 100)', number)
     .optionsGroup('Model:')
   addSchemaFlags(command, modelSchema, about)
   command.optionsGroup('Training:')
@@ -94,11 +150,15 @@ Examples:
   flicker train --out runs/silu --steps 800   (300 more, with the schedule of 800)
   flicker train --out runs/swift --strategy swift --from silu --to relu --alpha 0.1 --tokenizer bpe:1024
   flicker train --out runs/spark --ffn spark --intermediate-size 576
-  flicker train --out runs/stocha --strategy stocha --p 0.7 --corpus notes/ --hidden-size 256`,
+  flicker train --out runs/stocha --strategy stocha --p 0.7 --corpus notes/ --hidden-size 256
+  flicker train --out runs/sparse --activation relu --regularizer l1 --target-active 0.08
+  flicker train --out runs/anneal --strategy anneal --schedule sine --alpha 0.2
+  flicker train --out runs/prosparse --strategy swift --alpha 0.4 --regularizer prosparse --factors 1e-4,1e-3,3e-3 --stages 0.1,0.5,0.8`,
     )
     .action(async (given: TrainFlags, command: Command) => {
       const flags = withStoredOptions(given, command)
       const strategy = parseFlags(strategySchema, strategyFlags(flags))
+      const regularizer = regularizerFlags(flags)
       const model = readSchemaFlags(modelSchema, flags)
       const training = readSchemaFlags(trainingSchema, flags)
       const data = prepareData(flags)
@@ -109,6 +169,7 @@ Examples:
         directory: flags.out,
         model,
         strategy,
+        ...(regularizer !== undefined && { regularizer: parseFlags(regularizerSchema, regularizer) }),
         training,
         data,
         fresh: flags.fresh === true,
@@ -138,26 +199,51 @@ const STRATEGY_FLAGS: Readonly<Record<string, readonly string[]>> = {
   scratch: ['activation'],
   swift: ['from', 'to', 'alpha'],
   stocha: ['p', 'positive', 'to', 'alpha'],
+  anneal: ['before', 'to', 'schedule', 'sineStages', 'alpha'],
+}
+
+const FLAGS_OF_BOTH = ['thresholdLoss', 'revive', 'deadAfter']
+const REGULARIZER_FLAGS: Readonly<Record<string, readonly string[]>> = {
+  l1: ['coefficient', 'targetActive', 'coefficientWarmup', ...FLAGS_OF_BOTH],
+  prosparse: ['factors', 'stages', ...FLAGS_OF_BOTH],
 }
 
 /** The flags of the chosen strategy. Throws OptionError STRATEGY_OPTION for a flag of another one. */
 function strategyFlags(flags: Record<string, unknown>): Record<string, unknown> {
-  const strategy = String(flags.strategy)
-  const own = STRATEGY_FLAGS[strategy]
-  const keys = [...new Set(Object.values(STRATEGY_FLAGS).flat())].filter(key => flags[key] !== undefined)
-  const other = keys.find(key => !own.includes(key))
-  if (other !== undefined) {
-    const owners = Object.keys(STRATEGY_FLAGS).filter(name => STRATEGY_FLAGS[name].includes(other))
-    throw new OptionError(
-      'STRATEGY_OPTION',
-      `--${other} belongs to --strategy ${owners.join(' or ')}; --strategy ${strategy} has ` +
-        `${own.map(key => `--${key}`).join(', ')}`,
-    )
-  }
-  const given = Object.fromEntries(keys.map(key => [key, flags[key]]))
+  const given = flagsOf('strategy', String(flags.strategy), STRATEGY_FLAGS, flags)
   // What the Spark Transformer is trained with: about 8 % of the neurons stay, through GELU.
   if (flags.strategy === 'scratch') given.activation ??= flags.ffn === 'spark' ? 'stat-topk:k=0.08' : 'silu'
   return { strategy: flags.strategy, ...given }
+}
+
+/** The flags of the chosen regularizer. Throws OptionError STRATEGY_OPTION for a flag of another one, or of none. */
+function regularizerFlags(flags: Record<string, unknown>): Record<string, unknown> | undefined {
+  const name = flags.regularizer === undefined ? undefined : String(flags.regularizer)
+  const given = flagsOf('regularizer', name, REGULARIZER_FLAGS, flags)
+  return name === undefined ? undefined : { name, ...given }
+}
+
+/** The flags given that the choice `name` of `option` has. Throws OptionError STRATEGY_OPTION for one of another choice. */
+function flagsOf(
+  option: string,
+  name: string | undefined,
+  all: Readonly<Record<string, readonly string[]>>,
+  flags: Record<string, unknown>,
+): Record<string, unknown> {
+  const own = name === undefined ? [] : all[name]
+  const keys = [...new Set(Object.values(all).flat())].filter(key => flags[key] !== undefined)
+  const other = keys.find(key => !own.includes(key))
+  if (other !== undefined) {
+    const owners = Object.keys(all).filter(owner => all[owner].includes(other))
+    throw new OptionError(
+      'STRATEGY_OPTION',
+      `--${kebab(other)} belongs to --${option} ${owners.join(' or ')}; ` +
+        (name === undefined
+          ? `--${option} is not given`
+          : `--${option} ${name} has ${own.map(key => `--${kebab(key)}`).join(', ')}`),
+    )
+  }
+  return Object.fromEntries(keys.map(key => [key, flags[key]]))
 }
 
 type TrainFlags = Record<string, unknown> & {
@@ -180,10 +266,13 @@ function withStoredOptions(flags: TrainFlags, command: Command): TrainFlags {
   const options = { ...stored.model, ...stored.training, ...stored.intervals }
   const kept = Object.entries(options).filter(([key]) => known.includes(key))
   const other = isGiven(command, 'strategy') && flags.strategy !== stored.strategy.strategy
+  const { name: regularizer, ...penalty } = stored.regularizer ?? {}
+  const otherPenalty = isGiven(command, 'regularizer') && flags.regularizer !== regularizer
   return {
     ...flags,
     ...Object.fromEntries(kept),
     ...(other ? {} : stored.strategy),
+    ...(regularizer === undefined || otherPenalty ? {} : { regularizer, ...penalty }),
     ...stored.source,
     ...Object.fromEntries(given),
   }

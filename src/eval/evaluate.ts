@@ -6,6 +6,7 @@ import { measuredWindows, type TokenIds, validationBatches } from '../data/token
 import type { Kernels } from '../kernels/index.js'
 import { Purpose, seedWords } from '../kernels/philox.js'
 import type { Llama } from '../nn/llama.js'
+import { firesIn } from '../nn/neurons.js'
 import { Tape } from '../tensor/index.js'
 
 /** Samples of held-out text are the same for every model and every seed of a run, so that losses compare. */
@@ -42,6 +43,8 @@ export const evaluationSchema = z.object({
   bitsPerByte: z.number(),
   /** Fraction of exact zeros among the FFN's hidden activations, one value per layer, in [0, 1]. */
   sparsity: z.array(z.number()),
+  /** Neurons of each layer that were 0 at every token, where the activation has exact zeros. */
+  deadNeurons: z.array(z.int().min(0)).optional(),
   /** The activation it was measured with. */
   activation: z.string(),
   /**
@@ -80,6 +83,7 @@ export class Evaluator {
     const perPass = drawnPer === 'neuron' || drawnPer === 'batch'
     const batchSize = perPass ? 1 : options.batchSize
     const zeros = new Array<number>(model.config.numHiddenLayers).fill(0)
+    const silent = zeros.map(() => Array.from({ length: model.config.intermediateSize }, (_, i) => i))
     let [nats, tokens, bytes, rows] = [0, 0, 0, 0]
     for (const batch of validationBatches(heldOut.tokens, windows, { batchSize, context })) {
       const { inputs, targets, targetCount, firstWindow } = batch
@@ -93,6 +97,9 @@ export class Evaluator {
         draw,
         onHidden: (layer, hidden) => {
           zeros[layer] += this.#kernels.countZeros(hidden.data, targetCount * hidden.width)
+          if (activation.exactZeros) {
+            silent[layer] = silent[layer].filter(neuron => !firesIn(hidden, neuron, targetCount))
+          }
         },
       })
       nats += loss.data[0] * targetCount
@@ -108,6 +115,7 @@ export class Evaluator {
       perplexity: Math.min(Math.exp(loss), Number.MAX_VALUE),
       bitsPerByte: nats / Math.LN2 / Math.max(1, bytes),
       sparsity: zeros.map(count => count / (tokens * model.config.intermediateSize)),
+      ...(activation.exactZeros && { deadNeurons: silent.map(({ length }) => length) }),
       activation: activation.spec,
       drawnPer,
       tokens,

@@ -18,6 +18,8 @@ export const Purpose = {
   dropout: 6,
   /** Which windows of held-out text are measured, and draws while measuring that whole windows share. */
   heldOut: 7,
+  /** New weights of neurons that have stopped firing. */
+  revival: 8,
 } as const
 export type Purpose = (typeof Purpose)[keyof typeof Purpose]
 

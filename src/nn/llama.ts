@@ -5,14 +5,14 @@ import { type Activation, parameterLayout } from '../activations/activation.js'
 import { CheckpointError } from '../errors.js'
 import type { Draw } from '../kernels/index.js'
 import { fillNormal, Purpose } from '../kernels/philox.js'
-import { type DType, ops, parameter, sizeOf, type Tape, type Tensor } from '../tensor/index.js'
+import { constant, type DType, ops, parameter, sizeOf, type Tape, type Tensor } from '../tensor/index.js'
 import type { RopeTable } from '../tensor/ops/index.js'
 import { ffnWidths, headDimOf, type ModelConfig } from './config.js'
 import { activationParameterName, parameterShapes } from './parameters.js'
 import { ropeFrequencies } from './rope.js'
 
 /** Standard deviation of the initial weights; the two projections back into the residual stream get 1/√(2L) of it. */
-const INITIAL_STD = 0.02
+export const INITIAL_STD = 0.02
 
 /** Options of one forward pass. */
 export interface ForwardOptions {
@@ -22,6 +22,15 @@ export interface ForwardOptions {
   readonly draw: Omit<Draw, 'layer'>
   /** Called with the FFN's hidden activations (rows, h) of every layer. */
   readonly onHidden?: (layer: number, hidden: Tensor) => void
+  /** An L1 penalty on the FFN's hidden activations. */
+  readonly penalty?: HiddenPenalty
+}
+
+/** loss += factor · Σ |h| over all layers, rows and neurons of a pass. */
+export interface HiddenPenalty {
+  readonly factor: number
+  /** Called in the backward pass with a layer's Σ |h|, how many of its h are exactly zero, and how many there are. */
+  observe(magnitudes: number, zeros: number, elements: number): void
 }
 
 export class Llama {
@@ -58,8 +67,15 @@ export class Llama {
     return new Llama(config, parameters)
   }
 
-  /** A model from stored weights. `tensor` returns the values of a parameter by its name. */
-  static from(config: ModelConfig, tensor: (name: string) => Float32Array): Llama {
+  /**
+   * A model from stored weights. `tensor` returns the values of a parameter by its name; those that `isTrained` refuses
+   * stay as they are in training. Throws CheckpointError TENSOR_SHAPE.
+   */
+  static from(
+    config: ModelConfig,
+    tensor: (name: string) => Float32Array,
+    isTrained: (name: string) => boolean = () => true,
+  ): Llama {
     const parameters = new Map<string, Tensor>()
     for (const { name, shape } of parameterShapes(config)) {
       const data = tensor(name)
@@ -69,7 +85,7 @@ export class Llama {
           `tensor ${name} holds ${data.length} values, the config needs ${shape.join(' × ')}`,
         )
       }
-      parameters.set(name, parameter(data, shape))
+      parameters.set(name, isTrained(name) ? parameter(data, shape) : constant(data, shape))
     }
     return new Llama(config, parameters)
   }
@@ -157,6 +173,12 @@ export class Llama {
       hidden = combine(tape, activation, gate, up, draw, learned)
     }
     options.onHidden?.(layer, hidden)
+    const { penalty } = options
+    if (penalty !== undefined) {
+      ops.l1Penalty(tape, hidden, penalty.factor, (magnitudes, zeros) =>
+        penalty.observe(magnitudes, zeros, hidden.size),
+      )
+    }
     return ops.linear(tape, hidden, this.#get(`${prefix}.mlp.down_proj.weight`), { residual: x })
   }
 

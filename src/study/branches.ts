@@ -11,7 +11,7 @@ export interface Beginning {
 
 /**
  * Of every run that shares its first steps with an earlier one: with which it shares the most. Runs with another seed
- * or another form of the FFN share nothing.
+ * or another FFN share nothing.
  */
 export function sharedBeginnings(recipe: Recipe): ReadonlyMap<RunOptions, Beginning> {
   const { steps } = recipe.training
@@ -20,7 +20,7 @@ export function sharedBeginnings(recipe: Recipe): ReadonlyMap<RunOptions, Beginn
     let longest: Beginning | undefined
     for (const earlier of recipe.runs.slice(0, index)) {
       if (!alike(earlier, run, recipe)) continue
-      const step = Math.min(steps - 1, sharedSteps(earlier, run, steps))
+      const step = Math.min(steps - 1, sharedSteps(courseOf(earlier), courseOf(run), steps))
       if (step > (longest?.step ?? 0)) longest = { run: earlier, step }
     }
     if (longest !== undefined) beginnings.set(run, longest)
@@ -28,9 +28,14 @@ export function sharedBeginnings(recipe: Recipe): ReadonlyMap<RunOptions, Beginn
   return beginnings
 }
 
+function courseOf(run: RunOptions) {
+  return { strategy: run, ...(run.regularizer && { regularizer: run.regularizer }) }
+}
+
 function alike(one: RunOptions, other: RunOptions, { model, training }: Recipe): boolean {
   return (
     (one.seed ?? training.seed) === (other.seed ?? training.seed) &&
-    (one.ffn ?? model.ffn) === (other.ffn ?? model.ffn)
+    (one.ffn ?? model.ffn) === (other.ffn ?? model.ffn) &&
+    (one.intermediateSize ?? model.intermediateSize) === (other.intermediateSize ?? model.intermediateSize)
   )
 }

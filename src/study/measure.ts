@@ -30,7 +30,7 @@ export async function measureRun(
     trained.model,
     { tokens: data.validation, byteLengths: tokenByteLengths(data.tokenizer) },
     {
-      activation: trained.strategy.inference,
+      activation: trained.inference,
       step: training.steps,
       context: training.context,
       batchSize: training.batchSize,
@@ -56,7 +56,7 @@ async function decodeSpeed(
   const rate = (model: LanguageModel) => () =>
     decodeRate(model, prompt, { maxTokens, temperature: 0, signal })
   try {
-    if (!trained.strategy.inference.exactZeros) {
+    if (!trained.inference.exactZeros) {
       const rates: number[] = []
       for (let pass = 0; pass < WARM_UP_PASSES + pairs; pass++) rates.push(await rate(dense)())
       return { dtype, dense: median(rates.slice(WARM_UP_PASSES)), sparse: null, ratio: null, passes: pairs }
@@ -89,7 +89,7 @@ async function samples(trained: TrainedRun, options: MeasureOptions): Promise<Sa
   const { prompt, sampleTokens: maxTokens, sampleTemperature, sampleP, sampleSeeds, signal } = options
   if (maxTokens === 0) return []
   const model = await load(trained.checkpoint, { dtype: 'f32' })
-  const own = trained.strategy.inference.spec
+  const own = trained.inference.spec
   const drawn = `stocha:p=${sampleP}`
   const [firstSeed = 1] = sampleSeeds
   const ways: Omit<Sample, 'prompt' | 'text'>[] = [

@@ -5,7 +5,7 @@ import { listActivations, loadActivationFiles } from '../activations/index.js'
 import { activationSchema } from '../activations/schema.js'
 import { RecipeError } from '../errors.js'
 import { checkRecipe, parseRecipeYaml, readRecipeText } from '../recipes/recipe-file.js'
-import { ffnForm, modelSchema, strategySchemas, trainingSchema } from '../train/index.js'
+import { ffnForm, modelSchema, regularizerSchema, strategySchemas, trainingSchema } from '../train/index.js'
 
 const count = z.int().min(1)
 
@@ -19,12 +19,17 @@ const runFields = {
   seed: z.int().min(0).optional(),
   /** Overrides model.ffn. */
   ffn: ffnForm.optional(),
+  /** Overrides model.intermediateSize. */
+  intermediateSize: count.optional(),
+  /** A penalty that makes the model sparse. */
+  regularizer: regularizerSchema.optional(),
 }
-const [scratch, swift, stocha] = strategySchemas
+const [scratch, swift, stocha, anneal] = strategySchemas
 const runSchema = z.discriminatedUnion('strategy', [
   scratch.extend(runFields),
   swift.extend(runFields),
   stocha.extend(runFields),
+  anneal.extend(runFields),
 ])
 
 const measureSchema = z.strictObject({

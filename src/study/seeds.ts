@@ -35,6 +35,11 @@ function meanEvaluation(all: readonly Evaluation[]): Evaluation {
     perplexity: Math.exp(loss),
     bitsPerByte: mean(all.map(one => one.bitsPerByte)),
     sparsity: first.sparsity.map((_, layer) => mean(all.map(one => one.sparsity[layer]))),
+    ...(first.deadNeurons !== undefined && {
+      deadNeurons: first.deadNeurons.map((_, layer) =>
+        Math.round(mean(all.map(one => one.deadNeurons?.[layer] ?? 0))),
+      ),
+    }),
   }
 }
 

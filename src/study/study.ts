@@ -132,14 +132,15 @@ async function oneRun(
   options: StudyOptions,
   { keepAfter, beginFrom }: Pick<TrainRun, 'keepAfter' | 'beginFrom'>,
 ): Promise<FinishedRun> {
-  const { name, label, seed, ffn, ...strategyOptions } = run
+  const { name, label, seed, ffn, intermediateSize, regularizer, ...strategyOptions } = run
   const training = { ...recipe.training, seed: seed ?? recipe.training.seed }
   const machine = machineOf(machineInfo())
   const trainedOn = trainingMachines(directory, machine)
   const trained = await train({
     directory,
-    model: modelOf(recipe, ffn),
+    model: modelOf(recipe, ffn, intermediateSize),
     strategy: strategyOptions,
+    ...(regularizer !== undefined && { regularizer }),
     training,
     data,
     fresh: options.fresh,
@@ -156,7 +157,7 @@ async function oneRun(
   const config = { ...model.config, parameters: model.parameterCount }
 
   const file = path.join(directory, 'result.json')
-  const key = JSON.stringify([recipe.measure, training, strategyOptions, ffn])
+  const key = JSON.stringify([recipe.measure, training, strategyOptions, ffn, intermediateSize, regularizer])
   const stored = options.fresh === true ? null : readStored(file, key)
   if (stored !== null) return { result: { ...stored, name, label: label ?? name }, config, again: true }
 
@@ -181,10 +182,14 @@ async function oneRun(
   return { result, config, again: false }
 }
 
-/** The recipe's model with the form of FFN that a run asks for; only Spark has a predictor. */
-function modelOf({ model }: Recipe, ffn = model.ffn): Recipe['model'] {
+/** The recipe's model with the FFN that a run asks for; only Spark has a predictor. */
+function modelOf(
+  { model }: Recipe,
+  ffn = model.ffn,
+  intermediateSize = model.intermediateSize,
+): Recipe['model'] {
   const { sparkPredictorWidth, ...rest } = model
-  return { ...rest, ffn, ...(ffn === 'spark' && { sparkPredictorWidth }) }
+  return { ...rest, ffn, intermediateSize, ...(ffn === 'spark' && { sparkPredictorWidth }) }
 }
 
 /** The measured result of an earlier session, when it was measured in the same way. */

@@ -12,7 +12,7 @@ export class Tape {
   /** Whether ops are recorded; without it a forward pass keeps nothing for a backward pass. */
   readonly training: boolean
   readonly #arena: Arena
-  readonly #records: { output: Tensor; backward: (dOut: Floats) => void }[] = []
+  readonly #records: { output: Tensor; backward: (dOut: Floats) => void; amends: boolean }[] = []
 
   constructor(kernels: Kernels, options: { dtype?: DType; training?: boolean } = {}) {
     this.kernels = kernels
@@ -40,7 +40,12 @@ export class Tape {
 
   /** Remembers how the gradient of `output` reaches the op's inputs; `backward` adds into their gradients. */
   record(output: Tensor, backward: (dOut: Floats) => void): void {
-    if (output.requiresGrad) this.#records.push({ output, backward })
+    if (output.requiresGrad) this.#records.push({ output, backward, amends: false })
+  }
+
+  /** Changes the gradient of `output` in place before it is passed on: a term of the loss that depends on it alone. */
+  amendGrad(output: Tensor, amend: (dOut: Floats) => void): void {
+    if (output.requiresGrad) this.#records.push({ output, backward: amend, amends: true })
   }
 
   /** The gradient buffer of `tensor`, to be added into; zeroed first when nothing has been added in this pass. */
@@ -86,9 +91,10 @@ export class Tape {
   backward(loss: Tensor): void {
     this.gradToAdd(loss).fill(1)
     for (let i = this.#records.length - 1; i >= 0; i--) {
-      const { output, backward } = this.#records[i]
+      const { output, backward, amends } = this.#records[i]
       if (output.grad === null || !output.hasGrad) continue
       backward(output.grad)
+      if (amends) continue
       // Whoever adopted the buffer owns it now; otherwise nobody needs it any more.
       if (output.grad !== null) this.give(output.grad)
       output.grad = null

@@ -9,6 +9,7 @@ import type { ModelConfig } from '../nn/config.js'
 import { parameterShapes } from '../nn/parameters.js'
 import { branchDirectory, hasBranch } from './branch-directory.js'
 import { metricsUntil } from './metrics.js'
+import type { RegularizerOptions } from './regularizers.js'
 import {
   bitOptions,
   type CheckedRun,
@@ -27,11 +28,25 @@ export interface BranchPoint {
   readonly step: number
 }
 
-/** How many of the first steps of two runs of `steps` steps, equal but for the strategy, have the same activation. */
-export function sharedSteps(one: StrategyOptions, other: StrategyOptions, steps: number): number {
-  const [a, b] = [makeStrategy(one, steps), makeStrategy(other, steps)]
+/** What decides a run's steps beside shape, data and budget. */
+export interface Course {
+  readonly strategy: StrategyOptions
+  readonly regularizer?: RegularizerOptions
+}
+
+/**
+ * How many of the first steps of two runs of `steps` steps, equal in everything else, are the same: their activations
+ * are, and where their regularizers differ neither is penalized yet.
+ */
+export function sharedSteps(one: Course, other: Course, steps: number): number {
+  const [a, b] = [makeStrategy(one.strategy, steps), makeStrategy(other.strategy, steps)]
+  const alike = JSON.stringify(one.regularizer) === JSON.stringify(other.regularizer)
+  const isShared = (step: number) => {
+    const activation = a.activationAt(step)
+    return activation.spec === b.activationAt(step).spec && (alike || !activation.exactZeros)
+  }
   let step = 0
-  while (step < steps && a.activationAt(step + 1).spec === b.activationAt(step + 1).spec) step++
+  while (step < steps && isShared(step + 1)) step++
   return step
 }
 
@@ -51,13 +66,9 @@ export function beginFromBranch(run: CheckedRun, config: ModelConfig, branch: Br
     return { model: shape, training, data }
   }
   const difference = firstDifference(comparable(other), comparable(bitOptions(run, config)))
-  const strategy = other.strategy as unknown as StrategyOptions
+  const course = other as unknown as Course
   const { steps } = run.training
-  if (
-    difference !== null ||
-    other.extensions !== undefined ||
-    sharedSteps(strategy, run.strategy, steps) < step
-  ) {
+  if (difference !== null || other.extensions !== undefined || sharedSteps(course, run, steps) < step) {
     const why = difference ?? 'their activations, or the number of steps, were changed before'
     throw new OptionError(
       'BRANCH_DIFFERS',

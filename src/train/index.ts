@@ -8,6 +8,8 @@ export {
   type ModelInput,
   type ModelOptions,
   modelSchema,
+  type RegularizerInput,
+  regularizerSchema,
   type StrategyInput,
   strategySchema,
   strategySchemas,
@@ -16,7 +18,7 @@ export {
   trainingSchema,
 } from './options.js'
 export { type RunOptions, readRunOptions } from './run-directory.js'
-export { makeStrategy, type Strategy, type StrategyOptions } from './strategies.js'
+export { annealSchedules, makeStrategy, type Strategy, type StrategyOptions } from './strategies.js'
 export {
   type InterruptReason,
   type TrainedRun,

@@ -17,6 +17,13 @@ const stepSchema = z.object({
   gradNorm: z.number(),
   activation: z.string(),
   seconds: z.number(),
+  /** What the regularizer adds to the loss in this step, and its coefficient. */
+  penalty: z.number().optional(),
+  coefficient: z.number().optional(),
+  /** Of a penalized step: the fraction of the hidden activations that are not zero. */
+  active: z.number().optional(),
+  /** Dead neurons whose gate weights were moved. */
+  revived: z.int().min(0).optional(),
 })
 const lineSchema = z.discriminatedUnion('kind', [
   stepSchema,

@@ -30,7 +30,9 @@ export class AdamW {
   readonly #kernels: Kernels
   readonly #options: AdamWOptions
 
-  constructor(kernels: Kernels, parameters: ReadonlyMap<string, Tensor>, options: AdamWOptions) {
+  /** Parameters that need no gradient stay as they are, and have no moments. */
+  constructor(kernels: Kernels, all: ReadonlyMap<string, Tensor>, options: AdamWOptions) {
+    const parameters = new Map([...all].filter(([, { requiresGrad }]) => requiresGrad))
     this.#kernels = kernels
     this.#parameters = parameters
     this.#options = options

@@ -4,7 +4,8 @@
 import { z } from 'zod'
 import { activationSchema } from '../activations/schema.js'
 import { FFN_FORMS, sparkProblem } from '../nn/config.js'
-import type { StrategyOptions } from './strategies.js'
+import type { RegularizerOptions } from './regularizers.js'
+import { annealSchedules, type StrategyOptions } from './strategies.js'
 
 const count = z.int().min(1)
 const seed = z.int().min(0)
@@ -117,11 +118,65 @@ const stochaSchema = z.strictObject({
   alpha: alpha.default(0.1),
 })
 
+const annealSchema = z.strictObject({
+  strategy: z.literal('anneal'),
+  before: activationSchema.default('silu'),
+  to: activationSchema.default('relu'),
+  schedule: z.enum(annealSchedules).default('cosine'),
+  sineStages: count.default(4),
+  alpha: z.number().min(0).lt(1).default(0.1),
+})
+const relufySchema = z.strictObject({
+  strategy: z.literal('relufy'),
+  to: activationSchema.default('relu'),
+})
+
 /** The fields of every strategy, for schemas that add their own (a run of a recipe has a name too). */
-export const strategySchemas = [scratchSchema, swiftSchema, stochaSchema] as const
+export const strategySchemas = [scratchSchema, swiftSchema, stochaSchema, annealSchema, relufySchema] as const
 export const strategySchema = z.discriminatedUnion(
   'strategy',
   strategySchemas,
 ) satisfies z.ZodType<StrategyOptions>
 /** As a caller gives it: defaults may be left out. */
 export type StrategyInput = z.input<typeof strategySchema>
+
+const fraction = z.number().min(0).max(1)
+/** What both regularizers have; the names are explained in regularizers.ts. */
+const commonRegularizer = {
+  revive: fraction.default(0),
+  deadAfter: count.default(100),
+}
+
+export const regularizerSchema = z
+  .discriminatedUnion('name', [
+    z.strictObject({
+      name: z.literal('l1'),
+      coefficient: z.number().min(0).optional(),
+      coefficientWarmup: fraction.default(0.5),
+      targetActive: z.number().gt(0).lt(1).optional(),
+      thresholdLoss: z.number().min(0).default(0),
+      ...commonRegularizer,
+    }),
+    z.strictObject({
+      name: z.literal('prosparse'),
+      factors: z.array(z.number().min(0)).min(1).default([1e-4, 1e-3, 3e-3]),
+      stages: z.array(z.number().gt(0).max(1)).min(1).default([0.1, 0.5, 0.8]),
+      thresholdLoss: z.number().min(0).default(0.005),
+      ...commonRegularizer,
+    }),
+  ])
+  .superRefine((regularizer, context) => {
+    if (regularizer.name !== 'prosparse') return
+    const { factors, stages } = regularizer
+    const issue = (path: string, message: string) =>
+      context.addIssue({ code: 'custom', path: [path], message })
+    if (factors.length !== stages.length) {
+      issue('stages', `must be as many as factors: ${stages.length} ends for ${factors.length} factors`)
+    }
+    const early = stages.findIndex((end, i) => i > 0 && end <= stages[i - 1])
+    if (early > 0) issue('stages', `must rise: ${stages[early]} comes after ${stages[early - 1]}`)
+    const low = factors.findIndex((factor, i) => i > 0 && factor < factors[i - 1])
+    if (low > 0) issue('factors', `must not fall: ${factors[low]} comes after ${factors[low - 1]}`)
+  }) satisfies z.ZodType<RegularizerOptions>
+/** As a caller gives it: defaults may be left out. */
+export type RegularizerInput = z.input<typeof regularizerSchema>

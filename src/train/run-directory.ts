@@ -25,7 +25,9 @@ import { Llama } from '../nn/llama.js'
 import { parameterShapes } from '../nn/parameters.js'
 import { shown } from '../schema-issues.js'
 import { removeBranches } from './branch-directory.js'
+import type { LastFired } from './dead-neurons.js'
 import type { TrainingOptions } from './options.js'
+import type { RegularizerOptions, RegularizerState } from './regularizers.js'
 import type { TrainingStep } from './step.js'
 import { makeStrategy, type Strategy, type StrategyOptions } from './strategies.js'
 
@@ -44,6 +46,7 @@ const sourceSchema = z.object({
 const optionsSchema = z.object({
   model: z.looseObject({}),
   strategy: z.looseObject({}),
+  regularizer: z.looseObject({}).optional(),
   training: z.looseObject({ steps: z.int().min(1) }),
   data: z.object({ train: z.string(), validation: z.string() }),
   /** Options of the training that do not change its bits. */
@@ -65,12 +68,19 @@ const stateSchema = z.object({
   /** Updates of the parameters that had fewer than `step`: those that an activation learns. */
   updates: z.record(z.string(), z.int().min(0)).optional(),
   kernels: z.array(kernelsSchema).optional(),
+  /** Where the regularizer's coefficient stands. */
+  regularizer: z
+    .object({ coefficient: z.number(), firstActive: z.number().nullable(), error: z.number() })
+    .optional(),
+  /** The last step in which each neuron of each layer fired. */
+  lastFired: z.array(z.array(z.int())).optional(),
 })
 
 /** The options of a training run, checked and complete. */
 export interface CheckedRun {
   readonly directory: string
   readonly strategy: StrategyOptions
+  readonly regularizer?: RegularizerOptions
   readonly training: TrainingOptions
   readonly data: TrainingData
   readonly fresh?: boolean
@@ -105,11 +115,17 @@ export function readRunOptions(directory: string): RunOptions | null {
 export function bitOptions(
   run: CheckedRun,
   config: ModelConfig,
-): Pick<RunOptions, 'model' | 'strategy' | 'training' | 'data'> {
+): Pick<RunOptions, 'model' | 'strategy' | 'regularizer' | 'training' | 'data'> {
   const { evalEvery: _, evalTokens: __, checkpointEvery: ___, ...training } = run.training
   const data = { train: digest(run.data.train), validation: digest(run.data.validation) }
   // As JSON has it: without what is undefined.
-  const written = JSON.stringify({ model: config, strategy: run.strategy, training, data })
+  const written = JSON.stringify({
+    model: config,
+    strategy: run.strategy,
+    regularizer: run.regularizer,
+    training,
+    data,
+  })
   return optionsSchema.parse(JSON.parse(written))
 }
 
@@ -146,8 +162,8 @@ export function openRun(run: CheckedRun, config: ModelConfig): readonly Extensio
     const comparable = longer
       ? { ...options, training: { ...options.training, steps: stepsBefore } }
       : options
-    const { model, strategy, training, data } = stored
-    const difference = firstDifference({ model, strategy, training, data }, comparable)
+    const { model, strategy, regularizer, training, data } = stored
+    const difference = firstDifference({ model, strategy, regularizer, training, data }, comparable)
     if (difference !== null) {
       throw new OptionError(
         'RUN_DIFFERS',
@@ -218,6 +234,10 @@ export interface RestoredRun {
   readonly step: number
   readonly trainSeconds: number
   readonly kernels: readonly UsedKernels[]
+  readonly regularizer?: RegularizerState
+  readonly lastFired?: LastFired
+  /** What the checkpoint's config says inference runs: a threshold may have been found. */
+  readonly activation?: string
   readonly loadMoments?: (step: TrainingStep) => void
 }
 
@@ -240,9 +260,10 @@ export function restoreCheckpoint(
 ): RestoredRun {
   const checkpoint = readCheckpoint(latest.dir)
   const model = Llama.from(config, name => checkpoint.tensor(name))
+  const { activation } = checkpoint.config
   checkpoint.close()
   const stored = readTrainingState(latest.dir, stateSchema, parameterShapes(config))
-  const { step, trainSeconds, updates = {}, kernels = [] } = stored.state
+  const { step, trainSeconds, updates = {}, kernels = [], regularizer, lastFired } = stored.state
   if (step !== latest.step) {
     stored.close()
     throw new CheckpointError(
@@ -255,6 +276,9 @@ export function restoreCheckpoint(
     step,
     trainSeconds,
     kernels,
+    activation,
+    ...(regularizer !== undefined && { regularizer }),
+    ...(lastFired !== undefined && { lastFired }),
     loadMoments: ({ optimizer }) => {
       for (const [name, { m, v }] of optimizer.moments) {
         const { first, second } = stored.moments(name)
@@ -283,6 +307,8 @@ export interface RunState {
   readonly step: number
   readonly trainSeconds: number
   readonly kernels: readonly UsedKernels[]
+  readonly regularizer?: RegularizerState
+  readonly lastFired?: LastFired
 }
 
 /** Saves weights, moments and state of one step together, then removes the checkpoint before. */
@@ -304,7 +330,12 @@ export function runCheckpoint(
     config,
     tensors: [...parameters].map(([name, { shape, data }]) => ({ name, shape, data: data as Float32Array })),
     tokenizer: run.data.tokenizer.toJSON(),
-    flicker: { strategy: run.strategy, training: run.training, step: state.step },
+    flicker: {
+      strategy: run.strategy,
+      ...(run.regularizer !== undefined && { regularizer: run.regularizer }),
+      training: run.training,
+      step: state.step,
+    },
     optimizer: [...moments].map(([name, { m, v }]) => ({
       name,
       shape: parameters.get(name)?.shape ?? [],

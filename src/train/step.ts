@@ -5,7 +5,7 @@ import type { Activation } from '../activations/index.js'
 import type { Floats, Kernels } from '../kernels/index.js'
 import { Purpose, seedWords } from '../kernels/philox.js'
 import type { Llama } from '../nn/llama.js'
-import { Tape } from '../tensor/index.js'
+import { Tape, type Tensor } from '../tensor/index.js'
 import { AdamW, type AdamWOptions } from './optimizer.js'
 
 /** One micro-batch: inputs and targets (batch·seq); a target of −1 is not counted. */
@@ -20,6 +20,16 @@ export interface StepResult {
   readonly loss: number
   /** Global norm of the gradient before clipping. */
   readonly gradNorm: number
+  /** Of a penalized step: what the penalty adds to the loss, and the fraction of hidden activations that are not 0. */
+  readonly penalty?: { readonly value: number; readonly active: number }
+}
+
+/** What a step does with the FFN's hidden activations beside computing with them. */
+export interface HiddenOptions {
+  /** What the |h| of one element adds to the loss of a micro-batch of `rows` tokens; 0: no penalty. */
+  factor(rows: number): number
+  /** Called with the hidden activations (rows, h) of every layer. */
+  readonly onHidden?: (layer: number, hidden: Tensor) => void
 }
 
 /** A model, its optimizer and the tape whose buffers every step reuses. */
@@ -40,21 +50,44 @@ export class TrainingStep {
    * Step number `step` (from 1) with learning rate `lr`. When the loss or the gradient is not finite, weights and
    * moments stay as they were. An update may still overflow: see `nonFinite`.
    */
-  run(step: number, lr: number, activation: Activation, batches: readonly Batch[]): StepResult {
+  run(
+    step: number,
+    lr: number,
+    activation: Activation,
+    batches: readonly Batch[],
+    hidden?: HiddenOptions,
+  ): StepResult {
     const [seedLow, seedHigh] = this.#seed
+    const seen = { penalty: 0, active: 0, elements: 0 }
     let loss = 0
     let firstRow = 0
     for (const { inputs, targets, seq } of batches) {
       this.#tape.reset()
       const draw = { seedLow, seedHigh, purpose: Purpose.activation, step, firstRow }
-      const batchLoss = this.model.loss(this.#tape, inputs, targets, seq, { activation, draw })
+      const factor = hidden?.factor(inputs.length) ?? 0
+      const batchLoss = this.model.loss(this.#tape, inputs, targets, seq, {
+        activation,
+        draw,
+        ...(hidden?.onHidden !== undefined && { onHidden: hidden.onHidden }),
+        ...(factor > 0 && {
+          penalty: {
+            factor,
+            observe(magnitudes, zeros, elements) {
+              seen.penalty += (factor * magnitudes) / batches.length
+              seen.active += elements - zeros
+              seen.elements += elements
+            },
+          },
+        }),
+      })
       loss += batchLoss.data[0] / batches.length
       if (!Number.isFinite(loss)) return { loss, gradNorm: Number.NaN }
       this.#tape.backward(batchLoss)
       firstRow += inputs.length
     }
     const gradNorm = this.optimizer.update(lr, 1 / batches.length)
-    return { loss, gradNorm }
+    if (seen.elements === 0) return { loss, gradNorm }
+    return { loss, gradNorm, penalty: { value: seen.penalty, active: seen.active / seen.elements } }
   }
 
   /** What holds a value that is not finite, for a message: a parameter or one of its moments; null when none does. */

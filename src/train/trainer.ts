@@ -5,7 +5,7 @@
 import path from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { z } from 'zod'
-import { loadActivationFiles } from '../activations/index.js'
+import { type Activation, loadActivationFiles, parseActivation } from '../activations/index.js'
 import type { TrainingData } from '../data/prepare.js'
 import { requireOneContext, requireTokensFit, tokenByteLengths, trainingBatch } from '../data/tokens.js'
 import { TrainingError } from '../errors.js'
@@ -17,20 +17,25 @@ import type { Llama } from '../nn/llama.js'
 import { checkOptions } from '../schema-issues.js'
 import { type BranchPoint, beginFromBranch } from './branch.js'
 import { branchDirectory } from './branch-directory.js'
+import { DeadNeurons } from './dead-neurons.js'
 import { MetricsLog } from './metrics.js'
 import {
   type ModelInput,
   type ModelOptions,
   modelSchema,
+  type RegularizerInput,
+  regularizerSchema,
   type StrategyInput,
   strategySchema,
   type TrainingInput,
   trainingSchema,
 } from './options.js'
+import { checkRegularizer, Regularizer } from './regularizers.js'
 import {
   type CheckedRun,
   METRICS_FILE,
   openRun,
+  type RunState,
   restoreRun,
   runCheckpoint,
   saveRun,
@@ -42,6 +47,7 @@ import { RunLock } from './run-lock.js'
 import { cosineSchedule } from './schedule.js'
 import { TrainingStep } from './step.js'
 import { makeStrategy, type Strategy } from './strategies.js'
+import { largestThreshold } from './threshold.js'
 
 export interface TrainRun {
   /** Where the run is kept; created when it does not exist. */
@@ -50,6 +56,8 @@ export interface TrainRun {
   readonly model?: ModelInput
   /** How the activation changes: `scratch` (one activation), `swift` (Swi+FT), `stocha` (StochA). */
   readonly strategy: StrategyInput
+  /** A penalty that makes the model sparse: `l1` or `prosparse`. Default: none. */
+  readonly regularizer?: RegularizerInput
   /** What is left out has its default. */
   readonly training?: TrainingInput
   /** The text, as `prepareData` returns it. */
@@ -104,6 +112,8 @@ export interface TrainProgress {
 export interface TrainedRun {
   readonly model: Llama
   readonly strategy: Strategy
+  /** What the model is run with: the strategy's last activation, or that with the threshold that was found. */
+  readonly inference: Activation
   /** The final checkpoint. */
   readonly checkpoint: string
   readonly evaluations: Evaluation[]
@@ -120,6 +130,7 @@ const runSchema = z.strictObject({
   directory: z.string().min(1),
   model: modelSchema.prefault({}),
   strategy: strategySchema,
+  regularizer: regularizerSchema.optional(),
   training: trainingSchema.prefault({}),
   data: z.custom<TrainingData>(value => {
     const { tokenizer, train, validation }: Partial<TrainingData> = Object(value)
@@ -152,6 +163,9 @@ export async function train(options: TrainRun): Promise<TrainedRun> {
   if (options.kernels === undefined) warnWithoutAddon()
   const config = modelConfig(run, training.context, data.tokenizer.vocabSize)
   checkData(data, training, config)
+  if (run.regularizer !== undefined) {
+    checkRegularizer(run.regularizer, makeStrategy(run.strategy, training.steps))
+  }
   const lock = RunLock.acquire(directory)
   try {
     return await trainLocked(options, run, config, kernels, lock)
@@ -185,6 +199,9 @@ async function trainLocked(
   } = branch === undefined
     ? restoreRun(directory, config, training.seed)
     : beginFromBranch(run, config, branch)
+  const regularizer = run.regularizer && new Regularizer(run.regularizer, strategy, training.steps)
+  if (resumed.regularizer !== undefined) regularizer?.restore(resumed.regularizer)
+  const neurons = run.regularizer && new DeadNeurons(model, firstStep, resumed.lastFired)
   const usedKernels = withKernels(resumed.kernels, firstStep, kernels)
   const computedBy = resumed.kernels[resumed.kernels.length - 1]
   if (computedBy !== undefined && firstStep < training.steps && usedKernels !== resumed.kernels) {
@@ -193,22 +210,48 @@ async function trainLocked(
   const stepper = new TrainingStep(kernels, model, training)
   resumed.loadMoments?.(stepper)
   let { trainSeconds } = resumed
-  if (branch !== undefined)
-    saveRun(run, config, stepper, { step: firstStep, trainSeconds, kernels: usedKernels })
+  const stateAfter = (step: number): RunState => ({
+    step,
+    trainSeconds,
+    kernels: usedKernels,
+    ...(regularizer !== undefined && { regularizer: regularizer.state }),
+    ...(neurons !== undefined && { lastFired: neurons.lastFired }),
+  })
+  if (branch !== undefined) saveRun(run, config, stepper, stateAfter(firstStep))
   const log = MetricsLog.open(path.join(directory, METRICS_FILE), firstStep, onNotice)
   const evaluator = new Evaluator(kernels)
   const heldOut = { tokens: data.validation, byteLengths: tokenByteLengths(data.tokenizer) }
   onStart?.({ step: firstStep, steps: training.steps })
 
-  const evaluate = (step: number): Evaluation =>
+  const evaluate = (step: number, activation = strategy.activationAt(step)): Evaluation =>
     evaluator.run(model, heldOut, {
-      activation: strategy.activationAt(step),
+      activation,
       step,
       context: training.context,
       batchSize: training.batchSize,
       maxTokens: training.evalTokens,
       seed: training.seed,
     })
+  /** Moves dead neurons where the regularizer asks for it; returns how many. */
+  const revive = (step: number): number => {
+    const { revive: lambda = 0, deadAfter: after = 0 } = run.regularizer ?? {}
+    if (neurons === undefined || lambda === 0 || step < after) return 0
+    return neurons.revive(model, step, { after, lambda, seed: training.seed })
+  }
+  /** The activation of inference after the last step: with the threshold that the regularizer allows. */
+  const shiftThreshold = (step: number): Activation => {
+    const allowed = run.regularizer?.thresholdLoss ?? 0
+    if (allowed === 0) return strategy.inference
+    const at = (t: number) => (t === 0 ? strategy.inference : parseActivation(`fatrelu:t=${t}`))
+    const limit = evaluate(step).loss + allowed
+    const found = at(largestThreshold(t => evaluate(step, at(t)).loss, limit))
+    log.append({ kind: 'evaluation', ...evaluate(step, found) })
+    return found
+  }
+  let inference =
+    firstStep === training.steps && resumed.activation !== undefined
+      ? parseActivation(resumed.activation)
+      : strategy.inference
   const tokensPerStep = training.batchSize * training.context * training.accumulate
   let meanLoss = Number.NaN
   let saved = firstStep
@@ -220,13 +263,29 @@ async function trainLocked(
     }))
     const activation = strategy.activationAt(step)
     const learningRate = cosineSchedule(step, training)
-    const { loss, gradNorm } = stepper.run(step, learningRate, activation, batches)
+    const { loss, gradNorm, penalty } = stepper.run(step, learningRate, activation, batches, {
+      factor: rows => regularizer?.factor(step, rows, config.numHiddenLayers) ?? 0,
+      ...(neurons !== undefined && { onHidden: (layer, hidden) => neurons.observe(step, layer, hidden) }),
+    })
     if (!Number.isFinite(loss)) throw diverged(step, `the loss (${loss})`, saved, directory)
     if (!Number.isFinite(gradNorm)) throw diverged(step, 'the gradient', saved, directory)
+    const coefficient = regularizer?.coefficient(step)
+    if (penalty !== undefined) regularizer?.observe(step, penalty.active)
+    const revived = revive(step)
     const seconds = (performance.now() - started) / 1000
     trainSeconds += seconds
     lock.renew()
-    log.append({ kind: 'step', step, loss, learningRate, gradNorm, activation: activation.spec, seconds })
+    log.append({
+      kind: 'step',
+      step,
+      loss,
+      learningRate,
+      gradNorm,
+      activation: activation.spec,
+      seconds,
+      ...(penalty !== undefined && { penalty: penalty.value, active: penalty.active, coefficient }),
+      ...(revived > 0 && { revived }),
+    })
 
     let evaluation: Evaluation | undefined
     const kept = keepAfter.includes(step)
@@ -242,12 +301,13 @@ async function trainLocked(
       const broken = stepper.nonFinite()
       if (broken !== null) throw diverged(step, broken, saved, directory)
       lock.confirm()
-      saveRun(run, config, stepper, { step, trainSeconds, kernels: usedKernels })
+      if (step === training.steps) inference = shiftThreshold(step)
+      saveRun(run, { ...config, activation: inference.spec }, stepper, stateAfter(step))
       saved = step
     }
     if (kept) {
-      const state = { step, trainSeconds, kernels: usedKernels }
-      writeTrainingCheckpoint(branchDirectory(directory, step), runCheckpoint(run, config, stepper, state))
+      const content = runCheckpoint(run, config, stepper, stateAfter(step))
+      writeTrainingCheckpoint(branchDirectory(directory, step), content)
     }
     if (interrupted) throw interruption(step, directory, signal)
 
@@ -267,6 +327,7 @@ async function trainLocked(
   return {
     model,
     strategy,
+    inference,
     checkpoint: path.join(directory, `checkpoint-${training.steps}`),
     evaluations: log.evaluations,
     curve: log.curve(),

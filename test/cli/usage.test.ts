@@ -154,7 +154,7 @@ describe('what the flags of the strategies are told', () => {
     ],
     [
       ['--alpha', '0.2'],
-      '--alpha belongs to --strategy swift or stocha; --strategy scratch has --activation',
+      '--alpha belongs to --strategy swift or stocha or anneal; --strategy scratch has --activation',
     ],
     [['--strategy', 'stocha', '--p', '2'], '--p: must be at most 1, not 2'],
     [['--strategy', 'stocha', '--positive', 'drwn'], 'Did you mean "drawn"?'],

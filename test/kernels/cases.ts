@@ -121,6 +121,14 @@ function elementwiseCases(): KernelCase[] {
         kernels.axpy(-0.75, inputs.normal(n), y, n)
         return [y]
       }),
+      kernelCase(`addSign, n = ${n}`, (kernels, inputs) => {
+        const x = inputs.normal(n + GUARD)
+        for (let i = 0; i < x.length; i += 3) x[i] = i % 2 === 0 ? 0 : -0
+        const y = inputs.normal(n + GUARD)
+        const zeros = Int32Array.of(-1)
+        const total = kernels.addSign(0.75, x, y, zeros, n)
+        return [y, inputs.of([total]), inputs.of([zeros[0]])]
+      }),
       kernelCase(`sum, sumOfSquares and countZeros, n = ${n}`, (kernels, inputs) => {
         const x = inputs.normal(n + GUARD, { mean: 1 })
         for (let i = 0; i < x.length; i += 3) x[i] = i % 2 === 0 ? 0 : -0

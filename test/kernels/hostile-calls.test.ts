@@ -66,6 +66,7 @@ function callEverything(isa: string): void {
   kernels.add(f(4), f(4), f(4), 4)
   kernels.multiply(f(4), f(4), f(4), 4)
   kernels.axpy(2, f(4), f(4), 4)
+  kernels.addSign(0.5, f(4), f(4), Int32Array.of(0), 4)
   kernels.sum(f(4), 4)
   kernels.sumOfSquares(f(4), 4)
   kernels.countZeros(f(4), 4)

@@ -4,7 +4,14 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { latestRunCheckpoint } from '../../src/formats/index.js'
-import { hasBranch, type StrategyOptions, sharedSteps, type TrainRun, train } from '../../src/train/index.js'
+import {
+  hasBranch,
+  regularizerSchema,
+  type StrategyOptions,
+  sharedSteps,
+  type TrainRun,
+  train,
+} from '../../src/train/index.js'
 import { temporaryDirectory, tinyRun } from './tiny-run.js'
 
 const silu: StrategyOptions = { strategy: 'scratch', activation: 'silu' }
@@ -30,10 +37,31 @@ async function kept(step: number, extra: Partial<TrainRun> = {}): Promise<string
 
 describe('runs that begin alike', () => {
   it('share the steps before the first one with another activation', () => {
-    expect(sharedSteps(silu, swift, 24)).toBe(18)
-    expect(sharedSteps(swift, { ...swift, alpha: 0.5 }, 24)).toBe(12)
-    expect(sharedSteps(silu, { strategy: 'scratch', activation: 'relu' }, 24)).toBe(0)
-    expect(sharedSteps(silu, silu, 24)).toBe(24)
+    const shared = (one: StrategyOptions, other: StrategyOptions) =>
+      sharedSteps({ strategy: one }, { strategy: other }, 24)
+    expect(shared(silu, swift)).toBe(18)
+    expect(shared(swift, { ...swift, alpha: 0.5 })).toBe(12)
+    expect(shared(silu, { strategy: 'scratch', activation: 'relu' })).toBe(0)
+    expect(shared(silu, silu)).toBe(24)
+  })
+
+  it('with different regularizers share the steps before the first with exact zeros', () => {
+    const regularizer = regularizerSchema.parse({ name: 'l1', targetActive: 0.1 })
+    const l1 = (strategy: StrategyOptions) => ({ strategy, regularizer })
+    const relu: StrategyOptions = { strategy: 'scratch', activation: 'relu' }
+    expect(sharedSteps({ strategy: silu }, l1(swift), 24)).toBe(18)
+    expect(sharedSteps({ strategy: relu }, l1(relu), 24)).toBe(0)
+    expect(sharedSteps(l1(relu), l1(relu), 24)).toBe(24)
+  })
+
+  it('end with the same bits with a regularizer that revives dead neurons', async () => {
+    const regularizer = { name: 'l1', targetActive: 0.1, revive: 0.5, deadAfter: 3 } as const
+    const alone = temporaryDirectory()
+    await train(tinyRun(alone, { strategy: swift, regularizer }))
+    const begun = temporaryDirectory()
+    const parent = await kept(18)
+    await train(tinyRun(begun, { strategy: swift, regularizer, beginFrom: { directory: parent, step: 18 } }))
+    expect(finalBits(begun)[0].equals(finalBits(alone)[0])).toBe(true)
   })
 
   it('end with the bits of runs trained alone', async () => {

@@ -241,6 +241,11 @@ export interface Kernels {
   multiply(a: Floats, b: Floats, out: Floats, n: number): void
   /** y += alpha · x. */
   axpy(alpha: number, x: Floats, y: Floats, n: number): void
+  /**
+   * y += alpha · sign(x), where sign is 0 for ±0; returns Σ |x|, and zeros[0] receives how many of the x are exactly
+   * zero: the gradient of an L1 penalty and what it is steered by, in one pass.
+   */
+  addSign(alpha: number, x: Floats, y: Floats, zeros: Int32Array, n: number): number
   sum(x: Floats, n: number): number
   sumOfSquares(x: Floats, n: number): number
   /** How many of the first n elements are exactly zero (either sign). */

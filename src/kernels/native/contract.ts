@@ -374,6 +374,10 @@ export const contract = {
   axpy: {
     parameters: { alpha: number, x: input('n'), y: output('n'), n: size },
   },
+  addSign: {
+    parameters: { alpha: number, x: input('n'), y: output('n'), zeros: counts('1'), n: size },
+    returns: 'number',
+  },
   sum: {
     parameters: { x: input('n'), n: size },
     returns: 'number',

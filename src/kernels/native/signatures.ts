@@ -274,6 +274,7 @@ export interface NativeFunctions {
   add(a: Floats, b: Floats, out: Floats, n: number): void
   multiply(a: Floats, b: Floats, out: Floats, n: number): void
   axpy(alpha: number, x: Floats, y: Floats, n: number): void
+  addSign(alpha: number, x: Floats, y: Floats, zeros: Int32Array, n: number): number
   sum(x: Floats, n: number): number
   sumOfSquares(x: Floats, n: number): number
   countZeros(x: Floats, n: number): number

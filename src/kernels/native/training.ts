@@ -37,6 +37,7 @@ export function nativeKernels(isa: string): Kernels {
     add: native.add,
     multiply: native.multiply,
     axpy: native.axpy,
+    addSign: native.addSign,
     sum: native.sum,
     sumOfSquares: native.sumOfSquares,
     countZeros: native.countZeros,

@@ -34,6 +34,20 @@ export function axpy(alpha: number, x: Floats, y: Floats, n: number): void {
   for (let i = 0; i < n; i++) y[i] += alpha * x[i]
 }
 
+/** y += alpha · sign(x); returns Σ |x| and counts the zeros. */
+export function addSign(alpha: number, x: Floats, y: Floats, zeros: Int32Array, n: number): number {
+  let total = 0
+  let count = 0
+  for (let i = 0; i < n; i++) {
+    total += Math.abs(x[i])
+    if (x[i] > 0) y[i] += alpha
+    else if (x[i] < 0) y[i] -= alpha
+    else if (x[i] === 0) count++
+  }
+  zeros[0] = count
+  return total
+}
+
 export function sum(x: Floats, n: number): number {
   let total = 0
   for (let i = 0; i < n; i++) total += x[i]

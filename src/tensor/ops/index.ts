@@ -5,6 +5,7 @@ export { columns } from './columns.js'
 export { add, map, mean, multiply, scale, sum } from './elementwise.js'
 export { linear } from './linear.js'
 export { crossEntropy } from './loss.js'
+export { l1Penalty } from './penalty.js'
 export {
   attention,
   embedding,
