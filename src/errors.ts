@@ -22,7 +22,7 @@ export class ShapeError extends FlickerError {}
 export class ActivationError extends FlickerError {}
 /** A corpus that is missing, empty, binary or too short. */
 export class CorpusError extends FlickerError {}
-/** A data set of the lab that is missing, broken or no classification problem. */
+/** A data set, of the lab or of an evaluation's task, that is missing or broken; of the lab also one that is no classification problem. */
 export class DatasetError extends FlickerError {}
 /** A tokenizer file that cannot be read or does not fit the model. */
 export class TokenizerError extends FlickerError {}

@@ -1,42 +1,45 @@
-// `flicker eval`: loss, perplexity, bits per byte and sparsity of a model on a text.
+// `flicker eval`: loss, perplexity, bits per byte and sparsity of a model on a text; with --tasks scores on benchmarks.
 
-import path from 'node:path'
-import { Command } from 'commander'
+import { dirname, resolve } from 'node:path'
+import { Command, Option } from 'commander'
 import { parseActivation } from '../activations/index.js'
 import { heldOutText } from '../data/prepare.js'
+import { OptionError } from '../errors.js'
 import { Evaluator } from '../eval/evaluate.js'
+import { TASK_GROUPS, TASKS } from '../eval/tasks/index.js'
 import { type ModelSource, openModel } from '../formats/index.js'
 import { kernels } from '../kernels/index.js'
 import { allocateWeights, readRow, storeRow } from '../kernels/weights/quantized.js'
 import { Llama } from '../nn/llama.js'
 import { type RunOptions, readRunOptions } from '../train/index.js'
+import { type EvalTasksFlags, evalTasks, LOSS_ONLY, TASKS_ONLY } from './eval-tasks.js'
 import {
   allowCodeOption,
   choiceOption,
   corpusOption,
   integer,
   jsonOption,
-  modelOption,
+  MODEL_KINDS,
   seedOption,
   threadsOption,
   tokenizerOption,
   WEIGHT_TYPES,
 } from './options.js'
+import { kebab } from './schema-flags.js'
 import { log, print, printJson } from './terminal.js'
 
-interface EvalFlags {
-  model: string
+interface EvalFlags extends Omit<EvalTasksFlags, 'tasks'> {
+  tasks?: string
   corpus?: string
-  tokenizer?: string
   whole?: boolean
-  activation?: string
-  dtype: 'auto' | (typeof WEIGHT_TYPES)[number]
-  context?: number
   maxTokens: number
   sampleSeed: number
   batchSize: number
-  seed: number
-  json?: boolean
+}
+
+/** Names of the tasks and groups. */
+function taskNames(): string {
+  return [...TASKS, ...TASK_GROUPS].map(({ name }) => name).join(', ')
 }
 
 /** Longest window by default: a model made for long contexts is measured in windows that fit in memory. */
@@ -44,8 +47,14 @@ const LONGEST_WINDOW = 1024
 
 export function evalCommand(): Command {
   return new Command('eval')
-    .description('measure a model on held-out text: loss, perplexity, bits per byte, sparsity per layer')
-    .addOption(modelOption())
+    .description(
+      'measure a model on held-out text (loss, perplexity, bits per byte, sparsity per layer), or with --tasks on benchmarks',
+    )
+    .addOption(
+      new Option('-m, --model <path>', `${MODEL_KINDS}; with --tasks repeatable, to compare models`)
+        .argParser((text: string, before: string[] | undefined) => [...(before ?? []), text])
+        .makeOptionMandatory(),
+    )
     .addOption(
       corpusOption(
         "default, or a file or directory; its validation side is measured (default: the run's own corpus)",
@@ -68,9 +77,22 @@ export function evalCommand(): Command {
       `tokens per window (default: the model's context, at most ${LONGEST_WINDOW})`,
       integer(1),
     )
+    .optionsGroup('Held-out text:')
     .option('--max-tokens <n>', 'measure a sample of so many tokens when there are more', integer(1), 131_072)
     .option('--sample-seed <n>', 'draws the sample', integer(0), 1)
     .option('--batch-size <n>', 'windows at a time', integer(1), 16)
+    .optionsGroup('Benchmarks (docs/evaluation.md):')
+    .option('--tasks <names>', `${taskNames()}; or a task of a group`)
+    .option('--data <directory>', 'where the rows are: <name>.jsonl or <name>.jsonl.gz for each task')
+    .option('--shots <n>', "few-shot examples (default: the task's own number)", integer(0))
+    .option('--limit <n>', 'only the first n questions of each task', integer(1))
+    .option(
+      '--out <directory>',
+      'results.json and a log of every answer, from which an interrupted evaluation continues',
+      'runs/eval',
+    )
+    .option('--bootstrap <n>', 'resamplings of the questions for 95 % intervals', integer(0), 1000)
+    .optionsGroup('Running:')
     .addOption(seedOption('for activations that draw', 1))
     .addOption(threadsOption())
     .addOption(jsonOption())
@@ -81,23 +103,44 @@ Examples:
   flicker eval --model runs/quick/swift
   flicker eval --model runs/quick/silu --activation relu
   flicker eval --model model.gguf --corpus book.txt --dtype q8_0
-  flicker eval --model runs/quick/stocha --corpus book.txt --whole --json`,
+  flicker eval --model runs/quick/stocha --corpus book.txt --whole --json
+  flicker eval --model model.gguf --tasks hellaswag,arc_easy --data eval-data --limit 1000
+  flicker eval --model runs/quick/silu --model runs/quick/swift --tasks blimp --data eval-data
+  flicker eval --model model.gguf --tasks mmlu,gsm8k --data eval-data --shots 5 --json`,
     )
-    .action((flags: EvalFlags) => {
-      const source = openModel(flags.model, { tokenizer: flags.tokenizer })
+    .action(async (flags: EvalFlags, command: Command) => {
+      refuseOthers(command, flags.tasks)
+      if (flags.tasks !== undefined) return evalTasks({ ...flags, tasks: flags.tasks })
+      const [model, ...others] = flags.model
+      if (others.length > 0) {
+        throw new OptionError(
+          'OPTION_CONFLICT',
+          'several --model are compared on --tasks; give one, or name tasks',
+        )
+      }
+      const source = openModel(model, { tokenizer: flags.tokenizer })
       for (const note of source.notes) log(`flicker: ${note}`)
       try {
-        measure(source, flags)
+        measure(source, model, flags)
       } finally {
         source.close()
       }
     })
 }
 
-function measure(source: ModelSource, flags: EvalFlags): void {
+/** A flag of the other kind of evaluation would silently have no effect. */
+function refuseOthers(command: Command, tasks: string | undefined): void {
+  const others = tasks === undefined ? TASKS_ONLY : LOSS_ONLY
+  const given = others.find(name => command.getOptionValueSource(name) === 'cli')
+  if (given === undefined) return
+  const why = tasks === undefined ? 'belongs to --tasks' : 'measures a loss, not --tasks'
+  throw new OptionError('OPTION_CONFLICT', `--${kebab(given)} ${why}; leave one of them out`)
+}
+
+function measure(source: ModelSource, path: string, flags: EvalFlags): void {
   const { config } = source
   const activation = parseActivation(flags.activation ?? config.activation)
-  const run = flags.corpus === undefined ? runOf(flags.model) : null
+  const run = flags.corpus === undefined ? runOf(path) : null
   const heldOut = heldOutText(source.tokenizer(), {
     corpus: flags.corpus ?? run?.source?.corpus ?? 'default',
     corpusBytes: run?.source?.corpusBytes,
@@ -142,7 +185,7 @@ function measure(source: ModelSource, flags: EvalFlags): void {
 
 /** The options of the run that a model belongs to: its directory, or one of its checkpoints; null for other models. */
 function runOf(model: string): RunOptions | null {
-  return readRunOptions(model) ?? readRunOptions(path.dirname(path.resolve(model)))
+  return readRunOptions(model) ?? readRunOptions(dirname(resolve(model)))
 }
 
 /** A tensor with the rounding of a weight type; norms and biases stay as they are, as in the engine. */

@@ -20,6 +20,9 @@ import type { FfnPolicy } from './ffn/policy.js'
 import { type CacheKind, cacheBytesPerPosition } from './model/memory.js'
 import type { EngineWeights, LayerWeights } from './model/weights.js'
 
+/** Logits that are computed together at most: 16 MB, which the caches of a processor about hold. */
+const SELECTED_LOGITS = 2 ** 22
+
 /** What one pass over the layers has read, counted for all the sequences that took part in it. */
 export interface PassStats {
   /** Sequences that shared everything that was read. */
@@ -223,6 +226,29 @@ export class ForwardPass {
     this.#layers.norm(norm, first, count)
     this.#decode.matvec(head, this.#layers.normed, out, vocabSize, d, count, false)
     stats.otherBytesRead += vocabSize * weightBytes(weightTypeOf(head), d)
+  }
+
+  /**
+   * Logits of some rows of the last run, ascending, in blocks: `each` gets (count, vocab), valid during the call, and the
+   * index in `rows` of the block's first. Afterwards the run's rows are gone.
+   */
+  selectedLogits(
+    rows: readonly number[],
+    stats: PassStats,
+    each: (logits: Float32Array, first: number, count: number) => void,
+  ): void {
+    const { hiddenSize: d, vocabSize } = this.config
+    const { x } = this.#layers
+    for (const [to, from] of rows.entries()) if (to !== from) x.copyWithin(to * d, from * d, (from + 1) * d)
+    const most = Math.max(1, Math.floor(SELECTED_LOGITS / vocabSize))
+    if (this.#logits.length < Math.min(most, rows.length) * vocabSize)
+      this.#logits = new Float32Array(Math.min(most, rows.length) * vocabSize)
+    for (let first = 0; first < rows.length; first += most) {
+      const count = Math.min(most, rows.length - first)
+      const logits = this.#logits.subarray(0, count * vocabSize)
+      this.logits(first, count, logits, stats)
+      each(logits, first, count)
+    }
   }
 
   /** (count, vocab), valid until the next call: logits of the first `count` rows of the last run. */

@@ -12,7 +12,7 @@ export type { Completion, CompletionStats } from './generation/generation.js'
 export type { TokenLogprob } from './generation/logprobs.js'
 export type { PenaltyOptions } from './generation/penalties.js'
 export { checkSampling, chooseToken, type SamplingOptions, tokenDistribution } from './generation/samplers.js'
-export { Session, type SessionOptions } from './generation/session.js'
+export { type ReadRow, Session, type SessionOptions, type SessionRead } from './generation/session.js'
 export {
   LanguageModel,
   type LanguageModelExtras,

@@ -2,18 +2,19 @@
 
 import fs from 'node:fs'
 import path from 'node:path'
-import { afterAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { bytesTokenizer } from '../../src/data/tokenizers/byte-pair.js'
 import { writeCheckpoint } from '../../src/formats/huggingface/index.js'
 import { convertModel } from '../../src/formats/index.js'
+import { writeRows } from '../eval/task-fixtures.js'
 import { contentOf, temporaryDirectory, tinyConfig } from '../formats/tiny-model.js'
 import { flickerHere } from './in-process.js'
 
 const directory = temporaryDirectory()
 afterAll(() => fs.rmSync(directory, { recursive: true }))
+const at = (name: string) => path.join(directory, name)
 
 it('measures a GGUF file as it measures the directory that it was made from', async () => {
-  const at = (name: string) => path.join(directory, name)
   const tokenizer = bytesTokenizer()
   writeCheckpoint(
     at('model'),
@@ -30,4 +31,66 @@ it('measures a GGUF file as it measures the directory that it was made from', as
   const expected = await measured(at('model'))
   expect(expected.loss).toBeGreaterThan(0)
   expect(await measured(at('model.gguf'))).toEqual(expected)
+})
+
+describe('--tasks', () => {
+  const row = (i: number) => ({ goal: `goal number ${i}`, sol1: 'one way', sol2: `way ${i}`, label: i % 2 })
+  const run = (...args: string[]) => flickerHere(['eval', ...args])
+  const common = () => ['--data', at('data'), '--out', at('out'), '--bootstrap', '20']
+
+  beforeAll(() => {
+    const tokenizer = bytesTokenizer()
+    for (const [name, heads] of [
+      ['first', 2],
+      ['second', 1],
+    ] as const) {
+      const config = { ...tinyConfig, numAttentionHeads: heads, vocabSize: tokenizer.vocabSize }
+      writeCheckpoint(at(name), contentOf(config, { tokenizer: tokenizer.toJSON() }))
+    }
+    writeRows(
+      at('data'),
+      'piqa_val',
+      Array.from({ length: 12 }, (_, i) => row(i)),
+    )
+  })
+
+  it('prints a table, says what was cut, and writes results and samples', async () => {
+    const { code, stdout, stderr } = await run('--model', at('first'), '--tasks', 'piqa', ...common())
+    expect(code, stderr).toBe(0)
+    expect(stdout).toMatch(/^task +version +shots +questions +metric/)
+    expect(stdout).toMatch(/piqa +1 +0 +12 +acc +[01]\.\d{4}/)
+    expect(stderr).toMatch(/piqa: \d+ of 12 questions are longer than the context of 32 tokens/)
+    const [model] = fs.readdirSync(at('out'))
+    const files = fs.readdirSync(path.join(at('out'), model)).sort()
+    expect(files).toEqual(['results.json', expect.stringMatching(/^samples_piqa_[0-9a-f]{12}\.jsonl$/)])
+    const again = await run('--model', at('first'), '--tasks', 'piqa', ...common(), '--json')
+    expect(again.stderr).toContain('12 of 12 questions were answered earlier')
+    expect(JSON.parse(again.stdout)).toEqual(
+      JSON.parse(fs.readFileSync(path.join(at('out'), model, 'results.json'), 'utf8')),
+    )
+  })
+
+  it('compares models on the same questions', async () => {
+    const models = ['--model', at('first'), '--model', at('second')]
+    const { code, stdout, stderr } = await run(...models, '--tasks', 'piqa', ...common())
+    expect(code, stderr).toBe(0)
+    expect(stdout).toMatch(/against .*first +task +metric +difference +std\. error +95 % interval/)
+    const { stdout: json } = await run(...models, '--tasks', 'piqa', ...common(), '--json')
+    const { models: each, differences } = JSON.parse(json)
+    const [first, second] = each.map((one: Record<string, never>) => one.results)
+    const difference = second.piqa['acc,none'] - first.piqa['acc,none']
+    expect(differences.models[at('second')].piqa['acc,none'].value).toBeCloseTo(difference, 12)
+  })
+
+  it.each([
+    [['--tasks', 'piqua', '--data', 'data'], /no task "piqua"\. Did you mean "piqa"\?.*\[TASK_UNKNOWN\]/],
+    [['--tasks', 'piqa'], /give --data DIR/],
+    [['--tasks', 'piqa', '--corpus', 'x.txt'], /--corpus measures a loss, not --tasks/],
+    [['--shots', '2'], /--shots belongs to --tasks/],
+    [['--model', 'other'], /several --model are compared on --tasks/],
+  ])('%j is refused', async (args, message) => {
+    const { code, stdout, stderr } = await run('--model', at('first'), ...args)
+    expect([code, stdout]).toEqual([2, ''])
+    expect(stderr).toMatch(message)
+  })
 })

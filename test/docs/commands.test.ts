@@ -12,6 +12,7 @@ import { writeCheckpoint } from '../../src/formats/index.js'
 import { parameterShapes } from '../../src/nn/parameters.js'
 import { flickerHere } from '../cli/in-process.js'
 import { randomTensors, smallConfig, tensorOf } from '../engine/naive-model.js'
+import { writeEveryTask } from '../eval/task-fixtures.js'
 import { temporaryDirectory } from '../formats/tiny-model.js'
 
 const cwd = temporaryDirectory()
@@ -29,6 +30,7 @@ beforeAll(() => {
   fs.writeFileSync(path.join(cwd, 'model/tokenizer_config.json'), JSON.stringify({ chat_template: template }))
   const lines = Array.from({ length: 300 }, (_, i) => `line ${i}: ${i * i} is the square of ${i}`)
   fs.writeFileSync(path.join(cwd, 'corpus.txt'), lines.join('\n'))
+  writeEveryTask(path.join(cwd, 'eval-data'))
 })
 
 /** What a reader replaces, and what stands for it here. */
@@ -37,6 +39,7 @@ const PLACEHOLDERS: readonly [RegExp, string][] = [
   [/^(DST|silu\.gguf)$/, path.join(cwd, 'converted.gguf')],
   [/^(model-hf|stories260K)$/, path.join(cwd, 'converted')],
   [/^(book\.txt|my-texts\/|notes\/)$/, path.join(cwd, 'corpus.txt')],
+  [/^eval-data$/, path.join(cwd, 'eval-data')],
   [/^\[?NAME\]?$/, 'silu'],
 ]
 /** Makes a run short; a later flag replaces an earlier one. */
@@ -48,6 +51,8 @@ const SHORTER: Readonly<Record<string, readonly string[]>> = {
   activations: [],
   info: [],
 }
+/** The same for benchmarks, which have no corpus. */
+const SHORTER_TASKS = ['--limit', '1', '--bootstrap', '10', '--out', path.join(cwd, 'evaluations')]
 /** Commands whose files are the reader's own. */
 const NEEDS_FILES = /tok512\.bin|--plot |--docs |--prompt -$/
 
@@ -141,7 +146,8 @@ it.each(runnable.filter(([, command]) => !/^flicker (generate|logits|eval) --mod
   async (_, command) => {
     const args = words(command).map(replaced)
     if (args.includes('--help')) return expect((await flickerHere(args)).code).toBe(0)
-    const { code, stdout, stderr } = await flickerHere([...args, ...SHORTER[args[0]]])
+    const shorter = args.includes('--tasks') ? SHORTER_TASKS : SHORTER[args[0]]
+    const { code, stdout, stderr } = await flickerHere([...args, ...shorter])
     expect(code, stderr).toBe(0)
     expect(stdout).not.toMatch(/NaN|undefined/)
   },

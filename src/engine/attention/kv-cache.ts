@@ -41,12 +41,22 @@ export class KvCache {
   reserve(length: number): void {
     const own = length - this.#start
     if (own <= this.#capacity) return
-    const { config, type, memory } = this.#kind
+    const { config, memory } = this.#kind
     const limit = config.maxPositionEmbeddings - this.#start
     const ample = Math.min(limit, Math.max(own, 2 * this.#capacity, FIRST_CAPACITY))
     const fits = ample * cacheBytesPerPosition(this.#kind) <= memory.available()
     const capacity = fits ? ample : own
     requireCacheMemory(this.#kind, { tokens: capacity, sequences: 1 })
+    this.#allocate(capacity)
+  }
+
+  /** Makes room for positions below `length` and no more; whether there is memory for them, the caller has checked. */
+  reserveExactly(length: number): void {
+    if (length - this.#start > this.#capacity) this.#allocate(length - this.#start)
+  }
+
+  #allocate(capacity: number): void {
+    const { config, type } = this.#kind
     this.#layers = this.#layers.map(segments => {
       const last = segments[segments.length - 1]
       const grown = (old: Uint8Array) => this.#grown(old, capacity, cacheRowBytes(type, headDimOf(config)))

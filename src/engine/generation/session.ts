@@ -7,6 +7,7 @@ import { Purpose, seedWords } from '../../kernels/philox.js'
 import type { ModelConfig } from '../../nn/config.js'
 import { KvCache } from '../attention/kv-cache.js'
 import type { ForwardPass, SequenceState, TokenStats } from '../forward.js'
+import { requireCacheMemory } from '../model/memory.js'
 import {
   type OptionNames,
   received,
@@ -26,6 +27,21 @@ export interface SessionOptions {
   readonly sequence?: number
   /** Instead of the model's. */
   readonly activation?: Activation
+}
+
+/** What one of several sessions reads: `Session.readTogether`. */
+export interface SessionRead {
+  readonly session: Session
+  /** At least one. */
+  readonly tokens: ArrayLike<number>
+  /** Of so many of the last tokens the logits are wanted, at least one. */
+  readonly wanted: number
+}
+
+/** A row of logits: those after token `token` of `reads[read].tokens`. */
+export interface ReadRow {
+  readonly read: number
+  readonly token: number
 }
 
 const SESSION_OPTION_NAMES: OptionNames<SessionOptions> = {
@@ -209,6 +225,70 @@ export class Session {
     }
   }
 
+  /**
+   * Each session reads its tokens, all of them in full passes of up to PREFILL_BLOCK positions; the sessions are of one
+   * model, and none is listed twice. `each` gets the wanted logits in blocks, (rows.length, vocab), valid during the call.
+   * The bits are those of `prefill`. Caches get room for these tokens alone. Throws as `prefill` does; then none has read.
+   */
+  static readTogether(
+    reads: readonly SessionRead[],
+    each: (logits: Float32Array, rows: readonly ReadRow[]) => void,
+  ): void {
+    if (reads.length === 0) return
+    const pass = reads[0].session.#pass
+    if (reads.some(({ session }) => session.#pass !== pass)) {
+      throw new OptionError('BATCH_MISMATCH', 'sessions that read together must be of one model')
+    }
+    for (const { session, tokens } of reads) session.#check(tokens)
+    const tokens = reads.reduce((sum, read) => sum + read.tokens.length, 0)
+    requireCacheMemory(pass.cacheKind, { tokens, sequences: 1 })
+    for (const { session, tokens } of reads) {
+      session.#state.cache.reserveExactly(session.position + tokens.length)
+    }
+    for (const parts of passesOf(reads)) Session.#runTogether(pass, reads, parts, each)
+  }
+
+  static #runTogether(
+    pass: ForwardPass,
+    reads: readonly SessionRead[],
+    parts: readonly ReadPart[],
+    each: (logits: Float32Array, rows: readonly ReadRow[]) => void,
+  ): void {
+    const { vocabSize, numHiddenLayers } = pass.config
+    const passRows = parts.map(({ read, start, count }) => {
+      const { session, tokens } = reads[read]
+      return {
+        sequence: session.#state,
+        tokens,
+        start,
+        count,
+        activeNeurons: new Int32Array(numHiddenLayers),
+      }
+    })
+    const stats = pass.run(passRows)
+    const at: number[] = []
+    const rows: ReadRow[] = []
+    let row = 0
+    for (const [i, { read, start, count }] of parts.entries()) {
+      const { session, tokens, wanted } = reads[read]
+      session.#stats = { activeNeurons: passRows[i].activeNeurons, pass: stats }
+      for (let token = start; token < start + count; token++, row++) {
+        if (token < tokens.length - wanted) continue
+        at.push(row)
+        rows.push({ read, token })
+      }
+    }
+    pass.selectedLogits(at, stats, (logits, first, count) => {
+      const block = rows.slice(first, first + count)
+      for (const [i, { read, token }] of block.entries()) {
+        const { session, tokens } = reads[read]
+        if (token === tokens.length - 1)
+          session.#logits.set(logits.subarray(i * vocabSize, (i + 1) * vocabSize))
+      }
+      each(logits, block)
+    })
+  }
+
   #check(tokens: ArrayLike<number>): void {
     requireReadable(tokens, this.#pass.config, this.position)
   }
@@ -245,6 +325,32 @@ export function checkTokens(tokens: ArrayLike<number>, config: ModelConfig, posi
       `token ${received(token)} at position ${position + i} is outside the model's vocabulary of ${vocabSize}`,
     )
   }
+}
+
+/** Tokens [start, start + count) of a read. */
+interface ReadPart {
+  readonly read: number
+  readonly start: number
+  readonly count: number
+}
+
+/** All tokens of all reads in order, in passes of PREFILL_BLOCK rows; a read may continue in the next pass. */
+function passesOf(reads: readonly SessionRead[]): ReadPart[][] {
+  const passes: ReadPart[][] = []
+  let room = 0
+  for (const [read, { tokens }] of reads.entries()) {
+    for (let start = 0; start < tokens.length; ) {
+      if (room === 0) {
+        passes.push([])
+        room = PREFILL_BLOCK
+      }
+      const count = Math.min(room, tokens.length - start)
+      passes[passes.length - 1].push({ read, start, count })
+      room -= count
+      start += count
+    }
+  }
+  return passes
 }
 
 /** Indices of `roots`, equal roots next to each other. */

@@ -3,8 +3,8 @@
 
 import { randomFillSync } from 'node:crypto'
 import { OptionError } from '../../errors.js'
+import { nextState, STATE_WORDS, seedState } from '../../mersenne-twister.js'
 import { logarithms } from './logarithm.js'
-import { nextState, STATE_WORDS, seedState } from './mersenne-twister.js'
 
 const LARGEST_WORD = 0xffff_ffff
 /** A double has 53 bits of fraction: the upper 27 of one word and the upper 26 of the next. */

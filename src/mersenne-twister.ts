@@ -16,6 +16,29 @@ export function seedState(state: Int32Array, seed: number): void {
   }
 }
 
+/** The state that Python and the authors' `init_by_array` make of a key of 32-bit words, at least one. */
+export function seedStateByArray(state: Int32Array, key: readonly number[]): void {
+  seedState(state, 19650218)
+  let [i, j] = [1, 0]
+  const advance = () => {
+    if (++i < WORDS) return
+    state[0] = state[WORDS - 1]
+    i = 1
+  }
+  for (let k = Math.max(WORDS, key.length); k > 0; k--) {
+    const before = state[i - 1]
+    state[i] = ((state[i] ^ Math.imul(before ^ (before >>> 30), 1664525)) + key[j] + j) | 0
+    advance()
+    j = (j + 1) % key.length
+  }
+  for (let k = WORDS - 1; k > 0; k--) {
+    const before = state[i - 1]
+    state[i] = ((state[i] ^ Math.imul(before ^ (before >>> 30), 1566083941)) - i) | 0
+    advance()
+  }
+  state[0] = 0x80000000 | 0
+}
+
 /** (624), (624): moves `state` one step on and writes its output to `words`. */
 export function nextState(state: Int32Array, words: Int32Array): void {
   let i = 0

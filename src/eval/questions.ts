@@ -1,0 +1,73 @@
+// The questions of a task as the runner scores them: rows, the text before each, and what is checked before anything is
+// computed.
+
+import { DatasetError } from '../errors.js'
+import { shotTexts } from './few-shot.js'
+import { invalidRow, type TaskData } from './rows.js'
+import type { Task, TaskRow } from './task.js'
+
+/** One continuation of one prompt. */
+export interface Request {
+  readonly prompt: string
+  readonly continuation: string
+}
+
+export interface Questions {
+  readonly task: Task
+  /** The data file. */
+  readonly file: string
+  readonly shots: number
+  /** Questions in the file, and those that are asked. */
+  readonly available: number
+  readonly rows: readonly TaskRow<unknown>[]
+  /** What stands before each question. */
+  readonly before: readonly string[]
+}
+
+/** Throws DatasetError: what TaskData and shotTexts throw, and TASK_ROW_INVALID for a gold that is no choice. */
+export function questionsOf(
+  task: Task,
+  data: TaskData,
+  options: { readonly shots?: number; readonly limit?: number },
+): Questions {
+  const { file, rows: all } = data.rows(task)
+  const { shots = task.shots.count, limit = all.length } = options
+  const rows = all.slice(0, limit)
+  for (const row of rows) checkRow(task, row)
+  const before = shotTexts(task, all, { shots, pool: () => data.shotRows(task), count: rows.length })
+  return { task, file, shots, available: all.length, rows, before }
+}
+
+function checkRow(task: Task, where: TaskRow<unknown>): void {
+  if (task.output !== 'multiple_choice') return
+  const choices = task.choices(where.row)
+  const gold = task.gold(where.row)
+  if (choices.length === 0) throw invalidRow(where, 'there is no choice')
+  const empty = choices.indexOf('')
+  if (empty !== -1) throw invalidRow(where, `choice ${empty} is empty`)
+  if (Number.isInteger(gold) && gold >= 0 && gold < choices.length) return
+  throw invalidRow(
+    where,
+    `the right choice must be one of the ${choices.length} given, and the row says ${Number.isNaN(gold) ? 'none' : gold} (from 0; −1: its letter is none of theirs)`,
+  )
+}
+
+/** The requests of one question of a task with known continuations. */
+export function requestsOf({ task, rows, before }: Questions, index: number): Request[] {
+  const { targetDelimiter = ' ' } = task
+  const { row } = rows[index]
+  const start = before[index]
+  if (task.output === 'multiple_choice') {
+    const partial = task.partial?.(row)
+    if (partial !== undefined) {
+      const continuation = targetDelimiter + partial.continuation
+      return partial.prompts.map(prompt => ({ prompt: start + prompt, continuation }))
+    }
+    const prompt = start + task.prompt(row)
+    return task.choices(row).map(choice => ({ prompt, continuation: targetDelimiter + choice }))
+  }
+  if (task.output === 'loglikelihood') {
+    return [{ prompt: start + task.prompt(row), continuation: targetDelimiter + task.answer(row) }]
+  }
+  throw new DatasetError('TASK_OUTPUT', `${task.name} has no continuations to score`)
+}

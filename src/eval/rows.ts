@@ -1,0 +1,109 @@
+// Rows of a task: JSON lines, plain or gzipped, checked one by one. A wrong row is named by file and line.
+
+import path from 'node:path'
+import { parseJson } from '../data/json-text.js'
+import { decodeText, FileProblem, kindOf, readBytes } from '../data/text-file.js'
+import { DatasetError } from '../errors.js'
+import { describeFirstIssue } from '../schema-issues.js'
+import type { Task, TaskRow } from './task.js'
+
+const ENDINGS = ['.jsonl', '.jsonl.gz', '.json', '.json.gz']
+
+/** The data files of one directory; each is read and checked once. */
+export class TaskData {
+  readonly #directory: string | null
+  // A file of a group is read by many tasks of one schema.
+  readonly #read = new Map<string, Map<Task['row'], TaskRow<unknown>[]>>()
+
+  /** Null: tasks that name their own files only. */
+  constructor(directory: string | null) {
+    this.#directory = directory
+  }
+
+  /**
+   * The rows of a task and the file they are from. Throws DatasetError TASK_DATA_MISSING, TASK_DATA_UNREADABLE,
+   * TASK_ROW_INVALID, TASK_ROWS_MISSING.
+   */
+  rows(task: Task): { readonly file: string; readonly rows: readonly TaskRow<unknown>[] } {
+    const file = this.#find(task, task.files)
+    const rows = this.#rowsOf(file, task.row).filter(({ row }) => task.only?.(row) ?? true)
+    if (rows.length > 0) return { file, rows }
+    throw new DatasetError('TASK_ROWS_MISSING', `${file} has no rows of the task ${task.name}`)
+  }
+
+  /** The rows that few-shot examples are drawn from. Throws as `rows` does. */
+  shotRows(task: Task): readonly TaskRow<unknown>[] {
+    const { files } = task.shots
+    if (files === undefined) return this.rows(task).rows
+    return this.#rowsOf(this.#find(task, files), task.row).filter(({ row }) => task.only?.(row) ?? true)
+  }
+
+  #find(task: Task, names: readonly string[]): string {
+    const candidates = names.flatMap(name => {
+      // Tasks from a user's file name their data by path.
+      if (path.isAbsolute(name)) return [name]
+      const directory = this.#directory
+      if (directory === null) {
+        throw new DatasetError(
+          'TASK_DATA_MISSING',
+          `${task.name} needs its rows: give --data DIR, a directory with ${names[0]}.jsonl or ${names[0]}.jsonl.gz`,
+        )
+      }
+      return ENDINGS.map(ending => path.join(directory, name + ending))
+    })
+    const found = candidates.find(file => kindOf(file) === 'file')
+    if (found !== undefined) return found
+    throw new DatasetError(
+      'TASK_DATA_MISSING',
+      `${task.name} needs ${names.map(name => (path.isAbsolute(name) ? name : `${name}.jsonl`)).join(' or ')}` +
+        `${this.#directory === null ? '' : `, plain or as .gz, in ${this.#directory}`}; see docs/evaluation.md for its fields`,
+    )
+  }
+
+  #rowsOf(file: string, schema: Task['row']): readonly TaskRow<unknown>[] {
+    const bySchema = this.#read.get(file) ?? new Map<Task['row'], TaskRow<unknown>[]>()
+    this.#read.set(file, bySchema)
+    const known = bySchema.get(schema)
+    if (known !== undefined) return known
+    const rows = readRows(file, schema)
+    bySchema.set(schema, rows)
+    return rows
+  }
+}
+
+function readRows(file: string, schema: Task['row']): TaskRow<unknown>[] {
+  let text: string
+  try {
+    text = decodeText(readBytes(file), file)
+  } catch (cause) {
+    if (!(cause instanceof FileProblem)) throw cause
+    throw new DatasetError('TASK_DATA_UNREADABLE', cause.message, { cause })
+  }
+  const rows: TaskRow<unknown>[] = []
+  for (const [i, json] of text.split('\n').entries()) {
+    if (json.trim() === '') continue
+    const line = i + 1
+    let row: unknown
+    try {
+      row = parseJson(json)
+    } catch (cause) {
+      throw invalidRow({ file, line }, `is not JSON: ${(cause as Error).message}`, cause)
+    }
+    const result = schema.safeParse(row)
+    if (!result.success) {
+      const issue = describeFirstIssue(result.error, schema, row, 'the row')
+      throw invalidRow({ file, line }, issue, result.error)
+    }
+    rows.push({ row: result.data, file, line })
+  }
+  return rows
+}
+
+/** A row that cannot be used, named by file and line. */
+export function invalidRow(
+  { file, line }: { readonly file: string; readonly line: number },
+  problem: string,
+  cause?: unknown,
+): DatasetError {
+  return new DatasetError('TASK_ROW_INVALID', `${file}:${line}: ${problem}`, { cause })
+}
