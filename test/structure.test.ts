@@ -18,6 +18,7 @@ const mayImport: Record<string, readonly string[]> = {
   engine: ['formats', 'nn', 'data', 'kernels', 'activations'],
   recipes: ['formats'],
   report: ['formats'],
+  sparsify: ['report', 'engine', 'formats', 'nn', 'data', 'kernels', 'activations'],
   gallery: ['report', 'formats', 'kernels', 'activations'],
   lab: ['report', 'recipes', 'formats', 'data', 'tensor', 'kernels', 'activations'],
   study: [
@@ -33,7 +34,7 @@ const mayImport: Record<string, readonly string[]> = {
     'kernels',
     'activations',
   ],
-  bench: ['lab', 'train', 'engine', 'formats', 'nn', 'data', 'tensor', 'kernels', 'activations'],
+  bench: ['lab', 'train', 'sparsify', 'engine', 'formats', 'nn', 'data', 'tensor', 'kernels', 'activations'],
 }
 // The command line is on top of everything, and nothing imports it.
 mayImport.cli = Object.keys(mayImport)

@@ -120,6 +120,11 @@ Examples:
       }
       const source = openModel(model, { tokenizer: flags.tokenizer })
       for (const note of source.notes) log(`flicker: ${note}`)
+      if (source.sparsity) {
+        log(
+          'flicker: eval measures the weights without the cuts; config.json says what flicker sparsify measured with them',
+        )
+      }
       try {
         measure(source, model, flags)
       } finally {

@@ -6,9 +6,14 @@ import type { ModelConfig } from '../nn/config.js'
 import { log } from './terminal.js'
 
 /** The object of --json. */
-export function jsonReport(prompt: string, completions: readonly Completion[]): object {
+export function jsonReport(
+  prompt: string,
+  completions: readonly Completion[],
+  approximation: string | null,
+): object {
   return {
     prompt,
+    ...(approximation !== null && { approximation }),
     samples: completions.map(({ tokens, ...completion }) => ({
       ...completion,
       tokens: tokens.map(({ sequence: _, pass, activeNeurons, ...token }) => ({
@@ -17,6 +22,7 @@ export function jsonReport(prompt: string, completions: readonly Completion[]): 
         ffnBytesRead: [...pass.ffnBytesRead],
         ffnBytesSkipped: [...pass.ffnBytesSkipped],
         otherBytesRead: pass.otherBytesRead,
+        ...(approximation !== null && { attentionBytesSkipped: pass.attentionBytesSkipped }),
       })),
     })),
   }
@@ -37,8 +43,12 @@ export function printTopLogprobs(completions: readonly Completion[]): void {
 export function printStats(
   completions: readonly Completion[],
   config: ModelConfig,
-  compaction: CompactionSummary | null,
+  {
+    compaction,
+    approximation,
+  }: { readonly compaction: CompactionSummary | null; readonly approximation: string | null },
 ): void {
+  if (approximation !== null) log(approximation)
   const { promptSeconds, tokensPerSecond, bytesReadPerToken, bytesSkippedPerToken } = completions[0].stats
   const tokens = completions.reduce((sum, { usage }) => sum + usage.completionTokens, 0)
   log(`prompt   ${completions[0].usage.promptTokens} tokens in ${promptSeconds.toFixed(3)} s`)

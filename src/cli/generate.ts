@@ -20,12 +20,14 @@ import {
   anyText,
   choiceOption,
   dtypeOption,
+  exactOption,
   integer,
   jsonOption,
   kvOption,
   modelOption,
   number,
   seedOption,
+  sparsePromptOption,
   threadsOption,
   tokenizerOption,
 } from './options.js'
@@ -34,7 +36,10 @@ import { interruptible, log, print, printGenerated, printJson } from './terminal
 
 interface GenerateFlags
   extends Omit<GenerateManyOptions, 'logitBias' | 'signal' | 'ignoreEndOfText'>,
-    Pick<LoadOptions, 'dtype' | 'kv' | 'ffn' | 'narrowGate' | 'compact' | 'tokenizer'>,
+    Pick<
+      LoadOptions,
+      'dtype' | 'kv' | 'ffn' | 'narrowGate' | 'compact' | 'tokenizer' | 'exact' | 'sparsePrompt'
+    >,
     PromptFlags {
   readonly model: string
   readonly chat?: boolean
@@ -83,7 +88,7 @@ export function generateCommand(): Command {
     .option('--chat', "the prompt is a message, put into the model's chat template")
     .option('--system <text>', 'a system message before it', anyText)
     .option('--chat-template <name|file>', "one of the model's templates, or a file with one")
-    .optionsGroup('Engine (only dtype, kv and activation change the text):')
+    .optionsGroup('Engine (only dtype, kv, activation, exact and sparse-prompt change the text):')
     .addOption(dtypeOption())
     .addOption(kvOption())
     .addOption(
@@ -107,6 +112,8 @@ export function generateCommand(): Command {
       '--activation <name>',
       "instead of the model's own: stocha:p=0.3 draws while decoding, for diverse texts",
     )
+    .addOption(exactOption())
+    .addOption(sparsePromptOption())
     .addOption(allowCodeOption())
     .addOption(tokenizerOption())
     .addOption(threadsOption())
@@ -129,6 +136,7 @@ Examples:
   flicker generate --model runs/quick/swift --prompt "The "
   flicker generate --model runs/quick/swift --prompt "The " --activation stocha:p=0.3 --n 4
   flicker generate --model runs/quick/silu --prompt "import " --temperature 0.8 --top-p 0.95 --stats
+  flicker generate --model silu-teal --prompt "The " --sparse-prompt half --stats
   flicker generate --model ./llama --chat --system "Be brief." --prompt "Why is the sky blue?" --temperature 0.7
   flicker generate --model model.gguf --prompt "1, 2, 3, " --stop ", 9" --top-logprobs 3
   cat question.txt | flicker generate --model model.gguf --chat --prompt -`,
@@ -138,6 +146,7 @@ Examples:
 
 async function generate(flags: GenerateFlags): Promise<void> {
   const { model: path, json, dtype, kv, ffn, narrowGate, activation, compact, tokenizer } = flags
+  const { exact, sparsePrompt } = flags
   const given = await readPrompt(flags)
   if (given === undefined) {
     throw new OptionError(
@@ -146,7 +155,9 @@ async function generate(flags: GenerateFlags): Promise<void> {
     )
   }
   const prompt = promptOf(given, flags)
-  const model = await load(path, { dtype, kv, ffn, narrowGate, activation, compact, tokenizer })
+  const model = await load(path, {
+    ...{ dtype, kv, ffn, narrowGate, activation, compact, tokenizer, exact, sparsePrompt },
+  })
   for (const note of model.notes) log(`flicker: ${note}`)
   const signal = interruptible('stopping after this token')
   const { n = 1 } = flags
@@ -162,10 +173,10 @@ async function generate(flags: GenerateFlags): Promise<void> {
       started = true
     },
   })
-  const { config } = model
+  const { config, approximation } = model
   const { compaction } = model.engine
   model.dispose()
-  if (json === true) printJson(jsonReport(given, completions))
+  if (json === true) printJson(jsonReport(given, completions, approximation))
   else if (live) printGenerated(lineEnded(`${started ? '' : echo}${heldBack(completions[0])}`))
   else {
     for (const [i, { text, sequence }] of completions.entries()) {
@@ -174,7 +185,7 @@ async function generate(flags: GenerateFlags): Promise<void> {
     }
   }
   if (json !== true && (flags.topLogprobs ?? 0) > 0) printTopLogprobs(completions)
-  if (flags.stats === true) printStats(completions, config, compaction)
+  if (flags.stats === true) printStats(completions, config, { compaction, approximation })
   if (signal.aborted) throw new FlickerError('INTERRUPTED', 'stopped before the end', { exitCode: 130 })
 }
 

@@ -8,6 +8,7 @@ import { openModel } from '../formats/index.js'
 import { shown } from '../schema-issues.js'
 import {
   dtypeOption,
+  exactOption,
   integer,
   jsonOption,
   kvOption,
@@ -24,6 +25,7 @@ interface LogitsFlags extends PromptFlags, Pick<EngineOptions, 'dtype' | 'kv'> {
   readonly tokens?: string
   readonly last?: boolean
   readonly top: number
+  readonly exact?: boolean
   readonly tokenizer?: string
   readonly json?: boolean
 }
@@ -42,6 +44,7 @@ export function logitsCommand(): Command {
     .addOption(tokenizerOption())
     .addOption(dtypeOption())
     .addOption(kvOption())
+    .addOption(exactOption())
     .addOption(threadsOption())
     .addOption(jsonOption('print one JSON object: {tokens, texts, vocabSize, logits}, logits by position'))
     .addHelpText(
@@ -59,7 +62,12 @@ Examples:
         const tokenizer = tokenizerFor(flags, () => source.tokenizer())
         const tokens = flags.tokens === undefined ? encoded(prompt, tokenizer) : parseTokens(flags.tokens)
         const { vocabSize } = source.config
-        const model = new EngineModel(source.config, source, { dtype: flags.dtype, kv: flags.kv })
+        const model = new EngineModel(source.config, source, {
+          ...{ dtype: flags.dtype, kv: flags.kv },
+          cuts: flags.exact === true ? null : (source.cuts?.() ?? null),
+        })
+        if (model.approximate)
+          log('flicker: approximate: every position is cut; --exact runs the weights without cuts')
         const first = flags.last === true ? tokens.length - 1 : 0
         const all = flags.last === true ? model.session().prefill(tokens) : model.logits(tokens)
         const logits = Array.from({ length: tokens.length - first }, (_, row) =>

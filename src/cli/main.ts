@@ -15,6 +15,7 @@ import { generateCommand } from './generate.js'
 import { infoCommand } from './info.js'
 import { logitsCommand } from './logits.js'
 import { mlpCommand } from './mlp.js'
+import { sparsifyCommand } from './sparsify.js'
 import { studyCommand } from './study.js'
 import { reportError, watchStreams } from './terminal.js'
 import { trainCommand } from './train.js'
@@ -28,7 +29,10 @@ export function createProgram(): Command {
     .option('--debug', 'show the stack of an error')
   const groups: [heading: string, commands: (() => Command)[]][] = [
     ['Train and study:', [studyCommand, trainCommand, mlpCommand, activationsCommand]],
-    ['Run and measure models:', [generateCommand, logitsCommand, evalCommand, convertCommand]],
+    [
+      'Run and measure models:',
+      [sparsifyCommand, generateCommand, logitsCommand, evalCommand, convertCommand],
+    ],
     ['This machine:', [benchCommand, infoCommand]],
   ]
   for (const [heading, commands] of groups) {

@@ -2,6 +2,7 @@
 // command, and the parsers of values.
 
 import { InvalidArgumentError, Option } from 'commander'
+import { SPARSE_PROMPTS } from '../engine/index.js'
 import { defaultThreads } from '../kernels/index.js'
 import { shown } from '../schema-issues.js'
 
@@ -26,6 +27,16 @@ export function dtypeOption(): Option {
 
 export function kvOption(): Option {
   return choiceOption('--kv <type>', 'keys and values in memory', ['f32', 'f16', 'q8'], 'f32')
+}
+
+/** Of a model that `flicker sparsify` wrote. */
+export function exactOption(): Option {
+  return new Option('--exact', 'run a model of flicker sparsify without its cuts')
+}
+
+export function sparsePromptOption(): Option {
+  const about = "which of a prompt's tokens the cuts of flicker sparsify apply to, beside generated tokens"
+  return choiceOption('--sparse-prompt <which>', about, SPARSE_PROMPTS, 'none')
 }
 
 export function threadsOption(): Option {

@@ -4,7 +4,7 @@
 
 import type { Activation } from '../activations/index.js'
 import { OptionError } from '../errors.js'
-import { readRow, type Weights, weightTypeOf } from '../kernels/index.js'
+import { readRow, type Weights } from '../kernels/index.js'
 import { Purpose } from '../kernels/philox.js'
 import { KvCache } from './attention/kv-cache.js'
 import { DENSE_POLICY } from './ffn/policy.js'
@@ -74,7 +74,7 @@ export class Compaction {
   compact(layer: LayerWeights, index: number): LayerWeights {
     const fired = this.#fired(layer, index)
     if (layer.neurons instanceof CompactNeurons || fired.every(flag => flag === 1)) return layer
-    const bytes = neuronBytes(this.#context.config, weightTypeOf(layer.neurons))
+    const bytes = neuronBytes(this.#context.config, layer)
     return { ...layer, neurons: new CompactNeurons(layer.neurons, bytes, fired, this.#file) }
   }
 

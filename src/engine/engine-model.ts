@@ -6,9 +6,12 @@ import { CheckpointError, OptionError } from '../errors.js'
 import { type CacheType, decodeKernelsOf, type Kernels, kernels } from '../kernels/index.js'
 import type { ModelConfig } from '../nn/config.js'
 import { modelConfigProblem } from '../nn/config.js'
+import type { LayerCuts } from '../nn/cuts.js'
 import { parameterShapes } from '../nn/parameters.js'
+import type { VectorObserver } from './attention/attention.js'
 import { Compaction, type CompactionSummary, summarizeCompaction } from './compaction.js'
 import { cacheDirectory } from './ffn/crossover.js'
+import { CutFfnPolicy } from './ffn/cut-policy.js'
 import { ExactFfnPolicy, type FfnMode, type NarrowGateMode, requireNarrowGate } from './ffn/policy.js'
 import { ForwardPass, type LayerContext } from './forward.js'
 import { checkTokens, requireReadable, Session, type SessionOptions } from './generation/session.js'
@@ -59,9 +62,21 @@ export interface EngineOptions {
    * gate makes one of them active, it is read back first: the result is the same.
    */
   readonly compact?: ArrayLike<number>
+  /**
+   * Elements that are set to 0 in each layer, as `ModelSource.cuts()` of a model that `flicker sparsify` wrote gives them:
+   * approximate. Default: none.
+   */
+  readonly cuts?: readonly LayerCuts[] | null
+  /** Which tokens of a prompt the cuts apply to: none (the default), the second half of them, or all. */
+  readonly sparsePrompt?: SparsePrompt
+  /** Sees the vectors between the matrices of every pass. Default: none. */
+  readonly observer?: VectorObserver
   /** Tells how much memory is available. Default: the system's. */
   readonly memory?: Memory
 }
+
+export const SPARSE_PROMPTS = ['none', 'half', 'all'] as const
+export type SparsePrompt = (typeof SPARSE_PROMPTS)[number]
 
 export const ENGINE_OPTION_NAMES: OptionNames<EngineOptions> = {
   dtype: true,
@@ -71,6 +86,9 @@ export const ENGINE_OPTION_NAMES: OptionNames<EngineOptions> = {
   activation: true,
   kernels: true,
   compact: true,
+  cuts: true,
+  sparsePrompt: true,
+  observer: true,
   memory: true,
 }
 
@@ -79,6 +97,7 @@ const CHOICES = {
   kv: ['f32', 'f16', 'q8'],
   ffn: ['auto', 'dense', 'sparse'],
   narrowGate: ['auto', 'on', 'off'],
+  sparsePrompt: SPARSE_PROMPTS,
 } as const
 
 export class EngineModel {
@@ -86,6 +105,9 @@ export class EngineModel {
   readonly dtype: EngineDtype
   readonly kv: CacheType
   readonly activation: Activation
+  readonly sparsePrompt: SparsePrompt
+  /** Whether cuts make this model an approximation of its weights. */
+  readonly approximate: boolean
   /** What a user should know about how the model runs; often empty. */
   readonly notes: readonly string[]
   readonly #pass: ForwardPass
@@ -95,7 +117,7 @@ export class EngineModel {
    * `source` has the tensors of `parameterShapes(config)` by their Hugging Face names: an open model, or a function that
    * gives their values. Or it is weights laid out already, such as another model's: both models use them, without a copy.
    * Throws CheckpointError (a config or tensor that does not fit), ActivationError, and OptionError: DTYPE_UNKNOWN,
-   * KV_UNKNOWN, FFN_UNKNOWN, NARROW_GATE_UNKNOWN, NARROW_GATE_ACTIVATION, NARROW_GATE_DTYPE, WEIGHTS_LAID_OUT,
+   * KV_UNKNOWN, FFN_UNKNOWN, NARROW_GATE_UNKNOWN, SPARSE_PROMPT_UNKNOWN, COMPACT_CUTS, NARROW_GATE_ACTIVATION, NARROW_GATE_DTYPE, WEIGHTS_LAID_OUT,
    * MODEL_MEMORY, OPTION_UNKNOWN, OPTION_TYPE.
    */
   constructor(
@@ -109,6 +131,8 @@ export class EngineModel {
     requireChoice('kv', 'KV_UNKNOWN', kv)
     requireChoice('ffn', 'FFN_UNKNOWN', ffn)
     requireChoice('narrowGate', 'NARROW_GATE_UNKNOWN', narrowGate)
+    const { cuts = null, sparsePrompt = 'none' } = options
+    requireChoice('sparsePrompt', 'SPARSE_PROMPT_UNKNOWN', sparsePrompt)
     requireOptionalType('activation', 'string', options.activation)
     requireMethods('memory', memory, ['available'])
     if (options.kernels !== undefined) requireMethods('kernels', options.kernels, ['rmsNorm', 'activation'])
@@ -125,36 +149,51 @@ export class EngineModel {
     this.activation = parseActivation(options.activation ?? config.activation)
     const using = options.kernels ?? kernels()
     const decode = decodeKernelsOf(using)
-    const context = { config, kernels: using, decode, cacheKind: { config, type: kv, memory } }
+    const context = {
+      config,
+      kernels: using,
+      decode,
+      cacheKind: { config, type: kv, memory },
+      observer: options.observer,
+    }
     let weights: EngineWeights
     if (isLaidOut(source)) {
       requireNothingToLayOut(source, options)
       requireNarrowGate(narrowGate, this.activation, gateTypesOf(source.layers))
       weights = source
     } else {
-      const layout = this.#layout(source)
+      if (cuts !== null && options.compact !== undefined) throw compactWithCuts()
+      const layout = this.#layout(source, cuts)
       requireNarrowGate(narrowGate, this.activation, layout.gateTypes)
       requireModelMemory(memory, layout.bytes, dtype)
       weights = options.compact === undefined ? layout.all() : this.#compact(layout, context, options.compact)
     }
-    const policy = new ExactFfnPolicy(
+    const exact = new ExactFfnPolicy(
       config,
       weights.layers,
       { kernels: using, decode, memory },
       { ffn, narrowGate },
     )
+    this.sparsePrompt = sparsePrompt
+    this.approximate = weights.layers.some(layer => (layer.cuts ?? null) !== null)
+    const policy = this.approximate ? new CutFfnPolicy(exact, weights.layers) : exact
     this.#pass = new ForwardPass(context, weights, policy)
     const { compaction } = this
     this.notes = [
-      ...(ffn === 'sparse' && !this.activation.exactZeros ? [nothingToSkip(this.activation)] : []),
+      ...(ffn === 'sparse' && !this.activation.exactZeros && !this.approximate
+        ? [nothingToSkip(this.activation)]
+        : []),
       ...(compaction === null ? [] : [compactionNote(compaction)]),
     ]
   }
 
-  #layout(source: TensorSource | ((name: string) => Float32Array)): WeightLayout {
+  #layout(
+    source: TensorSource | ((name: string) => Float32Array),
+    cuts: readonly LayerCuts[] | null,
+  ): WeightLayout {
     const names = () => parameterShapes(this.config).map(({ name }) => name)
     const tensors = typeof source === 'function' ? sourceOf(names(), source) : source
-    return new WeightLayout(this.config, tensors, this.dtype)
+    return new WeightLayout(this.config, tensors, this.dtype, cuts)
   }
 
   #compact(layout: WeightLayout, context: LayerContext, tokens: ArrayLike<number>): EngineWeights {
@@ -178,6 +217,11 @@ export class EngineModel {
     const { layers } = this.weights
     if (this.#spilled === null) return null
     return summarizeCompaction(layers, this.config.intermediateSize, this.#spilled.tokens)
+  }
+
+  /** The first position of a prompt of `length` tokens that the model's cuts apply to. */
+  sparseFrom(length: number): number {
+    return { none: length, half: Math.floor(length / 2), all: 0 }[this.sparsePrompt]
   }
 
   /** Throws FlickerError MODEL_DISPOSED after dispose(). */
@@ -247,6 +291,14 @@ function requireNothingToLayOut(weights: EngineWeights, { dtype = 'auto', compac
   throw new OptionError(
     'WEIGHTS_LAID_OUT',
     `${problem}, but these weights are laid out already, as ${[...types].join(', ')}; build the model from its tensors`,
+  )
+}
+
+function compactWithCuts(): OptionError {
+  return new OptionError(
+    'COMPACT_CUTS',
+    'compact keeps neurons that are exactly 0 out of memory, and this model is cut to be sparse; leave compact out, or ' +
+      'run it exactly',
   )
 }
 

@@ -13,10 +13,11 @@ import {
   weightTypeOf,
 } from '../kernels/index.js'
 import type { ModelConfig } from '../nn/config.js'
-import { Attention } from './attention/attention.js'
+import { Attention, type VectorObserver } from './attention/attention.js'
 import type { KvCache } from './attention/kv-cache.js'
 import { FeedForward } from './ffn/ffn.js'
 import type { FfnPolicy } from './ffn/policy.js'
+import { SeparateFeedForward } from './ffn/separate-ffn.js'
 import { type CacheKind, cacheBytesPerPosition } from './model/memory.js'
 import type { EngineWeights, LayerWeights } from './model/weights.js'
 
@@ -35,6 +36,8 @@ export interface PassStats {
   readonly ffnBytesSkipped: Float64Array
   /** Bytes of everything else: attention, head, embedding, keys and values. */
   otherBytesRead: number
+  /** Bytes of attention's matrices that were not read, as cuts made their inputs 0. */
+  attentionBytesSkipped: number
 }
 
 /** One token of one sequence. */
@@ -51,8 +54,8 @@ export function bytesRead({ ffnBytesRead, otherBytesRead }: PassStats): number {
 }
 
 /** All bytes that a pass did not have to read. */
-export function bytesSkipped({ ffnBytesSkipped }: PassStats): number {
-  return ffnBytesSkipped.reduce((sum, bytes) => sum + bytes, 0)
+export function bytesSkipped({ ffnBytesSkipped, attentionBytesSkipped }: PassStats): number {
+  return ffnBytesSkipped.reduce((sum, bytes) => sum + bytes, attentionBytesSkipped)
 }
 
 /** A sequence as the layers see it. */
@@ -63,6 +66,8 @@ export interface LayerSequence {
   readonly draw: Omit<Draw, 'layer' | 'firstRow'>
   /** How many tokens have been read. */
   readonly position: number
+  /** The first position that the model's cuts apply to. Default 0. */
+  readonly sparseFrom?: number
 }
 
 /** A sequence as a pass sees it. */
@@ -92,6 +97,8 @@ export interface LayerContext {
   readonly kernels: Kernels
   readonly decode: DecodeKernels
   readonly cacheKind: CacheKind
+  /** Sees the vectors between the matrices of every pass. */
+  readonly observer?: VectorObserver
 }
 
 /** The residual stream of a pass, and the step that takes it through a layer. */
@@ -101,15 +108,20 @@ export class Layers {
   /** What `rmsNorm` made of it last, (rows, d). */
   normed = new Float32Array(0)
   readonly ffn: FeedForward
+  readonly #separate: SeparateFeedForward
+  readonly #policy: FfnPolicy
   readonly #context: LayerContext
   readonly #attention: Attention
+  #cutRows = new Uint8Array(0)
   #rstd = new Float32Array(0)
 
   constructor(context: LayerContext, policy: FfnPolicy) {
     const { config, decode, cacheKind } = context
     this.#context = context
     this.#attention = new Attention(config, decode, cacheKind.type)
+    this.#policy = policy
     this.ffn = new FeedForward(config, context, policy)
+    this.#separate = new SeparateFeedForward(config, context)
   }
 
   /** Makes room for a pass of `rows` rows at positions below `positions`; the content of `x` is then unspecified. */
@@ -126,14 +138,25 @@ export class Layers {
   run(layer: LayerWeights, index: number, parts: readonly LayerRows[], stats: PassStats): void {
     const { x, normed } = this
     const { rows } = stats
+    const { hiddenSize: d } = this.#context.config
+    const { observer } = this.#context
+    const cutting = {
+      cutRows: this.#rowsToCut(parts, rows),
+      mostActive: this.#policy.mostActiveChannels ?? 0,
+      observer,
+    }
     this.norm(layer.inputNorm, 0, rows)
+    observer?.('attention', index, normed, rows, d)
     const attentionRows = parts.map(({ sequence: { cache, position }, count }) => ({
       cache,
       position,
       count,
     }))
-    stats.otherBytesRead += this.#attention.run(layer, index, attentionRows, normed, x)
+    const attention = this.#attention.run(layer, index, attentionRows, normed, x, cutting)
+    stats.otherBytesRead += attention.read
+    stats.attentionBytesSkipped += attention.skipped
     this.norm(layer.ffnNorm, 0, rows)
+    observer?.('ffn', index, normed, rows, d)
     // All positions of a sequence are one sample: they share a draw where the activation says per=sample.
     const rowsPerSample = this.#context.config.maxPositionEmbeddings
     const ffnRows = parts.map(({ sequence, count, activeNeurons }) => {
@@ -141,11 +164,29 @@ export class Layers {
       const { seedLow, seedHigh, purpose, step } = sequence.draw
       const firstRow = sequence.position
       const draw = { seedLow, seedHigh, purpose, step, layer: index, firstRow, rowsPerSample }
-      return { activation: sequence.activation, count, draw, activeNeurons }
+      const firstCut = Math.max(0, (sequence.sparseFrom ?? 0) - firstRow)
+      return { activation: sequence.activation, count, draw, activeNeurons, firstCut }
     })
-    const { read, skipped } = this.ffn.run(layer, index, ffnRows, normed, x)
+    const { read, skipped } =
+      (layer.storage ?? 'rows') === 'rows'
+        ? this.ffn.run(layer, index, ffnRows, normed, x)
+        : this.#separate.run(layer, index, ffnRows, normed, x, cutting)
+    if ((layer.storage ?? 'rows') === 'rows') {
+      observer?.('gate', index, this.ffn.hidden, rows, this.#context.config.intermediateSize)
+    }
     stats.ffnBytesRead[index] = read
     stats.ffnBytesSkipped[index] = skipped
+  }
+
+  /** 1 for each row at a position that the model's cuts apply to. */
+  #rowsToCut(parts: readonly LayerRows[], rows: number): Uint8Array {
+    if (this.#cutRows.length < rows) this.#cutRows = new Uint8Array(rows)
+    let row = 0
+    for (const { sequence, count } of parts) {
+      const from = Math.max(0, (sequence.sparseFrom ?? 0) - sequence.position)
+      for (let i = 0; i < count; i++) this.#cutRows[row++] = i >= from ? 1 : 0
+    }
+    return this.#cutRows
   }
 
   /** normed (count, d) = rmsNorm of the rows [first, first + count) of `x`. */
@@ -160,7 +201,7 @@ export class Layers {
 /** Counts of a pass that has read nothing yet. */
 export function emptyStats(sequences: number, rows: number, layers: number): PassStats {
   const [ffnBytesRead, ffnBytesSkipped] = [new Float64Array(layers), new Float64Array(layers)]
-  return { sequences, rows, ffnBytesRead, ffnBytesSkipped, otherBytesRead: 0 }
+  return { sequences, rows, ffnBytesRead, ffnBytesSkipped, otherBytesRead: 0, attentionBytesSkipped: 0 }
 }
 
 /** A model's weights and what runs passes over them. Its sessions share its buffers: their passes alternate. */

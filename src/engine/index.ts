@@ -3,7 +3,7 @@
 export { resolveModelDirectory } from '../formats/index.js'
 export type { ChatMessage, ChatOptions, ChatPrompt, ChatTemplates } from './chat/chat.js'
 export type { CompactionSummary } from './compaction.js'
-export { EngineModel, type EngineOptions } from './engine-model.js'
+export { EngineModel, type EngineOptions, SPARSE_PROMPTS, type SparsePrompt } from './engine-model.js'
 export type { FfnMode, NarrowGateMode } from './ffn/policy.js'
 export { bytesRead, bytesSkipped, type PassStats, type TokenStats } from './forward.js'
 export type { FinishReason, GeneratedToken } from './generation/continuation.js'

@@ -38,6 +38,8 @@ export interface LanguageModelExtras {
   readonly chat?: ChatTemplates
   /** What a user should know about how the model's files were understood. */
   readonly notes?: readonly string[]
+  /** Says that the results are not those of the weights, and why. Default null: they are. */
+  readonly approximation?: string | null
 }
 
 export interface TokenListener {
@@ -52,6 +54,8 @@ export class LanguageModel {
   readonly chatTemplates: ChatTemplates
   /** What a user should know: how the model's files were understood, and what the engine makes of the options. */
   readonly notes: readonly string[]
+  /** Says that the results are not those of the weights, and why; null where they are. */
+  readonly approximation: string | null
 
   /**
    * The tokenizer may have fewer ids than the model has rows (vocabularies are often padded), but not more.
@@ -64,7 +68,9 @@ export class LanguageModel {
     const own = tokenizer.endOfText === null ? [] : [tokenizer.endOfText]
     this.endOfText = [...new Set([...own, ...(extras.endOfText ?? [])])]
     this.chatTemplates = extras.chat ?? NO_CHAT_TEMPLATES
-    this.notes = [...(extras.notes ?? []), ...engine.notes]
+    this.approximation = extras.approximation ?? null
+    const approximate = this.approximation === null ? [] : [this.approximation]
+    this.notes = [...(extras.notes ?? []), ...approximate, ...engine.notes]
   }
 
   get config(): ModelConfig {

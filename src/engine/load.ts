@@ -4,13 +4,15 @@ import { loadActivationFiles } from '../activations/index.js'
 import { decodeText, FileProblem, readBytes } from '../data/text-file.js'
 import type { Tokenizer } from '../data/tokenizers/tokenizer.js'
 import { OptionError } from '../errors.js'
-import { openModel } from '../formats/index.js'
+import { type ModelSource, openModel } from '../formats/index.js'
 import { warnWithoutAddon } from '../kernels/index.js'
 import { ENGINE_OPTION_NAMES, EngineModel, type EngineOptions } from './engine-model.js'
 import { LanguageModel } from './language-model.js'
 import { type OptionNames, requireKnownOptions, requireOptionalType, wrongType } from './option-checks.js'
 
-export interface LoadOptions extends Omit<EngineOptions, 'compact'> {
+export interface LoadOptions extends Omit<EngineOptions, 'compact' | 'cuts'> {
+  /** Run the weights of a model that `flicker sparsify` wrote without its cuts. Default false. */
+  readonly exact?: boolean
   /** A tokenizer instead of the model's own: any file or directory that `loadTokenizer` reads. */
   readonly tokenizer?: string
   /**
@@ -25,8 +27,10 @@ export interface LoadOptions extends Omit<EngineOptions, 'compact'> {
   readonly allowCode?: boolean
 }
 
+const { cuts: _, ...ENGINE_NAMES } = ENGINE_OPTION_NAMES
 const OPTION_NAMES: OptionNames<LoadOptions> = {
-  ...ENGINE_OPTION_NAMES,
+  ...ENGINE_NAMES,
+  exact: true,
   tokenizer: true,
   compact: true,
   allowCode: true,
@@ -45,10 +49,11 @@ const BYTES_PER_TOKEN = 16
 export async function load(path: string, options: LoadOptions = {}): Promise<LanguageModel> {
   if (typeof path !== 'string') wrongType('path', 'the path of a model', path)
   requireKnownOptions(options, OPTION_NAMES)
-  const { compact, allowCode, tokenizer: tokenizerPath, ...engineOptions } = options
+  const { compact, allowCode, exact = false, tokenizer: tokenizerPath, ...engineOptions } = options
   requireOptionalType('tokenizer', 'string', tokenizerPath)
   requireOptionalType('compact', 'string', compact)
   requireOptionalType('allowCode', 'boolean', allowCode)
+  requireOptionalType('exact', 'boolean', exact)
   requireOptionalType('activation', 'string', options.activation)
   loadActivationFiles(options, allowCode)
   warnWithoutAddon()
@@ -57,11 +62,13 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Lan
     const tokenizer = source.tokenizer()
     const engine = new EngineModel(source.config, source, {
       ...engineOptions,
+      cuts: exact ? null : (source.cuts?.() ?? null),
       ...(compact !== undefined && { compact: compactTokens(compact, tokenizer) }),
     })
     return new LanguageModel(engine, tokenizer, {
       endOfText: source.endOfText,
       notes: source.notes,
+      approximation: approximationOf(engine, source),
       chat: {
         templates: source.chatTemplates,
         specialTokens: { ...ownSpecialTokens(tokenizer), ...source.specialTokens },
@@ -70,6 +77,21 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Lan
   } finally {
     source.close()
   }
+}
+
+/** What a user must know of a model whose results are not those of its weights. */
+function approximationOf(engine: EngineModel, { sparsity }: ModelSource): string | null {
+  if (!engine.approximate || !sparsity) return null
+  const { method, level } = sparsity
+  const prompt = {
+    none: 'not to the prompt',
+    half: "to the prompt's second half too",
+    all: 'to the prompt too',
+  }
+  return (
+    `approximate: cut by ${method} to ${(100 * level).toPrecision(3)} % sparsity, applied to generated tokens and ` +
+    `${prompt[engine.sparsePrompt]}; --exact runs the same weights without cuts`
+  )
 }
 
 /** For the templates of a model whose files name no special tokens. */

@@ -4,13 +4,14 @@ import fs from 'node:fs'
 import path from 'node:path'
 import type { Tokenizer } from '../data/tokenizers/tokenizer.js'
 import { OptionError } from '../errors.js'
+import type { LayerCuts } from '../nn/cuts.js'
 import { parameterShapes } from '../nn/parameters.js'
 import { writeGguf } from './gguf/index.js'
 import { type Checkpoint, type SpecialToken, writeCheckpoint } from './huggingface/index.js'
 import type { ModelSource } from './model-source.js'
 import { openModel } from './open-model.js'
 import type { NamedTensor } from './safetensors.js'
-import { isWeightDtype, type StoredDtype } from './stored.js'
+import { isWeightDtype, type StoredDtype, type WeightDtype } from './stored.js'
 
 export type ModelFormat = 'hf' | 'gguf'
 
@@ -100,6 +101,11 @@ function toGguf(source: ModelSource, tokenizer: Tokenizer, file: string, options
     notes.push('llama.cpp has no tokenizer that gives the same ids; in it, this file takes token ids alone')
   }
   if (architecture !== 'flicker') notes.push(...tokenizerNotes)
+  if (source.sparsity) {
+    notes.push(
+      'a GGUF file holds no cuts of flicker sparsify: this one has the weights alone and runs exactly',
+    )
+  }
   if (unblocked.length > 0) {
     const parts = new Map(unblocked.map(({ name, columns }) => [name.split('.').at(-2), columns]))
     const widths = [...parts].map(([part, columns]) => `${part} (${columns})`).join(', ')
@@ -121,6 +127,37 @@ function toHuggingFace(
       `a Hugging Face directory holds f32, f16 or bf16, not ${dtype}; convert to gguf for that`,
     )
   }
+  const stored = isWeightDtype(dtype) ? dtype : 'f32'
+  writeModelDirectory(source, tokenizer, directory, {
+    dtype: stored,
+    onTensor,
+    cuts: source.cuts?.() ?? null,
+  })
+  return { dtype: stored, notes: [] }
+}
+
+export interface ModelDirectoryOptions {
+  /** How matrices are stored. Default: as the model has them, or f32 where the format cannot hold them. */
+  readonly dtype?: WeightDtype
+  readonly onTensor?: (done: number, all: number) => void
+  readonly cuts?: readonly LayerCuts[] | null
+  /** More to keep under `flicker` in config.json. */
+  readonly flicker?: Record<string, unknown>
+}
+
+/**
+ * Writes an open model as a Hugging Face directory, one tensor in memory at a time; `directory` is afterwards either
+ * complete or as it was. Throws CheckpointError, StorageError.
+ */
+export function writeModelDirectory(
+  source: ModelSource,
+  tokenizer: Tokenizer,
+  directory: string,
+  options: ModelDirectoryOptions,
+): void {
+  const { onTensor = () => {}, cuts, flicker } = options
+  const asSource = storedAs(source)
+  const { dtype = isWeightDtype(asSource) ? asSource : 'f32' } = options
   const shapes = parameterShapes(source.config)
   function* tensors(): Generator<NamedTensor> {
     for (const [index, { name, shape }] of shapes.entries()) {
@@ -128,11 +165,10 @@ function toHuggingFace(
       onTensor(index + 1, shapes.length)
     }
   }
-  const stored = isWeightDtype(dtype) ? dtype : 'f32'
   writeCheckpoint(directory, {
     config: source.config,
     tensors: tensors(),
-    dtype: stored,
+    dtype,
     tokenizer: tokenizer.toJSON(),
     specialTokens: {
       start: specialToken(tokenizer, tokenizer.startOfText ?? null),
@@ -140,9 +176,9 @@ function toHuggingFace(
     },
     chatTemplates: source.chatTemplates,
     endOfText: source.endOfText,
-    flicker: isCheckpoint(source) ? source.flicker : undefined,
+    flicker: { ...(isCheckpoint(source) ? source.flicker : {}), ...flicker },
+    cuts,
   })
-  return { dtype: stored, notes: [] }
 }
 
 /** The type of the model's first large matrix. */

@@ -2,7 +2,13 @@
 // training checkpoints.
 
 export { writeFileAtomic, writeFully } from './atomic.js'
-export { type Conversion, type ConvertOptions, convertModel, type ModelFormat } from './convert.js'
+export {
+  type Conversion,
+  type ConvertOptions,
+  convertModel,
+  type ModelFormat,
+  writeModelDirectory,
+} from './convert.js'
 export { type GgufContent, writeGguf } from './gguf/index.js'
 export {
   type Checkpoint,

@@ -5,7 +5,9 @@ import type { Tokenizer } from '../data/tokenizers/tokenizer.js'
 import { didYouMean } from '../did-you-mean.js'
 import { CheckpointError } from '../errors.js'
 import type { ModelConfig } from '../nn/config.js'
+import type { LayerCuts } from '../nn/cuts.js'
 import { type ParameterShape, parameterShapes } from '../nn/parameters.js'
+import type { SparsityRecord } from './huggingface/cuts-file.js'
 import { quoted } from './safetensors.js'
 import type { StoredDtype } from './stored.js'
 
@@ -41,6 +43,13 @@ export interface ModelSource {
   tensor(name: string): Float32Array
   /** A tensor as it is stored, without widening. Throws CheckpointError. */
   stored(name: string): StoredTensor
+  /**
+   * What `flicker sparsify` sets to 0 in each layer; null for a model without. Absent: the format has none. Throws
+   * CheckpointError CUTS_INVALID.
+   */
+  cuts?(): readonly LayerCuts[] | null
+  /** What `cuts` are; null for a model without. */
+  readonly sparsity?: SparsityRecord | null
   close(): void
 }
 

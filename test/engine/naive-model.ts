@@ -107,6 +107,8 @@ export interface NaiveRun {
   readonly activation: Activation
   readonly seed?: number
   readonly sequence?: number
+  /** Replaces the input of a matrix, such as `q_proj`, or the activated gate, `neurons`. */
+  readonly cut?: (name: string, layer: number, x: number[]) => number[]
 }
 
 /** Logits of every position, and the number of active neurons [layer][position]. */
@@ -118,9 +120,12 @@ export function naiveForward(
 ): { logits: number[][]; active: number[][] } {
   const { hiddenSize: d, intermediateSize: h, numAttentionHeads: heads, numKeyValueHeads: kvHeads } = config
   const headDim = config.headDim ?? d / heads
+  const { cut = (_name, _layer, x) => x } = run
   const frequencies = naiveFrequencies(config, headDim)
   const tensor = tensorOf(tensors)
-  const times = (name: string, x: number[]): number[] => {
+  const times = (name: string, input: number[]): number[] => {
+    const [, layer] = /layers\.(\d+)/.exec(name) ?? []
+    const x = layer === undefined ? input : cut(name.split('.').at(-1) ?? '', Number(layer), input)
     const w = tensor(`${name}.weight`)
     const bias = tensors.get(`${name}.bias`)
     return Array.from({ length: w.length / x.length }, (_, row) =>
@@ -186,7 +191,7 @@ export function naiveForward(
       const split = config.ffn === 'spark' ? (config.sparkPredictorWidth ?? d / 2) : null
       const up = times(part('mlp.up_proj'), split === null ? normed : normed.slice(split))
       const gate = () => times(part('mlp.gate_proj'), split === null ? normed : normed.slice(0, split))
-      const activated = activate(config.ffn === 'plain' ? up : gate())
+      const activated = cut('neurons', layer, activate(config.ffn === 'plain' ? up : gate()))
       const other = {
         plain: () => Array(h).fill(1),
         gated: () => up,

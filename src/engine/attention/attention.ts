@@ -4,12 +4,14 @@
 import {
   type CacheType,
   type DecodeKernels,
+  rowsFrom,
   type Weights,
   weightBytes,
   weightTypeOf,
 } from '../../kernels/index.js'
 import { headDimOf, type ModelConfig } from '../../nn/config.js'
 import { ropeFrequencies } from '../../nn/rope.js'
+import { ChannelProduct, type CutInput, type Traffic } from '../cuts.js'
 import type { LayerWeights } from '../model/weights.js'
 import type { KvCache } from './kv-cache.js'
 
@@ -25,6 +27,9 @@ export class Attention {
   readonly #decode: DecodeKernels
   readonly #cacheType: CacheType
   readonly #rotation: RotationTable
+  readonly #channels: ChannelProduct
+  /** Of several rows: a projection by channel, (rows, width). */
+  #part = new Float32Array(0)
   /** (rows, q + 2·kv). */
   #qkv = new Float32Array(0)
   /** What the heads have gathered, (rows, q). */
@@ -36,6 +41,7 @@ export class Attention {
     this.#decode = decode
     this.#cacheType = cacheType
     this.#rotation = new RotationTable(config)
+    this.#channels = new ChannelProduct(decode)
   }
 
   /** Makes room for passes of `rows` rows at positions below `positions`. */
@@ -51,7 +57,7 @@ export class Attention {
 
   /**
    * x (rows, d) += o_proj(attention(normed (rows, d))), the rows of `sequences` one after the other; the new keys and
-   * values go into their caches. Returns the bytes of weights that were read.
+   * values go into their caches. `cutting`: the rows that the layer's cuts apply to.
    */
   run(
     layer: LayerWeights,
@@ -59,21 +65,101 @@ export class Attention {
     sequences: readonly AttentionRows[],
     normed: Float32Array,
     x: Float32Array,
-  ): number {
+    cutting: CutRows,
+  ): Traffic {
     const { hiddenSize: d, numAttentionHeads: heads, numKeyValueHeads: kvHeads } = this.#config
     const headDim = headDimOf(this.#config)
     const width = (heads + 2 * kvHeads) * headDim
     const rows = sequences.reduce((sum, { count }) => sum + count, 0)
     const [qkv, gathered] = [this.#qkv, this.#gathered]
     const { cos, sin } = this.#rotation
-    this.#decode.matvec(layer.qkv, normed, qkv, width, d, rows, false, layer.qkvBias)
+    const byChannel = layer.storage === 'channels'
+    const traffic = { read: 0, skipped: 0 }
+    if (byChannel) this.#projectByChannel(layer, normed, rows, cutting, traffic)
+    else this.#decode.matvec(layer.qkv, normed, qkv, width, d, rows, false, layer.qkvBias)
     const cached = sequences.map(({ cache, position, count }) => {
       return { count, position, segments: cache.segments(index) }
     })
     this.#decode.attention(qkv, cos, sin, this.#cacheType, cached, gathered, { heads, kvHeads, headDim })
+    cutting.observer?.('heads', index, gathered, rows, heads * headDim)
+    if (byChannel) {
+      if (layer.outputBias !== null) addBias(x, layer.outputBias, rows)
+      const input = {
+        x: gathered,
+        rows,
+        channels: heads * headDim,
+        cut: layer.cuts?.inputs.o ?? null,
+        ...cutting,
+      }
+      add(traffic, this.#channels.add(layer.output, input, x, d))
+      return traffic
+    }
     this.#decode.matvec(layer.output, gathered, x, d, heads * headDim, rows, true, layer.outputBias)
-    return bytesOf(layer.qkv, width, d) + bytesOf(layer.output, d, heads * headDim)
+    return { read: bytesOf(layer.qkv, width, d) + bytesOf(layer.output, d, heads * headDim), skipped: 0 }
   }
+
+  /** The projections q, k and v of matrices stored by input channel, one after the other, into the rows [q | k | v]. */
+  #projectByChannel(
+    layer: LayerWeights,
+    normed: Float32Array,
+    rows: number,
+    cutting: CutRows,
+    traffic: { read: number; skipped: number },
+  ): void {
+    const { hiddenSize: d, numAttentionHeads, numKeyValueHeads } = this.#config
+    const headDim = headDimOf(this.#config)
+    const stride = (numAttentionHeads + 2 * numKeyValueHeads) * headDim
+    const type = weightTypeOf(layer.qkv)
+    let [start, byte] = [0, 0]
+    for (const [name, heads] of [
+      ['q', numAttentionHeads],
+      ['k', numKeyValueHeads],
+      ['v', numKeyValueHeads],
+    ] as const) {
+      const width = heads * headDim
+      if (this.#part.length < rows * width) this.#part = new Float32Array(rows * width)
+      const out = this.#part.subarray(0, rows * width).fill(0)
+      if (layer.qkvBias !== null) addBias(out, layer.qkvBias.subarray(start, start + width), rows)
+      const input = { x: normed, rows, channels: d, cut: layer.cuts?.inputs[name] ?? null, ...cutting }
+      add(traffic, this.#channels.add(rowsFrom(layer.qkv, byte), input, out, width))
+      for (let row = 0; row < rows; row++) {
+        this.#qkv.set(out.subarray(row * width, (row + 1) * width), row * stride + start)
+      }
+      start += width
+      byte += d * weightBytes(type, width)
+    }
+  }
+}
+
+/** What a pass says about cutting: which rows, and when to skip; and who looks at the vectors between the matrices. */
+export interface CutRows extends Pick<CutInput, 'cutRows' | 'mostActive'> {
+  readonly observer?: VectorObserver
+}
+
+/**
+ * The vectors that matrices read: the normed input of q, k and v; what the heads gathered, o's input; the normed input of
+ * the FFN; the activated gate, cut; up · x; and their product, down's input. Where neurons are stored together, neither up nor
+ * hidden is ever a whole vector.
+ */
+export const VECTORS = ['attention', 'heads', 'ffn', 'gate', 'up', 'hidden'] as const
+export type VectorName = (typeof VECTORS)[number]
+/** Called with the first `rows` rows of `values`, (rows, width). */
+export type VectorObserver = (
+  vector: VectorName,
+  layer: number,
+  values: Float32Array,
+  rows: number,
+  width: number,
+) => void
+
+function add(sum: { read: number; skipped: number }, { read, skipped }: Traffic): void {
+  sum.read += read
+  sum.skipped += skipped
+}
+
+/** y (rows, bias.length) += bias. */
+function addBias(y: Float32Array, bias: Float32Array, rows: number): void {
+  for (let row = 0, at = 0; row < rows; row++) for (let i = 0; i < bias.length; i++, at++) y[at] += bias[i]
 }
 
 /** cos and sin of position · frequency, (capacity, headDim/2) each; the same values as in training. */

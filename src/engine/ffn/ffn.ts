@@ -13,15 +13,11 @@ import {
   weightTypeOf,
 } from '../../kernels/index.js'
 import { ffnWidths, type ModelConfig } from '../../nn/config.js'
+import type { Cut } from '../../nn/cuts.js'
+import { cutRow, type Traffic } from '../cuts.js'
 import { CompactNeurons } from '../model/compact-neurons.js'
 import { type LayerWeights, layerFfnBytes, neuronBytes, storedNeurons } from '../model/weights.js'
-import type { FfnPolicy, FfnRows } from './policy.js'
-
-/** Bytes of a layer's FFN weights that a pass has read, and those that it did not need. */
-export interface FfnTraffic {
-  readonly read: number
-  readonly skipped: number
-}
+import { type FfnPolicy, type FfnRows, hasZeros } from './policy.js'
 
 export class FeedForward {
   readonly #config: ModelConfig
@@ -67,7 +63,7 @@ export class FeedForward {
     sequences: readonly FfnRows[],
     normed: Float32Array,
     x: Float32Array,
-  ): FfnTraffic {
+  ): Traffic {
     const { hiddenSize: d, intermediateSize: h } = this.#config
     const widths = this.#widths
     const rows = sequences.reduce((sum, { count }) => sum + count, 0)
@@ -75,7 +71,8 @@ export class FeedForward {
     const [hidden, active] = [this.#hidden, this.#active]
     const { forGate, forUp } = this.#inputs(normed, rows)
     const plan = this.#policy.plan(index, sequences, rows)
-    const zeros = sequences.some(({ activation }) => activation.exactZeros)
+    const { cut = null } = plan
+    const zeros = cut !== null || hasZeros(sequences)
 
     // 1. The gate: pre-activations of all neurons, or of those that the narrow gate cannot prove inactive.
     let gateRowsRead = h
@@ -89,7 +86,8 @@ export class FeedForward {
     bytes += gateRowsRead * rowBytes(layer.gate, widths.gate)
 
     // 2. The activation, which makes inactive neurons exactly 0.
-    this.#activate(layer, sequences, hidden)
+    activateRows(this.#kernels, layer, sequences, hidden, h)
+    if (cut !== null) this.#cut(cut, sequences)
 
     // 3. Of a dReLU FFN: the up projection, activated too, of the neurons that the gate has left.
     let leftByGate: number | null = null
@@ -115,7 +113,7 @@ export class FeedForward {
       rowOf: compact?.rowOf,
     })
     const computed = union <= plan.maxActive ? union : h - (compact?.dropped ?? 0)
-    bytes += computed * neuronBytes(this.#config, weightTypeOf(storedNeurons(layer)))
+    bytes += computed * neuronBytes(this.#config, layer)
 
     if (zeros) {
       this.#policy.observe(index, {
@@ -132,20 +130,15 @@ export class FeedForward {
     return { read: bytes, skipped: Math.max(0, layerFfnBytes(this.#config, layer) - bytes) }
   }
 
-  /** Applies each sequence's activation to its rows of `values` (rows, h). */
-  #activate(layer: LayerWeights, sequences: readonly FfnRows[], values: Float32Array): void {
+  /** Neurons that the cut of the layer leaves out, in the rows that it applies to. */
+  #cut(cut: Cut, sequences: readonly FfnRows[]): void {
     const { intermediateSize: h } = this.#config
     let start = 0
-    for (let i = 0; i < sequences.length; ) {
-      const { activation, draw } = sequences[i]
-      let count = sequences[i++].count
-      // One call for neighbors with one activation that draws nothing.
-      while (!activation.draws && i < sequences.length && sequences[i].activation === activation) {
-        count += sequences[i++].count
+    for (const { count, firstCut = count } of sequences) {
+      for (let row = start + firstCut; row < start + count; row++) {
+        cutRow(cut, this.#hidden.subarray(row * h, (row + 1) * h))
       }
-      const own = values.subarray(start, start + count * h)
-      this.#kernels.activation(activation, own, own, count, h, draw, layer.learned?.of(activation))
-      start += count * h
+      start += count
     }
   }
 
@@ -164,7 +157,7 @@ export class FeedForward {
     if (skips) this.#decode.selectedRows(up, hidden, normed, values, h, d, rows)
     else this.#decode.matvec(up, normed, values, h, d, rows, false)
     const own = sequences.map(one => ({ ...one, draw: upSideDraw(one.draw) }))
-    this.#activate(layer, own, values)
+    activateRows(this.#kernels, layer, own, values, h)
     this.#kernels.multiply(hidden, values, hidden, rows * h)
   }
 
@@ -208,6 +201,28 @@ export class FeedForward {
     if (rows <= this.#active.length) return
     this.#hidden = new Float32Array(rows * this.#config.intermediateSize)
     this.#active = new Int32Array(rows)
+  }
+}
+
+/** Applies each sequence's activation to its rows of `values` (rows, neurons). */
+export function activateRows(
+  kernels: Kernels,
+  layer: LayerWeights,
+  sequences: readonly FfnRows[],
+  values: Float32Array,
+  neurons: number,
+): void {
+  let start = 0
+  for (let i = 0; i < sequences.length; ) {
+    const { activation, draw } = sequences[i]
+    let count = sequences[i++].count
+    // One call for neighbors with one activation that draws nothing.
+    while (!activation.draws && i < sequences.length && sequences[i].activation === activation) {
+      count += sequences[i++].count
+    }
+    const own = values.subarray(start, start + count * neurons)
+    kernels.activation(activation, own, own, count, neurons, draw, layer.learned?.of(activation))
+    start += count * neurons
   }
 }
 

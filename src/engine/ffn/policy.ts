@@ -19,6 +19,7 @@ import {
   weightTypeOf,
 } from '../../kernels/index.js'
 import { ffnWidths, type ModelConfig } from '../../nn/config.js'
+import type { Cut } from '../../nn/cuts.js'
 import { CompactNeurons } from '../model/compact-neurons.js'
 import type { Memory } from '../model/memory.js'
 import { gateTypesOf, hasUpRows, type LayerWeights, layerFfnBytes, storedNeurons } from '../model/weights.js'
@@ -42,6 +43,8 @@ export interface FfnRows {
   readonly draw: Draw
   /** Receives the number of active neurons in the last row, at the index of the layer. */
   readonly activeNeurons: Int32Array
+  /** The first of the rows that the model's cuts apply to. Default: none. */
+  readonly firstCut?: number
 }
 
 /** How one layer's FFN computes the rows of a pass. */
@@ -50,6 +53,8 @@ export interface FfnPlan {
   readonly narrow: { readonly index: NarrowIndex; readonly options: NarrowGateOptions } | null
   /** Skip inactive neurons where at most this many are active at one or more rows; 0: compute every neuron. */
   readonly maxActive: number
+  /** Set neurons to 0 as this says, in the rows that the model's cuts apply to: approximate. Default: none. */
+  readonly cut?: Cut | null
 }
 
 /** What a layer's FFN showed while it was computed. */
@@ -62,8 +67,8 @@ export interface FfnObservation {
 }
 
 /**
- * Decides how FFNs are computed. Both implementations here are exact. One that may be wrong (a predictor, the neurons of
- * recent tokens) would be another implementation, never chosen by default.
+ * Decides how FFNs are computed. Both implementations here are exact. One that may be wrong (the thresholds of
+ * cut-policy.ts, a predictor) is another implementation, never chosen by default.
  */
 export interface FfnPolicy {
   /** Throws OptionError where the options rule this activation out. */
@@ -71,6 +76,11 @@ export interface FfnPolicy {
   plan(layer: number, sequences: readonly FfnRows[], rows: number): FfnPlan
   /** Called after every pass in which neurons could be inactive. */
   observe(layer: number, observation: FfnObservation): void
+  /**
+   * Of matrices stored by input channel: skip where at most this fraction of the channels has an element that is not 0.
+   * Default 0: read all.
+   */
+  readonly mostActiveChannels?: number
 }
 
 /** Computes every neuron. */
@@ -90,6 +100,14 @@ const MOST_MEASURED_ROWS = 16
 const SMALL_MODEL = 16 * 2 ** 20
 /** Where nothing is measured: about what is found elsewhere. */
 const USUAL_CROSSOVER = 0.7
+
+/** The same for input channels, whose rows are read in order: skipping pays almost at once. */
+const USUAL_CHANNEL_CROSSOVER = 0.9
+
+/** Whether an activation of these rows makes neurons exactly 0. */
+export function hasZeros(sequences: readonly FfnRows[]): boolean {
+  return sequences.some(({ activation }) => activation.exactZeros)
+}
 
 /** Chooses among the exact ways as the options say, or by measured speed. */
 export class ExactFfnPolicy implements FfnPolicy {
@@ -123,7 +141,11 @@ export class ExactFfnPolicy implements FfnPolicy {
   }
 
   plan(layer: number, sequences: readonly FfnRows[], rows: number): FfnPlan {
-    const zeros = sequences.some(({ activation }) => activation.exactZeros)
+    return this.planFor(layer, sequences, rows, hasZeros(sequences))
+  }
+
+  /** `plan`, told whether neurons can be 0. */
+  planFor(layer: number, sequences: readonly FfnRows[], rows: number, zeros: boolean): FfnPlan {
     return { narrow: this.#narrow(layer, sequences, rows), maxActive: zeros ? this.#maxActive(rows) : 0 }
   }
 
@@ -131,6 +153,10 @@ export class ExactFfnPolicy implements FfnPolicy {
     if (rows <= NARROW_ROWS && this.#narrowGates instanceof NarrowGates) {
       this.#narrowGates.observe(layer, active, gateRowsRead)
     }
+  }
+
+  get mostActiveChannels(): number {
+    return { auto: USUAL_CHANNEL_CROSSOVER, sparse: 1, dense: 0 }[this.#options.ffn]
   }
 
   #maxActive(rows: number): number {

@@ -142,7 +142,10 @@ export class Generation {
     const alone = sequences.length === 1 && sequences[0] === 0
     const own = activation.draws && !alone ? prompt.slice(-1) : []
     const common = prompt.slice(0, prompt.length - own.length)
-    const shared = this.#engine.session({ seed, sequence: 0, activation })
+    const shared = this.#engine.session({
+      ...{ seed, sequence: 0, activation },
+      sparseFrom: this.#engine.sparseFrom(prompt.length),
+    })
     for (let start = 0; start < common.length; start += PREFILL_BLOCK) {
       if (start > 0) await yieldToTimers()
       if (signal?.aborted) return []

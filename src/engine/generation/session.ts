@@ -27,6 +27,8 @@ export interface SessionOptions {
   readonly sequence?: number
   /** Instead of the model's. */
   readonly activation?: Activation
+  /** Of a model with cuts: the first position that they apply to. Default 0: all. */
+  readonly sparseFrom?: number
 }
 
 /** What one of several sessions reads: `Session.readTogether`. */
@@ -48,6 +50,7 @@ const SESSION_OPTION_NAMES: OptionNames<SessionOptions> = {
   seed: true,
   sequence: true,
   activation: true,
+  sparseFrom: true,
 }
 
 /**
@@ -70,6 +73,7 @@ export class Session {
   readonly seed: number
   readonly sequence: number
   readonly activation: Activation
+  readonly sparseFrom: number
   readonly #pass: ForwardPass
   readonly #state: SequenceState
   readonly #logits: Float32Array
@@ -85,7 +89,7 @@ export class Session {
     prefix?: SequenceState,
   ) {
     requireKnownOptions(options, SESSION_OPTION_NAMES)
-    const { seed = 0, sequence = 0, activation } = options
+    const { seed = 0, sequence = 0, activation, sparseFrom = 0 } = options
     if (typeof activation !== 'object' || typeof activation?.spec !== 'string') {
       wrongType('activation', 'an activation, as parseActivation returns it', activation)
     }
@@ -98,17 +102,22 @@ export class Session {
         `sequence must be an integer from 0 to 2^32 − 1, not ${received(sequence)}`,
       )
     }
+    if (!(Number.isSafeInteger(sparseFrom) && sparseFrom >= 0)) {
+      wrongType('sparseFrom', 'an integer of at least 0', sparseFrom)
+    }
     const [seedLow, seedHigh] = seedWords(seed)
     pass.policy.requireUsable(activation)
     this.seed = seed
     this.sequence = sequence
     this.activation = activation
+    this.sparseFrom = sparseFrom
     this.#pass = pass
     this.#state = {
       activation,
       cache: new KvCache(pass.cacheKind, prefix?.cache, prefix?.position),
       draw: { seedLow, seedHigh, purpose: Purpose.decode, step: sequence },
       position: prefix?.position ?? 0,
+      sparseFrom,
     }
     this.#logits = new Float32Array(pass.config.vocabSize)
   }
@@ -176,13 +185,14 @@ export class Session {
    */
   fork(each: readonly SessionOptions[]): Session[] {
     if (!Array.isArray(each)) wrongType('fork: each', 'an array with the options of each session', each)
-    const { seed, sequence, activation } = this
+    const { seed, sequence, activation, sparseFrom } = this
     return each.map(options => {
       requireKnownOptions(options, SESSION_OPTION_NAMES)
       const merged = {
         seed: options.seed ?? seed,
         sequence: options.sequence ?? sequence,
         activation: options.activation ?? activation,
+        sparseFrom: options.sparseFrom ?? sparseFrom,
       }
       const fork = new Session(this.#pass, merged, this.#state)
       fork.#logits.set(this.#logits)

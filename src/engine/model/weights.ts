@@ -12,6 +12,7 @@ import {
   weightTypeOf,
 } from '../../kernels/index.js'
 import { ffnWidths, headDimOf, type ModelConfig } from '../../nn/config.js'
+import type { LayerCuts, MatrixName } from '../../nn/cuts.js'
 import { activationParameterName, activationParameters, parameterShapes } from '../../nn/parameters.js'
 import { CompactNeurons } from './compact-neurons.js'
 import { checkSize, storeColumns, storeRows } from './store.js'
@@ -25,22 +26,36 @@ export type EngineDtype = WeightType | 'auto'
 /** Where weights come from: an open model, or anything else that gives its tensors by their Hugging Face names. */
 export type TensorSource = Pick<ModelSource, 'names' | 'info' | 'stored'>
 
+/**
+ * How matrices are stored. `rows`: as the fields of `LayerWeights` say. `separate`: as `rows`, but the up rows of a gated
+ * FFN are in `up` and neurons are their down columns alone. `channels`: as `separate`, and q, k, v, o, gate and up are
+ * stored by input channel, so that those of an element that is 0 are not read.
+ */
+export type WeightStorage = 'rows' | 'separate' | 'channels'
+
 export interface LayerWeights {
+  /** Default `rows`. */
+  readonly storage?: WeightStorage
+  /** What is set to 0 in this layer, see `flicker sparsify`. Default: nothing. */
+  readonly cuts?: LayerCuts | null
   /** (d). */
   readonly inputNorm: Float32Array
-  /** Rows of q, then k, then v: (q + 2·kv, d). */
+  /** Rows of q, then k, then v: (q + 2·kv, d). By channel: q (d, q), then k (d, kv), then v (d, kv). */
   readonly qkv: Weights
   /** Of those rows, (q + 2·kv); null without. */
   readonly qkvBias: Float32Array | null
-  /** o_proj, (d, q). */
+  /** o_proj, (d, q); by channel (q, d). */
   readonly output: Weights
   /** (d); null without. */
   readonly outputBias: Float32Array | null
   /** (d). */
   readonly ffnNorm: Float32Array
-  /** What the activation is applied to: gate_proj, or up_proj of a plain FFN; (h, d), of a Spark FFN (h, r). */
+  /** What the activation is applied to: gate_proj, or up_proj of a plain FFN; (h, d), of a Spark FFN (h, r); by channel (d, h). */
   readonly gate: Weights
-  /** up_proj of a dReLU FFN, (h, d), to which the activation is applied too; null of the other forms. */
+  /**
+   * up_proj of a dReLU FFN, (h, d), to which the activation is applied too; of a gated FFN that is stored `separate` or by
+   * channel, (h, d) or (d, h); else null.
+   */
   readonly up: Weights | null
   /**
    * Neuron after neuron. Gated and Spark: its up row, of d or d − r values, then its down column, of d. Plain and dReLU:
@@ -81,7 +96,7 @@ interface Part {
 }
 
 /** Where each matrix of a layer comes from. */
-function layerPlans(config: ModelConfig, layer: number) {
+function layerPlans(config: ModelConfig, layer: number, storage: WeightStorage) {
   const { hiddenSize: d, intermediateSize: h, numAttentionHeads, numKeyValueHeads, ffn } = config
   const q = headDimOf(config) * numAttentionHeads
   const kv = headDimOf(config) * numKeyValueHeads
@@ -90,16 +105,32 @@ function layerPlans(config: ModelConfig, layer: number) {
     return { name: `model.layers.${layer}.${name}.weight`, rows, columns }
   }
   const plan = (...parts: Part[]): Plan => ({ parts })
+  const byChannel = ({ parts }: Plan): Plan => ({
+    parts: parts.map(({ name, rows, columns }) => ({ name, rows: columns, columns: rows, transposed: true })),
+  })
   const gate = part('mlp.gate_proj', h, widths.gate)
   const up = part('mlp.up_proj', h, widths.up)
   const down = { ...part('mlp.down_proj', h, d), transposed: true }
-  return {
+  const attention = {
     qkv: plan(
       part('self_attn.q_proj', q, d),
       part('self_attn.k_proj', kv, d),
       part('self_attn.v_proj', kv, d),
     ),
     output: plan(part('self_attn.o_proj', d, q)),
+  }
+  if (storage !== 'rows') {
+    const order = storage === 'channels' ? byChannel : (given: Plan) => given
+    return {
+      qkv: order(attention.qkv),
+      output: order(attention.output),
+      gate: order(plan(ffn === 'plain' ? up : gate)),
+      up: ffn === 'plain' ? null : order(plan(up)),
+      neurons: plan(down),
+    }
+  }
+  return {
+    ...attention,
     gate: plan(ffn === 'plain' ? up : gate),
     up: ffn === 'drelu' ? plan(up) : null,
     neurons: hasUpRows(ffn) ? { parts: [up, down], interleaved: true } : plan(down),
@@ -111,14 +142,22 @@ export function hasUpRows(ffn: ModelConfig['ffn']): boolean {
   return ffn === 'gated' || ffn === 'spark'
 }
 
+/** How the matrices of a model with these cuts are stored: by channel only where inputs of wide rows are cut. */
+export function storageFor(cuts: readonly LayerCuts[] | null): WeightStorage {
+  const cut = new Set((cuts ?? []).flatMap(({ inputs }) => Object.keys(inputs) as MatrixName[]))
+  if (cut.size === 0) return 'rows'
+  return cut.size === 1 && cut.has('down') ? 'separate' : 'channels'
+}
+
 /** Bytes of one neuron of `LayerWeights.neurons`. */
-export function neuronBytes(config: ModelConfig, type: WeightType): number {
-  const up = hasUpRows(config.ffn) ? weightBytes(type, ffnWidths(config).up) : 0
+export function neuronBytes(config: ModelConfig, layer: Pick<LayerWeights, 'neurons' | 'gated'>): number {
+  const type = weightTypeOf(storedNeurons(layer))
+  const up = layer.gated ? weightBytes(type, ffnWidths(config).up) : 0
   return up + weightBytes(type, config.hiddenSize)
 }
 
 /** The neurons of a layer that are in memory. */
-export function storedNeurons({ neurons }: LayerWeights): Weights {
+export function storedNeurons({ neurons }: Pick<LayerWeights, 'neurons'>): Weights {
   return neurons instanceof CompactNeurons ? neurons.weights : neurons
 }
 
@@ -129,9 +168,13 @@ export function gateTypesOf(layers: readonly LayerWeights[]): Set<WeightType> {
 
 /** Bytes of all FFN weights of a layer, whether or not they are in memory. */
 export function layerFfnBytes(config: ModelConfig, layer: LayerWeights): number {
-  const gate = weightBytes(weightTypeOf(layer.gate), ffnWidths(config).gate)
-  const up = layer.up === null ? 0 : weightBytes(weightTypeOf(layer.up), config.hiddenSize)
-  return config.intermediateSize * (gate + up + neuronBytes(config, weightTypeOf(storedNeurons(layer))))
+  const { hiddenSize: d, intermediateSize: h } = config
+  const bytes = (w: Weights, columns: number) =>
+    layer.storage === 'channels'
+      ? columns * weightBytes(weightTypeOf(w), h)
+      : h * weightBytes(weightTypeOf(w), columns)
+  const up = layer.up === null ? 0 : bytes(layer.up, d)
+  return bytes(layer.gate, ffnWidths(config).gate) + up + h * neuronBytes(config, layer)
 }
 
 function vocabularyPlan(config: ModelConfig, name: string): Plan {
@@ -149,11 +192,22 @@ export class WeightLayout {
   readonly #config: ModelConfig
   readonly #source: TensorSource
   readonly #dtype: EngineDtype
+  readonly #cuts: readonly LayerCuts[] | null
+  readonly #storage: WeightStorage
 
-  constructor(config: ModelConfig, source: TensorSource, dtype: EngineDtype) {
+  /** `cuts`: of each layer, default none. `storage`: default what the cuts need. */
+  constructor(
+    config: ModelConfig,
+    source: TensorSource,
+    dtype: EngineDtype,
+    cuts: readonly LayerCuts[] | null = null,
+    storage: WeightStorage = storageFor(cuts),
+  ) {
     this.#config = config
     this.#source = source
     this.#dtype = dtype
+    this.#cuts = cuts
+    this.#storage = storage
   }
 
   /** Bytes of all matrices, without reading any. Throws CheckpointError TENSOR_MISSING. */
@@ -164,7 +218,7 @@ export class WeightLayout {
   /** The types of the gates, without reading any. Throws CheckpointError TENSOR_MISSING. */
   get gateTypes(): Set<WeightType> {
     const layers = Array.from({ length: this.#config.numHiddenLayers }, (_, layer) => layer)
-    return new Set(layers.map(layer => this.#typeOf(layerPlans(this.#config, layer).gate)))
+    return new Set(layers.map(layer => this.#typeOf(layerPlans(this.#config, layer, this.#storage).gate)))
   }
 
   /** Of all matrices. */
@@ -174,7 +228,8 @@ export class WeightLayout {
       vocabularyPlan(this.#config, name),
     )
     for (let layer = 0; layer < numHiddenLayers; layer++) {
-      for (const plan of Object.values(layerPlans(this.#config, layer))) if (plan !== null) plans.push(plan)
+      for (const plan of Object.values(layerPlans(this.#config, layer, this.#storage)))
+        if (plan !== null) plans.push(plan)
     }
     return plans
   }
@@ -188,13 +243,13 @@ export class WeightLayout {
       layer,
   ): EngineWeights {
     const config = this.#config
-    const embedding = this.#matrix(vocabularyPlan(config, EMBEDDING))
+    const { embedding } = this
     const finished = finish(embedding)
     const layers: LayerWeights[] = []
     // The buffer of neurons that a layer has given up has the size that the next layer needs.
     let spare: Weights | undefined
     for (let index = 0; index < config.numHiddenLayers; index++) {
-      const layer = this.#layer(index, spare)
+      const layer = this.layer(index, spare)
       layers.push(finished(layer, index))
       spare = layers[index].neurons === layer.neurons ? undefined : layer.neurons
     }
@@ -206,14 +261,23 @@ export class WeightLayout {
     }
   }
 
-  /** `buffer`: for the neurons; default: a new one. */
-  #layer(layer: number, buffer?: Weights): LayerWeights & { readonly neurons: Weights } {
+  /** (vocab, d). Throws as `all` does. */
+  get embedding(): Weights {
+    return this.#matrix(vocabularyPlan(this.#config, EMBEDDING))
+  }
+
+  /** One layer. `buffer`: for the neurons; default: a new one. Throws as `all` does. */
+  layer(layer: number, buffer?: Weights): LayerWeights & { readonly neurons: Weights } {
     const { hiddenSize: d, attentionBias } = this.#config
-    const plans = layerPlans(this.#config, layer)
+    const plans = layerPlans(this.#config, layer, this.#storage)
     const name = (part: string) => `model.layers.${layer}.${part}`
     const biases = ({ parts }: Plan) =>
-      parts.map(part => this.#vector(part.name.replace(/weight$/, 'bias'), part.rows))
+      parts.map(({ name, rows, columns, transposed }) =>
+        this.#vector(name.replace(/weight$/, 'bias'), transposed === true ? columns : rows),
+      )
     return {
+      storage: this.#storage,
+      cuts: this.#cuts?.[layer] ?? null,
       inputNorm: this.#vector(name('input_layernorm.weight'), d),
       qkv: this.#matrix(plans.qkv),
       qkvBias: attentionBias === undefined ? null : joined(biases(plans.qkv)),
@@ -223,7 +287,7 @@ export class WeightLayout {
       gate: this.#matrix(plans.gate),
       up: plans.up === null ? null : this.#matrix(plans.up),
       neurons: this.#matrix(plans.neurons, buffer),
-      gated: hasUpRows(this.#config.ffn),
+      gated: this.#storage === 'rows' && hasUpRows(this.#config.ffn),
       learned: this.#learned(layer),
     }
   }

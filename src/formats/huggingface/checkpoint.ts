@@ -7,6 +7,7 @@ import { loadTokenizer } from '../../data/tokenizers/load.js'
 import { requireVocabularyFits } from '../../data/tokenizers/tokenizer.js'
 import { CheckpointError, StorageError } from '../../errors.js'
 import type { ModelConfig } from '../../nn/config.js'
+import type { LayerCuts } from '../../nn/cuts.js'
 import { type ParameterShape, parameterShapes } from '../../nn/parameters.js'
 import { contentFile, resolveDirectory, writeDirectoryAtomic } from '../atomic.js'
 import { checkedParameters, type ModelSource } from '../model-source.js'
@@ -21,6 +22,7 @@ import {
 import { storageError } from '../storage.js'
 import { isWeightDtype, STORED_DTYPES, STORED_TYPES, type WeightDtype } from '../stored.js'
 import { configToJson } from './config.js'
+import { CUTS_FILE, cutTensors, readCuts, type SparsityRecord, sparsityRecordSchema } from './cuts-file.js'
 import { readHuggingFaceDirectory } from './directory.js'
 import { openWeights, WEIGHTS_FILE } from './shards.js'
 
@@ -47,6 +49,8 @@ export interface CheckpointContent {
   generation?: object
   /** More to keep under `flicker` in config.json: how the model was trained, for people and reports. */
   flicker?: Record<string, unknown>
+  /** What makes the model sparse; `flicker.sparsity` says what it is. */
+  cuts?: readonly LayerCuts[] | null
   /** More files by name: text, bytes, or tensors (stored as f32 safetensors). */
   files?: Record<string, string | Uint8Array | NamedTensor[]>
 }
@@ -85,6 +89,7 @@ export function writeCheckpoint(directory: string, content: CheckpointContent): 
   if (hasOnlyDefault(templates)) texts.set('chat_template.jinja', templates.get('default')!)
   const weights = parameterShapes(config)
   const moreTensors = new Map<string, NamedTensor[]>()
+  if (content.cuts) moreTensors.set(CUTS_FILE, cutTensors(content.cuts))
   for (const [name, file] of Object.entries(files)) {
     if (!/^\w[\w.-]*$/.test(name) || texts.has(name) || name === WEIGHTS_FILE) {
       throw new CheckpointError(
@@ -157,6 +162,8 @@ export function readCheckpoint(directory: string): Checkpoint {
     endOfText,
     specialTokens: tokenizerConfig.specialTokens,
     names: expected.map(({ name }) => name),
+    cuts: () => readCuts(resolved, config, flicker),
+    sparsity: sparsityOf(flicker),
     tokenizer() {
       const tokenizer = loadTokenizer(resolved, tokenizerConfig)
       requireVocabularyFits(tokenizer, config.vocabSize)
@@ -179,6 +186,12 @@ export function readCheckpoint(directory: string): Checkpoint {
       weights.close()
     },
   }
+}
+
+/** What `flicker.sparsity` says; null without it, or where it cannot be read: `cuts()` then says why. */
+function sparsityOf(flicker: Record<string, unknown>): SparsityRecord | null {
+  const record = sparsityRecordSchema.safeParse(flicker.sparsity)
+  return record.success ? record.data : null
 }
 
 /** How a tensor of safetensors is kept; undefined for others (F64, integers), which are read as f32. */

@@ -1,0 +1,88 @@
+// One layer's FFN where gate, up and down are each computed for themselves: for a model whose cuts are on the inputs of
+// matrices. gate and up are stored by row or by input channel, down by neuron, which is its input channel.
+
+import type { DecodeKernels, Kernels, Weights } from '../../kernels/index.js'
+import { weightBytes, weightTypeOf } from '../../kernels/index.js'
+import type { ModelConfig } from '../../nn/config.js'
+import type { Cut } from '../../nn/cuts.js'
+import type { CutRows } from '../attention/attention.js'
+import { ChannelProduct, type Traffic } from '../cuts.js'
+import { type LayerWeights, storedNeurons } from '../model/weights.js'
+import { activateRows } from './ffn.js'
+import type { FfnRows } from './policy.js'
+
+export class SeparateFeedForward {
+  readonly #config: ModelConfig
+  readonly #kernels: Kernels
+  readonly #decode: DecodeKernels
+  readonly #channels: ChannelProduct
+  /** Pre-activations, activated gate, hidden values, (rows, h). */
+  #hidden = new Float32Array(0)
+  /** (rows, h). */
+  #up = new Float32Array(0)
+
+  constructor(config: ModelConfig, using: { readonly kernels: Kernels; readonly decode: DecodeKernels }) {
+    this.#config = config
+    this.#kernels = using.kernels
+    this.#decode = using.decode
+    this.#channels = new ChannelProduct(using.decode)
+  }
+
+  /** x (rows, d) += FFN(normed (rows, d)), the rows of `sequences` one after the other. */
+  run(
+    layer: LayerWeights,
+    index: number,
+    sequences: readonly FfnRows[],
+    normed: Float32Array,
+    x: Float32Array,
+    cutting: CutRows,
+  ): Traffic {
+    const { hiddenSize: d, intermediateSize: h, ffn } = this.#config
+    const { observer } = cutting
+    const rows = sequences.reduce((sum, { count }) => sum + count, 0)
+    const size = rows * h
+    if (this.#hidden.length < size) this.#hidden = new Float32Array(size)
+    if (this.#up.length < size) this.#up = new Float32Array(size)
+    const [hidden, up] = [this.#hidden.subarray(0, size), this.#up.subarray(0, size)]
+    // Of a plain FFN, `gate` is its up_proj.
+    const { down, [ffn === 'plain' ? 'up' : 'gate']: first, up: second } = layer.cuts?.inputs ?? {}
+    const traffic = [this.#project(layer, layer.gate, first ?? null, normed, hidden, rows, cutting)]
+    activateRows(this.#kernels, layer, sequences, hidden, h)
+    observer?.('gate', index, hidden, rows, h)
+    if (layer.up !== null) {
+      traffic.push(this.#project(layer, layer.up, second ?? null, normed, up, rows, cutting))
+      observer?.('up', index, up, rows, h)
+      this.#kernels.multiply(hidden, up, hidden, size)
+    }
+    observer?.('hidden', index, hidden, rows, h)
+    const input = { x: hidden, rows, channels: h, cut: down ?? null, ...cutting }
+    traffic.push(this.#channels.add(storedNeurons(layer), input, x, d))
+    let row = 0
+    for (const { count, activeNeurons } of sequences) {
+      row += count
+      activeNeurons[index] = this.#channels.active[row - 1]
+    }
+    return {
+      read: traffic.reduce((sum, { read }) => sum + read, 0),
+      skipped: traffic.reduce((sum, { skipped }) => sum + skipped, 0),
+    }
+  }
+
+  /** y (rows, h) = normed · wᵀ, w stored as the layer's matrices are. */
+  #project(
+    { storage }: LayerWeights,
+    w: Weights,
+    cut: Cut | null,
+    normed: Float32Array,
+    y: Float32Array,
+    rows: number,
+    cutting: CutRows,
+  ): Traffic {
+    const { hiddenSize: d, intermediateSize: h } = this.#config
+    if (storage === 'channels') {
+      return this.#channels.add(w, { x: normed, rows, channels: d, cut, ...cutting }, y.fill(0), h)
+    }
+    this.#decode.matvec(w, normed, y, h, d, rows, false)
+    return { read: h * weightBytes(weightTypeOf(w), d), skipped: 0 }
+  }
+}

@@ -1,0 +1,121 @@
+// The cuts of a model that `flicker sparsify` wrote: cuts.safetensors beside the weights, with tensors named after the
+// matrices, and what they are under `flicker.sparsity` in config.json. Other programs ignore both and run the weights.
+//
+// model.layers.N.self_attn.q_proj.input_threshold   (1) or (columns): |x_j| below it becomes 0
+// model.layers.N.self_attn.k_proj.input_keep        (1): how many elements stay; .input_scale (columns): their weights
+// model.layers.N.mlp.neuron_threshold               (1) or (h): of activation(gate · x); neuron_keep, neuron_scale
+
+import fs from 'node:fs'
+import path from 'node:path'
+import { z } from 'zod'
+import { CheckpointError } from '../../errors.js'
+import type { ModelConfig } from '../../nn/config.js'
+import { type Cut, type LayerCuts, matricesOf, matrixShape, matrixTensor } from '../../nn/cuts.js'
+import { type NamedTensor, openSafetensors, type TensorSource } from '../safetensors.js'
+
+export const CUTS_FILE = 'cuts.safetensors'
+
+/** What stands under `flicker.sparsity`. */
+export const sparsityRecordSchema = z.looseObject({
+  /** Always true: the model with its cuts is not the model of its weights. */
+  approximate: z.literal(true),
+  method: z.string(),
+  /** The sparsity asked for, between 0 and 1. */
+  level: z.number(),
+  calibration: z.looseObject({ sha256: z.string(), tokens: z.int() }),
+})
+export type SparsityRecord = z.infer<typeof sparsityRecordSchema>
+
+/** The tensors of CUTS_FILE. */
+export function cutTensors(cuts: readonly LayerCuts[]): NamedTensor[] {
+  return cuts.flatMap(({ neurons, inputs }, layer) => [
+    ...(neurons === null ? [] : tensorsOf(neurons, `model.layers.${layer}.mlp.neuron`)),
+    ...Object.entries(inputs).flatMap(([matrix, cut]) =>
+      tensorsOf(cut, `${matrixTensor(layer, matrix as keyof typeof inputs)}.input`),
+    ),
+  ])
+}
+
+function tensorsOf(cut: Cut, name: string): NamedTensor[] {
+  const vector = (suffix: string, data: Float32Array): NamedTensor => {
+    return { name: `${name}_${suffix}`, shape: [data.length], data }
+  }
+  if (cut.kind === 'threshold') return [vector('threshold', cut.limits)]
+  return [
+    vector('keep', Float32Array.of(cut.keep)),
+    ...(cut.scale === null ? [] : [vector('scale', cut.scale)]),
+  ]
+}
+
+/**
+ * The cuts of the checkpoint in `directory`; null for one without. flicker: what stands under `flicker` in config.json.
+ * Throws CheckpointError CUTS_INVALID, and what openSafetensors throws.
+ */
+export function readCuts(
+  directory: string,
+  config: ModelConfig,
+  flicker: Record<string, unknown>,
+): LayerCuts[] | null {
+  if (flicker.sparsity === undefined) return null
+  const record = sparsityRecordSchema.safeParse(flicker.sparsity)
+  const file = path.join(directory, CUTS_FILE)
+  if (!record.success) {
+    throw invalid(directory, `flicker.sparsity in config.json lacks ${record.error.issues[0].path.join('.')}`)
+  }
+  if (!fs.existsSync(file)) throw invalid(directory, `${CUTS_FILE} is missing`)
+  const source = openSafetensors(file)
+  try {
+    return layerCuts(source, config, directory)
+  } finally {
+    source.close()
+  }
+}
+
+function layerCuts(source: TensorSource, config: ModelConfig, directory: string): LayerCuts[] {
+  const left = new Set(source.names)
+  const take = (name: string, length: number): Float32Array | null => {
+    if (!left.delete(name)) return null
+    const { shape } = source.info(name)
+    if (shape.length !== 1 || (shape[0] !== length && shape[0] !== 1)) {
+      throw invalid(directory, `${name} has the shape [${shape.join(', ')}], not [${length}]`)
+    }
+    const values = source.readFloat32(name)
+    if (values.every(value => value >= 0)) return values
+    throw invalid(directory, `${name} holds a value that is negative or not a number`)
+  }
+  const cutOf = (name: string, length: number): Cut | null => {
+    const limits = take(`${name}_threshold`, length)
+    if (limits !== null) return { kind: 'threshold', limits }
+    const keep = take(`${name}_keep`, 1)
+    const scale = take(`${name}_scale`, length)
+    if (keep === null) return null
+    if (!Number.isInteger(keep[0]) || keep[0] < 1 || keep[0] > length) {
+      throw invalid(directory, `${name}_keep is ${keep[0]}, which is no integer from 1 to ${length}`)
+    }
+    if (scale !== null && scale.length !== length) {
+      throw invalid(directory, `${name}_scale has ${scale.length} values, not ${length}`)
+    }
+    return { kind: 'top', keep: keep[0], scale }
+  }
+  const layers = Array.from({ length: config.numHiddenLayers }, (_, layer): LayerCuts => {
+    const inputs = matricesOf(config).flatMap(matrix => {
+      const cut = cutOf(`${matrixTensor(layer, matrix)}.input`, matrixShape(config, matrix).columns)
+      return cut === null ? [] : [[matrix, cut] as const]
+    })
+    return {
+      neurons: cutOf(`model.layers.${layer}.mlp.neuron`, config.intermediateSize),
+      inputs: Object.fromEntries(inputs),
+    }
+  })
+  const [unknown] = left
+  if (unknown !== undefined)
+    throw invalid(directory, `${CUTS_FILE} has ${unknown}, which this model has no place for`)
+  return layers
+}
+
+function invalid(directory: string, problem: string): CheckpointError {
+  return new CheckpointError(
+    'CUTS_INVALID',
+    `${directory}: ${problem}; run flicker sparsify again, or use --exact to run its weights without cuts`,
+  )
+}

@@ -1,0 +1,191 @@
+// What a calibration text shows of each layer, for all methods at once. Layer by layer: a layer is laid out, the whole text
+// goes through it, its statistics are taken, and it leaves memory before the next is read. In memory: one layer, the
+// residual stream of the text, and histograms.
+
+import type { Activation } from '../activations/index.js'
+import type { VectorName, VectorObserver } from '../engine/attention/attention.js'
+import type { LayerContext } from '../engine/forward.js'
+import { type LayerWeights, storedNeurons, type WeightLayout } from '../engine/model/weights.js'
+import { readRow, rowsFrom, type Weights, weightBytes, weightTypeOf } from '../kernels/index.js'
+import { type MatrixName, matricesOf, matrixShape } from '../nn/cuts.js'
+import { LayerCutter } from './cut-layer.js'
+import { type ErrorCurve, errorCurve } from './error-curve.js'
+import { type GreedyStep, greedyPath } from './greedy.js'
+import { ChannelHistograms, MagnitudeHistogram } from './histograms.js'
+import { LayerError, ResidualStream } from './layer-pass.js'
+import { METHODS, type MethodName } from './methods.js'
+import type { LayerStatistics } from './statistics.js'
+
+/** Tokens whose hidden values give the curve of CETT. */
+const CURVE_TOKENS = 256
+/** The greedy search: by how much a level rises at a step, and the multiply-adds that one error may take. */
+const GREEDY_STEP = 0.05
+const SEARCH_WORK = 4e9
+const SEARCH_WINDOW = 64
+const MOST_SEARCH_WINDOWS = 8
+
+export interface CalibrateOptions {
+  readonly methods: readonly MethodName[]
+  /** The highest level that cuts will be made for. */
+  readonly highest: number
+  readonly activation: Activation
+  /** Called before each layer. */
+  readonly onLayer?: (layer: number, layers: number) => void
+}
+
+/** layout: `channels` storage; tokens: at least one. */
+export function calibrate(
+  context: LayerContext,
+  layout: WeightLayout,
+  tokens: ArrayLike<number>,
+  options: CalibrateOptions,
+): LayerStatistics[] {
+  const { config } = context
+  const stream = new ResidualStream(context, layout.embedding, tokens, options.activation)
+  return Array.from({ length: config.numHiddenLayers }, (_, index) => {
+    options.onLayer?.(index, config.numHiddenLayers)
+    const layer = layout.layer(index)
+    return layerStatistics(context, layer, index, stream, options)
+  })
+}
+
+function layerStatistics(
+  context: LayerContext,
+  layer: LayerWeights,
+  index: number,
+  stream: ResidualStream,
+  { methods, highest }: CalibrateOptions,
+): LayerStatistics {
+  const { config } = context
+  const { intermediateSize: h, hiddenSize: d } = config
+  const magnitudes: Record<VectorName, MagnitudeHistogram> = {
+    attention: new MagnitudeHistogram(),
+    heads: new MagnitudeHistogram(),
+    ffn: new MagnitudeHistogram(),
+    gate: new MagnitudeHistogram(),
+    up: new MagnitudeHistogram(),
+    hidden: new MagnitudeHistogram(),
+  }
+  const wanted = methods.map(name => METHODS[name])
+  const perNeuron = wanted.some(({ neurons }) => neurons === 'mean-up') ? new ChannelHistograms(h) : null
+  const upSums = new Float64Array(h)
+  const wantsCurve = wanted.some(({ allocation }) => allocation === 'error')
+  const sample: Float32Array[] = []
+  let sampled = 0
+  const observer: VectorObserver = (vector, _, values, rows, width) => {
+    magnitudes[vector].add(values, rows * width)
+    if (vector === 'gate') perNeuron?.add(values, rows)
+    if (vector === 'up' && perNeuron !== null) {
+      for (let i = 0; i < rows * width; i++) upSums[i % width] += Math.abs(values[i])
+    }
+    if (vector === 'hidden' && wantsCurve && sampled < CURVE_TOKENS) {
+      // Rows spread over the text.
+      const some = Math.min(
+        rows,
+        CURVE_TOKENS - sampled,
+        Math.max(1, Math.ceil((CURVE_TOKENS * rows) / stream.count)),
+      )
+      for (let i = 0; i < some; i++) {
+        const row = Math.floor(((i + 0.5) * rows) / some)
+        sample.push(values.slice(row * width, (row + 1) * width))
+      }
+      sampled += some
+    }
+  }
+  const columnNorms: Partial<Record<MatrixName, Float32Array>> = {}
+  for (const matrix of matricesOf(config)) {
+    if (wanted.some(({ inputs }) => inputs[matrix] === 'column-norm')) {
+      columnNorms[matrix] = channelLengths(context, layer, matrix)
+    }
+  }
+  const downLengths = channelLengths(context, layer, 'down')
+  // Before the stream leaves this layer's input.
+  const windows = stream.sample(searchWindows(context), SEARCH_WINDOW)
+  stream.advance(layer, index, observer)
+  const partial = {
+    magnitudes,
+    neurons:
+      perNeuron === null
+        ? null
+        : {
+            gate: perNeuron,
+            meanUp: Float32Array.from(upSums, sum => (sum * h) / Math.max(1, perNeuron.total)),
+          },
+    downLengths,
+    columnNorms,
+    curve: null,
+    paths: {},
+  }
+  const paths: Partial<Record<MethodName, readonly GreedyStep[]>> = {}
+  for (const method of wanted.filter(({ allocation }) => allocation === 'greedy')) {
+    const cutter = new LayerCutter(config, partial, method)
+    const error = new LayerError(context, layer, index, windows, stream.activation)
+    const sizes = Object.fromEntries(
+      matricesOf(config).map(matrix => {
+        const { rows, columns } = matrixShape(config, matrix)
+        return [matrix, rows * columns]
+      }),
+    )
+    paths[method.name] = greedyPath(sizes, highest, GREEDY_STEP, levels => error.at(cutter.inputs(levels)))
+  }
+  const curve = wantsCurve ? curveOf(context, layer, sample, downLengths) : null
+  // Nothing of the layer's weights is kept.
+  return { ...partial, curve, paths }
+
+  function curveOf(
+    { decode }: LayerContext,
+    weights: LayerWeights,
+    rows: readonly Float32Array[],
+    lengths: Float32Array,
+  ): ErrorCurve {
+    const hidden = new Float32Array(rows.length * h)
+    for (const [i, row] of rows.entries()) hidden.set(row, i * h)
+    const active = new Int32Array(rows.length)
+    const down = (values: Float32Array) => {
+      const out = new Float32Array(rows.length * d)
+      const shape = { neurons: h, width: d, upWidth: 1, batch: rows.length, gated: false, maxActive: 0 }
+      decode.ffnNeurons(storedNeurons(weights), values, values, out, active, shape)
+      return out
+    }
+    return errorCurve(hidden, lengths, rows.length, down)
+  }
+}
+
+/** How many windows the greedy search computes for one error. */
+function searchWindows({ config }: LayerContext): number {
+  const work = matricesOf(config).reduce((sum, matrix) => {
+    const { rows, columns } = matrixShape(config, matrix)
+    return sum + rows * columns
+  }, 0)
+  return Math.max(1, Math.min(MOST_SEARCH_WINDOWS, Math.floor(SEARCH_WORK / work / SEARCH_WINDOW)))
+}
+
+/** (columns): ‖W[:, j]‖₂ of a matrix stored by input channel. */
+function channelLengths({ config }: LayerContext, layer: LayerWeights, matrix: MatrixName): Float32Array {
+  const { columns, rows: width } = matrixShape(config, matrix)
+  const row = new Float32Array(width)
+  const w = channelsOf(config, layer, matrix)
+  return Float32Array.from({ length: columns }, (_, j) => {
+    readRow(w, j, row)
+    return Math.sqrt(row.reduce((sum, value) => sum + value * value, 0))
+  })
+}
+
+function channelsOf(config: LayerContext['config'], layer: LayerWeights, matrix: MatrixName): Weights {
+  const { hiddenSize: d } = config
+  const bytes = (before: MatrixName[]) =>
+    before.reduce(
+      (sum, name) => sum + d * weightBytes(weightTypeOf(layer.qkv), matrixShape(config, name).rows),
+      0,
+    )
+  const gateOrUp = layer.up === null || matrix === 'gate' ? layer.gate : layer.up
+  return {
+    q: layer.qkv,
+    k: rowsFrom(layer.qkv, bytes(['q'])),
+    v: rowsFrom(layer.qkv, bytes(['q', 'k'])),
+    o: layer.output,
+    gate: gateOrUp,
+    up: gateOrUp,
+    down: storedNeurons(layer),
+  }[matrix]
+}

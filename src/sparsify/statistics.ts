@@ -1,0 +1,33 @@
+// What a calibration text shows of a layer.
+
+import type { VectorName } from '../engine/attention/attention.js'
+import type { MatrixName } from '../nn/cuts.js'
+import type { ErrorCurve } from './error-curve.js'
+import type { GreedyStep } from './greedy.js'
+import type { ChannelHistograms, MagnitudeHistogram } from './histograms.js'
+import type { MethodName } from './methods.js'
+
+/** The vector that each matrix reads. */
+export const INPUT_OF: Readonly<Record<MatrixName, VectorName>> = {
+  q: 'attention',
+  k: 'attention',
+  v: 'attention',
+  o: 'heads',
+  gate: 'ffn',
+  up: 'ffn',
+  down: 'hidden',
+}
+
+/** What the text showed of one layer; parts that no method asked for are null. */
+export interface LayerStatistics {
+  /** Of |x| of each vector. */
+  readonly magnitudes: Readonly<Record<VectorName, MagnitudeHistogram>>
+  /** Of |activation(gate · x)| of each neuron, and the mean of |up · x| of each. */
+  readonly neurons: { readonly gate: ChannelHistograms; readonly meanUp: Float32Array } | null
+  readonly curve: ErrorCurve | null
+  /** (h) ‖W_down[:, j]‖₂. */
+  readonly downLengths: Float32Array
+  /** ‖W[:, j]‖₂ of the matrices that a method scores by it. */
+  readonly columnNorms: Readonly<Partial<Record<MatrixName, Float32Array>>>
+  readonly paths: Readonly<Partial<Record<MethodName, readonly GreedyStep[]>>>
+}
