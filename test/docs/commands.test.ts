@@ -37,6 +37,7 @@ beforeAll(() => {
 const PLACEHOLDERS: readonly [RegExp, string][] = [
   [/^(MODEL|PATH|SRC|runs\/\S+|\.\/llama|model\.gguf|stories260K\.bin)$/, path.join(cwd, 'model')],
   [/^(DST|silu\.gguf)$/, path.join(cwd, 'converted.gguf')],
+  [/^silu-(teal|cats)$/, path.join(cwd, 'cut')],
   [/^(model-hf|stories260K)$/, path.join(cwd, 'converted')],
   [/^(book\.txt|my-texts\/|notes\/)$/, path.join(cwd, 'corpus.txt')],
   [/^eval-data$/, path.join(cwd, 'eval-data')],
@@ -47,6 +48,7 @@ const SHORTER: Readonly<Record<string, readonly string[]>> = {
   generate: ['--max-tokens', '3'],
   eval: ['--max-tokens', '64', '--corpus', path.join(cwd, 'corpus.txt')],
   convert: ['--force'],
+  sparsify: ['--force', '--tokens', '500', '--context', '32'],
   logits: [],
   activations: [],
   info: [],

@@ -83,10 +83,14 @@ describe('CETT', () => {
 
   /** By the definition: the error when contributions below `epsilon` are left out. */
   function errorAt(epsilon: number): number {
-    const [tail, whole] = [product(hidden.map((value, i) => (contributions[i] < epsilon ? value : 0))), product(hidden)]
+    const [tail, whole] = [
+      product(hidden.map((value, i) => (contributions[i] < epsilon ? value : 0))),
+      product(hidden),
+    ]
     let sum = 0
     for (let t = 0; t < tokens; t++) {
-      sum += Math.hypot(...tail.subarray(t * d, (t + 1) * d)) / Math.hypot(...whole.subarray(t * d, (t + 1) * d))
+      sum +=
+        Math.hypot(...tail.subarray(t * d, (t + 1) * d)) / Math.hypot(...whole.subarray(t * d, (t + 1) * d))
     }
     return sum / tokens
   }
@@ -123,7 +127,10 @@ describe('the greedy search', () => {
   const sizes = { q: 100, gate: 400, down: 400 }
   const weight = { q: 1, gate: 2, down: 9 }
   const errorOf = (levels: Levels) =>
-    (Object.keys(weight) as (keyof typeof weight)[]).reduce((sum, matrix) => sum + weight[matrix] * (levels[matrix] ?? 0) ** 2, 0)
+    (Object.keys(weight) as (keyof typeof weight)[]).reduce(
+      (sum, matrix) => sum + weight[matrix] * (levels[matrix] ?? 0) ** 2,
+      0,
+    )
 
   /** Every candidate computed anew at every step. */
   function reference(steps: number): Levels[] {
