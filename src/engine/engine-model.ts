@@ -133,6 +133,10 @@ export class EngineModel {
     requireChoice('narrowGate', 'NARROW_GATE_UNKNOWN', narrowGate)
     const { cuts = null, sparsePrompt = 'none' } = options
     requireChoice('sparsePrompt', 'SPARSE_PROMPT_UNKNOWN', sparsePrompt)
+    if (cuts !== null && cuts?.length !== config?.numHiddenLayers) {
+      wrongType('cuts', `a list with the cuts of each of ${config?.numHiddenLayers} layers`, cuts)
+    }
+    requireOptionalType('observer', 'function', options.observer)
     requireOptionalType('activation', 'string', options.activation)
     requireMethods('memory', memory, ['available'])
     if (options.kernels !== undefined) requireMethods('kernels', options.kernels, ['rmsNorm', 'activation'])

@@ -189,13 +189,22 @@ describe('load', () => {
     'text as allowCode': [withOptions({ allowCode: 'yes' }), 'OPTION_TYPE', 'allowCode', '"yes"'],
     'a function as activation': [withOptions({ activation: Math.sin }), 'OPTION_TYPE', 'activation', 'sin'],
     'text as kernels': [withOptions({ kernels: 'native' }), 'OPTION_TYPE', 'kernels', '"native"'],
+    'text as exact': [withOptions({ exact: 'yes' }), 'OPTION_TYPE', 'exact', '"yes"'],
+    'a boolean as sparsePrompt': [
+      withOptions({ sparsePrompt: true }),
+      'SPARSE_PROMPT_UNKNOWN',
+      'sparsePrompt',
+      'true',
+    ],
+    'a number as observer': [withOptions({ observer: 1 }), 'OPTION_TYPE', 'observer', '1'],
     'a number as memory': [withOptions({ memory: 1e9 }), 'OPTION_TYPE', 'memory', '1000000000'],
   })
 
   it('loads with every option that it lists', async () => {
     const listed = await refusalOf(withOptions({ no: true }))
     expect((listed as OptionError).message).toContain(
-      'dtype, kv, ffn, narrowGate, activation, kernels, compact, memory, tokenizer, allowCode.',
+      'dtype, kv, ffn, narrowGate, activation, kernels, compact, sparsePrompt, observer, memory, exact, tokenizer, ' +
+        'allowCode.',
     )
     const loaded = await load(checkpoint, { dtype: 'bf16', kv: 'f16', ffn: 'dense', narrowGate: 'off' })
     expect([loaded.engine.dtype, loaded.engine.kv]).toEqual(['bf16', 'f16'])
@@ -230,6 +239,12 @@ describe('an engine model and its sessions', () => {
       () => new EngineModel(config, tensor, untyped({ kvs: 1 })),
       'OPTION_UNKNOWN',
       'kvs',
+    ],
+    'cuts that are no list': [
+      () => new EngineModel(config, tensor, untyped({ cuts: 'none' })),
+      'OPTION_TYPE',
+      'cuts',
+      '"none"',
     ],
     'text to compact with': [
       () => new EngineModel(config, tensor, untyped({ compact: 'text' })),

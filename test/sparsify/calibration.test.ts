@@ -132,7 +132,7 @@ describe('the greedy search', () => {
       0,
     )
 
-  /** Every candidate computed anew at every step. */
+  /** Every candidate computed at every step. */
   function reference(steps: number): Levels[] {
     let levels: Levels = { q: 0, gate: 0, down: 0 }
     return Array.from({ length: steps }, () => {
