@@ -34,6 +34,7 @@ const mayImport: Record<string, readonly string[]> = {
     'kernels',
     'activations',
   ],
+  serve: ['engine', 'formats', 'nn', 'data', 'kernels', 'activations'],
   bench: ['lab', 'train', 'sparsify', 'engine', 'formats', 'nn', 'data', 'tensor', 'kernels', 'activations'],
 }
 // The command line is on top of everything, and nothing imports it.

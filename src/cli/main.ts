@@ -15,6 +15,7 @@ import { generateCommand } from './generate.js'
 import { infoCommand } from './info.js'
 import { logitsCommand } from './logits.js'
 import { mlpCommand } from './mlp.js'
+import { serveCommand } from './serve.js'
 import { sparsifyCommand } from './sparsify.js'
 import { studyCommand } from './study.js'
 import { reportError, watchStreams } from './terminal.js'
@@ -31,7 +32,7 @@ export function createProgram(): Command {
     ['Train and study:', [studyCommand, trainCommand, mlpCommand, activationsCommand]],
     [
       'Run and measure models:',
-      [sparsifyCommand, generateCommand, logitsCommand, evalCommand, convertCommand],
+      [sparsifyCommand, generateCommand, serveCommand, logitsCommand, evalCommand, convertCommand],
     ],
     ['This machine:', [benchCommand, infoCommand]],
   ]

@@ -16,6 +16,7 @@ export { type ReadRow, Session, type SessionOptions, type SessionRead } from './
 export {
   LanguageModel,
   type LanguageModelExtras,
+  type PreparedPrompt,
   type Prompt,
   type TokenListener,
 } from './language-model.js'

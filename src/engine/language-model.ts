@@ -15,12 +15,14 @@ import type { EngineModel } from './engine-model.js'
 import type { GeneratedToken } from './generation/continuation.js'
 import {
   CHAT_OPTION_NAMES,
+  type CheckedOptions,
   checkGenerateOptions,
   type GenerateManyOptions,
   type GenerateOptions,
   splitChatOptions,
 } from './generation/generate-options.js'
 import { type Completion, Generation } from './generation/generation.js'
+import { requireReadable } from './generation/session.js'
 import {
   isTokenList,
   received,
@@ -40,6 +42,12 @@ export interface LanguageModelExtras {
   readonly notes?: readonly string[]
   /** Says that the results are not those of the weights, and why. Default null: they are. */
   readonly approximation?: string | null
+}
+
+/** What a prompt and options come to: the tokens that are read, and the options checked and completed. */
+export interface PreparedPrompt {
+  readonly tokens: readonly number[]
+  readonly options: CheckedOptions
 }
 
 export interface TokenListener {
@@ -153,6 +161,14 @@ export class LanguageModel {
   /** Releases the weights; every later use of the model fails with MODEL_DISPOSED. */
   dispose(): void {
     this.engine.dispose()
+  }
+
+  /** Checks what `generateMany` would do, without doing it: for what runs many requests together. Throws as it does. */
+  async prepare(prompt: Prompt, options: GenerateManyOptions = {}): Promise<PreparedPrompt> {
+    const checked = checkGenerateOptions(options, this.engine.activation, this.tokenizer, this.endOfText)
+    const tokens = Array.from(await this.#promptTokens(prompt))
+    requireReadable(tokens, this.config, 0)
+    return { tokens, options: checked }
   }
 
   async #begin(prompt: Prompt, options: GenerateManyOptions): Promise<Generation> {

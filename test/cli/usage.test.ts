@@ -72,8 +72,9 @@ describe.each(names)('flicker %s', (_, { words, command }) => {
     async () => {
       for (const option of options) {
         expect(await refusal([...words, long(option)])).toContain(`${long(option)} needs a value`)
-        expect(await refusal([...words, long(option), '--json'])).toMatch(
-          `${long(option)} needs a value, but --json follows`,
+        const next = long(command.options[0])
+        expect(await refusal([...words, long(option), next])).toMatch(
+          `${long(option)} needs a value, but ${next} follows`,
         )
       }
     },

@@ -21,7 +21,7 @@ mkdirSync(path.join(work, 'node_modules'))
 symlinkSync(process.cwd(), path.join(work, 'node_modules', 'flicker-lm'), 'dir')
 afterAll(() => rmSync(work, { recursive: true, force: true }))
 
-for (const file of ['README.md', 'docs/library.md']) {
+for (const file of ['README.md', 'docs/library.md', 'docs/server.md']) {
   describe(file, () => {
     const blocks = [...readFileSync(file, 'utf8').matchAll(/(?:^## (.*)$[\s\S]*?)?^```js\n([\s\S]*?)^```$/gm)]
     it('has examples', () => expect(blocks.length).toBeGreaterThan(0))

@@ -24,7 +24,7 @@ symlinkSync(path.resolve('node_modules/undici-types'), path.join(work, 'node_mod
 
 it('the examples of the documents compile as strict TypeScript, without DOM types', () => {
   const files: string[] = []
-  for (const document of ['README.md', 'docs/library.md']) {
+  for (const document of ['README.md', 'docs/library.md', 'docs/server.md']) {
     for (const [, code] of readFileSync(document, 'utf8').matchAll(/^```[jt]s\n([\s\S]*?)^```$/gm)) {
       files.push(`example-${files.length}.mts`)
       writeFileSync(path.join(work, files[files.length - 1]), code)

@@ -1,0 +1,346 @@
+// The API: shapes as OpenAI has them, errors too, and texts as the library gives them.
+
+import http from 'node:http'
+import { serve } from '@hono/node-server'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { createServer, type Server, type ServerOptions } from '../../src/serve/index.js'
+import { servedModel } from './served-model.js'
+
+const model = servedModel()
+
+function server(options: Partial<ServerOptions> = {}): Server {
+  return createServer({ models: { tiny: model }, onNotice: () => {}, ...options })
+}
+
+function post(to: Server, path: string, body: unknown, headers: Record<string, string> = {}) {
+  const text = typeof body === 'string' ? body : JSON.stringify(body)
+  return to.fetch(
+    new Request(`http://localhost${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: text,
+    }),
+  )
+}
+
+interface Body {
+  readonly seed: number
+  readonly choices: {
+    readonly index: number
+    readonly text: string
+    readonly logprobs: {
+      readonly tokens: string[]
+      readonly token_logprobs: (number | null)[]
+      readonly top_logprobs: Record<string, number>[]
+      readonly text_offset: number[]
+      readonly content: { readonly logprob: number; readonly top_logprobs: { readonly logprob: number }[] }[]
+    }
+  }[]
+  readonly error: { readonly code: string; readonly message: string }
+  readonly data: unknown
+  readonly tokens: unknown
+}
+
+/** The body of a response, of whatever kind the test has asked for. */
+async function bodyOf(response: Response | Promise<Response>): Promise<Body> {
+  return (await (await response).json()) as Body
+}
+
+/** The events of a stream. */
+async function events(response: Response): Promise<unknown[]> {
+  expect(response.headers.get('content-type')).toMatch(/^text\/event-stream/)
+  const lines = (await response.text()).trim().split('\n\n')
+  expect(lines.pop()).toBe('data: [DONE]')
+  return lines.map(line => JSON.parse(line.replace(/^data: /, '')))
+}
+
+const greedy = { temperature: 0, max_tokens: 8, ignore_eos: true }
+
+describe('completions', () => {
+  it('have the text of the library, whole and streamed', async () => {
+    const { text } = await model.complete('Once', { maxTokens: 8, ignoreEos: true })
+    const app = server()
+    const whole = await (
+      await post(app, '/v1/completions', { model: 'tiny', prompt: 'Once', ...greedy })
+    ).json()
+    expect(whole).toMatchObject({
+      object: 'text_completion',
+      model: 'tiny',
+      choices: [{ index: 0, text, logprobs: null, finish_reason: 'length' }],
+      usage: { prompt_tokens: 4, completion_tokens: 8, total_tokens: 12 },
+    })
+    const stream = { stream: true, stream_options: { include_usage: true } }
+    const parts = (await events(
+      await post(app, '/v1/completions', { prompt: 'Once', ...greedy, ...stream }),
+    )) as { choices: { text: string; finish_reason: string | null }[]; usage: unknown }[]
+    const texts = parts.flatMap(({ choices }) => choices)
+    expect(texts.map(choice => choice.text).join('')).toBe(text)
+    expect(texts.map(choice => choice.finish_reason)).toEqual([...Array(7).fill(null), 'length'])
+    expect(parts[parts.length - 1]).toMatchObject({ choices: [], usage: { completion_tokens: 8 } })
+    expect(parts[0].usage).toBeNull()
+  })
+
+  it('of several prompts and n have their indices, and the texts of their sequences', async () => {
+    const options = { seed: 5, temperature: 0.9, max_tokens: 6, n: 2, ignore_eos: true }
+    const body = await bodyOf(post(server(), '/v1/completions', { prompt: ['ab', 'cd'], ...options }))
+    const expected = []
+    for (const prompt of ['ab', 'cd']) {
+      const completions = await model.completeMany(prompt, {
+        seed: 5,
+        temperature: 0.9,
+        maxTokens: 6,
+        n: 2,
+        ignoreEos: true,
+      })
+      expected.push(...completions.map(({ text }) => text))
+    }
+    expect(body.choices.map(({ index }: { index: number }) => index)).toEqual([0, 1, 2, 3])
+    expect(body.choices.map(({ text }: { text: string }) => text)).toEqual(expected)
+  })
+
+  it('without a seed name the one that was drawn, with which the text is the same', async () => {
+    const app = server()
+    const ask = { prompt: 'Once', temperature: 1, max_tokens: 12, ignore_eos: true }
+    const first = await bodyOf(post(app, '/v1/completions', ask))
+    const other = await bodyOf(post(app, '/v1/completions', ask))
+    const again = await bodyOf(post(app, '/v1/completions', { ...ask, seed: first.seed }))
+    expect(other.seed).not.toBe(first.seed)
+    expect(again.choices[0].text).toBe(first.choices[0].text)
+  })
+
+  it('with echo and logprobs say how likely the prompt was, as lm-evaluation-harness asks', async () => {
+    const prompt = [...Buffer.from('Once')]
+    const body = { prompt, max_tokens: 1, temperature: 0, logprobs: 1, echo: true, seed: 1234 }
+    const { choices } = await bodyOf(post(server(), '/v1/completions', body))
+    const { tokens, token_logprobs, top_logprobs, text_offset } = choices[0].logprobs
+    expect(tokens.slice(0, 4)).toEqual(['O', 'n', 'c', 'e'])
+    expect(text_offset.slice(0, 4)).toEqual([0, 1, 2, 3])
+    expect(token_logprobs).toHaveLength(5)
+    expect([token_logprobs[0], top_logprobs[0]]).toEqual([null, null])
+    const logits = model.logits(prompt)
+    const { vocabSize } = model.config
+    for (const [i, id] of prompt.slice(1).entries()) {
+      const row = Array.from(logits.subarray(i * vocabSize, (i + 1) * vocabSize))
+      const logSum = Math.log(row.reduce((sum, logit) => sum + Math.exp(logit), 0))
+      expect(token_logprobs[i + 1]).toBeCloseTo(row[id] - logSum, 4)
+      const best = Math.max(...(Object.values(top_logprobs[i + 1]) as number[]))
+      expect(best).toBeCloseTo(Math.max(...row) - logSum, 4)
+    }
+  })
+})
+
+describe('chat completions', () => {
+  const messages = [{ role: 'user', content: 'Hi' }]
+
+  it('answer by the chat template, whole and streamed', async () => {
+    const [{ text }] = await model.completeMany({ messages }, { maxTokens: 8, ignoreEos: true })
+    const app = server()
+    const whole = await bodyOf(post(app, '/v1/chat/completions', { messages, ...greedy }))
+    expect(whole).toMatchObject({
+      object: 'chat.completion',
+      choices: [{ message: { role: 'assistant', content: text }, finish_reason: 'length' }],
+    })
+    const parts = (await events(
+      await post(app, '/v1/chat/completions', { messages, ...greedy, stream: true }),
+    )) as { choices: { delta: { role?: string; content?: string } }[] }[]
+    expect(parts[0].choices[0].delta).toEqual({ role: 'assistant', content: '' })
+    expect(parts.map(({ choices }) => choices[0].delta.content).join('')).toBe(text)
+  })
+
+  it('list the log-probabilities of their tokens', async () => {
+    const body = { messages, ...greedy, logprobs: true, top_logprobs: 3 }
+    const { choices } = await bodyOf(post(server(), '/v1/chat/completions', body))
+    const { content } = choices[0].logprobs
+    expect(content).toHaveLength(8)
+    for (const { logprob, top_logprobs } of content) {
+      expect(top_logprobs).toHaveLength(3)
+      // The most likely token was taken.
+      expect(top_logprobs[0].logprob).toBe(logprob)
+    }
+  })
+})
+
+describe('what a client does wrong', () => {
+  it.each<[string, unknown, number, string, RegExp]>([
+    ['no JSON', '{"prompt": ', 400, 'invalid_json', /not JSON/],
+    ['no prompt', {}, 400, 'request_invalid', /prompt/],
+    ['a field of the wrong type', { prompt: 'a', n: 'two' }, 400, 'request_invalid', /n: .*"two"/],
+    ['another model', { prompt: 'a', model: 'gpt' }, 404, 'model_not_found', /tiny/],
+    ['a prompt beyond the context', { prompt: 'x'.repeat(97) }, 400, 'context_length_exceeded', /97.*96/],
+    ['a token that there is not', { prompt: [9999] }, 400, 'token_out_of_vocabulary', /9999/],
+    ['n of one text', { prompt: 'a', n: 2, temperature: 0 }, 400, 'sampling_contradiction', /n 2/],
+    ['an unknown activation', { prompt: 'a', activation: 'rleu' }, 400, 'activation_unknown', /relu/],
+    [
+      'a file as activation',
+      { prompt: 'a', activation: './a.mjs' },
+      400,
+      'activation_file_not_loaded',
+      /a\.mjs/,
+    ],
+    ['a suffix', { prompt: 'a', suffix: 'b' }, 400, 'request_invalid', /suffix/],
+    ['JSON that is too deep', `{"prompt": ${'['.repeat(100_000)}`, 400, 'invalid_json', /JSON/],
+  ])('%s: one error with a code', async (_, body, status, code, message) => {
+    const response = await post(server(), '/v1/completions', body)
+    expect(response.status).toBe(status)
+    const { error } = await bodyOf(response)
+    expect(error).toMatchObject({ code, param: null, type: 'invalid_request_error' })
+    expect(error.message).toMatch(message)
+  })
+
+  it('fields that nothing reads are refused with strict, else noted once', async () => {
+    const body = { prompt: 'a', max_tokens: 1, guided_regex: 'x' }
+    const refused = await post(server({ strict: true }), '/v1/completions', body)
+    expect([refused.status, (await bodyOf(refused)).error.code]).toEqual([400, 'unknown_field'])
+    const notices: string[] = []
+    const app = server({ onNotice: notice => notices.push(notice) })
+    for (let i = 0; i < 2; i++) expect((await post(app, '/v1/completions', body)).status).toBe(200)
+    expect(notices).toEqual([expect.stringContaining('guided_regex')])
+  })
+
+  it('a body that is too large, and a path that does not exist', async () => {
+    const large = await post(server({ maxBodyBytes: 100 }), '/v1/completions', { prompt: 'x'.repeat(200) })
+    expect([large.status, (await bodyOf(large)).error.code]).toEqual([413, 'body_too_large'])
+    const nowhere = await post(server(), '/v1/nothing', {})
+    expect([nowhere.status, (await bodyOf(nowhere)).error.code]).toEqual([404, 'not_found'])
+  })
+
+  it('a full line is 429, and says when to try again', async () => {
+    const response = await post(server({ maxQueue: 0 }), '/v1/completions', { prompt: 'a' })
+    expect([response.status, response.headers.get('retry-after')]).toEqual([429, '1'])
+    expect((await bodyOf(response)).error).toMatchObject({ type: 'rate_limit_error' })
+  })
+
+  it('a fault of the server shows nothing of its insides', async () => {
+    const broken = servedModel()
+    const notices: string[] = []
+    const app = server({ models: { broken }, onNotice: notice => notices.push(notice) })
+    await post(app, '/tokenize', { content: 'a' })
+    Object.defineProperty(broken, 'prepare', {
+      value: () => {
+        throw new TypeError('secret /root/path')
+      },
+    })
+    const response = await post(app, '/v1/completions', { prompt: 'a' })
+    expect(response.status).toBe(500)
+    expect(JSON.stringify(await bodyOf(response))).not.toMatch(/secret|root/)
+    expect(notices.join()).toMatch(/secret/)
+  })
+})
+
+describe('keys and origins', () => {
+  it('without a key of the server nothing is answered but its health', async () => {
+    const app = server({ apiKeys: ['one', 'two'] })
+    const ask = (headers: Record<string, string>) => post(app, '/tokenize', { content: 'a' }, headers)
+    expect((await ask({})).status).toBe(401)
+    expect((await ask({ authorization: 'Bearer three' })).status).toBe(401)
+    expect((await ask({ authorization: 'Bearer two' })).status).toBe(200)
+    expect((await ask({ 'x-api-key': 'one' })).status).toBe(200)
+    expect((await app.fetch(new Request('http://localhost/health'))).status).toBe(200)
+  })
+
+  it('pages of other origins are let in only where asked for, also with an error', async () => {
+    const preflight = (app: Server) =>
+      app.fetch(
+        new Request('http://localhost/v1/completions', {
+          method: 'OPTIONS',
+          headers: {
+            origin: 'https://page.example',
+            'access-control-request-method': 'POST',
+            'access-control-request-headers': 'authorization',
+          },
+        }),
+      )
+    const allowed = await preflight(server({ cors: 'https://page.example', apiKeys: ['k'] }))
+    expect(allowed.ok).toBe(true)
+    expect(allowed.headers.get('access-control-allow-origin')).toBe('https://page.example')
+    expect(allowed.headers.get('access-control-allow-headers')).toMatch(/authorization/)
+    const refused = await post(server({ cors: '*', apiKeys: ['k'] }), '/tokenize', { content: 'a' })
+    expect([refused.status, refused.headers.get('access-control-allow-origin')]).toEqual([401, '*'])
+    expect((await preflight(server())).headers.get('access-control-allow-origin')).toBeNull()
+  })
+})
+
+describe('what the server says of itself', () => {
+  it('models with their context, text to tokens and back, metrics', async () => {
+    const app = server()
+    const get = (path: string) => app.fetch(new Request(`http://localhost${path}`))
+    const { data } = await bodyOf(get('/v1/models'))
+    expect(data).toMatchObject([{ id: 'tiny', object: 'model', max_model_len: 96, meta: { n_vocab: 257 } }])
+    const { tokens } = await bodyOf(post(app, '/tokenize', { content: 'é' }))
+    expect(tokens).toEqual([0xc3, 0xa9])
+    expect(await bodyOf(post(app, '/detokenize', { tokens }))).toEqual({ content: 'é' })
+    await post(app, '/v1/completions', { prompt: 'Once', ...greedy })
+    const metrics = await (await get('/metrics')).text()
+    expect(metrics).toContain('flicker:prompt_tokens_total{model="tiny"} 4')
+    expect(metrics).toContain('flicker:tokens_predicted_total{model="tiny"} 8')
+    expect(metrics).toContain('flicker:http_requests_total{path="/v1/completions",status="200"} 1')
+  })
+
+  it('503 while a model loads, and for requests to it', async () => {
+    let finish: (ready: typeof model) => void = () => {}
+    const loading = new Promise<typeof model>(resolve => {
+      finish = resolve
+    })
+    const app = server({ models: { tiny: loading } })
+    const health = async () => (await app.fetch(new Request('http://localhost/health'))).status
+    expect(await health()).toBe(503)
+    const early = await post(app, '/v1/completions', { prompt: 'a' })
+    expect([early.status, (await bodyOf(early)).error.code]).toEqual([503, 'model_loading'])
+    finish(model)
+    await loading
+    expect(await health()).toBe(200)
+  })
+})
+
+describe('over a socket', () => {
+  async function listening(app: Server): Promise<number> {
+    return new Promise(resolve => {
+      const http = serve({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' }, ({ port }) => resolve(port))
+      onTestFinished(async () => {
+        await app.close()
+        http.close()
+      })
+    })
+  }
+
+  /** How many tokens the server has generated, once it computes nothing any more. */
+  async function tokensAtRest(app: Server): Promise<number> {
+    let last = ''
+    for (;;) {
+      const text = await (await app.fetch(new Request('http://localhost/metrics'))).text()
+      if (/num_requests_running\{model="tiny"\} 0/.test(text) && text.split('http_requests')[0] === last) {
+        return Number(/tokens_predicted_total\{model="tiny"\} (\d+)/.exec(text)?.[1])
+      }
+      last = text.split('http_requests')[0]
+      await new Promise(resolve => setTimeout(resolve, 20))
+    }
+  }
+
+  it.each([true, false])('a client that leaves ends its request (stream: %s)', async stream => {
+    const app = server()
+    const port = await listening(app)
+    // 32 sequences of 80 tokens: long enough to leave in the middle.
+    const body = JSON.stringify({ prompt: 'ab', n: 32, max_tokens: 80, stream, ignore_eos: true })
+    await new Promise<void>(resolve => {
+      const request = http.request({ port, path: '/v1/completions', method: 'POST' }, response => {
+        response.once('data', () => request.destroy())
+      })
+      request.on('error', () => {})
+      request.on('close', () => resolve())
+      request.end(body)
+      if (!stream) setTimeout(() => request.destroy(), 60)
+    })
+    expect(await tokensAtRest(app)).toBeLessThan(32 * 80)
+  })
+
+  it('answers curl as the documents show it', async () => {
+    const port = await listening(server())
+    const response = await fetch(`http://127.0.0.1:${port}/v1/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: '{"prompt": "The ", "max_tokens": 20}',
+    })
+    const { choices } = await bodyOf(response)
+    expect(choices).toHaveLength(1)
+  })
+})
