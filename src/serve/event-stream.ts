@@ -3,12 +3,12 @@
 
 /**
  * A stream of `data: …` events, then `data: [DONE]`. `failure`: what is sent in place of the rest when `parts` throws.
- * When the client goes, `cancelled` is called.
+ * When the client goes, `canceled` is called.
  */
 export function eventStream(
   parts: AsyncIterator<unknown>,
   failure: (error: unknown) => unknown,
-  cancelled: () => void,
+  canceled: () => void,
 ): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder()
   const event = (text: string) => encoder.encode(`data: ${text}\n\n`)
@@ -24,7 +24,7 @@ export function eventStream(
         }
         controller.close()
       },
-      cancel: cancelled,
+      cancel: canceled,
     },
     { highWaterMark: 0 },
   )
