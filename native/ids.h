@@ -14,8 +14,11 @@ enum WeightType : int32_t {
   kQ8_0,
   kQ4_0,
   kF16,
+  kQ4_k,
+  kQ5_k,
+  kQ6_k,
 };
-constexpr int32_t weight_types = 5;
+constexpr int32_t weight_types = 8;
 
 /// cacheTypes in src/kernels/interface/decoding.ts.
 enum CacheType : int32_t {

@@ -62,15 +62,17 @@ struct AdamWStep {
   double lr, beta1, beta2, eps, weight_decay, step, grad_scale;
 };
 
-/// A row-major matrix of weights as the engine stores it: f32, bf16 or f16 bit patterns, or rows of q8_0 or q4_0 as
-/// src/kernels/weights/quantized.ts lays them out.
+/// A row-major matrix of weights as the engine stores it: f32, bf16 or f16 bit patterns, rows of q8_0 or q4_0 as
+/// src/kernels/weights/quantized.ts lays them out, or ggml's super-blocks (src/kernels/weights/k-quants.ts).
 struct Weights {
   const void* data;
   WeightType type;
 };
 /// Whether a type has groups of columns with a scale each.
-constexpr bool is_quantized(WeightType type) { return type == kQ8_0 || type == kQ4_0; }
-/// Bytes of the scales at the start of a quantized row, and of a whole row.
+constexpr bool is_quantized(WeightType type) { return type != kF32 && type != kBf16 && type != kF16; }
+/// Columns of a super-block, and bytes of one of each type.
+constexpr int64_t super_block = 256, q4_k_bytes = 144, q5_k_bytes = 176, q6_k_bytes = 210;
+/// Bytes of the scales at the start of a row of q8_0 or q4_0, and of a whole row of any type.
 static inline int64_t weight_scale_bytes(int64_t columns) { return ((columns + 31) / 32 * 2 + 63) / 64 * 64; }
 static inline int64_t weight_row_bytes(WeightType type, int64_t columns) {
   switch (type) {
@@ -83,6 +85,12 @@ static inline int64_t weight_row_bytes(WeightType type, int64_t columns) {
       return weight_scale_bytes(columns) + (columns + 63) / 64 * 64;
     case kQ4_0:
       return weight_scale_bytes(columns) + (columns + 127) / 128 * 64;
+    case kQ4_k:
+      return (columns + super_block - 1) / super_block * q4_k_bytes;
+    case kQ5_k:
+      return (columns + super_block - 1) / super_block * q5_k_bytes;
+    case kQ6_k:
+      return (columns + super_block - 1) / super_block * q6_k_bytes;
   }
   return 0;
 }

@@ -205,7 +205,7 @@ struct AllRowKernels : RowKernels {
     } else {
       dot_of_one[Row::type] = some_dots<Row, 1, 1>;
       sum_of_one[Row::type] = some_sums<Row, 1, 1>;
-      if constexpr (Row::type != kQ4_0) {
+      if constexpr (stands_in_line(Row::type)) {
         dots_in_line[Row::type] = line_dots<Row>;
         sums_in_line[Row::type] = line_sums<Row>;
       }
@@ -217,6 +217,9 @@ struct AllRowKernels : RowKernels {
     fill<Q8Row>();
     fill<Q4Row>();
     fill<F16Row>();
+    fill<Q4KRow>();
+    fill<Q5KRow>();
+    fill<Q6KRow>();
   }
 };
 constexpr AllRowKernels all_row_kernels{};

@@ -54,13 +54,15 @@ using LineSums = void (*)(const RowsInLine& line, const float* h, float* sums, i
 /// takes several side by side.
 constexpr bool streams(WeightType type) { return !is_quantized(type); }
 
+constexpr bool stands_in_line(WeightType type) { return streams(type) || type == kQ8_0; }
+
 /// By type of weights.
 struct RowKernels {
   RowDots dots[weight_types][max_direct + 1];  // of rows_for(positions) rows
   RowSums sums[weight_types][max_direct + 1];  // of tile_rows rows
   RowDots dot_of_one[weight_types];            // one row, one position
   RowSums sum_of_one[weight_types];
-  // Not of q4_0: no cache has it, and its rows are not streamed.
+  // Of types that stand in a line only: those that are streamed, and q8_0, which caches have.
   LineDots dots_in_line[weight_types];
   LineSums sums_in_line[weight_types];
 };

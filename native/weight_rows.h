@@ -5,6 +5,7 @@
 // unit / lanes of them. Quantized rows have one f16 scale per 32 columns; those of a chunk of columns are widened
 // together, and `at` is how far k is into the chunk. The product of a scale and an int8 or a nibble is exact in f32, so
 // a weight is the same number wherever it is used.
+// The K-quants are in k_quant_rows.h.
 #pragma once
 
 #include "row_kernels.h"
@@ -242,6 +243,14 @@ struct Q4Row : ScaledRow {
   }
 };
 
+}  // namespace
+}  // namespace flicker::FLICKER_ISA
+
+#include "k_quant_rows.h"
+
+namespace flicker::FLICKER_ISA {
+namespace {
+
 /// out (unit / lanes) = the unit that starts at column k.
 template <typename Row>
 FLICKER_INLINE void read(const Row& row, int64_t k, const typename Row::Scales& scales, int64_t at, vf* out) {
@@ -306,6 +315,12 @@ void dispatch(Weights w, int64_t columns, const Body& body) {
       return body(Matrix<Q4Row>{data, row_bytes, scale_bytes});
     case kF16:
       return body(Matrix<F16Row>{data, row_bytes, 0});
+    case kQ4_k:
+      return body(Matrix<Q4KRow>{data, row_bytes, 0});
+    case kQ5_k:
+      return body(Matrix<Q5KRow>{data, row_bytes, 0});
+    case kQ6_k:
+      return body(Matrix<Q6KRow>{data, row_bytes, 0});
   }
 }
 

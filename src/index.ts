@@ -55,6 +55,7 @@ export {
   readCheckpoint,
   type StoredDtype,
   type StoredTensor,
+  type WrittenDtype,
   writeCheckpoint,
   writeGguf,
 } from './formats/index.js'

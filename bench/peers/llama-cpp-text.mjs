@@ -48,7 +48,7 @@ const prompts = [
 
 for (const model of flags.model === undefined ? randomModels() : [given()]) {
   const { name, config, tokenizer } = model
-  for (const dtype of ['f32', 'f16', 'bf16', 'q8_0', 'q4_0']) {
+  for (const dtype of ['f32', 'f16', 'bf16', 'q8_0', 'q6_k', 'q5_k', 'q4_k_m', 'q4_k', 'q4_0']) {
     const file = join(directory, `${name}-${dtype}.gguf`)
     const { architecture, tokenizerKnown } = writeGguf(file, { ...model, dtype })
     if (!tokenizerKnown) throw new Error(`${name}: llama.cpp does not know this tokenizer; give another`)
@@ -159,6 +159,8 @@ function randomModels() {
       tieWordEmbeddings: true,
     },
     qwen2: { ...llamaConfig, attentionBias: 'qkv', ropeScaling: { type: 'linear', factor: 2 } },
+    // Rows of whole super-blocks.
+    'llama-wide': { ...llamaConfig, hiddenSize: 256, intermediateSize: 512, numHiddenLayers: 4 },
   }
   return Object.entries(variants).map(([name, config]) => {
     const shapes = new Map(

@@ -76,12 +76,19 @@ std::vector<uint8_t> weight_bytes(WeightType type, int64_t rows, int64_t columns
         row[weight_scale_bytes(columns) + (type == kQ8_0 ? k : k / 2)] = static_cast<uint8_t>(bits >> 4);
       }
     }
+    const int64_t block = type == kQ4_k ? q4_k_bytes : type == kQ5_k ? q5_k_bytes : type == kQ6_k ? q6_k_bytes : 0;
+    for (int64_t at = 0; block > 0 && at < row_bytes; at += block) {
+      for (int64_t i = 0; i < block; i++) row[at + i] = static_cast<uint8_t>((at + i) * 2654435761u >> 13);
+      const uint16_t scale = 0x2123;
+      memcpy(row + at + (type == kQ6_k ? block - 2 : 0), &scale, 2);
+      if (type != kQ6_k) memcpy(row + at + 2, &scale, 2);
+    }
   }
   return bytes;
 }
 
 void decoding(const Kernels& k) {
-  for (WeightType type : {kF32, kBf16, kQ8_0, kQ4_0})
+  for (WeightType type : {kF32, kBf16, kQ8_0, kQ4_0, kQ4_k, kQ5_k, kQ6_k})
     for (int64_t columns : {1, 31, 33, 65, 129, 540})
       for (int64_t batch : {1, 2, 5, 8, 16, 17, 70}) {
         const int64_t rows = columns > 100 ? 70 : 13;
@@ -144,7 +151,7 @@ void skipping(const Kernels& k) {
         for (float& value : y) value = value < threshold ? threshold : value;
         keep("narrow_index, narrow_gate", {scales, bounds, y});
       }
-  for (WeightType type : {kF32, kBf16, kQ8_0, kQ4_0})
+  for (WeightType type : {kF32, kBf16, kQ8_0, kQ4_0, kQ4_k, kQ5_k, kQ6_k})
     for (int64_t batch : {1, 3, 18}) {
       const int64_t neurons = 1100, width = 37;
       const std::vector<uint8_t> w = weight_bytes(type, 2 * neurons, width);

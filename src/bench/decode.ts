@@ -293,7 +293,8 @@ function parameterCount({ hiddenSize: d, intermediateSize: h, vocabSize, ...conf
 
 function weightBytesOf({ embedding, head, layers }: EngineWeights): number {
   const matrices = layers.flatMap(({ qkv, output, gate, neurons }) => {
-    return 'rowOf' in neurons ? [qkv, output, gate] : [qkv, output, gate, neurons]
+    const others = [...qkv.map(({ weights }) => weights), output, gate]
+    return 'rowOf' in neurons ? others : [...others, neurons]
   })
   const vocabulary = head === embedding ? [embedding] : [embedding, head]
   return [...vocabulary, ...matrices].reduce((sum, w) => sum + bytesOf(w).byteLength, 0)

@@ -1,11 +1,21 @@
 // Models of a given shape with random weights, laid out for the engine at the speed of copying: normal numbers are drawn
 // once into a pool, and matrices are filled with stretches of it that begin ever elsewhere.
 
-import type { EngineWeights, LayerWeights } from '../engine/model/weights.js'
+import { atLeastAtVocabulary, type EngineWeights, type LayerWeights } from '../engine/model/weights.js'
 import { OptionError } from '../errors.js'
-import { allocateWeights, scaleBytes, type Weights, type WeightType, weightBytes } from '../kernels/index.js'
+import {
+  allocateWeights,
+  bytesOf,
+  isKQuant,
+  scaleBytes,
+  storeRow,
+  type Weights,
+  type WeightType,
+  weightBytes,
+} from '../kernels/index.js'
 import { fillNormal, Purpose } from '../kernels/philox.js'
 import { narrowBfloat16, narrowFloat16 } from '../kernels/weights/half.js'
+import { SUPER_BLOCK, SUPER_BLOCK_BYTES } from '../kernels/weights/k-quants.js'
 import { headDimOf, type ModelConfig } from '../nn/config.js'
 
 export type DecodeShape = Pick<
@@ -78,12 +88,13 @@ export function randomWeights(config: ModelConfig, type: WeightType): EngineWeig
   const matrix = (rows: number, columns: number) =>
     pool.fill(allocateWeights(type, rows, columns), rows, columns)
   const ones = () => new Float32Array(d).fill(1)
-  const vocabularyPool = type === 'q4_0' ? new Pool('q8_0') : pool
+  const atVocabulary = atLeastAtVocabulary(type)
+  const vocabularyPool = atVocabulary === type ? pool : new Pool(atVocabulary)
   const vocabulary = () =>
     vocabularyPool.fill(allocateWeights(vocabularyPool.type, vocabSize, d), vocabSize, d)
   const layer = (): LayerWeights => ({
     inputNorm: ones(),
-    qkv: matrix(q + 2 * kv, d),
+    qkv: [{ weights: matrix(q + 2 * kv, d), rows: q + 2 * kv }],
     qkvBias: null,
     output: matrix(d, q),
     outputBias: null,
@@ -106,6 +117,8 @@ export function randomWeights(config: ModelConfig, type: WeightType): EngineWeig
 /** Odd, so that no two rows of a matrix begin at the same place. */
 const POOL = 2 ** 22 + 12345
 const TABLE = 2 ** 16
+/** Encoding K-quants takes its time. */
+const SUPER_BLOCKS = 4093
 
 /** Random numbers of one type, handed out in stretches. */
 class Pool {
@@ -134,6 +147,16 @@ class Pool {
       for (let i = 0; i < POOL; i++) this.#plain[i] = drawn(from)
       return
     }
+    if (isKQuant(type)) {
+      const row = allocateWeights(type, 1, SUPER_BLOCKS * SUPER_BLOCK)
+      storeRow(
+        row,
+        0,
+        Float32Array.from({ length: SUPER_BLOCKS * SUPER_BLOCK }, () => drawn(table)),
+      )
+      this.#codes = bytesOf(row)
+      return
+    }
     // A group's largest of 32 normal numbers, about 2.1 standard deviations, takes the largest code.
     const largest = type === 'q8_0' ? 127 : 7
     const scale = (2.1 * WEIGHT_STD) / largest
@@ -160,6 +183,14 @@ class Pool {
       return w
     }
     const width = weightBytes(w.type, columns)
+    if (isKQuant(w.type)) {
+      const size = SUPER_BLOCK_BYTES[w.type]
+      for (let at = 0; this.#codes !== null && at < rows * width; at += size, this.#at++) {
+        const from = (this.#at % SUPER_BLOCKS) * size
+        w.data.set(this.#codes.subarray(from, from + size), at)
+      }
+      return w
+    }
     const first = scaleBytes(columns)
     const scales = new Uint16Array(first / 2).fill(this.#scale[0], 0, Math.ceil(columns / 32))
     const scaleRow = new Uint8Array(scales.buffer)

@@ -1,13 +1,13 @@
 // `flicker convert`: a model of any kind that Flicker reads, as a Hugging Face directory or a GGUF file.
 
 import { Command } from 'commander'
-import { convertModel, type ModelFormat, type StoredDtype } from '../formats/index.js'
+import { convertModel, type ModelFormat, type WrittenDtype } from '../formats/index.js'
 import { choiceOption, jsonOption, MODEL_KINDS, tokenizerOption, WEIGHT_TYPES } from './options.js'
 import { log, print, printJson, progressBar } from './terminal.js'
 
 interface ConvertFlags {
   to?: ModelFormat
-  dtype?: StoredDtype
+  dtype?: WrittenDtype
   tokenizer?: string
   force?: boolean
   json?: boolean
@@ -25,7 +25,10 @@ export function convertCommand(): Command {
       ]),
     )
     .addOption(
-      choiceOption('--dtype <type>', 'how matrices are stored (default: as in the source)', WEIGHT_TYPES),
+      choiceOption('--dtype <type>', 'how matrices are stored (default: as in the source)', [
+        ...WEIGHT_TYPES,
+        'q4_k_m',
+      ]),
     )
     .addOption(tokenizerOption())
     .option('--force', 'replace what exists at the destination')
@@ -33,11 +36,13 @@ export function convertCommand(): Command {
     .addHelpText(
       'after',
       `
-Vectors are stored as f32 in GGUF, and a matrix whose rows are not multiples of 32 values as f16. A model whose activation
+q4_k_m is llama.cpp's mix: q4_k, with q6_k for the head and for v and down in half of the layers. Vectors are stored as f32
+in GGUF; a matrix whose rows are not multiples of 256 values as q8_0 instead of a K-quant, of 32 values as f16. A model whose activation
 llama.cpp does not have is written so that llama.cpp refuses it instead of running another activation.
 
 Examples:
   flicker convert runs/quick/silu silu.gguf --dtype q8_0
+  flicker convert model-hf model.gguf --dtype q4_k_m
   flicker convert model.gguf model-hf
   flicker convert stories260K.bin stories260K --tokenizer tok512.bin`,
     )

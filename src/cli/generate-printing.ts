@@ -45,8 +45,14 @@ export function printStats(
   config: ModelConfig,
   {
     compaction,
+    weights,
     approximation,
-  }: { readonly compaction: CompactionSummary | null; readonly approximation: string | null },
+  }: {
+    readonly compaction: CompactionSummary | null
+    /** The types of the matrices. */
+    readonly weights: string
+    readonly approximation: string | null
+  },
 ): void {
   if (approximation !== null) log(approximation)
   const { promptSeconds, tokensPerSecond, bytesReadPerToken, bytesSkippedPerToken } = completions[0].stats
@@ -62,6 +68,7 @@ export function printStats(
         `(${percent(bytesSkippedPerToken / all)})${shareOfLimit(bytesReadPerToken * tokensPerSecond)}`,
     )
   }
+  log(`weights  ${weights}`)
   if (compaction !== null) {
     const { dropped, neurons, recalled, bytes } = compaction
     log(

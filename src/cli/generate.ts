@@ -9,6 +9,7 @@ import {
   type LoadOptions,
   load,
   type Prompt,
+  weightTypesText,
 } from '../engine/index.js'
 import { FlickerError, OptionError } from '../errors.js'
 import { storageError } from '../formats/storage.js'
@@ -175,6 +176,7 @@ async function generate(flags: GenerateFlags): Promise<void> {
   })
   const { config, approximation } = model
   const { compaction } = model.engine
+  const weights = weightTypesText(model.engine.weights)
   model.dispose()
   if (json === true) printJson(jsonReport(given, completions, approximation))
   else if (live) printGenerated(lineEnded(`${started ? '' : echo}${heldBack(completions[0])}`))
@@ -185,7 +187,7 @@ async function generate(flags: GenerateFlags): Promise<void> {
     }
   }
   if (json !== true && (flags.topLogprobs ?? 0) > 0) printTopLogprobs(completions)
-  if (flags.stats === true) printStats(completions, config, { compaction, approximation })
+  if (flags.stats === true) printStats(completions, config, { compaction, weights, approximation })
   if (signal.aborted) throw new FlickerError('INTERRUPTED', 'stopped before the end', { exitCode: 130 })
 }
 

@@ -93,7 +93,7 @@ export const ENGINE_OPTION_NAMES: OptionNames<EngineOptions> = {
 }
 
 const CHOICES = {
-  dtype: ['auto', 'f32', 'bf16', 'f16', 'q8_0', 'q4_0'],
+  dtype: ['auto', 'f32', 'bf16', 'f16', 'q8_0', 'q6_k', 'q5_k', 'q4_k', 'q4_0'],
   kv: ['f32', 'f16', 'q8'],
   ffn: ['auto', 'dense', 'sparse'],
   narrowGate: ['auto', 'on', 'off'],

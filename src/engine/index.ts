@@ -22,4 +22,5 @@ export {
 } from './language-model.js'
 export { type LoadOptions, load } from './load.js'
 export type { Memory } from './model/memory.js'
+export { weightTypesText } from './model/weight-types.js'
 export type { EngineDtype, TensorSource } from './model/weights.js'

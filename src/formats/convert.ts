@@ -7,21 +7,24 @@ import { OptionError } from '../errors.js'
 import type { LayerCuts } from '../nn/cuts.js'
 import { parameterShapes } from '../nn/parameters.js'
 import { writeGguf } from './gguf/index.js'
+import type { WrittenDtype } from './gguf/mixes.js'
+import type { Unblocked } from './gguf/write.js'
 import { type Checkpoint, type SpecialToken, writeCheckpoint } from './huggingface/index.js'
 import type { ModelSource } from './model-source.js'
 import { openModel } from './open-model.js'
 import type { NamedTensor } from './safetensors.js'
-import { isWeightDtype, type StoredDtype, type WeightDtype } from './stored.js'
+import { heldAs, heldBlocks, isWeightDtype, isWritten, type WeightDtype, WRITTEN_TYPES } from './stored.js'
 
 export type ModelFormat = 'hf' | 'gguf'
 
 export interface ConvertOptions {
   readonly to: ModelFormat
   /**
-   * How matrices are stored. Default: as the model has them, or f32 where the format cannot hold them, so that no
-   * number changes.
+   * How matrices are stored; `q4_k_m` is llama.cpp's mix of q4_k and q6_k. Default: as the model has them, or f32 where
+   * the format cannot hold them, so that no number changes; types that are only read become what the engine holds them
+   * as, with a note.
    */
-  readonly dtype?: StoredDtype
+  readonly dtype?: WrittenDtype
   /** A tokenizer instead of the model's own: any file or directory that loadTokenizer reads. */
   readonly tokenizer?: string
   /** Replace what exists at the destination. Default false. */
@@ -32,7 +35,7 @@ export interface ConvertOptions {
 
 export interface Conversion {
   readonly format: ModelFormat
-  readonly dtype: StoredDtype
+  readonly dtype: WrittenDtype
   readonly tensors: number
   /** Of all files written. */
   readonly bytes: number
@@ -71,12 +74,12 @@ export function convertModel(from: string, destination: string, options: Convert
 }
 
 interface Written {
-  readonly dtype: StoredDtype
+  readonly dtype: WrittenDtype
   readonly notes: readonly string[]
 }
 
 function toGguf(source: ModelSource, tokenizer: Tokenizer, file: string, options: ConvertOptions): Written {
-  const dtype = options.dtype ?? storedAs(source)
+  const held = (name: string) => heldAs(source.info(name).dtype)
   const { architecture, tokenizerKnown, tokenizerNotes, unblocked } = writeGguf(
     file,
     {
@@ -84,10 +87,14 @@ function toGguf(source: ModelSource, tokenizer: Tokenizer, file: string, options
       tokenizer,
       chatTemplates: source.chatTemplates,
       endOfText: source.endOfText,
-      dtype,
+      dtype: options.dtype ?? held,
       name: path.parse(file).name,
       tensor: name => source.tensor(name),
-      bytes: (name, wanted) => (source.info(name).dtype === wanted ? source.stored(name).bytes : null),
+      bytes: (name, wanted) => {
+        const { dtype } = source.info(name)
+        if (dtype === wanted) return source.stored(name).bytes
+        return heldAs(dtype) === wanted ? heldBlocks(dtype, source.stored(name).bytes) : null
+      },
     },
     options.onTensor,
   )
@@ -106,12 +113,28 @@ function toGguf(source: ModelSource, tokenizer: Tokenizer, file: string, options
       'a GGUF file holds no cuts of flicker sparsify: this one has the weights alone and runs exactly',
     )
   }
-  if (unblocked.length > 0) {
-    const parts = new Map(unblocked.map(({ name, columns }) => [name.split('.').at(-2), columns]))
+  notes.push(...unblockedNotes(unblocked))
+  if (options.dtype === undefined) notes.push(...rewrittenNotes(source))
+  return { dtype: options.dtype ?? held(FIRST_MATRIX), notes }
+}
+
+function unblockedNotes(unblocked: readonly Unblocked[]): string[] {
+  const kindOf = ({ asked, written }: Unblocked) => `${written} instead of ${asked}`
+  return [...new Set(unblocked.map(kindOf))].map(kind => {
+    const own = unblocked.filter(one => kindOf(one) === kind)
+    const parts = new Map(own.map(({ name, columns }) => [name.split('.').at(-2), columns]))
     const widths = [...parts].map(([part, columns]) => `${part} (${columns})`).join(', ')
-    notes.push(`rows of ${widths} are not multiples of 32 values: they are stored as f16 instead of ${dtype}`)
-  }
-  return { dtype, notes }
+    const { values } = WRITTEN_TYPES[own[0].asked]
+    return `rows of ${widths} are not multiples of ${values} values: they are stored as ${kind}`
+  })
+}
+
+/** For types that are only read: what their tensors are written as. */
+function rewrittenNotes(source: ModelSource): string[] {
+  const types = new Set(source.names.map(name => source.info(name).dtype))
+  return [...types].flatMap(dtype =>
+    isWritten(dtype) ? [] : [`${dtype} tensors are written as ${heldAs(dtype)}`],
+  )
 }
 
 function toHuggingFace(
@@ -120,14 +143,13 @@ function toHuggingFace(
   directory: string,
   { dtype: asked, onTensor = () => {} }: ConvertOptions,
 ): Written {
-  const dtype = asked ?? storedAs(source)
-  if (!isWeightDtype(dtype) && asked !== undefined) {
+  if (asked !== undefined && (asked === 'q4_k_m' || !isWeightDtype(asked))) {
     throw new OptionError(
       'DTYPE_FORMAT',
-      `a Hugging Face directory holds f32, f16 or bf16, not ${dtype}; convert to gguf for that`,
+      `a Hugging Face directory holds f32, f16 or bf16, not ${asked}; convert to gguf for that`,
     )
   }
-  const stored = isWeightDtype(dtype) ? dtype : 'f32'
+  const stored = asked ?? directoryDtype(source)
   writeModelDirectory(source, tokenizer, directory, {
     dtype: stored,
     onTensor,
@@ -156,8 +178,7 @@ export function writeModelDirectory(
   options: ModelDirectoryOptions,
 ): void {
   const { onTensor = () => {}, cuts, flicker } = options
-  const asSource = storedAs(source)
-  const { dtype = isWeightDtype(asSource) ? asSource : 'f32' } = options
+  const { dtype = directoryDtype(source) } = options
   const shapes = parameterShapes(source.config)
   function* tensors(): Generator<NamedTensor> {
     for (const [index, { name, shape }] of shapes.entries()) {
@@ -181,9 +202,13 @@ export function writeModelDirectory(
   })
 }
 
-/** The type of the model's first large matrix. */
-function storedAs(source: ModelSource): StoredDtype {
-  return source.info('model.layers.0.self_attn.q_proj.weight').dtype
+/** Whose type is that of the model, for messages. */
+const FIRST_MATRIX = 'model.layers.0.self_attn.q_proj.weight'
+
+/** As the model has its matrices, or f32 where safetensors cannot hold that. */
+function directoryDtype(source: ModelSource): WeightDtype {
+  const { dtype } = source.info(FIRST_MATRIX)
+  return isWeightDtype(dtype) ? dtype : 'f32'
 }
 
 function isCheckpoint(source: ModelSource): source is Checkpoint {

@@ -10,6 +10,7 @@ export {
   writeModelDirectory,
 } from './convert.js'
 export { type GgufContent, writeGguf } from './gguf/index.js'
+export type { WrittenDtype } from './gguf/mixes.js'
 export {
   type Checkpoint,
   type CheckpointContent,

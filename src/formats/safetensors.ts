@@ -11,7 +11,7 @@ import { openToRead } from '../regular-file.js'
 import { describeFirstIssue } from '../schema-issues.js'
 import { writeFully } from './atomic.js'
 import { duplicateKey, fitting, jsonValue, readingError } from './json.js'
-import { STORED_TYPES, type WeightDtype } from './stored.js'
+import { type WeightDtype, WRITTEN_TYPES } from './stored.js'
 
 const BYTES_PER_ELEMENT = {
   BOOL: 1,
@@ -341,7 +341,7 @@ function layOut(
   layout: readonly TensorSpec[],
   dtype: WeightDtype,
 ): { header: Buffer; offsets: Map<string, number>; dataBytes: number } {
-  const written = STORED_TYPES[dtype].safetensors
+  const written = WRITTEN_TYPES[dtype].safetensors
   const entries = new Map<string, unknown>([['__metadata__', { format: 'pt' }]])
   const offsets = new Map<string, number>()
   let position = 0

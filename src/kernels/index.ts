@@ -48,6 +48,7 @@ export {
 export { allocateRows, rowsFrom } from './weights/rows.js'
 export {
   bytesOf,
+  isKQuant,
   isQuantized,
   type PlainWeights,
   type QuantizedType,

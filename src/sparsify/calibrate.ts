@@ -6,7 +6,7 @@ import type { Activation } from '../activations/index.js'
 import type { VectorName, VectorObserver } from '../engine/attention/attention.js'
 import type { LayerContext } from '../engine/forward.js'
 import { type LayerWeights, storedNeurons, type WeightLayout } from '../engine/model/weights.js'
-import { readRow, rowsFrom, type Weights, weightBytes, weightTypeOf } from '../kernels/index.js'
+import { readRow, type Weights } from '../kernels/index.js'
 import { type MatrixName, matricesOf, matrixShape } from '../nn/cuts.js'
 import { LayerCutter } from './cut-layer.js'
 import { type ErrorCurve, errorCurve } from './error-curve.js'
@@ -164,25 +164,20 @@ function searchWindows({ config }: LayerContext): number {
 function channelLengths({ config }: LayerContext, layer: LayerWeights, matrix: MatrixName): Float32Array {
   const { columns, rows: width } = matrixShape(config, matrix)
   const row = new Float32Array(width)
-  const w = channelsOf(config, layer, matrix)
+  const w = channelsOf(layer, matrix)
   return Float32Array.from({ length: columns }, (_, j) => {
     readRow(w, j, row)
     return Math.sqrt(row.reduce((sum, value) => sum + value * value, 0))
   })
 }
 
-function channelsOf(config: LayerContext['config'], layer: LayerWeights, matrix: MatrixName): Weights {
-  const { hiddenSize: d } = config
-  const bytes = (before: MatrixName[]) =>
-    before.reduce(
-      (sum, name) => sum + d * weightBytes(weightTypeOf(layer.qkv), matrixShape(config, name).rows),
-      0,
-    )
+function channelsOf(layer: LayerWeights, matrix: MatrixName): Weights {
+  const [q, k, v] = layer.qkv.map(({ weights }) => weights)
   const gateOrUp = layer.up === null || matrix === 'gate' ? layer.gate : layer.up
   return {
-    q: layer.qkv,
-    k: rowsFrom(layer.qkv, bytes(['q'])),
-    v: rowsFrom(layer.qkv, bytes(['q', 'k'])),
+    q,
+    k,
+    v,
     o: layer.output,
     gate: gateOrUp,
     up: gateOrUp,

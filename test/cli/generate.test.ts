@@ -231,7 +231,10 @@ describe('flicker generate', () => {
       [['--logit-bias', 'a=much'], /--logit-bias must be a number, not "much"/],
       [['--stop', ''], /--stop must not be empty/],
       [['--stop', '"\\q"'], /--stop must be a JSON text/],
-      [['--dtype', 'f8'], /--dtype must be one of auto, f32, bf16, f16, q8_0, q4_0, not "f8"/],
+      [
+        ['--dtype', 'f8'],
+        /--dtype must be one of auto, f32, bf16, f16, q8_0, q6_k, q5_k, q4_k, q4_0, not "f8"/,
+      ],
       [
         ['--narrow-gate', 'on', '--dtype', 'q8_0'],
         /--narrow-gate "on" needs gate weights in .*, not q8_0.*NARROW_GATE_DTYPE/,

@@ -70,8 +70,13 @@ describe('a GGUF file', () => {
     const model = new EngineModel(config, source, {})
     const type = dtype
     const { embedding, head, layers } = model.weights
-    for (const { qkv, output, gate, neurons } of layers) {
-      for (const matrix of [qkv, output, gate, neurons]) expect(weightTypeOf(matrix as never)).toBe(type)
+    // 4 bits of the other direction are not rounded to 4 bits again.
+    const down = dtype === 'q4_0' ? 'q8_0' : type
+    for (const { qkv, output, gate, up, neurons } of layers) {
+      expect(qkv).toHaveLength(1)
+      for (const matrix of [qkv[0].weights, output, gate]) expect(weightTypeOf(matrix)).toBe(type)
+      expect(weightTypeOf(neurons as never)).toBe(down)
+      expect(up === null ? null : weightTypeOf(up)).toBe(down === type ? null : type)
     }
     // The file has those two in 8 bits where the others have 4.
     const vocabulary = dtype === 'q4_0' ? 'q8_0' : type
@@ -79,7 +84,7 @@ describe('a GGUF file', () => {
     const weights = read(source)
     if (dtype === 'q4_0' || dtype === 'q8_0') {
       // Taken over as they are: only down_proj has its groups along the neurons.
-      const again = rounded(weights, dtype)
+      const again = rounded(weights, down)
       for (const name of weights.keys()) if (name.includes('down_proj')) weights.set(name, again.get(name)!)
       expectLogits(model, weights)
       const rows = new Uint8Array(source.stored('model.layers.1.mlp.gate_proj.weight').bytes)
@@ -105,7 +110,11 @@ describe('a GGUF file', () => {
       stored: (name: string) => of(name).stored(name),
     }
     const model = new EngineModel(config, mixed)
-    expect(weightTypeOf(model.weights.layers[0].qkv)).toBe('f32')
+    expect(model.weights.layers[0].qkv.map(({ weights }) => weightTypeOf(weights))).toEqual([
+      'bf16',
+      'f16',
+      'bf16',
+    ])
     expectLogits(model, new Map([...half.names].map(name => [name, of(name).tensor(name)])))
     half.close()
     bfloat.close()

@@ -2,7 +2,8 @@
 // but Philox and the activation's formula. And random models to try it on.
 
 import type { Activation } from '../../src/activations/index.js'
-import { decodeStored, encodeStored } from '../../src/formats/stored.js'
+import { decodeStored, encodeStored, STORED_TYPES } from '../../src/formats/stored.js'
+import type { QuantizedType } from '../../src/kernels/index.js'
 import { Purpose, philox4x32, RandomStream } from '../../src/kernels/philox.js'
 import type { ModelConfig } from '../../src/nn/config.js'
 import { parameterShapes } from '../../src/nn/parameters.js'
@@ -69,13 +70,14 @@ function roundedTo(bits: number, leastExponent: number, tensors: Tensors): Tenso
 }
 
 /**
- * The matrices rounded to blocks of 32 along the rows of the engine's layout: the columns of down_proj, the rows of all
- * others. Rows are filled up with zeros.
+ * The matrices rounded to blocks along the rows of the engine's layout: the columns of down_proj, the rows of all others.
+ * Rows are filled up with zeros.
  */
-export function roundedToBlocks(config: ModelConfig, tensors: Tensors, dtype: 'q8_0' | 'q4_0'): Tensors {
+export function roundedToBlocks(config: ModelConfig, tensors: Tensors, dtype: QuantizedType): Tensors {
   const { hiddenSize: d, intermediateSize: h } = config
-  const round = (row: Float32Array, type: 'q8_0' | 'q4_0'): Float32Array => {
-    const padded = new Float32Array(Math.ceil(row.length / 32) * 32)
+  const round = (row: Float32Array, type: QuantizedType): Float32Array => {
+    const { values } = STORED_TYPES[type]
+    const padded = new Float32Array(Math.ceil(row.length / values) * values)
     padded.set(row)
     return decodeStored(type, encodeStored(type, padded)).subarray(0, row.length)
   }
@@ -84,7 +86,8 @@ export function roundedToBlocks(config: ModelConfig, tensors: Tensors, dtype: 'q
     const data = tensorOf(tensors)(name)
     const out = data.slice()
     // 4 bits are too few for the embedding and the head.
-    const type = /embed_tokens|lm_head/.test(name) ? 'q8_0' : dtype
+    const vocabulary = dtype === 'q4_k' || dtype === 'q5_k' ? 'q6_k' : dtype === 'q4_0' ? 'q8_0' : dtype
+    const type = /embed_tokens|lm_head/.test(name) ? vocabulary : dtype
     if (name.includes('down_proj')) {
       for (let i = 0; i < h; i++) {
         const column = round(

@@ -2,9 +2,9 @@
 
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { StoredDtype } from '../../src/formats/index.js'
 import { halvesToPairs, pairsToHalves } from '../../src/formats/rope.js'
 import { decodeStored, encodeStored, storedBytes } from '../../src/formats/stored.js'
+import type { WeightType } from '../../src/kernels/index.js'
 
 const values = Float32Array.from({ length: 64 }, (_, i) =>
   i < 32 ? (((i * 37) % 64) - 31.5) / 7 : (i - 50) * 0.3,
@@ -12,7 +12,7 @@ const values = Float32Array.from({ length: 64 }, (_, i) =>
 
 describe('the block types', () => {
   // Written by quantize_row_q8_0_ref and quantize_row_q4_0_ref of ggml's library.
-  it.each<[StoredDtype, string]>([
+  it.each<[WeightType, string]>([
     [
       'q8_0',
       '89288116a93ed267fa8d22b54bde7306992ec257ea7f12a53ace63f6891eb147da6f712981888f969da4abb2b9c0c8cfd6dde4ebf2f900070e151c232a313840474e555c',
@@ -50,7 +50,7 @@ describe('the block types', () => {
 })
 
 describe('any type', () => {
-  it.each<[StoredDtype, number]>([
+  it.each<[WeightType, number]>([
     ['f32', 256],
     ['f16', 128],
     ['bf16', 128],

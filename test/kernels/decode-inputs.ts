@@ -13,7 +13,7 @@ import {
 } from '../../src/kernels/index.js'
 import { RandomInputs } from './random-inputs.js'
 
-export const weightTypes: WeightType[] = ['f32', 'bf16', 'f16', 'q8_0', 'q4_0']
+export const weightTypes: WeightType[] = ['f32', 'bf16', 'f16', 'q8_0', 'q4_0', 'q4_k', 'q5_k', 'q6_k']
 
 /** Every backend with its name. */
 export const backends = availableDecodeKernels().map(

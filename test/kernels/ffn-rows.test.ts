@@ -4,13 +4,13 @@
 import { afterAll, describe, expect, it } from 'vitest'
 import {
   allocateWeights,
+  bytesOf,
   type DecodeKernels,
   defaultThreads,
   type FfnShape,
-  readRow,
   setThreads,
-  storeRow,
   type Weights,
+  weightBytes,
 } from '../../src/kernels/index.js'
 import { backends, expectSameBits, Inputs, weightTypes, withThreads } from './decode-inputs.js'
 
@@ -76,15 +76,12 @@ describe.each(backends)('few active neurons, %s', (_, kernels) => {
       const stored = Int32Array.from({ length: neurons }, (_, i) => i).filter(i => i % 5 === 2 || i > 1700)
       const few = allocateWeights(type, stored.length * rows, width)
       const places = new Int32Array(neurons).fill(-1)
-      const row = new Float32Array(width)
+      const bytes = weightBytes(type, width) * rows
       for (const [i, neuron] of stored.entries()) {
         // In another order than they are numbered.
         const place = (i * 13) % stored.length
         places[neuron] = place
-        for (let part = 0; part < rows; part++) {
-          readRow(full, neuron * rows + part, row)
-          storeRow(few, place * rows + part, row)
-        }
+        bytesOf(few).set(bytesOf(full).subarray(neuron * bytes, (neuron + 1) * bytes), place * bytes)
       }
       for (const batch of [1, 3, 18]) {
         for (const [share, maxActive] of [

@@ -14,7 +14,7 @@ import {
 } from '../../src/kernels/index.js'
 import { Inputs, weightTypes } from './decode-inputs.js'
 
-type QuantizedType = QuantizedWeights['type']
+type QuantizedType = 'q8_0' | 'q4_0'
 const types: QuantizedType[] = ['q8_0', 'q4_0']
 const BLOCK_BYTES = { q8_0: 34, q4_0: 18 }
 const f32 = Math.fround
@@ -204,7 +204,8 @@ describe.each(types)('%s', type => {
 
 describe('weights of every type', () => {
   it('a stored row is read back, within the rounding of its type', () => {
-    const error = { f32: 0, bf16: 2 ** -8, f16: 2 ** -11, q8_0: 1 / 250, q4_0: 1 / 8 }
+    const [q4_k, q5_k, q6_k] = [1 / 8, 1 / 16, 1 / 25]
+    const error = { f32: 0, bf16: 2 ** -8, f16: 2 ** -11, q8_0: 1 / 250, q4_0: 1 / 8, q4_k, q5_k, q6_k }
     for (const type of weightTypes) {
       const values = new Inputs(3).floats(77)
       const w = allocateWeights(type, 3, 77)

@@ -4,7 +4,6 @@
 import {
   type CacheType,
   type DecodeKernels,
-  rowsFrom,
   type Weights,
   weightBytes,
   weightTypeOf,
@@ -12,6 +11,7 @@ import {
 import { headDimOf, type ModelConfig } from '../../nn/config.js'
 import { ropeFrequencies } from '../../nn/rope.js'
 import { ChannelProduct, type CutInput, type Traffic } from '../cuts.js'
+import { multiplyRowBlocks, rowBlockBytes } from '../model/row-blocks.js'
 import type { LayerWeights } from '../model/weights.js'
 import type { KvCache } from './kv-cache.js'
 
@@ -69,14 +69,13 @@ export class Attention {
   ): Traffic {
     const { hiddenSize: d, numAttentionHeads: heads, numKeyValueHeads: kvHeads } = this.#config
     const headDim = headDimOf(this.#config)
-    const width = (heads + 2 * kvHeads) * headDim
     const rows = sequences.reduce((sum, { count }) => sum + count, 0)
     const [qkv, gathered] = [this.#qkv, this.#gathered]
     const { cos, sin } = this.#rotation
     const byChannel = layer.storage === 'channels'
     const traffic = { read: 0, skipped: 0 }
     if (byChannel) this.#projectByChannel(layer, normed, rows, cutting, traffic)
-    else this.#decode.matvec(layer.qkv, normed, qkv, width, d, rows, false, layer.qkvBias)
+    else multiplyRowBlocks(this.#decode, layer.qkv, normed, qkv, d, rows, layer.qkvBias)
     const cached = sequences.map(({ cache, position, count }) => {
       return { count, position, segments: cache.segments(index) }
     })
@@ -95,7 +94,7 @@ export class Attention {
       return traffic
     }
     this.#decode.matvec(layer.output, gathered, x, d, heads * headDim, rows, true, layer.outputBias)
-    return { read: bytesOf(layer.qkv, width, d) + bytesOf(layer.output, d, heads * headDim), skipped: 0 }
+    return { read: rowBlockBytes(layer.qkv, d) + bytesOf(layer.output, d, heads * headDim), skipped: 0 }
   }
 
   /** The projections q, k and v of matrices stored by input channel, one after the other, into the rows [q | k | v]. */
@@ -109,24 +108,24 @@ export class Attention {
     const { hiddenSize: d, numAttentionHeads, numKeyValueHeads } = this.#config
     const headDim = headDimOf(this.#config)
     const stride = (numAttentionHeads + 2 * numKeyValueHeads) * headDim
-    const type = weightTypeOf(layer.qkv)
-    let [start, byte] = [0, 0]
-    for (const [name, heads] of [
-      ['q', numAttentionHeads],
-      ['k', numKeyValueHeads],
-      ['v', numKeyValueHeads],
-    ] as const) {
+    let start = 0
+    for (const [index, [name, heads]] of (
+      [
+        ['q', numAttentionHeads],
+        ['k', numKeyValueHeads],
+        ['v', numKeyValueHeads],
+      ] as const
+    ).entries()) {
       const width = heads * headDim
       if (this.#part.length < rows * width) this.#part = new Float32Array(rows * width)
       const out = this.#part.subarray(0, rows * width).fill(0)
       if (layer.qkvBias !== null) addBias(out, layer.qkvBias.subarray(start, start + width), rows)
       const input = { x: normed, rows, channels: d, cut: layer.cuts?.inputs[name] ?? null, ...cutting }
-      add(traffic, this.#channels.add(rowsFrom(layer.qkv, byte), input, out, width))
+      add(traffic, this.#channels.add(layer.qkv[index].weights, input, out, width))
       for (let row = 0; row < rows; row++) {
         this.#qkv.set(out.subarray(row * width, (row + 1) * width), row * stride + start)
       }
       start += width
-      byte += d * weightBytes(type, width)
     }
   }
 }

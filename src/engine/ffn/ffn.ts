@@ -28,7 +28,7 @@ export class FeedForward {
   readonly #widths: ReturnType<typeof ffnWidths>
   /** Pre-activations, then hidden activations, (rows, h). */
   #hidden = new Float32Array(0)
-  /** Of a dReLU FFN: up projections, (rows, h). */
+  /** Up projections where they are a matrix of their own, (rows, h). */
   #up = new Float32Array(0)
   /** Of a Spark FFN with several rows: the parts of its input, one after the other. */
   #parts = new Float32Array(0)
@@ -64,7 +64,7 @@ export class FeedForward {
     normed: Float32Array,
     x: Float32Array,
   ): Traffic {
-    const { hiddenSize: d, intermediateSize: h } = this.#config
+    const { hiddenSize: d, intermediateSize: h, ffn } = this.#config
     const widths = this.#widths
     const rows = sequences.reduce((sum, { count }) => sum + count, 0)
     this.#reserve(rows)
@@ -89,15 +89,15 @@ export class FeedForward {
     activateRows(this.#kernels, layer, sequences, hidden, h)
     if (cut !== null) this.#cut(cut, sequences)
 
-    // 3. Of a dReLU FFN: the up projection, activated too, of the neurons that the gate has left.
+    // 3. Where it is a matrix of its own: the up projection of the neurons that the gate has left, of a dReLU FFN activated.
     let leftByGate: number | null = null
     if (layer.up !== null) {
       leftByGate = zeros ? this.#activeAnywhere(rows) : h
       // An activation of whole rows needs every up projection, whichever of them the gate has left.
-      const wholeRows = sequences.some(({ activation }) => activation.rowwise)
+      const wholeRows = ffn === 'drelu' && sequences.some(({ activation }) => activation.rowwise)
       const skips = !wholeRows && leftByGate <= plan.maxActive
-      this.#multiplyByUp(layer, layer.up, sequences, normed, rows, skips)
-      bytes += (skips ? leftByGate : h) * rowBytes(layer.up, d)
+      this.#multiplyByUp(layer, layer.up, sequences, forUp, rows, skips)
+      bytes += (skips ? leftByGate : h) * rowBytes(layer.up, widths.up)
     }
 
     // 4. Up and down projections of the neurons that are not 0, or of all.
@@ -142,22 +142,28 @@ export class FeedForward {
     }
   }
 
-  /** dReLU: hidden *= activation(up · x); with `skips`, up rows whose neurons the gate has made 0 are not read. */
+  /**
+   * hidden *= up · x (rows, width of up), of a dReLU FFN activation(up · x); with `skips`, up rows whose neurons the gate
+   * has made 0 are not read.
+   */
   #multiplyByUp(
     layer: LayerWeights,
     up: Weights,
     sequences: readonly FfnRows[],
-    normed: Float32Array,
+    x: Float32Array,
     rows: number,
     skips: boolean,
   ): void {
-    const { hiddenSize: d, intermediateSize: h } = this.#config
+    const { intermediateSize: h, ffn } = this.#config
+    const columns = this.#widths.up
     if (this.#up.length < rows * h) this.#up = new Float32Array(rows * h)
     const [hidden, values] = [this.#hidden, this.#up.subarray(0, rows * h)]
-    if (skips) this.#decode.selectedRows(up, hidden, normed, values, h, d, rows)
-    else this.#decode.matvec(up, normed, values, h, d, rows, false)
-    const own = sequences.map(one => ({ ...one, draw: upSideDraw(one.draw) }))
-    activateRows(this.#kernels, layer, own, values, h)
+    if (skips) this.#decode.selectedRows(up, hidden, x, values, h, columns, rows)
+    else this.#decode.matvec(up, x, values, h, columns, rows, false)
+    if (ffn === 'drelu') {
+      const own = sequences.map(one => ({ ...one, draw: upSideDraw(one.draw) }))
+      activateRows(this.#kernels, layer, own, values, h)
+    }
     this.#kernels.multiply(hidden, values, hidden, rows * h)
   }
 

@@ -22,7 +22,7 @@ import { ffnWidths, type ModelConfig } from '../../nn/config.js'
 import type { Cut } from '../../nn/cuts.js'
 import { CompactNeurons } from '../model/compact-neurons.js'
 import type { Memory } from '../model/memory.js'
-import { gateTypesOf, hasUpRows, type LayerWeights, layerFfnBytes, storedNeurons } from '../model/weights.js'
+import { gateTypesOf, type LayerWeights, layerFfnBytes, storedNeurons } from '../model/weights.js'
 import { type FfnWork, forcedCrossover, gateCrossover, neuronCrossover } from './crossover.js'
 
 /** `auto`: skip where counted zeros make it faster; `sparse`: wherever the activation is exactly 0; `dense`: nowhere. */
@@ -185,11 +185,11 @@ export class ExactFfnPolicy implements FfnPolicy {
   }
 
   #work(batch: number): FfnWork {
-    const { hiddenSize, intermediateSize, ffn } = this.#config
+    const { hiddenSize, intermediateSize } = this.#config
     const { gate: gateWidth, up: upWidth } = ffnWidths(this.#config)
     return {
       ...{ hiddenSize, intermediateSize, gateWidth, upWidth, batch },
-      gated: hasUpRows(ffn),
+      gated: this.#layers[0].gated,
       dtype: weightTypeOf(storedNeurons(this.#layers[0])),
       gates: this.#layers.map(({ gate }) => gate),
       neurons: this.#layers.flatMap(({ neurons }) => (neurons instanceof CompactNeurons ? [] : [neurons])),

@@ -54,7 +54,7 @@ export function requireModelMemory(memory: Memory, bytes: number, dtype: string)
   throw new OptionError(
     'MODEL_MEMORY',
     `the model needs ${gigabytes(bytes)} as ${dtype}, ${gigabytes(available)} are available; ` +
-      `${dtype === 'q4_0' ? 'use a smaller model' : 'use --dtype q8_0 or q4_0'}`,
+      `${dtype === 'q4_0' || dtype === 'q4_k' ? 'use a smaller model' : 'use --dtype q8_0 or q4_0'}`,
   )
 }
 

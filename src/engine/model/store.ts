@@ -2,7 +2,7 @@
 
 import { CheckpointError } from '../../errors.js'
 import type { StoredTensor } from '../../formats/index.js'
-import { decodeStored, storedBytes } from '../../formats/stored.js'
+import { decodeStored, heldAs, heldBlocks, storedBytes } from '../../formats/stored.js'
 import {
   bytesOf,
   isQuantized,
@@ -38,7 +38,9 @@ export function storeRows(
   for (let row = 0; row < rows; row++) {
     const from = bytes.subarray(row * width, (row + 1) * width)
     const to = rowsFrom(out, byteOf(row))
-    if (dtype !== weightTypeOf(to)) storeRow(to, 0, decodeStored(dtype, from))
+    const blocks = isQuantized(to) && heldAs(dtype) === to.type ? heldBlocks(dtype, from) : null
+    if (isQuantized(to) && blocks !== null) storeBlocks(to, 0, blocks, columns)
+    else if (dtype !== weightTypeOf(to)) storeRow(to, 0, decodeStored(dtype, from))
     else if (isQuantized(to)) storeBlocks(to, 0, from, columns)
     else bytesOf(to).set(from)
   }

@@ -3,7 +3,7 @@
 
 import type { Activation } from '../../activations/index.js'
 import type { ModelSource, StoredTensor } from '../../formats/index.js'
-import { decodeStored } from '../../formats/stored.js'
+import { decodeStored, heldAs } from '../../formats/stored.js'
 import {
   allocateRows,
   type Weights,
@@ -15,11 +15,13 @@ import { ffnWidths, headDimOf, type ModelConfig } from '../../nn/config.js'
 import type { LayerCuts, MatrixName } from '../../nn/cuts.js'
 import { activationParameterName, activationParameters, parameterShapes } from '../../nn/parameters.js'
 import { CompactNeurons } from './compact-neurons.js'
+import type { RowBlock } from './row-blocks.js'
 import { checkSize, storeColumns, storeRows } from './store.js'
 
 /**
- * How matrices are stored in memory; `auto`: as in the file. With `q4_0` the embedding and the head are q8_0, since they
- * lose more to 4 bits than the other matrices. Norms and biases are always f32.
+ * How matrices are stored in memory; `auto`: as in the file, or in a type of at least the same precision where the engine
+ * does not compute with the file's. With `q4_0` the embedding and the head are q8_0, with `q4_k` and `q5_k` they are q6_k,
+ * since they lose more to few bits than the other matrices. Norms and biases are always f32.
  */
 export type EngineDtype = WeightType | 'auto'
 
@@ -40,8 +42,11 @@ export interface LayerWeights {
   readonly cuts?: LayerCuts | null
   /** (d). */
   readonly inputNorm: Float32Array
-  /** Rows of q, then k, then v: (q + 2·kv, d). By channel: q (d, q), then k (d, kv), then v (d, kv). */
-  readonly qkv: Weights
+  /**
+   * Rows of q, then k, then v, (q + 2·kv, d): one block where they are of one type, else one of each. By channel always one
+   * of each: q (d, q), k (d, kv), v (d, kv).
+   */
+  readonly qkv: readonly RowBlock[]
   /** Of those rows, (q + 2·kv); null without. */
   readonly qkvBias: Float32Array | null
   /** o_proj, (d, q); by channel (q, d). */
@@ -53,13 +58,14 @@ export interface LayerWeights {
   /** What the activation is applied to: gate_proj, or up_proj of a plain FFN; (h, d), of a Spark FFN (h, r); by channel (d, h). */
   readonly gate: Weights
   /**
-   * up_proj of a dReLU FFN, (h, d), to which the activation is applied too; of a gated FFN that is stored `separate` or by
-   * channel, (h, d) or (d, h); else null.
+   * up_proj as a matrix of its own, (h, d), of a Spark FFN (h, d − r), by channel (d, h): of a dReLU FFN, whose activation
+   * is applied to it too; of a gated FFN that is stored `separate` or by channel, or has up and down in different types.
+   * Else null.
    */
   readonly up: Weights | null
   /**
-   * Neuron after neuron. Gated and Spark: its up row, of d or d − r values, then its down column, of d. Plain and dReLU:
-   * the down column alone.
+   * Neuron after neuron: with `gated` its up row, of d or d − r values, then its down column, of d; else the down column
+   * alone.
    */
   readonly neurons: Weights | CompactNeurons
   /** Whether neurons have up rows. */
@@ -126,19 +132,22 @@ function layerPlans(config: ModelConfig, layer: number, storage: WeightStorage) 
       output: order(attention.output),
       gate: order(plan(ffn === 'plain' ? up : gate)),
       up: ffn === 'plain' ? null : order(plan(up)),
-      neurons: plan(down),
+      down: plan(down),
+      neurons: null,
     }
   }
   return {
     ...attention,
     gate: plan(ffn === 'plain' ? up : gate),
-    up: ffn === 'drelu' ? plan(up) : null,
-    neurons: hasUpRows(ffn) ? { parts: [up, down], interleaved: true } : plan(down),
+    up: ffn === 'plain' ? null : plan(up),
+    down: plan(down),
+    /** Up and down together, for forms of FFN that read them together. */
+    neurons: hasUpRows(ffn) ? { parts: [up, down], interleaved: true } : null,
   }
 }
 
-/** Whether what is read of an active neuron begins with its up row. */
-export function hasUpRows(ffn: ModelConfig['ffn']): boolean {
+/** Whether the up row of a neuron can stand before its down column: nothing is done to the projection but a product. */
+function hasUpRows(ffn: ModelConfig['ffn']): boolean {
   return ffn === 'gated' || ffn === 'spark'
 }
 
@@ -168,17 +177,36 @@ export function gateTypesOf(layers: readonly LayerWeights[]): Set<WeightType> {
 
 /** Bytes of all FFN weights of a layer, whether or not they are in memory. */
 export function layerFfnBytes(config: ModelConfig, layer: LayerWeights): number {
-  const { hiddenSize: d, intermediateSize: h } = config
+  const { intermediateSize: h } = config
+  const widths = ffnWidths(config)
   const bytes = (w: Weights, columns: number) =>
     layer.storage === 'channels'
       ? columns * weightBytes(weightTypeOf(w), h)
       : h * weightBytes(weightTypeOf(w), columns)
-  const up = layer.up === null ? 0 : bytes(layer.up, d)
-  return bytes(layer.gate, ffnWidths(config).gate) + up + h * neuronBytes(config, layer)
+  const up = layer.up === null ? 0 : bytes(layer.up, widths.up)
+  return bytes(layer.gate, widths.gate) + up + h * neuronBytes(config, layer)
 }
 
 function vocabularyPlan(config: ModelConfig, name: string): Plan {
   return { parts: [{ name, rows: config.vocabSize, columns: config.hiddenSize }], atVocabulary: true }
+}
+
+/**
+ * How a matrix is held transposed, as down_proj is, where the file has it as `stored`. Blocks of a file run across neurons;
+ * here they run along them, so the values are rounded once more. The type is such that this adds little to the error that
+ * the file has already: 2 to 5 % (docs/formats.md). `width`: of a transposed row, for down d; super-blocks that would
+ * mostly be padding are larger than q8_0.
+ */
+export function transposedType(stored: WeightType, width: number): WeightType {
+  if (stored === 'q5_k' || stored === 'q6_k') return 'q8_0'
+  if (stored !== 'q4_k' && stored !== 'q4_0') return stored
+  return weightBytes('q6_k', width) <= weightBytes('q8_0', width) ? 'q6_k' : 'q8_0'
+}
+
+/** Embedding and head lose more to few bits than the other matrices. */
+export function atLeastAtVocabulary(dtype: WeightType): WeightType {
+  if (dtype === 'q4_0') return 'q8_0'
+  return dtype === 'q4_k' || dtype === 'q5_k' ? 'q6_k' : dtype
 }
 
 const EMBEDDING = 'model.embed_tokens.weight'
@@ -228,10 +256,21 @@ export class WeightLayout {
       vocabularyPlan(this.#config, name),
     )
     for (let layer = 0; layer < numHiddenLayers; layer++) {
-      for (const plan of Object.values(layerPlans(this.#config, layer, this.#storage)))
-        if (plan !== null) plans.push(plan)
+      const { qkv, output, gate, up, down } = layerPlans(this.#config, layer, this.#storage)
+      plans.push(...this.#rowPlans(qkv), output, gate, down, ...(up === null ? [] : [up]))
     }
     return plans
+  }
+
+  /** One plan where all parts can be one matrix, else one of each. */
+  #rowPlans(plan: Plan): Plan[] {
+    const together = this.#storage !== 'channels' && this.#typesOf(plan).size === 1
+    return together ? [plan] : plan.parts.map(part => ({ parts: [part] }))
+  }
+
+  /** Of the parts of a plan. */
+  #typesOf({ parts, atVocabulary }: Plan): Set<WeightType> {
+    return new Set(parts.map(part => this.#typeOf({ parts: [part], atVocabulary })))
   }
 
   /**
@@ -279,17 +318,36 @@ export class WeightLayout {
       storage: this.#storage,
       cuts: this.#cuts?.[layer] ?? null,
       inputNorm: this.#vector(name('input_layernorm.weight'), d),
-      qkv: this.#matrix(plans.qkv),
+      qkv: this.#rowBlocks(plans.qkv),
       qkvBias: attentionBias === undefined ? null : joined(biases(plans.qkv)),
       output: this.#matrix(plans.output),
       outputBias: attentionBias === 'qkvo' ? joined(biases(plans.output)) : null,
       ffnNorm: this.#vector(name('post_attention_layernorm.weight'), d),
       gate: this.#matrix(plans.gate),
-      up: plans.up === null ? null : this.#matrix(plans.up),
-      neurons: this.#matrix(plans.neurons, buffer),
-      gated: this.#storage === 'rows' && hasUpRows(this.#config.ffn),
+      ...this.#neurons(plans, buffer),
       learned: this.#learned(layer),
     }
+  }
+
+  /** Up and down projections: together where they may be and are of one type. */
+  #neurons(
+    { up, down, neurons }: ReturnType<typeof layerPlans>,
+    buffer?: Weights,
+  ): { readonly up: Weights | null; readonly neurons: Weights; readonly gated: boolean } {
+    if (neurons !== null && this.#typesOf(neurons).size === 1) {
+      return { up: null, neurons: this.#matrix(neurons, buffer), gated: true }
+    }
+    return { up: up === null ? null : this.#matrix(up), neurons: this.#matrix(down, buffer), gated: false }
+  }
+
+  #rowBlocks(plan: Plan): RowBlock[] {
+    return this.#rowPlans(plan).map(own => {
+      const rows = own.parts.reduce(
+        (sum, part) => sum + (part.transposed === true ? part.columns : part.rows),
+        0,
+      )
+      return { weights: this.#matrix(own), rows }
+    })
   }
 
   /** What all activations of the model have learned in a layer. */
@@ -302,14 +360,11 @@ export class WeightLayout {
     return new LearnedParameters(layer, this.#config.intermediateSize, stored)
   }
 
-  /** The type of the options, or for `auto` the type of the parts in the file: the widest, f32 where f16 meets bf16. */
-  #typeOf({ parts, atVocabulary }: Plan): WeightType {
-    const types = parts.map(({ name }) => this.#source.info(name).dtype)
-    const widest: WeightType[] = ['q4_0', 'q8_0', 'bf16', 'f16', 'f32']
-    const neither = types.includes('f16') && types.includes('bf16')
-    const stored = neither ? 'f32' : widest[Math.max(...types.map(type => widest.indexOf(type)))]
-    if (this.#dtype === 'auto') return stored
-    return this.#dtype === 'q4_0' && stored !== 'q4_0' && atVocabulary === true ? 'q8_0' : this.#dtype
+  /** The type of the options, or for `auto` that of the first part in the file: all parts of a plan are of one type. */
+  #typeOf({ parts: [{ name, columns, transposed }], atVocabulary }: Plan): WeightType {
+    const stored = heldAs(this.#source.info(name).dtype)
+    if (this.#dtype === 'auto') return transposed === true ? transposedType(stored, columns) : stored
+    return atVocabulary === true && stored !== this.#dtype ? atLeastAtVocabulary(this.#dtype) : this.#dtype
   }
 
   #take(name: string, shape: readonly number[]): StoredTensor {

@@ -62,6 +62,8 @@ export const TENSOR_TYPE_NAMES: Readonly<Record<number, string>> = {
   34: 'TQ1_0',
   35: 'TQ2_0',
   39: 'MXFP4',
+  40: 'NVFP4',
+  41: 'Q1_0',
 }
 
 /** A tensor as the file's header describes it. */

@@ -3,13 +3,15 @@
 
 import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
 import { CheckpointError } from '../../errors.js'
+import type { WeightType } from '../../kernels/index.js'
 import { headDimOf, type ModelConfig } from '../../nn/config.js'
 import { parameterShapes } from '../../nn/parameters.js'
 import { writeFileAtomic } from '../atomic.js'
 import { halvesToPairs, ropeFactors } from '../rope.js'
-import { encodeStored, STORED_TYPES, type StoredDtype, storedBytes } from '../stored.js'
+import { encodeStored, storedBytes, WRITTEN_TYPES } from '../stored.js'
 import { architectureFor, configMetadata, type MetadataEntry, rowsInPairs } from './config.js'
 import { generationMetadata } from './generation.js'
+import { mixedDtype, Q4_K_M_FILE, type WrittenDtype } from './mixes.js'
 import { ggufName, hasRotaryRows, ROPE_FACTORS } from './names.js'
 import { DEFAULT_ALIGNMENT, GGUF_MAGIC, GGUF_VERSION, ValueType } from './types.js'
 import { tokenizerMetadata } from './write-tokenizer.js'
@@ -22,12 +24,15 @@ export interface GgufContent {
   readonly chatTemplates?: ReadonlyMap<string, string>
   /** Ids that end a text beside the tokenizer's own end; llama.cpp has keys for two more. */
   readonly endOfText?: readonly number[]
-  /** How matrices are stored. Vectors are f32; a matrix whose rows are not whole blocks is f16. */
-  readonly dtype: StoredDtype
+  /**
+   * How matrices are stored: all in one type, as a mix, or each as it says. Vectors are f32; a matrix whose rows are not
+   * whole blocks is q8_0 instead of a K-quant, or f16.
+   */
+  readonly dtype: WrittenDtype | ((name: string) => WeightType)
   /** Gives each of `parameterShapes(config)`; called once per tensor, in the order of the file. */
   readonly tensor: (name: string) => Float32Array
   /** Gives a tensor's bytes when it has them in this very type already, so that none of them changes. */
-  readonly bytes?: (name: string, dtype: StoredDtype) => Uint8Array | null
+  readonly bytes?: (name: string, dtype: WeightType) => Uint8Array | null
   /** For people: `general.name`. */
   readonly name?: string
 }
@@ -35,7 +40,7 @@ export interface GgufContent {
 interface WrittenTensor {
   readonly name: string
   readonly shape: readonly number[]
-  readonly dtype: StoredDtype
+  readonly dtype: WeightType
   readonly bytes: () => Uint8Array
   /** Rows go into the order that ggml's rotation wants. */
   readonly rotary: boolean
@@ -48,8 +53,15 @@ export interface WrittenGguf {
   readonly tokenizerKnown: boolean
   /** Where llama.cpp gives other ids with the tokenizer, in a sentence each. */
   readonly tokenizerNotes: readonly string[]
-  /** Matrices that are f16 instead of `dtype`, since their rows are not whole blocks: names as in the model. */
-  readonly unblocked: readonly { readonly name: string; readonly columns: number }[]
+  /** Matrices in another type than asked for, since their rows are not whole blocks of that: names as in the model. */
+  readonly unblocked: readonly Unblocked[]
+}
+
+export interface Unblocked {
+  readonly name: string
+  readonly columns: number
+  readonly asked: WeightType
+  readonly written: WeightType
 }
 
 /**
@@ -69,8 +81,10 @@ export function writeGguf(
     ['general.architecture', 'string', architecture],
     ...(content.name === undefined ? [] : [['general.name', 'string', content.name] as const]),
     ['general.alignment', 'u32', DEFAULT_ALIGNMENT],
-    ['general.file_type', 'u32', STORED_TYPES[content.dtype].ftype],
-    ...(content.dtype.startsWith('q') ? [['general.quantization_version', 'u32', 2] as const] : []),
+    ['general.file_type', 'u32', fileType(content, tensors)],
+    ...(tensors.some(({ dtype }) => dtype.startsWith('q'))
+      ? [['general.quantization_version', 'u32', 2] as const]
+      : []),
     ...configMetadata(config),
     ...(written?.entries ?? [['tokenizer.ggml.model', 'string', 'none'] as const]),
     ...generationMetadata(
@@ -99,7 +113,7 @@ function tokensOf(entries: readonly MetadataEntry[]): readonly string[] {
 function layOut({ config, dtype, tensor, bytes }: GgufContent): WrittenTensor[] {
   const pairs = rowsInPairs(architectureFor(config))
   const tensors = parameterShapes(config).map(({ name, shape }): WrittenTensor => {
-    const stored = shape.length > 1 ? matrixDtype(name, shape, dtype) : 'f32'
+    const stored = shape.length > 1 ? blocked(matrixDtype(name, config, dtype), shape.at(-1)!) : 'f32'
     const encoded = () => {
       const values = tensor(name)
       if (values.length === shape.reduce((a, b) => a * b)) return encodeStored(stored, values)
@@ -129,17 +143,34 @@ function layOut({ config, dtype, tensor, bytes }: GgufContent): WrittenTensor[] 
   return tensors
 }
 
-/** Embedding and head feel four bits most; llama.cpp keeps them finer as well. */
-function matrixDtype(name: string, shape: readonly number[], dtype: StoredDtype): StoredDtype {
-  const finer = dtype === 'q4_0' && !name.startsWith('model.layers.') ? 'q8_0' : dtype
-  return shape.at(-1)! % STORED_TYPES[finer].values === 0 ? finer : 'f16'
+/** The type of a matrix, before its width is looked at. */
+function matrixDtype(name: string, config: ModelConfig, dtype: GgufContent['dtype']): WeightType {
+  if (typeof dtype === 'function') return dtype(name)
+  return mixedDtype(name, config, dtype)
+}
+
+/** `dtype`, or where rows of so many columns are not whole blocks of it, a type whose blocks they are. */
+function blocked(dtype: WeightType, columns: number): WeightType {
+  const whole = [dtype, 'q8_0' as const].find(type => columns % WRITTEN_TYPES[type].values === 0)
+  return whole ?? 'f16'
 }
 
 function unblocked({ config, dtype }: GgufContent): WrittenGguf['unblocked'] {
-  if (dtype === 'f16') return []
-  return parameterShapes(config).flatMap(({ name, shape: [rows, columns] }) =>
-    columns !== undefined && matrixDtype(name, [rows, columns], dtype) === 'f16' ? [{ name, columns }] : [],
-  )
+  return parameterShapes(config).flatMap(({ name, shape: [, columns] }) => {
+    if (columns === undefined) return []
+    const asked = matrixDtype(name, config, dtype)
+    const written = blocked(asked, columns)
+    return written === asked ? [] : [{ name, columns, asked, written }]
+  })
+}
+
+/** llama_ftype: what most matrices of a layer are. */
+function fileType({ dtype }: GgufContent, tensors: readonly WrittenTensor[]): number {
+  if (dtype === 'q4_k_m') return Q4_K_M_FILE
+  if (typeof dtype === 'string') return WRITTEN_TYPES[dtype].ftype
+  const gate = tensors.find(({ name }) => /\.ffn_(gate|up)\.weight$/.test(name))
+  const mixed = tensors.some(({ dtype: other }) => gate?.dtype === 'q4_k' && other === 'q6_k')
+  return mixed ? Q4_K_M_FILE : WRITTEN_TYPES[gate?.dtype ?? 'f32'].ftype
 }
 
 /** The file's content, piece by piece. */
@@ -160,7 +191,7 @@ function* pieces(
     header.string(name)
     header.u32(shape.length)
     for (const size of shape.toReversed()) header.u64(size)
-    header.u32(STORED_TYPES[dtype].ggml)
+    header.u32(WRITTEN_TYPES[dtype].ggml)
     header.u64(offset)
     offset = padded(
       offset +

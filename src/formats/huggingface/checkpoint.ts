@@ -20,7 +20,7 @@ import {
   writeSafetensors,
 } from '../safetensors.js'
 import { storageError } from '../storage.js'
-import { isWeightDtype, STORED_DTYPES, STORED_TYPES, type WeightDtype } from '../stored.js'
+import { isWeightDtype, type WeightDtype, WRITTEN_DTYPES, WRITTEN_TYPES } from '../stored.js'
 import { configToJson } from './config.js'
 import { CUTS_FILE, cutTensors, readCuts, type SparsityRecord, sparsityRecordSchema } from './cuts-file.js'
 import { readHuggingFaceDirectory } from './directory.js'
@@ -196,7 +196,7 @@ function sparsityOf(flicker: Record<string, unknown>): SparsityRecord | null {
 
 /** How a tensor of safetensors is kept; undefined for others (F64, integers), which are read as f32. */
 function storedAs(theirs: SafetensorsDtype): WeightDtype | undefined {
-  return STORED_DTYPES.filter(isWeightDtype).find(dtype => STORED_TYPES[dtype].safetensors === theirs)
+  return WRITTEN_DTYPES.filter(isWeightDtype).find(dtype => WRITTEN_TYPES[dtype].safetensors === theirs)
 }
 
 /** JSON as it stands in a file. Throws TypeError for a number that JSON would silently turn into null. */

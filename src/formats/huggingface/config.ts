@@ -23,7 +23,7 @@ import { fitting } from '../json.js'
 import { contextWithin } from '../model-source.js'
 import { ropeFields, ropeOf, ropeScalingJson } from '../rope.js'
 import { quoted } from '../safetensors.js'
-import { STORED_TYPES, type WeightDtype } from '../stored.js'
+import { type WeightDtype, WRITTEN_TYPES } from '../stored.js'
 import {
   type Architecture,
   FLICKER,
@@ -166,7 +166,7 @@ export function configToJson(
     bos_token_id: options.bos,
     eos_token_id: options.eos,
     pad_token_id: null,
-    torch_dtype: STORED_TYPES[options.dtype].torch,
+    torch_dtype: WRITTEN_TYPES[options.dtype].torch,
     flicker: {
       ...options.flicker,
       version: FLICKER_VERSION,

@@ -2,7 +2,8 @@
 
 import { type CacheSegment, type CacheType, cacheRowBytes } from '../interface/decoding.js'
 import { narrowFloat16 } from '../weights/half.js'
-import { quantize8, widenedFloat16 } from '../weights/quantized.js'
+import { widenedFloat16 } from '../weights/k-quants.js'
+import { quantize8 } from '../weights/quantized.js'
 
 const GROUP = 32
 const codes = new Int8Array(GROUP)

@@ -1,6 +1,6 @@
-// Matrices of weights in the types that decoding reads: f32, bf16, f16 and the quantized q8_0 and q4_0. Their numbers are
-// those of ggml's blocks of the same names (github.com/ggml-org/ggml, quantize_row_q8_0_ref and quantize_row_q4_0_ref);
-// the order of the bytes is ours: one row is one stream, its scales first.
+// Matrices of weights in the types that decoding reads: f32, bf16, f16 and the quantized q8_0 and q4_0, q4_k, q5_k and
+// q6_k. Their numbers are those of ggml's blocks of the same names (github.com/ggml-org/ggml). Rows of the K-quants are
+// ggml's bytes (k-quants.ts); of q8_0 and q4_0 the order of the bytes is ours: one row is one stream, its scales first.
 //
 // A row of groups of 32 columns, the last filled up with zeros:
 // - scales: one f16 per group, filled up to a multiple of 64 bytes;
@@ -11,19 +11,30 @@
 import { OptionError } from '../../errors.js'
 import { alignedBuffer } from '../native/addon.js'
 import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from './half.js'
-import type { PackedWeights, QuantizedType, QuantizedWeights, Weights, WeightType } from './types.js'
+import { decodeSuperBlock, SUPER_BLOCK, SUPER_BLOCK_BYTES, widenedFloat16 } from './k-quants.js'
+import { encodeSuperBlocks } from './k-quants-encode.js'
+import {
+  isKQuant,
+  type KQuantType,
+  type PackedWeights,
+  type QuantizedType,
+  type QuantizedWeights,
+  type Weights,
+  type WeightType,
+} from './types.js'
 
 /** Columns that share a scale. */
 const GROUP = 32
 /** Rows and what they consist of start at multiples of this. */
 const ALIGNMENT = 64
 /** Bytes of ggml's block of one group: an f16 scale, then the numbers. */
-const BLOCK_BYTES = { q8_0: 34, q4_0: 18 }
+const BLOCK_BYTES = { q8_0: 34, q4_0: 18 } as const
 
 /** Bytes of one row: how far apart rows start. */
 export function weightBytes(type: WeightType, columns: number): number {
   if (type === 'f32') return 4 * columns
   if (type === 'bf16' || type === 'f16') return 2 * columns
+  if (isKQuant(type)) return Math.ceil(columns / SUPER_BLOCK) * SUPER_BLOCK_BYTES[type]
   return scaleBytes(columns) + roundUp(columns, type === 'q8_0' ? ALIGNMENT : 2 * ALIGNMENT) / perByte(type)
 }
 
@@ -47,6 +58,10 @@ export function storeRow(w: Weights, row: number, values: Float32Array): void {
     narrowBfloat16(values, w.subarray(row * columns, (row + 1) * columns))
   } else if (w.type === 'f16') {
     narrowFloat16(values, halvesOf(rowOf(w, row, columns)))
+  } else if (isKQuant(w.type)) {
+    if (!encodeSuperBlocks(w.type, values, rowOf(w, row, columns))) {
+      throw outOfRange(w.type, row, values, 0, columns)
+    }
   } else {
     const bytes = rowOf(w, row, columns)
     const first = scaleBytes(columns)
@@ -73,6 +88,8 @@ export function readRow(w: Weights, row: number, out: Float32Array): void {
     widenBfloat16(w.subarray(row * columns, (row + 1) * columns), out)
   } else if (w.type === 'f16') {
     widenFloat16(halvesOf(rowOf(w, row, columns)), out)
+  } else if (isKQuant(w.type)) {
+    readSuperBlocks(w.type, rowOf(w, row, columns), out)
   } else {
     const bytes = rowOf(w, row, columns)
     const first = scaleBytes(columns)
@@ -91,12 +108,25 @@ export function readRow(w: Weights, row: number, out: Float32Array): void {
   }
 }
 
+function readSuperBlocks(type: KQuantType, bytes: Uint8Array, out: Float32Array): void {
+  const size = SUPER_BLOCK_BYTES[type]
+  const whole = out.length - (out.length % SUPER_BLOCK)
+  for (let k = 0, at = 0; k < whole; k += SUPER_BLOCK, at += size) decodeSuperBlock(type, bytes, at, out, k)
+  if (whole === out.length) return
+  decodeSuperBlock(type, bytes, (whole / SUPER_BLOCK) * size, lastBlock, 0)
+  out.set(lastBlock.subarray(0, out.length - whole), whole)
+}
+
 /**
- * Row `row` of `w` = a row of ggml's blocks of the same type, unchanged; `columns` is a multiple of 32. Rows of q8_0
- * and q4_0 in GGUF files are such.
+ * Row `row` of `w` = a row of ggml's blocks of the same type, unchanged; `columns` is a multiple of 32, of 256 for the
+ * K-quants. Rows in GGUF files are such.
  */
 export function storeBlocks(w: QuantizedWeights, row: number, blocks: Uint8Array, columns: number): void {
   const bytes = rowOf(w, row, columns)
+  if (isKQuant(w.type)) {
+    bytes.set(blocks)
+    return
+  }
   const first = scaleBytes(columns)
   const size = BLOCK_BYTES[w.type]
   for (let group = 0, from = 0; group < columns / GROUP; group++, from += size) {
@@ -110,9 +140,13 @@ export function storeBlocks(w: QuantizedWeights, row: number, blocks: Uint8Array
   }
 }
 
-/** The inverse of storeBlocks: `blocks` (columns / 32 blocks) = row `row` of `w`, unchanged. */
+/** The inverse of storeBlocks: `blocks`, which may be longer, begins with row `row` of `w`, unchanged. */
 export function readBlocks(w: QuantizedWeights, row: number, blocks: Uint8Array, columns: number): void {
   const bytes = rowOf(w, row, columns)
+  if (isKQuant(w.type)) {
+    blocks.set(bytes)
+    return
+  }
   const first = scaleBytes(columns)
   const size = BLOCK_BYTES[w.type]
   for (let group = 0, to = 0; group < columns / GROUP; group++, to += size) {
@@ -136,23 +170,10 @@ function halfAt(group: number, i: number): number {
   return 64 * (group >> 2) + 4 * i + (group & 3)
 }
 
-let halves: Float32Array | undefined
-
-/** Every float16 as a number, by its bits. */
-export function widenedFloat16(): Float32Array {
-  if (halves === undefined) {
-    halves = new Float32Array(1 << 16)
-    widenFloat16(
-      Uint16Array.from({ length: 1 << 16 }, (_, half) => half),
-      halves,
-    )
-  }
-  return halves
-}
-
 /** From here on a scale rounds to infinity in f16. */
 const LARGEST_SCALE = 65520
 const codes = new Uint8Array(GROUP)
+const lastBlock = new Float32Array(SUPER_BLOCK)
 const scaleFloat = new Float32Array(1)
 const scaleHalf = new Uint16Array(1)
 

@@ -5,11 +5,13 @@ export type Weights = PlainWeights | PackedWeights
 export type PlainWeights = Float32Array | Uint16Array
 
 /** Every type of weights. Native code knows each by its position in this list. */
-export const weightTypes = ['f32', 'bf16', 'q8_0', 'q4_0', 'f16'] as const
+export const weightTypes = ['f32', 'bf16', 'q8_0', 'q4_0', 'f16', 'q4_k', 'q5_k', 'q6_k'] as const
 export type WeightType = (typeof weightTypes)[number]
 /** Types that no typed array stands for: f32 has Float32Array, bf16 Uint16Array. */
 export type PackedType = Exclude<WeightType, 'f32' | 'bf16'>
 export type QuantizedType = Exclude<PackedType, 'f16'>
+/** Types in super-blocks of 256 columns (k-quants.ts). */
+export type KQuantType = 'q4_k' | 'q5_k' | 'q6_k'
 
 /** Rows of weightBytes(type, columns) bytes each, one after the other. */
 export interface PackedWeights<Type extends PackedType = PackedType> {
@@ -21,6 +23,10 @@ export type QuantizedWeights = PackedWeights<QuantizedType>
 /** Whether `w` has groups with scales. */
 export function isQuantized(w: Weights): w is QuantizedWeights {
   return 'type' in w && w.type !== 'f16'
+}
+
+export function isKQuant(type: WeightType): type is KQuantType {
+  return type === 'q4_k' || type === 'q5_k' || type === 'q6_k'
 }
 
 /** The bytes that `w` is kept in. */

@@ -48,7 +48,7 @@ function layerOf(ffn: 'gated' | 'drelu'): LayerWeights {
       neurons.set(downRow, (2 * i + 1) * d)
     }
   }
-  const attention = { inputNorm: unused, qkv: unused, qkvBias: null, output: unused, outputBias: null }
+  const attention = { inputNorm: unused, qkv: [], qkvBias: null, output: unused, outputBias: null }
   const ffnUp = ffn === 'drelu' ? up : null
   return { ...attention, ffnNorm: unused, gate, up: ffnUp, neurons, gated: ffn === 'gated', learned: null }
 }

@@ -22,7 +22,7 @@ function layerOf({ hiddenSize: d, intermediateSize: h }: ModelConfig): LayerWeig
   const unused = new Float32Array(0)
   return {
     inputNorm: unused,
-    qkv: unused,
+    qkv: [],
     qkvBias: null,
     output: unused,
     outputBias: null,

@@ -147,7 +147,7 @@ describe('weights that are laid out already', () => {
 
 describe('what is not there', () => {
   it.each([
-    [{ dtype: 'int3' }, 'DTYPE_UNKNOWN', /auto, f32, bf16, f16, q8_0, q4_0, not "int3"/],
+    [{ dtype: 'int3' }, 'DTYPE_UNKNOWN', /auto, f32, bf16, f16, q8_0, q6_k, q5_k, q4_k, q4_0, not "int3"/],
     [{ kv: 'q4' }, 'KV_UNKNOWN', /f32, f16, q8/],
     [{ ffn: 'sparsest' }, 'FFN_UNKNOWN', /auto, dense, sparse/],
     [{ narrowGate: 'maybe' }, 'NARROW_GATE_UNKNOWN', /auto, on, off/],

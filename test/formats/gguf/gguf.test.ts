@@ -7,8 +7,9 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { openFileBytes } from '../../../src/formats/file-bytes.js'
 import { openGguf, writeGguf } from '../../../src/formats/gguf/index.js'
 import { parseGguf } from '../../../src/formats/gguf/parse.js'
-import { openModel, type StoredDtype } from '../../../src/formats/index.js'
+import { openModel, type WrittenDtype } from '../../../src/formats/index.js'
 import { decodeStored, encodeStored } from '../../../src/formats/stored.js'
+import type { WeightType } from '../../../src/kernels/index.js'
 import type { ModelConfig } from '../../../src/nn/config.js'
 import { parameterShapes } from '../../../src/nn/parameters.js'
 import type { RopeScaling } from '../../../src/nn/rope.js'
@@ -39,7 +40,7 @@ const llama3: RopeScaling = {
   originalMaxPositionEmbeddings: 8192,
 }
 
-function write(of: ModelConfig, dtype: StoredDtype = 'f32') {
+function write(of: ModelConfig, dtype: WrittenDtype = 'f32') {
   const tensors = new Map(variedTensors(of).map(({ name, data }) => [name, data]))
   const file = newFile()
   const written = writeGguf(file, { config: of, tokenizer: null, dtype, tensor: name => tensors.get(name)! })
@@ -94,7 +95,7 @@ describe('a written file', () => {
     source.close()
   })
 
-  it.each<StoredDtype>(['f32', 'f16', 'bf16', 'q8_0', 'q4_0'])('as %s holds its matrices so', dtype => {
+  it.each<WeightType>(['f32', 'f16', 'bf16', 'q8_0', 'q4_0'])('as %s holds its matrices so', dtype => {
     const { file, tensors } = write(config, dtype)
     const source = openModel(file)
     const finer = dtype === 'q4_0' ? 'q8_0' : dtype
@@ -110,7 +111,12 @@ describe('a written file', () => {
 
   it('keeps a matrix whose rows are not whole blocks as f16', () => {
     const { file, written } = write({ ...config, intermediateSize: 40 }, 'q8_0')
-    const down = (layer: number) => ({ name: `model.layers.${layer}.mlp.down_proj.weight`, columns: 40 })
+    const down = (layer: number) => ({
+      name: `model.layers.${layer}.mlp.down_proj.weight`,
+      columns: 40,
+      asked: 'q8_0',
+      written: 'f16',
+    })
     expect(written.unblocked).toEqual([down(0), down(1)])
     const source = openModel(file)
     expect(source.info('model.layers.0.mlp.down_proj.weight')).toEqual({ dtype: 'f16', shape: [64, 40] })
