@@ -103,8 +103,8 @@ function tensorAt(cursor: Cursor, name: string, alignment: number, { file }: Fil
     throw new CheckpointError(
       'TENSOR_DTYPE',
       `${file}: tensor ${quoted(name)} is of type ${TENSOR_TYPE_NAMES[type] ?? type}, which is not supported; ` +
-        `supported: ${supported}; take a file of the same model in one of these, or make one: ` +
-        'llama-quantize --allow-requantize --pure OLD NEW Q8_0',
+        `supported: ${supported}; take a file of the same model in one of these, such as Q4_K_M, or make one: ` +
+        'llama-quantize --allow-requantize OLD NEW Q4_K_M',
     )
   }
   const offset = cursor.u64(`the offset of tensor ${quoted(name)}`)

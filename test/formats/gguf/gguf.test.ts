@@ -281,10 +281,10 @@ describe('a file of another program', () => {
       /llama.block_count is "one", not a number/,
     ],
     [
-      'Q4_K',
+      'IQ2_XS',
       'TENSOR_DTYPE',
-      tensor(2, { type: 12 }),
-      /"blk.0.attn_q.weight" is of type Q4_K.*llama-quantize/,
+      tensor(2, { type: 17 }),
+      /"blk.0.attn_q.weight" is of type IQ2_XS.*Q4_K_M.*llama-quantize/,
     ],
     [
       'another architecture in a type that is not supported',
