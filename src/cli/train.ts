@@ -6,11 +6,15 @@ import { OptionError } from '../errors.js'
 import {
   annealSchedules,
   modelSchema,
+  openStartingPoint,
   readRunOptions,
   regularizerSchema,
+  type StartingPoint,
+  splitFrom,
   strategySchema,
   train,
   trainingSchema,
+  withOwnActivation,
 } from '../train/index.js'
 import {
   allowCodeOption,
@@ -52,6 +56,7 @@ const about = {
   evalEvery: 'steps between measurements on held-out text',
   evalTokens: 'tokens of such a measurement, a sample of the held-out text',
   checkpointEvery: 'steps between checkpoints',
+  trainable: 'what is trained; other than all only with --from',
   seed: 'seed of weights, data order and draws',
 }
 
@@ -75,8 +80,12 @@ export function trainCommand(): Command {
       '--activation <name>',
       'scratch: the activation (default: silu; stat-topk:k=0.08 with --ffn spark)',
     )
-    .option('--from <name>', 'swift: activation before the switch (default: silu)')
-    .option('--to <name>', 'swift, stocha, anneal: activation at the end (default: relu)')
+    .option(
+      '--from <path|name>',
+      'checkpoint to start from, of any kind that generate reads; or of swift: activation before the switch ' +
+        "(default: silu, or the checkpoint's own)",
+    )
+    .option('--to <name>', 'swift, stocha, anneal, relufy: activation at the end (default: relu)')
     .option(
       '--alpha <fraction>',
       'swift, stocha, anneal: fraction of the steps with that alone (default: 0.1)',
@@ -94,6 +103,12 @@ export function trainCommand(): Command {
     .addOption(
       choiceOption('--schedule <name>', 'anneal: how the probability of --before falls (default: cosine)', [
         ...annealSchedules,
+      ]),
+    )
+    .addOption(
+      choiceOption('--sides <which>', 'relufy: activation on the gate, or on gate and up (default: gate)', [
+        'gate',
+        'both',
       ]),
     )
     .option('--sine-stages <n>', 'anneal, with --schedule sine: number of stages (default: 4)', number)
@@ -151,22 +166,33 @@ Examples:
   flicker train --out runs/swift --strategy swift --from silu --to relu --alpha 0.1 --tokenizer bpe:1024
   flicker train --out runs/spark --ffn spark --intermediate-size 576
   flicker train --out runs/stocha --strategy stocha --p 0.7 --corpus notes/ --hidden-size 256
+  flicker train --out runs/relufied --from ./llama --strategy relufy --corpus notes/ --steps 300 --lr 1e-4
   flicker train --out runs/sparse --activation relu --regularizer l1 --target-active 0.08
   flicker train --out runs/anneal --strategy anneal --schedule sine --alpha 0.2
   flicker train --out runs/prosparse --strategy swift --alpha 0.4 --regularizer prosparse --factors 1e-4,1e-3,3e-3 --stages 0.1,0.5,0.8`,
     )
     .action(async (given: TrainFlags, command: Command) => {
       const flags = withStoredOptions(given, command)
-      const strategy = parseFlags(strategySchema, strategyFlags(flags))
+      const { activation, checkpoint = flags.start } =
+        flags.from === undefined ? {} : splitFrom(flags.strategy, flags.from)
+      const chosen = strategyFlags({ ...flags, from: activation }, checkpoint !== undefined)
       const regularizer = regularizerFlags(flags)
-      const model = readSchemaFlags(modelSchema, flags)
       const training = readSchemaFlags(trainingSchema, flags)
-      const data = prepareData(flags)
+      const start =
+        checkpoint === undefined ? undefined : openStartingPoint(checkpoint, flags.out, flags.fresh)
+      const strategy = parseFlags(
+        strategySchema,
+        start === undefined ? chosen : withOwnActivation(chosen, start),
+      )
+      const model = start === undefined ? readSchemaFlags(modelSchema, flags) : givenShape(flags, command)
+      const data = prepareData({ ...flags, ...tokenizerOf(start, flags, command) })
+      start?.close()
       log(`corpus: ${data.description}`)
       if (data.split !== undefined) log(`split: ${data.split}`)
       const reporter = new TrainReporter()
       const trained = await train({
         directory: flags.out,
+        ...(checkpoint !== undefined && { from: checkpoint }),
         model,
         strategy,
         ...(regularizer !== undefined && { regularizer: parseFlags(regularizerSchema, regularizer) }),
@@ -200,6 +226,7 @@ const STRATEGY_FLAGS: Readonly<Record<string, readonly string[]>> = {
   swift: ['from', 'to', 'alpha'],
   stocha: ['p', 'positive', 'to', 'alpha'],
   anneal: ['before', 'to', 'schedule', 'sineStages', 'alpha'],
+  relufy: ['to', 'sides'],
 }
 
 const FLAGS_OF_BOTH = ['thresholdLoss', 'revive', 'deadAfter']
@@ -209,10 +236,11 @@ const REGULARIZER_FLAGS: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** The flags of the chosen strategy. Throws OptionError STRATEGY_OPTION for a flag of another one. */
-function strategyFlags(flags: Record<string, unknown>): Record<string, unknown> {
+function strategyFlags(flags: Record<string, unknown>, hasStart: boolean): Record<string, unknown> {
   const given = flagsOf('strategy', String(flags.strategy), STRATEGY_FLAGS, flags)
   // What the Spark Transformer is trained with: about 8 % of the neurons stay, through GELU.
-  if (flags.strategy === 'scratch') given.activation ??= flags.ffn === 'spark' ? 'stat-topk:k=0.08' : 'silu'
+  if (flags.strategy === 'scratch' && !hasStart)
+    given.activation ??= flags.ffn === 'spark' ? 'stat-topk:k=0.08' : 'silu'
   return { strategy: flags.strategy, ...given }
 }
 
@@ -246,8 +274,25 @@ function flagsOf(
   return Object.fromEntries(keys.map(key => [key, flags[key]]))
 }
 
+/** The tokenizer of the checkpoint to start from, unless the command line names one. */
+function tokenizerOf(start: StartingPoint | undefined, flags: TrainFlags, command: Command) {
+  return start === undefined || isGiven(command, 'tokenizer')
+    ? { tokenizer: flags.tokenizer }
+    : { tokenizer: start.tokenizer() }
+}
+
+/** The flags of the model's shape that the command line itself gives: `train` refuses them beside a checkpoint. */
+function givenShape(flags: TrainFlags, command: Command) {
+  const given = Object.keys(modelSchema.shape).filter(key => isGiven(command, key))
+  return Object.fromEntries(given.map(key => [key, flags[key]]))
+}
+
 type TrainFlags = Record<string, unknown> & {
   out: string
+  from?: string
+  /** The checkpoint that the run in `out` started from. */
+  start?: string
+  fresh?: boolean
   corpus: string
   tokenizer: string
   corpusBytes?: number
@@ -262,7 +307,8 @@ function withStoredOptions(flags: TrainFlags, command: Command): TrainFlags {
   const stored = flags.fresh === true ? null : readRunOptions(flags.out)
   if (stored === null) return flags
   const given = Object.entries(flags).filter(([key]) => isGiven(command, key))
-  const known = [...Object.keys(modelSchema.shape), ...Object.keys(trainingSchema.shape)]
+  const shape = stored.from === undefined ? Object.keys(modelSchema.shape) : []
+  const known = [...shape, ...Object.keys(trainingSchema.shape)]
   const options = { ...stored.model, ...stored.training, ...stored.intervals }
   const kept = Object.entries(options).filter(([key]) => known.includes(key))
   const other = isGiven(command, 'strategy') && flags.strategy !== stored.strategy.strategy
@@ -274,6 +320,7 @@ function withStoredOptions(flags: TrainFlags, command: Command): TrainFlags {
     ...(other ? {} : stored.strategy),
     ...(regularizer === undefined || otherPenalty ? {} : { regularizer, ...penalty }),
     ...stored.source,
+    ...(stored.from !== undefined && { start: stored.from.path }),
     ...Object.fromEntries(given),
   }
 }

@@ -13,14 +13,17 @@ import { type TokenIds, tokenByteLengths, tokenize } from './tokens.js'
 export interface DataOptions {
   /** `default` (the documentation of the installed packages), or the path of a file or directory. */
   readonly corpus: string
-  /** `bytes`, `chars`, `bpe:<size>`, or the path of a tokenizer. */
-  readonly tokenizer: string
+  /** `bytes`, `chars`, `bpe:<size>`, the path of a tokenizer, or one that is loaded already. */
+  readonly tokenizer: string | Tokenizer
   /** Take documents in the order of their hashes until there are so many bytes; 0 takes all. */
   readonly corpusBytes?: number
 }
 
 /** The options that data was prepared with, its paths absolute. */
-export type DataSource = DataOptions
+export type DataSource = DataOptions & {
+  /** A loaded tokenizer has its name here. */
+  readonly tokenizer: string
+}
 
 /** What training takes: `prepareData` returns it; it may as well be made by other means. */
 export interface TrainingData {
@@ -44,7 +47,8 @@ export function prepareData(options: DataOptions): PreparedData {
   const whole = openCorpus(options.corpus)
   const corpus = options.corpusBytes ? takeBytes(whole, options.corpusBytes) : whole
   const split = splitCorpus(corpus)
-  const tokenizer = makeTokenizer(options.tokenizer, split.train)
+  const tokenizer =
+    typeof options.tokenizer === 'string' ? makeTokenizer(options.tokenizer, split.train) : options.tokenizer
   const train = tokenize(split.train, tokenizer)
   const validation = tokenize(split.validation, tokenizer)
   return {
@@ -63,7 +67,8 @@ export function prepareData(options: DataOptions): PreparedData {
 function absoluteSource({ corpus, tokenizer, corpusBytes }: DataOptions): DataSource {
   return {
     corpus: corpus === 'default' ? corpus : resolve(corpus),
-    tokenizer: existsSync(tokenizer) ? resolve(tokenizer) : tokenizer,
+    tokenizer:
+      typeof tokenizer !== 'string' ? tokenizer.name : existsSync(tokenizer) ? resolve(tokenizer) : tokenizer,
     ...(corpusBytes !== undefined && { corpusBytes }),
   }
 }

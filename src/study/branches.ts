@@ -1,7 +1,7 @@
 // Which runs of a recipe begin alike: the steps that they share are trained once (train/branch.ts).
 
-import { sharedSteps } from '../train/index.js'
-import type { Recipe, RunOptions } from './recipe.js'
+import { sharedSteps, strategySchema } from '../train/index.js'
+import { courseOf, type Recipe, type RunOptions } from './recipe.js'
 
 /** Where a run begins: after `step` steps of an earlier run of the recipe. */
 export interface Beginning {
@@ -11,7 +11,7 @@ export interface Beginning {
 
 /**
  * Of every run that shares its first steps with an earlier one: with which it shares the most. Runs with another seed
- * or another FFN share nothing.
+ * another FFN or a checkpoint to start from share nothing.
  */
 export function sharedBeginnings(recipe: Recipe): ReadonlyMap<RunOptions, Beginning> {
   const { steps } = recipe.training
@@ -20,7 +20,7 @@ export function sharedBeginnings(recipe: Recipe): ReadonlyMap<RunOptions, Beginn
     let longest: Beginning | undefined
     for (const earlier of recipe.runs.slice(0, index)) {
       if (!alike(earlier, run, recipe)) continue
-      const step = Math.min(steps - 1, sharedSteps(courseOf(earlier), courseOf(run), steps))
+      const step = Math.min(steps - 1, sharedSteps(stepsOf(earlier), stepsOf(run), steps))
       if (step > (longest?.step ?? 0)) longest = { run: earlier, step }
     }
     if (longest !== undefined) beginnings.set(run, longest)
@@ -28,12 +28,16 @@ export function sharedBeginnings(recipe: Recipe): ReadonlyMap<RunOptions, Beginn
   return beginnings
 }
 
-function courseOf(run: RunOptions) {
-  return { strategy: run, ...(run.regularizer && { regularizer: run.regularizer }) }
+/** What decides the steps of a run that starts with new weights. Strategies are complete once their defaults are in. */
+function stepsOf(run: RunOptions) {
+  const strategy = strategySchema.parse(courseOf(run).strategy)
+  return { strategy, ...(run.regularizer && { regularizer: run.regularizer }) }
 }
 
 function alike(one: RunOptions, other: RunOptions, { model, training }: Recipe): boolean {
+  const starts = [one, other].some(run => courseOf(run).checkpoint !== undefined)
   return (
+    !starts &&
     (one.seed ?? training.seed) === (other.seed ?? training.seed) &&
     (one.ffn ?? model.ffn) === (other.ffn ?? model.ffn) &&
     (one.intermediateSize ?? model.intermediateSize) === (other.intermediateSize ?? model.intermediateSize)

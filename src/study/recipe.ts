@@ -3,9 +3,17 @@
 import { z } from 'zod'
 import { listActivations, loadActivationFiles } from '../activations/index.js'
 import { activationSchema } from '../activations/schema.js'
-import { RecipeError } from '../errors.js'
+import { FlickerError, RecipeError } from '../errors.js'
 import { checkRecipe, parseRecipeYaml, readRecipeText } from '../recipes/recipe-file.js'
-import { ffnForm, modelSchema, regularizerSchema, strategySchemas, trainingSchema } from '../train/index.js'
+import {
+  ffnForm,
+  modelSchema,
+  regularizerSchema,
+  type StrategyInput,
+  splitFrom,
+  strategySchemas,
+  trainingSchema,
+} from '../train/index.js'
 
 const count = z.int().min(1)
 
@@ -17,6 +25,8 @@ const runFields = {
   label: z.string().optional(),
   /** Overrides training.seed. */
   seed: z.int().min(0).optional(),
+  /** Path of a checkpoint to start from, whose shape and tokenizer must then be the recipe's; of swift an activation too. */
+  from: z.string().min(1).optional(),
   /** Overrides model.ffn. */
   ffn: ffnForm.optional(),
   /** Overrides model.intermediateSize. */
@@ -24,12 +34,13 @@ const runFields = {
   /** A penalty that makes the model sparse. */
   regularizer: regularizerSchema.optional(),
 }
-const [scratch, swift, stocha, anneal] = strategySchemas
+const [scratch, swift, stocha, anneal, relufy] = strategySchemas
 const runSchema = z.discriminatedUnion('strategy', [
   scratch.extend(runFields),
-  swift.extend(runFields),
+  swift.extend({ ...runFields, from: z.string().min(1).default('silu') }),
   stocha.extend(runFields),
   anneal.extend(runFields),
+  relufy.extend(runFields),
 ])
 
 const measureSchema = z.strictObject({
@@ -132,11 +143,38 @@ function check(content: unknown, name: string): Recipe & Pick<z.infer<typeof rec
   const names = runs.map(run => run.name)
   const twice = names.find((run, i) => names.indexOf(run) !== i)
   if (twice !== undefined) throw invalid(`two runs are called "${twice}"`)
+  for (const [i, run] of runs.entries()) {
+    try {
+      courseOf(run)
+    } catch (error) {
+      if (!(error instanceof FlickerError)) throw error
+      throw invalid(`runs[${i}].${error.message}`)
+    }
+  }
   const seeded = runs.findIndex(run => run.seed !== undefined)
   if (recipe.seeds !== undefined && seeded >= 0) {
     throw invalid(`runs[${seeded}].seed contradicts seeds: every run is trained once with each of them`)
   }
   return { ...recipe, runs }
+}
+
+/** The strategy of a run, and the checkpoint that it starts from. Throws OptionError FROM_UNKNOWN. */
+export function courseOf(run: RunOptions): { strategy: StrategyInput; checkpoint?: string } {
+  const {
+    name: _,
+    label: __,
+    seed: ___,
+    ffn: ____,
+    intermediateSize: _____,
+    regularizer: ______,
+    from,
+    ...own
+  } = run
+  if (from === undefined) return { strategy: own }
+  const { activation, checkpoint } = splitFrom(run.strategy, from)
+  return activation !== undefined && own.strategy === 'swift'
+    ? { strategy: { ...own, from: activation } }
+    : { strategy: own, ...(checkpoint !== undefined && { checkpoint }) }
 }
 
 /** A run from scratch for each activation, called as it is typed. */

@@ -13,7 +13,7 @@ import { hasBranch, removeBranches, type TrainProgress, type TrainRun, train } f
 import { type Beginning, sharedBeginnings } from './branches.js'
 import { measureRun } from './measure.js'
 import { promptOf } from './prompt.js'
-import type { Recipe, RunOptions } from './recipe.js'
+import { courseOf, type Recipe, type RunOptions } from './recipe.js'
 import { renderMarkdown, renderReport } from './report/index.js'
 import {
   type Machine,
@@ -132,13 +132,14 @@ async function oneRun(
   options: StudyOptions,
   { keepAfter, beginFrom }: Pick<TrainRun, 'keepAfter' | 'beginFrom'>,
 ): Promise<FinishedRun> {
-  const { name, label, seed, ffn, intermediateSize, regularizer, ...strategyOptions } = run
+  const { name, label, seed, ffn, intermediateSize, regularizer } = run
+  const { strategy: strategyOptions, checkpoint: from } = courseOf(run)
   const training = { ...recipe.training, seed: seed ?? recipe.training.seed }
   const machine = machineOf(machineInfo())
   const trainedOn = trainingMachines(directory, machine)
   const trained = await train({
     directory,
-    model: modelOf(recipe, ffn, intermediateSize),
+    ...(from === undefined ? { model: modelOf(recipe, ffn, intermediateSize) } : { from }),
     strategy: strategyOptions,
     ...(regularizer !== undefined && { regularizer }),
     training,
@@ -157,7 +158,15 @@ async function oneRun(
   const config = { ...model.config, parameters: model.parameterCount }
 
   const file = path.join(directory, 'result.json')
-  const key = JSON.stringify([recipe.measure, training, strategyOptions, ffn, intermediateSize, regularizer])
+  const key = JSON.stringify([
+    recipe.measure,
+    training,
+    strategyOptions,
+    ffn,
+    intermediateSize,
+    regularizer,
+    from,
+  ])
   const stored = options.fresh === true ? null : readStored(file, key)
   if (stored !== null) return { result: { ...stored, name, label: label ?? name }, config, again: true }
 

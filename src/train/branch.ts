@@ -83,7 +83,11 @@ export function beginFromBranch(run: CheckedRun, config: ModelConfig, branch: Br
       `the run in ${directory} trains other parameters than this run; train it from the start`,
     )
   }
-  const restored = restoreCheckpoint({ dir: branchDirectory(directory, step), step }, config)
+  const restored = restoreCheckpoint(
+    { dir: branchDirectory(directory, step), step },
+    config,
+    run.training.trainable,
+  )
   writeFileAtomic(
     path.join(run.directory, METRICS_FILE),
     metricsUntil(path.join(directory, METRICS_FILE), step),

@@ -18,6 +18,7 @@ export {
   trainingSchema,
 } from './options.js'
 export { type RunOptions, readRunOptions } from './run-directory.js'
+export { openStartingPoint, type StartingPoint, splitFrom, withOwnActivation } from './starting-point.js'
 export { annealSchedules, makeStrategy, type Strategy, type StrategyOptions } from './strategies.js'
 export {
   type InterruptReason,

@@ -6,6 +6,7 @@ import { activationSchema } from '../activations/schema.js'
 import { FFN_FORMS, sparkProblem } from '../nn/config.js'
 import type { RegularizerOptions } from './regularizers.js'
 import { annealSchedules, type StrategyOptions } from './strategies.js'
+import { trainableParts } from './trainable.js'
 
 const count = z.int().min(1)
 const seed = z.int().min(0)
@@ -61,8 +62,8 @@ export type ModelOptions = z.output<typeof modelSchema>
 export type ModelInput = z.input<typeof modelSchema>
 
 export const trainingSchema = z.strictObject({
-  /** Optimizer steps, all phases together. */
-  steps: count.default(1000),
+  /** Optimizer steps, all phases together; 0 only with `from`: the checkpoint as it is. */
+  steps: z.int().min(0).default(1000),
   /** Sequences per micro-batch. */
   batchSize: count.default(16),
   /** Tokens per sequence. */
@@ -91,6 +92,8 @@ export const trainingSchema = z.strictObject({
   evalTokens: count.default(16_384),
   /** Steps between checkpoints; one is also written on Ctrl-C and at the end. */
   checkpointEvery: count.default(500),
+  /** What is trained: everything, the FFNs (gate, up, down and what activations learn), or their gates alone. */
+  trainable: z.enum(trainableParts).default('all'),
   /** Of the weights, the batches and the draws. */
   seed: seed.default(1),
 })
@@ -129,6 +132,7 @@ const annealSchema = z.strictObject({
 const relufySchema = z.strictObject({
   strategy: z.literal('relufy'),
   to: activationSchema.default('relu'),
+  sides: z.enum(['gate', 'both']).default('gate'),
 })
 
 /** The fields of every strategy, for schemas that add their own (a run of a recipe has a name too). */

@@ -30,12 +30,13 @@ import type { TrainingOptions } from './options.js'
 import type { RegularizerOptions, RegularizerState } from './regularizers.js'
 import type { TrainingStep } from './step.js'
 import { makeStrategy, type Strategy, type StrategyOptions } from './strategies.js'
+import { isTrained, type TrainablePart } from './trainable.js'
 
 const OPTIONS_FILE = 'options.json'
 export const METRICS_FILE = 'metrics.jsonl'
 
 /** A run whose number of steps was raised: after step `atStep`, from `steps` to what `training.steps` says then. */
-const extensionSchema = z.object({ atStep: z.int().min(0), steps: z.int().min(1) })
+const extensionSchema = z.object({ atStep: z.int().min(0), steps: z.int().min(0) })
 export type Extension = z.infer<typeof extensionSchema>
 
 const sourceSchema = z.object({
@@ -47,7 +48,9 @@ const optionsSchema = z.object({
   model: z.looseObject({}),
   strategy: z.looseObject({}),
   regularizer: z.looseObject({}).optional(),
-  training: z.looseObject({ steps: z.int().min(1) }),
+  training: z.looseObject({ steps: z.int().min(0) }),
+  /** The checkpoint that the run started from, and its activation. */
+  from: z.object({ path: z.string(), activation: z.string() }).optional(),
   data: z.object({ train: z.string(), validation: z.string() }),
   /** Options of the training that do not change its bits. */
   intervals: z.looseObject({}).optional(),
@@ -76,6 +79,18 @@ const stateSchema = z.object({
   lastFired: z.array(z.array(z.int())).optional(),
 })
 
+/** What a run takes from the checkpoint that it starts from. */
+export interface RunStart {
+  /** The path that was given. */
+  readonly path: string
+  /** The activation that the checkpoint was trained with. */
+  readonly activation: string
+  /** What of the checkpoint a new one keeps beside weights and config. */
+  readonly kept: Pick<RunCheckpointContent, 'chatTemplates' | 'endOfText' | 'specialTokens'>
+  /** The model of the checkpoint with parameters for `config`; those that the checkpoint lacks are at their start. */
+  load(config: ModelConfig, part: TrainablePart): Llama
+}
+
 /** The options of a training run, checked and complete. */
 export interface CheckedRun {
   readonly directory: string
@@ -83,6 +98,8 @@ export interface CheckedRun {
   readonly regularizer?: RegularizerOptions
   readonly training: TrainingOptions
   readonly data: TrainingData
+  /** What it starts from, where that is a checkpoint. */
+  readonly start?: RunStart
   readonly fresh?: boolean
   readonly extend?: boolean
 }
@@ -115,15 +132,18 @@ export function readRunOptions(directory: string): RunOptions | null {
 export function bitOptions(
   run: CheckedRun,
   config: ModelConfig,
-): Pick<RunOptions, 'model' | 'strategy' | 'regularizer' | 'training' | 'data'> {
-  const { evalEvery: _, evalTokens: __, checkpointEvery: ___, ...training } = run.training
+): Pick<RunOptions, 'model' | 'strategy' | 'regularizer' | 'training' | 'from' | 'data'> {
+  const { evalEvery: _, evalTokens: __, checkpointEvery: ___, trainable, ...training } = run.training
   const data = { train: digest(run.data.train), validation: digest(run.data.validation) }
   // As JSON has it: without what is undefined.
   const written = JSON.stringify({
     model: config,
     strategy: run.strategy,
     regularizer: run.regularizer,
-    training,
+    training: { ...training, ...(trainable !== 'all' && { trainable }) },
+    ...(run.start !== undefined && {
+      from: { path: path.resolve(run.start.path), activation: run.start.activation },
+    }),
     data,
   })
   return optionsSchema.parse(JSON.parse(written))
@@ -162,8 +182,8 @@ export function openRun(run: CheckedRun, config: ModelConfig): readonly Extensio
     const comparable = longer
       ? { ...options, training: { ...options.training, steps: stepsBefore } }
       : options
-    const { model, strategy, regularizer, training, data } = stored
-    const difference = firstDifference({ model, strategy, regularizer, training, data }, comparable)
+    const { model, strategy, regularizer, training, from, data } = stored
+    const difference = firstDifference({ model, strategy, regularizer, training, from, data }, comparable)
     if (difference !== null) {
       throw new OptionError(
         'RUN_DIFFERS',
@@ -242,27 +262,36 @@ export interface RestoredRun {
 }
 
 /**
- * The model of the latest checkpoint, or a new one. Throws CheckpointError: TRAINER_STATE_INVALID, and what reading
+ * The model of the latest checkpoint, of the one that the run starts from, or a new one. Throws CheckpointError: TRAINER_STATE_INVALID, and what reading
  * weights and moments throws.
  */
-export function restoreRun(directory: string, config: ModelConfig, seed: number): RestoredRun {
+export function restoreRun(run: CheckedRun, config: ModelConfig): RestoredRun {
+  const { directory, training, start } = run
   const latest = latestRunCheckpoint(directory)
-  if (latest === null) {
-    return { model: Llama.initialize(config, seed), step: 0, trainSeconds: 0, kernels: [] }
-  }
-  return restoreCheckpoint(latest, config)
+  if (latest !== null) return restoreCheckpoint(latest, config, training.trainable)
+  const model = start?.load(config, training.trainable) ?? Llama.initialize(config, training.seed)
+  return { model, step: 0, trainSeconds: 0, kernels: [] }
 }
 
 /** Weights, moments and state of one training checkpoint. Throws what restoreRun throws. */
 export function restoreCheckpoint(
   latest: { readonly dir: string; readonly step: number },
   config: ModelConfig,
+  part: TrainablePart,
 ): RestoredRun {
   const checkpoint = readCheckpoint(latest.dir)
-  const model = Llama.from(config, name => checkpoint.tensor(name))
+  const model = Llama.from(
+    config,
+    name => checkpoint.tensor(name),
+    name => isTrained(part, name),
+  )
   const { activation } = checkpoint.config
   checkpoint.close()
-  const stored = readTrainingState(latest.dir, stateSchema, parameterShapes(config))
+  const stored = readTrainingState(
+    latest.dir,
+    stateSchema,
+    parameterShapes(config).filter(({ name }) => isTrained(part, name)),
+  )
   const { step, trainSeconds, updates = {}, kernels = [], regularizer, lastFired } = stored.state
   if (step !== latest.step) {
     stored.close()
@@ -330,7 +359,9 @@ export function runCheckpoint(
     config,
     tensors: [...parameters].map(([name, { shape, data }]) => ({ name, shape, data: data as Float32Array })),
     tokenizer: run.data.tokenizer.toJSON(),
+    ...run.start?.kept,
     flicker: {
+      ...(run.start !== undefined && { from: run.start.path }),
       strategy: run.strategy,
       ...(run.regularizer !== undefined && { regularizer: run.regularizer }),
       training: run.training,

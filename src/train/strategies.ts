@@ -62,6 +62,8 @@ export interface RelufyOptions {
   strategy: 'relufy'
   /** The activation to continue with, and at inference. */
   to: string
+  /** `both`: a gated FFN becomes dReLU's, with the activation on gate and up. TurboSparse, arXiv 2406.05955. */
+  sides: 'gate' | 'both'
 }
 
 export type StrategyOptions = ScratchOptions | SwiftOptions | StochaOptions | AnnealOptions | RelufyOptions

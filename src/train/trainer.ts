@@ -8,7 +8,7 @@ import { z } from 'zod'
 import { type Activation, loadActivationFiles, parseActivation } from '../activations/index.js'
 import type { TrainingData } from '../data/prepare.js'
 import { requireOneContext, requireTokensFit, tokenByteLengths, trainingBatch } from '../data/tokens.js'
-import { TrainingError } from '../errors.js'
+import { OptionError, TrainingError } from '../errors.js'
 import { type Evaluation, Evaluator } from '../eval/evaluate.js'
 import { latestRunCheckpoint, writeTrainingCheckpoint } from '../formats/index.js'
 import { kernels as defaultKernels, type Kernels, warnWithoutAddon } from '../kernels/index.js'
@@ -45,6 +45,13 @@ import {
 } from './run-directory.js'
 import { RunLock } from './run-lock.js'
 import { cosineSchedule } from './schedule.js'
+import {
+  checkStart,
+  openStartingPoint,
+  requireMemory,
+  type StartingPoint,
+  withOwnActivation,
+} from './starting-point.js'
 import { TrainingStep } from './step.js'
 import { makeStrategy, type Strategy } from './strategies.js'
 import { largestThreshold } from './threshold.js'
@@ -52,6 +59,11 @@ import { largestThreshold } from './threshold.js'
 export interface TrainRun {
   /** Where the run is kept; created when it does not exist. */
   readonly directory: string
+  /**
+   * Path of a checkpoint to start from, of any kind that `load` opens. The model's shape and tokenizer are its own, so
+   * `model` may not be given; `scratch`, `swift` and `anneal` begin with its activation unless another is given.
+   */
+  readonly from?: string
   /** Shape of the model; what is left out has its default. */
   readonly model?: ModelInput
   /** How the activation changes: `scratch` (one activation), `swift` (Swi+FT), `stocha` (StochA). */
@@ -128,6 +140,7 @@ const isTokens = (value: unknown) => value instanceof Uint16Array || value insta
 const callback = z.custom<(value: never) => void>(value => typeof value === 'function', 'must be a function')
 const runSchema = z.strictObject({
   directory: z.string().min(1),
+  from: z.string().min(1).optional(),
   model: modelSchema.prefault({}),
   strategy: strategySchema,
   regularizer: regularizerSchema.optional(),
@@ -150,21 +163,45 @@ const runSchema = z.strictObject({
 
 /**
  * Trains one model, or resumes its training. Throws CorpusError, TokenizerError, OptionError (RUN_DIFFERS: the directory
- * holds a run with other options), TrainingError (LOSS_NOT_FINITE, INTERRUPTED), CheckpointError (CHECKPOINT_DAMAGED:
+ * holds a run with other options; FROM_MISSING, MEMORY_SHORT, …: see starting-point.ts), TrainingError (LOSS_NOT_FINITE, INTERRUPTED), CheckpointError (CHECKPOINT_DAMAGED:
  * a newer checkpoint lacks files), StorageError (RUN_LOCKED: another process trains there); the last good checkpoint
  * then is in the directory.
  */
 export async function train(options: TrainRun): Promise<TrainedRun> {
-  const { strategy, allowCode }: Partial<TrainRun> = Object(options)
+  const { strategy, allowCode, from, directory, fresh }: Partial<TrainRun> = Object(options)
   loadActivationFiles(strategy, allowCode)
-  const run = checkOptions(runSchema, options, 'train')
+  if (from === undefined) return await trainFrom(options, undefined)
+  // A wrong directory is named when the options are checked.
+  const start = openStartingPoint(String(from), typeof directory === 'string' ? directory : '', fresh)
+  try {
+    return await trainFrom(
+      { ...options, strategy: withOwnActivation(strategy, start) as StrategyInput },
+      start,
+    )
+  } finally {
+    start.close()
+  }
+}
+
+async function trainFrom(options: TrainRun, start: StartingPoint | undefined): Promise<TrainedRun> {
+  const checked = checkOptions(runSchema, options, 'train')
+  const run: Run = { ...checked, ...(start !== undefined && { start }) }
   const { directory, training, data } = run
+  const { onNotice = warn } = options
   const kernels = options.kernels ?? defaultKernels()
   if (options.kernels === undefined) warnWithoutAddon()
-  const config = modelConfig(run, training.context, data.tokenizer.vocabSize)
+  checkStarts(options, run)
+  const config =
+    start === undefined
+      ? modelConfig(run, training.context, data.tokenizer.vocabSize)
+      : withActivations(start.config, run, start.activation)
   checkData(data, training, config)
   if (run.regularizer !== undefined) {
     checkRegularizer(run.regularizer, makeStrategy(run.strategy, training.steps))
+  }
+  if (start !== undefined) {
+    for (const note of start.notes) onNotice(note)
+    onNotice(requireMemory(start, config, training))
   }
   const lock = RunLock.acquire(directory)
   try {
@@ -174,17 +211,39 @@ export async function train(options: TrainRun): Promise<TrainedRun> {
   }
 }
 
+/** A checked run with the checkpoint that it starts from still open. */
+type Run = CheckedRun & { readonly model: ModelOptions; readonly start?: StartingPoint }
+
+/** Throws OptionError for options that need a checkpoint to start from, or exclude one. */
+function checkStarts(options: TrainRun, run: Run): void {
+  const { start, strategy, training, data } = run
+  if (start !== undefined) {
+    const [shape] = Object.keys(options.model ?? {})
+    if (shape !== undefined) {
+      throw new OptionError(
+        'FROM_MODEL',
+        `${shape} cannot be given with from: the model is that of ${start.path}`,
+      )
+    }
+    checkStart(start, run, data)
+    return
+  }
+  const needs =
+    (strategy.strategy === 'relufy' && 'strategy relufy continues a checkpoint') ||
+    (training.trainable !== 'all' &&
+      `trainable ${training.trainable} leaves the rest of a checkpoint as it is`) ||
+    (training.steps === 0 && '0 steps give a checkpoint as it is')
+  if (needs !== false) throw new OptionError('FROM_MISSING', `${needs}: give its path with from`)
+}
+
+function warn(notice: string): void {
+  process.emitWarning(notice, 'FlickerWarning')
+}
+
 /** Trains in a directory that this process has locked. */
 async function trainLocked(
-  {
-    signal,
-    onStart,
-    onProgress,
-    onNotice = notice => process.emitWarning(notice, 'FlickerWarning'),
-    keepAfter = [],
-    beginFrom,
-  }: TrainRun,
-  run: CheckedRun,
+  { signal, onStart, onProgress, onNotice = warn, keepAfter = [], beginFrom }: TrainRun,
+  run: Run,
   config: ModelConfig,
   kernels: Kernels,
   lock: RunLock,
@@ -196,9 +255,7 @@ async function trainLocked(
     model,
     step: firstStep,
     ...resumed
-  } = branch === undefined
-    ? restoreRun(directory, config, training.seed)
-    : beginFromBranch(run, config, branch)
+  } = branch === undefined ? restoreRun(run, config) : beginFromBranch(run, config, branch)
   const regularizer = run.regularizer && new Regularizer(run.regularizer, strategy, training.steps)
   if (resumed.regularizer !== undefined) regularizer?.restore(resumed.regularizer)
   const neurons = run.regularizer && new DeadNeurons(model, firstStep, resumed.lastFired)
@@ -252,6 +309,9 @@ async function trainLocked(
     firstStep === training.steps && resumed.activation !== undefined
       ? parseActivation(resumed.activation)
       : strategy.inference
+  if (run.start?.isFirst === true && !log.evaluations.some(({ step }) => step === 0)) {
+    log.append({ kind: 'evaluation', ...evaluate(0, parseActivation(run.start.activation)) })
+  }
   const tokensPerStep = training.batchSize * training.context * training.accumulate
   let meanLoss = Number.NaN
   let saved = firstStep
@@ -324,6 +384,9 @@ async function trainLocked(
     // Lets signals and timers in: the kernels run on this thread.
     await nextTurn()
   }
+  if (training.steps === 0 && latestRunCheckpoint(directory) === null) {
+    saveRun(run, { ...config, activation: inference.spec }, stepper, stateAfter(0))
+  }
   return {
     model,
     strategy,
@@ -341,16 +404,37 @@ function modelConfig(
   context: number,
   vocabSize: number,
 ): ModelConfig {
-  const strategy = makeStrategy(options, training.steps)
-  const { spec } = strategy.inference
-  const others = strategy.activations.filter(act => act.learned.length > 0 && act.spec !== spec)
-  return {
+  const shape = {
     ...model,
     numKeyValueHeads: model.numKeyValueHeads ?? model.numAttentionHeads,
     vocabSize,
     maxPositionEmbeddings: context,
+  }
+  return withActivations(shape, { strategy: options, training })
+}
+
+/**
+ * `shape` with the activation that the strategy ends with, and the others of the run, or of the checkpoint that it
+ * starts from (`own`), whose learned parameters the model keeps.
+ */
+function withActivations(
+  shape: Omit<ModelConfig, 'activation'>,
+  { strategy: options, training }: Pick<CheckedRun, 'strategy' | 'training'>,
+  own?: string,
+): ModelConfig {
+  const strategy = makeStrategy(options, training.steps)
+  const { spec } = strategy.inference
+  const earlier = [...(own === undefined ? [] : [own]), ...(shape.trainedActivations ?? [])]
+  const learned = [...earlier.map(each => parseActivation(each)), ...strategy.activations].filter(
+    act => act.learned.length > 0 && act.spec !== spec,
+  )
+  const others = [...new Set(learned.map(act => act.spec))]
+  const { trainedActivations: _, ...rest } = shape
+  return {
+    ...rest,
+    ...(options.strategy === 'relufy' && options.sides === 'both' && { ffn: 'drelu' as const }),
     activation: spec,
-    ...(others.length > 0 && { trainedActivations: others.map(act => act.spec) }),
+    ...(others.length > 0 && { trainedActivations: others }),
   }
 }
 

@@ -48,6 +48,42 @@ describe('flicker train', () => {
     ])
   })
 
+  it('starts from a checkpoint with its tokenizer, and resumes from the directory alone', async () => {
+    const cwd = workplace()
+    await flicker(train('silu', '--steps', '10', '--tokenizer', 'bpe:300'), { cwd })
+    const shape = '--batch-size 2 --context 16 --eval-every 10 --eval-tokens 64'.split(' ')
+    const start = ['train', '--out', 'relu', '--from', 'silu', '--corpus', 'corpus.txt', ...shape]
+    const relufy = await flicker([...start, '--strategy', 'relufy', '--steps', '10'], { cwd })
+    expect(relufy.code, relufy.stderr).toBe(0)
+    expect(relufy.stderr).toMatch(/training silu needs about \d+ MB of memory/)
+    const again = await flicker(['train', '--out', path.join(cwd, 'relu'), '--steps', '14'])
+    expect(again.code, again.stderr).toBe(0)
+    expect(again.stdout).toContain('checkpoint-14')
+    const lines = fs
+      .readFileSync(path.join(cwd, 'relu', 'metrics.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+    const evaluations = lines.map(line => JSON.parse(line)).filter(({ kind }) => kind === 'evaluation')
+    expect(evaluations.map(({ step, activation }) => [step, activation])).toEqual([
+      [0, 'silu'],
+      [10, 'relu'],
+      [14, 'relu'],
+    ])
+    for (const [flags, says] of [
+      [['--strategy', 'relufy', '--hidden-size', '8'], '--hidden-size cannot be given with from'],
+      [['--strategy', 'relufy', '--tokenizer', 'bytes'], 'leave out --tokenizer'],
+      [['--from', 'nowhere'], 'nowhere is no checkpoint'],
+      [['--strategy', 'swift', '--from', 'sliu'], 'no activation'],
+    ] as const) {
+      const { code, stderr } = await flicker(['train', '--out', 'other', ...start.slice(3), ...flags], {
+        cwd,
+      })
+      expect(code).toBe(2)
+      expect(stderr).toContain(says)
+      expect(fs.existsSync(path.join(cwd, 'other'))).toBe(false)
+    }
+  })
+
   it('given the directory alone resumes with the options of the run, and --steps extends it', async () => {
     const cwd = workplace()
     await flicker(train('run', '--steps', '20', '--learning-rate', '0.004', '--activation', 'gelu'), { cwd })

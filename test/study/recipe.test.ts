@@ -86,7 +86,7 @@ describe('a recipe', () => {
       'an unknown strategy',
       'strategy: swift',
       'strategy: swfit',
-      'must be one of scratch, swift, stocha, anneal, not "swfit". Did you mean "swift"?',
+      'must be one of scratch, swift, stocha, anneal, relufy, not "swfit". Did you mean "swift"?',
     ],
     ['a missing title', 'title: A tiny study', '', 'title: is missing'],
     ['two runs of one name', 'name: b', 'name: a', 'two runs are called "a"'],

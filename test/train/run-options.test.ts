@@ -34,7 +34,7 @@ describe('the options of train', () => {
     const whole = { directory: 'runs/x', strategy: { strategy: 'swift' }, data }
     for (const [wrong, words] of [
       [{ training: { step: 5 } }, 'Did you mean "steps"?'],
-      [{ training: { steps: 0 } }, 'training.steps: must be at least 1, not 0'],
+      [{ training: { steps: -1 } }, 'training.steps: must be at least 0, not -1'],
       [{ model: { hiddenSize: '8' } }, 'model.hiddenSize: must be a number, not "8"'],
       [{ strategy: { strategy: 'swift', p: 0.3 } }, 'strategy.p: unknown key'],
       [{ strategy: { strategy: 'scratch', activation: 'sliu' } }, 'sliu'],
