@@ -1,6 +1,8 @@
 // Activations of a whole row, against what they are defined to do to a row.
 
 import { describe, expect, it } from 'vitest'
+import { defineActivation } from '../../src/activations/define.js'
+import * as e from '../../src/activations/expression.js'
 import { parseActivation, startParameters } from '../../src/activations/index.js'
 import { type Floats, kernels, portableKernels } from '../../src/kernels/index.js'
 import { RandomInputs, someDraw } from '../kernels/random-inputs.js'
@@ -105,6 +107,34 @@ describe('tmaf', () => {
     expect([...apply(act.spec, row, parameters)]).toEqual(
       [0.5 - 2.5, 2.5, 0, 4].map(value => expect.closeTo(value, 12)),
     )
+  })
+})
+
+describe('a learned number inside a mean of the row', () => {
+  // f(x)ᵢ = xᵢ·m with m = a·mean(x²): ∂f/∂a = xᵢ·mean(x²), and every output depends on every input.
+  const act = defineActivation({
+    name: 'scaled',
+    value: e.mul(e.x, e.rowMean(e.mul(e.learned('a'), e.square(e.x)))),
+    learned: [{ name: 'a', about: 'scale', per: 'layer', start: [1] }],
+  })
+
+  it.each([
+    ['in use', kernels(), Float32Array, 1e-5],
+    ['portable', portableKernels(), Float64Array, 1e-12],
+  ] as const)('has the gradient of its closed form, backend %s', (_, backend, Floats, tolerance) => {
+    const [n, a] = [300, 1.7]
+    const row = Floats.from(x.subarray(0, n))
+    const dOut = Floats.from(x.subarray(n, 2 * n))
+    const mean = (of: (i: number) => number) => Array.from(row, (_, i) => of(i)).reduce((p, q) => p + q) / n
+    const square = mean(i => row[i] ** 2)
+    const product = mean(i => dOut[i] * row[i])
+    const [dX, gradient] = [new Floats(n), new Floats(1)]
+    backend.activationBackward(act, dOut, row, dX, 1, n, someDraw, Floats.of(a), gradient)
+    expect(Math.abs(gradient[0] / (n * product * square) - 1)).toBeLessThan(tolerance)
+    for (let i = 0; i < n; i++) {
+      const expected = a * (dOut[i] * square + 2 * row[i] * product)
+      expect(Math.abs(dX[i] - expected)).toBeLessThan(10 * tolerance)
+    }
   })
 })
 

@@ -226,6 +226,7 @@ describe('flicker generate', () => {
       [['--repetition-penalty', '0'], /--repetition-penalty must be above 0/],
       [['--top-logprobs', '999'], /--top-logprobs must be an integer from 0 to the vocabulary's 257/],
       [['--logit-bias', 'a'], /must be a token and its bias, as in 50256=-100, not "a"/],
+      [['--logit-bias', '=5'], /must be a token and its bias, as in 50256=-100, not "=5"/],
       [['--logit-bias', 'ab=1'], /"ab" is the 2 tokens 97, 98/],
       [['--logit-bias', '300=1'], /no token 300/],
       [['--logit-bias', 'a=much'], /--logit-bias must be a number, not "much"/],

@@ -131,9 +131,12 @@ describe('streams', () => {
     expect(status).toBe(1)
   })
 
-  it('a reader that stops listening ends the command without a message', () => {
-    const { stderr } = generate('| head -c 1', '--prompt', 'Once', '--max-tokens', '40')
-    expect(stderr).toBe('')
+  it('a reader that stops listening ends the command without a message, and is no error', () => {
+    const script = '{ "$0" "$@"; echo "exit code $?" >&2; } | head -c 1'
+    const flags = ['--ignore-eos', '--prompt', 'Once', '--max-tokens', '400']
+    const command = [process.execPath, cli, 'generate', '--model', 'model', ...flags]
+    const { stderr } = spawnSync('sh', ['-c', script, ...command], { cwd, encoding: 'utf8' })
+    expect(stderr).toBe('exit code 0\n')
   })
 
   it('the prompt comes from standard input with --prompt -, and from a file with --prompt-file', () => {

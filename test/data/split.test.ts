@@ -15,6 +15,19 @@ function corpusOf(texts: readonly string[]): Corpus {
 
 const numbered = (n: number) => Array.from({ length: n }, (_, i) => `document ${i}`)
 
+/** The first 32 bits of a text's SHA-256, over 2³². */
+const fraction = (text: string) =>
+  Number.parseInt(createHash('sha256').update(text).digest('hex').slice(0, 8), 16) / 2 ** 32
+
+/** A text of so many bytes that falls to validation (a tenth of all texts do) or to training. */
+function textOf(validates: boolean, bytes: number): string {
+  for (let n = 0; n < 10_000; n++) {
+    const text = String(n).padStart(bytes, '0')
+    if (fraction(text) < 0.1 === validates) return text
+  }
+  throw new Error('no such text')
+}
+
 describe('the split into training and validation', () => {
   it('loses and repeats no character, and leaves neither side empty', () => {
     const some = fc.uniqueArray(fc.string({ minLength: 4 }), { minLength: 2, maxLength: 20 })
@@ -41,25 +54,46 @@ describe('the split into training and validation', () => {
   })
 
   it('cuts the largest document when a side would be far too small, and says what is where', () => {
-    const long = Array.from({ length: 2000 }, (_, i) => `word${i} `).join('')
-    for (const short of numbered(20)) {
-      const { train, validation, description } = splitCorpus(corpusOf([long, short]))
-      const bytes = (side: readonly { text: string }[]) =>
-        side.reduce((sum, { text }) => sum + text.length, 0)
-      expect(bytes(train)).toBeGreaterThan(8 * bytes(validation))
-      expect(bytes(validation)).toBeGreaterThan(0.09 * long.length)
-      expect(description).toMatch(
-        /^training on .*1 and 0\[0:\d+\] \([\d,]+ bytes\), validation on 0\[\d+:\] \([\d,]+ bytes\)$/,
-      )
+    const longs = Array.from({ length: 100 }, (_, n) =>
+      Array.from({ length: 2000 }, (_, i) => `word${n + i} `).join(''),
+    )
+    // Of each length one whose text falls to validation and one whose text falls to training.
+    const oneOfEach = (texts: readonly string[]) =>
+      [true, false].map(validates => {
+        const found = texts.find(text => fraction(text) < 0.1 === validates)
+        if (found === undefined) throw new Error('no such text')
+        return found
+      })
+    for (const long of oneOfEach(longs)) {
+      for (const short of oneOfEach(numbered(100))) {
+        const { train, validation, description } = splitCorpus(corpusOf([long, short]))
+        const bytes = (side: readonly { text: string }[]) =>
+          side.reduce((sum, { text }) => sum + text.length, 0)
+        expect(train[1].text).toBe(long.slice(0, Math.floor(0.9 * long.length)))
+        expect(bytes(train) + bytes(validation)).toBe(long.length + short.length)
+        expect(description).toMatch(
+          /^training on .*1 and 0\[0:\d+\] \([\d,]+ bytes\), validation on 0\[\d+:\] \([\d,]+ bytes\)$/,
+        )
+      }
     }
+  })
+
+  it('keeps documents whole from a tenth of its share of validation on, and up to half of its share of training', () => {
+    // One small text that validates, and one that trains, of so many bytes that validation is `part` of all.
+    const at = (part: number) => {
+      const few = textOf(true, Math.round(1000 * part))
+      return splitCorpus(corpusOf([few, textOf(false, 1000 - Math.round(1000 * part))])).validation
+    }
+    const names = (validation: readonly { name: string }[]) => validation.map(({ name }) => name)
+    expect(names(at(0.01))).toEqual(['0'])
+    expect(names(at(0.009))).toEqual([expect.stringMatching(/^1\[\d+:\]$/)])
+    expect(names(at(0.54))).toEqual(['0'])
+    expect(names(at(0.56))).toEqual([expect.stringMatching(/^0\[\d+:\]$/)])
   })
 
   it('goes by the first 32 bits of the SHA-256 of the text', () => {
     const { validation } = splitCorpus(corpusOf(numbered(500)), { validationShare: 0.2 })
-    const expected = numbered(500).filter(text => {
-      const hex = createHash('sha256').update(text).digest('hex').slice(0, 8)
-      return Number.parseInt(hex, 16) / 2 ** 32 < 0.2
-    })
+    const expected = numbered(500).filter(text => fraction(text) < 0.2)
     expect(validation.map(({ text }) => text)).toEqual(expected)
   })
 

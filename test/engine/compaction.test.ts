@@ -8,6 +8,7 @@ import { parseActivation } from '../../src/activations/index.js'
 import { EngineModel, type EngineOptions } from '../../src/engine/index.js'
 import { CompactNeurons } from '../../src/engine/model/compact-neurons.js'
 import { SpillFile } from '../../src/engine/model/spill-file.js'
+import { encodeStored } from '../../src/formats/stored.js'
 import { availableKernels } from '../../src/kernels/index.js'
 import type { ModelConfig } from '../../src/nn/config.js'
 import { bitsOf } from './bits.js'
@@ -56,6 +57,27 @@ describe.each(backends)('a compacted model, %s', (_, kernels) => {
       expect(b.stats.activeNeurons).toEqual(a.stats.activeNeurons)
       compact.dispose()
     }
+  })
+})
+
+describe('a model whose layers are of different types', () => {
+  it('gives the bits of the whole one when compacted', () => {
+    // The neurons of layer 0 leave their buffer; those of layer 1 are of another type.
+    const dtypeOf = (name: string): 'f16' | 'f32' => (/^model\.layers\.1\.mlp\./.test(name) ? 'f16' : 'f32')
+    const source = {
+      names: [...tensors.keys()],
+      info: (name: string) => ({ dtype: dtypeOf(name), shape: [] }),
+      stored: (name: string) => {
+        const dtype = dtypeOf(name)
+        return { dtype, shape: [], bytes: encodeStored(dtype, tensorOf(tensors)(name)) }
+      },
+    } as const
+    const [whole, compact] = [undefined, calibration].map(
+      compact => new EngineModel(config, source, { compact }),
+    )
+    expect(compact.compaction?.dropped).toBeGreaterThan(10)
+    expect(bitsOf(compact.logits(text))).toEqual(bitsOf(whole.logits(text)))
+    compact.dispose()
   })
 })
 

@@ -30,13 +30,29 @@ describe('an evaluation', () => {
     const model = Llama.initialize(config, 1)
     for (const { data, shape } of model.parameters.values()) if (shape.length > 1) data.fill(0)
     const byteLengths = new Int32Array(16).fill(2)
-    const result = new Evaluator(kernels()).run(model, { tokens, byteLengths }, { ...options, batchSize: 2 })
+    // Squares: token 0 has bytes like any other, and is no padding.
+    const squares = Uint16Array.from({ length: 43 }, (_, i) => (i * i) % 16)
+    expect(squares.slice(1)).toContain(0)
+    const run = (byteLengths: Int32Array) =>
+      new Evaluator(kernels()).run(model, { tokens: squares, byteLengths }, { ...options, batchSize: 2 })
+    const result = run(byteLengths)
     expect(result.tokens).toBe(42)
     expect(result.loss).toBeCloseTo(Math.log(16), 5)
     expect(result.perplexity).toBeCloseTo(16, 4)
     // 4 bits for each token of two bytes.
     expect(result.bitsPerByte).toBeCloseTo(2, 5)
     expect(result.sparsity).toEqual([1, 1])
+    // A text without bytes counts as one byte: 42 tokens of 4 bits.
+    expect(run(new Int32Array(16)).bitsPerByte).toBeCloseTo(168, 3)
+  })
+
+  it('of a loss beyond the largest power of e has the largest number that JSON holds for its perplexity', () => {
+    const model = Llama.initialize(config, 1)
+    model.parameters.get('model.norm.weight')?.data.fill(1e6)
+    const byteLengths = new Int32Array(16).fill(1)
+    const result = new Evaluator(kernels()).run(model, { tokens, byteLengths }, { ...options, batchSize: 2 })
+    expect(result.loss).toBeGreaterThan(Math.log(Number.MAX_VALUE))
+    expect(result.perplexity).toBe(Number.MAX_VALUE)
   })
 
   it('does not depend on the batch size, and counts every predicted token once', () => {

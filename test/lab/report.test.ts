@@ -104,6 +104,18 @@ describe("the lab's figures", () => {
     for (const name of ['plain', 'gated']) expect(svg.includes(name)).toBe(true)
   })
 
+  it('of gates give SiLU what ReLU leaves of 1', () => {
+    const svg = figures[5].draw({ width: 900, id: 'figure' }).toString()
+    // The weight of ReLU is 0.5 + i/100 after epoch i + 1.
+    for (const text of [
+      'ReLU, epoch 1: 0.50',
+      'SiLU, epoch 1: 0.50',
+      'ReLU, epoch 12: 0.61',
+      'SiLU, epoch 12: 0.39',
+    ])
+      expect(svg).toContain(text)
+  })
+
   it('draw the mean of the runs: two runs that end at 1.083 and 1.183 give a line through 1.133', () => {
     const final = figures[4].draw({ width: 900, id: 'figure' }).toString()
     expect(final.includes('1.133 ± 0.071')).toBe(true)

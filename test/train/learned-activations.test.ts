@@ -79,6 +79,12 @@ describe('learned parameters of an activation', () => {
     expect(checkpoint.tensor('model.layers.1.mlp.act.logit').some(value => value !== 0)).toBe(true)
   })
 
+  it('a run that switches between activations that learn nothing names none in its config', async () => {
+    const { checkpoint } = await trained({ strategy: 'swift', from: 'silu', to: 'relu', alpha: 0.25 })
+    expect(checkpoint.config.activation).toBe('relu')
+    expect(checkpoint.config.trainedActivations).toBeUndefined()
+  })
+
   it('SmartMixed learns in its first phase and runs the favorites in its second', async () => {
     const strategy = {
       strategy: 'swift',

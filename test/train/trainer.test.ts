@@ -18,11 +18,13 @@ function weights(directory: string): Buffer {
   return fs.readFileSync(path.join(latest?.dir ?? '', 'model.safetensors'))
 }
 
-/** The training losses as metrics.jsonl has them. */
-function losses(directory: string): number[] {
+/** Something that metrics.jsonl has of every step. */
+function perStep(directory: string, key: 'loss' | 'gradNorm'): number[] {
   const lines = fs.readFileSync(path.join(directory, 'metrics.jsonl'), 'utf8').trim().split('\n')
-  return lines.map(line => JSON.parse(line)).flatMap(line => (line.kind === 'step' ? [line.loss] : []))
+  return lines.map(line => JSON.parse(line)).flatMap(line => (line.kind === 'step' ? [line[key]] : []))
 }
+
+const losses = (directory: string) => perStep(directory, 'loss')
 
 async function interruptAfter(run: TrainRun, step: number): Promise<void> {
   const controller = new AbortController()
@@ -108,11 +110,16 @@ describe('a training run', () => {
         const directory = temporaryDirectory()
         const run = tinyRun(directory)
         await train({ ...run, training: { ...run.training, ...shape } })
-        return losses(directory)
+        return { losses: losses(directory), norms: perStep(directory, 'gradNorm') }
       }),
     )
-    final[0].forEach((loss, i) => {
-      expect(Math.abs(loss - final[1][i])).toBeLessThan(1e-3)
+    expect(final[0].losses).toHaveLength(24)
+    final[0].losses.forEach((loss, i) => {
+      expect(Math.abs(loss - final[1].losses[i])).toBeLessThan(1e-3)
+    })
+    // AdamW hides the scale of a gradient; its norm does not.
+    final[0].norms.forEach((norm, i) => {
+      expect(Math.abs(norm / final[1].norms[i] - 1)).toBeLessThan(1e-2)
     })
   })
 

@@ -34,3 +34,9 @@ it('the threshold of a sum is the last of the fewest largest values that reach i
   )
   expect(exact).toBeGreaterThan(5)
 })
+
+it('a sum that rounding keeps just below what is wanted is that of all values', () => {
+  const list = [0.1, 0.3, 0.2]
+  expect(massThreshold(Float64Array.from(list), 0.6 + 1e-12)).toEqual({ threshold: 0.1, equals: 1 })
+  expect(massThreshold(Float64Array.of(0.25, 0.25), 0.5 + 1e-12)).toEqual({ threshold: 0.25, equals: 2 })
+})
