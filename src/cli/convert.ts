@@ -2,6 +2,7 @@
 
 import { Command } from 'commander'
 import { convertModel, type ModelFormat, type WrittenDtype } from '../formats/index.js'
+import { localModel } from './hub-models.js'
 import { choiceOption, jsonOption, MODEL_KINDS, tokenizerOption, WEIGHT_TYPES } from './options.js'
 import { log, print, printJson, progressBar } from './terminal.js'
 
@@ -46,7 +47,8 @@ Examples:
   flicker convert model.gguf model-hf
   flicker convert stories260K.bin stories260K --tokenizer tok512.bin`,
     )
-    .action((source: string, destination: string, flags: ConvertFlags) => {
+    .action(async (model: string, destination: string, flags: ConvertFlags) => {
+      const source = await localModel(model, false)
       const { json, to = destination.endsWith('.gguf') ? 'gguf' : 'hf', ...options } = flags
       let bar: ReturnType<typeof progressBar> | undefined
       const onTensor = (done: number, all: number) => {

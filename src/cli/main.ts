@@ -12,9 +12,11 @@ import { benchCommand } from './bench.js'
 import { convertCommand } from './convert.js'
 import { evalCommand } from './eval.js'
 import { generateCommand } from './generate.js'
+import { downloadModelFlags } from './hub-models.js'
 import { infoCommand } from './info.js'
 import { logitsCommand } from './logits.js'
 import { mlpCommand } from './mlp.js'
+import { modelsCommand } from './models.js'
 import { serveCommand } from './serve.js'
 import { sparsifyCommand } from './sparsify.js'
 import { studyCommand } from './study.js'
@@ -32,7 +34,15 @@ export function createProgram(): Command {
     ['Train and study:', [studyCommand, trainCommand, mlpCommand, activationsCommand]],
     [
       'Run and measure models:',
-      [sparsifyCommand, generateCommand, serveCommand, logitsCommand, evalCommand, convertCommand],
+      [
+        sparsifyCommand,
+        generateCommand,
+        serveCommand,
+        logitsCommand,
+        evalCommand,
+        convertCommand,
+        modelsCommand,
+      ],
     ],
     ['This machine:', [benchCommand, infoCommand]],
   ]
@@ -60,11 +70,12 @@ Exit codes: 0, 2 for bad input, 1 for a failure, 130 after Ctrl-C.`,
 export async function main(args: readonly string[]): Promise<number> {
   const program = createProgram()
   let acting = program
-  program.hook('preAction', (_, command) => {
+  program.hook('preAction', async (_, command) => {
     acting = command
     const { threads } = command.opts<{ threads?: number }>()
     if (threads !== undefined) setThreads(threads)
     loadOwnActivations(command)
+    await downloadModelFlags(command)
   })
   try {
     // Without arguments: what there is, as an answer and not as an error.

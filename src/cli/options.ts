@@ -7,7 +7,8 @@ import { defaultThreads } from '../kernels/index.js'
 import { shown } from '../schema-issues.js'
 
 /** What `--model` may be, for help texts. */
-export const MODEL_KINDS = 'Hugging Face directory, directory of a run, GGUF file, or model.bin of llama2.c'
+export const MODEL_KINDS =
+  'Hugging Face directory, directory of a run, GGUF file, model.bin of llama2.c, or hf:owner/name on the Hub'
 
 export const WEIGHT_TYPES = ['f32', 'bf16', 'f16', 'q8_0', 'q6_k', 'q5_k', 'q4_k', 'q4_0'] as const
 

@@ -21,6 +21,6 @@ export {
   type TokenListener,
 } from './language-model.js'
 export { type LoadOptions, load } from './load.js'
-export type { Memory } from './model/memory.js'
+export { gigabytes, type Memory, requireModelMemory, systemMemory } from './model/memory.js'
 export { weightTypesText } from './model/weight-types.js'
 export type { EngineDtype, TensorSource } from './model/weights.js'

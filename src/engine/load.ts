@@ -5,6 +5,13 @@ import { decodeText, FileProblem, readBytes } from '../data/text-file.js'
 import type { Tokenizer } from '../data/tokenizers/tokenizer.js'
 import { OptionError } from '../errors.js'
 import { type ModelSource, openModel } from '../formats/index.js'
+import {
+  type DownloadOptions,
+  downloadModel,
+  hubSettings,
+  isHubReference,
+  parseHubReference,
+} from '../hub/index.js'
 import { warnWithoutAddon } from '../kernels/index.js'
 import { ENGINE_OPTION_NAMES, EngineModel, type EngineOptions } from './engine-model.js'
 import { LanguageModel } from './language-model.js'
@@ -25,6 +32,8 @@ export interface LoadOptions extends Omit<EngineOptions, 'compact' | 'cuts'> {
    * comes from someone else, such as a request over the network.
    */
   readonly allowCode?: boolean
+  /** For a model on the Hub: progress, and a signal that aborts. */
+  readonly download?: DownloadOptions
 }
 
 const { cuts: _, ...ENGINE_NAMES } = ENGINE_OPTION_NAMES
@@ -34,6 +43,7 @@ const OPTION_NAMES: OptionNames<LoadOptions> = {
   tokenizer: true,
   compact: true,
   allowCode: true,
+  download: true,
 }
 
 /** How much of a text for compaction is read: most neurons that fire do so early, and every token must be computed. */
@@ -41,15 +51,16 @@ const COMPACT_TOKENS = 4096
 const BYTES_PER_TOKEN = 16
 
 /**
- * Loads a Hugging Face directory, the newest checkpoint of a run, a GGUF file or a model.bin of llama2.c. Memory: the
- * model in `dtype` and one tensor.
+ * Loads a Hugging Face directory, the newest checkpoint of a run, a GGUF file, a model.bin of llama2.c, or
+ * `hf:owner/name[@revision][:file.gguf|:TYPE]`, which is downloaded into the Hub's cache first. Memory: the model in `dtype`
+ * and one tensor.
  * Throws CheckpointError, TokenizerError, ActivationError, StorageError, and OptionError for unknown options
  * (OPTION_UNKNOWN), values of the wrong type (OPTION_TYPE) and what EngineModel refuses.
  */
 export async function load(path: string, options: LoadOptions = {}): Promise<LanguageModel> {
   if (typeof path !== 'string') wrongType('path', 'the path of a model', path)
   requireKnownOptions(options, OPTION_NAMES)
-  const { compact, allowCode, exact = false, tokenizer: tokenizerPath, ...engineOptions } = options
+  const { compact, allowCode, download, exact = false, tokenizer: tokenizerPath, ...engineOptions } = options
   requireOptionalType('tokenizer', 'string', tokenizerPath)
   requireOptionalType('compact', 'string', compact)
   requireOptionalType('allowCode', 'boolean', allowCode)
@@ -57,7 +68,10 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Lan
   requireOptionalType('activation', 'string', options.activation)
   loadActivationFiles(options, allowCode)
   warnWithoutAddon()
-  const source = openModel(path, { tokenizer: tokenizerPath })
+  const local = isHubReference(path)
+    ? await downloadModel(parseHubReference(path), hubSettings(), download)
+    : path
+  const source = openModel(local, { tokenizer: tokenizerPath })
   try {
     const tokenizer = source.tokenizer()
     const engine = new EngineModel(source.config, source, {

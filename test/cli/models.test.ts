@@ -1,0 +1,62 @@
+// `hf:owner/name` on the command line and in the library, and `flicker models`, against a Hub on localhost.
+
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { afterAll, expect, it } from 'vitest'
+import { bytesTokenizer } from '../../src/data/tokenizers/byte-pair.js'
+import { load } from '../../src/engine/index.js'
+import { writeGguf } from '../../src/formats/index.js'
+import { randomTensors, smallConfig, tensorOf } from '../engine/naive-model.js'
+import { startHub } from '../hub/hub-server.js'
+import { flickerHere } from './in-process.js'
+
+const root = fs.mkdtempSync(path.join(os.tmpdir(), 'flicker-models-'))
+const tokenizer = bytesTokenizer()
+const config = { ...smallConfig, vocabSize: tokenizer.vocabSize }
+const local = path.join(root, 'model.gguf')
+writeGguf(local, { config, tokenizer, dtype: 'f32', tensor: tensorOf(randomTensors(config, 4)) })
+const server = await startHub(new Map([['model-F32.gguf', fs.readFileSync(local)]]))
+const before = { ...process.env }
+Object.assign(process.env, { HF_ENDPOINT: server.endpoint, HF_HOME: path.join(root, 'home') })
+delete process.env.HF_HUB_CACHE
+afterAll(async () => {
+  process.env = before
+  await server.close()
+  fs.rmSync(root, { recursive: true })
+})
+const logits = ['--tokens', '72,105', '--last', '--json']
+
+it('a model of the Hub runs as the same file from the disk, is listed, and can be removed', async () => {
+  const expected = await flickerHere(['logits', '--model', local, ...logits])
+  const first = await flickerHere(['logits', '--model', 'hf:owner/name', ...logits])
+  expect(first.stderr).toMatch(/downloading .* of owner\/name, 1 file; the model fits in the .* of memory/)
+  expect(JSON.parse(first.stdout).logits).toEqual(JSON.parse(expected.stdout).logits)
+  const again = await flickerHere(['logits', '--model', 'hf:owner/name', ...logits])
+  expect(again.stderr).not.toMatch(/downloading/)
+
+  const listed = JSON.parse((await flickerHere(['models', '--json'])).stdout)
+  expect(listed.models).toMatchObject([{ repo: 'owner/name', bytes: fs.statSync(local).size }])
+  expect((await flickerHere(['models'])).stdout).toMatch(/owner\/name\n +model-F32\.gguf\n1 model, /)
+
+  const model = await load('hf:owner/name')
+  expect(model.config.hiddenSize).toBe(config.hiddenSize)
+  model.dispose()
+
+  expect((await flickerHere(['models', 'remove', 'owner/name'])).stdout).toMatch(/owner\/name removed/)
+  expect(JSON.parse((await flickerHere(['models', '--json'])).stdout).models).toEqual([])
+})
+
+it('download prints where the file is; convert reads from the Hub', async () => {
+  const { stdout } = await flickerHere(['models', 'download', 'hf:owner/name:F32'])
+  expect(fs.readFileSync(stdout.trim())).toEqual(fs.readFileSync(local))
+  const copy = path.join(root, 'copy.gguf')
+  await flickerHere(['convert', 'hf:owner/name', copy])
+  expect(fs.statSync(copy).size).toBeGreaterThan(1000)
+})
+
+it('a name that is none is one line', async () => {
+  const { code, stderr } = await flickerHere(['logits', '--model', 'hf:owner', ...logits])
+  expect(code).toBe(2)
+  expect(stderr).toMatch(/names no model on the Hub.*HUB_REFERENCE/)
+})
