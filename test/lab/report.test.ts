@@ -104,6 +104,13 @@ describe("the lab's figures", () => {
     for (const name of ['plain', 'gated']) expect(svg.includes(name)).toBe(true)
   })
 
+  it('have a point for every epoch, counted from 1', () => {
+    const svg = figures[0].draw({ width: 900, id: 'figure' }).toString()
+    // 1 + 1/epoch in both runs.
+    for (const text of ['plain, epoch 1: 2.000', 'plain, epoch 12: 1.083']) expect(svg).toContain(text)
+    expect(svg).not.toMatch(/epoch (0|-1|13):/)
+  })
+
   it('of gates give SiLU what ReLU leaves of 1', () => {
     const svg = figures[5].draw({ width: 900, id: 'figure' }).toString()
     // The weight of ReLU is 0.5 + i/100 after epoch i + 1.

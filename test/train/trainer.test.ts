@@ -178,6 +178,21 @@ describe('a training run', () => {
     expect(lines.map(line => JSON.parse(line).kind)).toEqual(['step'])
   })
 
+  it('saves nothing when an update overflows that no measurement follows', async () => {
+    const directory = temporaryDirectory()
+    const run = tinyRun(directory)
+    const steps = { steps: 2, warmupSteps: 1, evalEvery: 2, checkpointEvery: 1 }
+    const training = { ...run.training, ...steps, learningRate: 1e39, clip: 0 }
+    const strategy = { strategy: 'scratch', activation: 'relu' } as const
+    await expect(train({ ...run, training, strategy })).rejects.toMatchObject({
+      code: 'LOSS_NOT_FINITE',
+      message: expect.stringMatching(
+        /stopped at step 1: a value of the parameter .* no checkpoint had been saved/,
+      ),
+    })
+    expect(latestRunCheckpoint(directory)).toBeNull()
+  })
+
   it.each([
     [
       'weight',
