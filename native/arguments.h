@@ -318,7 +318,7 @@ inline int64_t stored_rows(const int32_t* row_of, int64_t neurons) {
 
 inline int64_t narrow_blocks(int64_t columns) { return (columns + narrow_block - 1) / narrow_block; }
 
-/// The one place where five words become a draw; `drawWords` in src/kernels/native/arguments.ts is its inverse.
+/// Five words become a draw here only; `drawWords` in src/kernels/native/arguments.ts is its inverse.
 template <typename With>
 Draw draw_of(const With& with) {
   return {with.seed_low, with.seed_high, with.tag, with.step, with.first_row};

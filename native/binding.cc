@@ -53,6 +53,13 @@ napi_value instruction_sets(napi_env env, napi_callback_info) {
   return list;
 }
 
+/// contractDigest(): by which the library recognizes an addon that was compiled from other sources.
+napi_value contract_digest(napi_env env, napi_callback_info) {
+  napi_value digest = nullptr;
+  napi_create_string_utf8(env, contract::digest, NAPI_AUTO_LENGTH, &digest);
+  return digest;
+}
+
 /// select(name): use this instruction set's kernels from now on.
 napi_value select(napi_env env, napi_callback_info info) {
   size_t count = 1;
@@ -123,6 +130,7 @@ NAPI_MODULE_INIT() {
   FLICKER_ENTRIES(FLICKER_EXPORT)
 #undef FLICKER_EXPORT
   export_function(env, exports, "instructionSets", instruction_sets, nullptr);
+  export_function(env, exports, "contractDigest", contract_digest, nullptr);
   export_function(env, exports, "select", select, nullptr);
   export_function(env, exports, "setThreads", set_threads, nullptr);
   export_function(env, exports, "aligned", aligned, nullptr);

@@ -74,7 +74,7 @@ inline void store_q8(const float* x, int64_t n, uint8_t* row) {
   }
 }
 
-/// One key or value of n numbers into its row.
+/// One key or value of n elements into its row.
 inline void store_cached(CacheType type, const float* x, int64_t n, uint8_t* row) {
   if (type == kCacheQ8) {
     store_q8(x, n, row);

@@ -303,7 +303,7 @@ void cached_attention(float* qkv, const float* cos, const float* sin, const Cach
     const CacheSegment& segment = sequence.segments[sequence.segment_count - 1];
     const int64_t at = places[b].position;
     const auto place_of = [&](int64_t head) { return (head * segment.capacity + at - segment.start) * row_bytes; };
-    // Each head has its own place: all are fetched at once while the rotation is computed.
+    // Each head has its own cache line: all are fetched at once while the rotation is computed.
     for (int64_t head = 0; head < kv_heads; head++)
       for (int64_t k = 0; k < row_bytes; k += 64) {
         __builtin_prefetch(segment.keys + place_of(head) + k, 1);

@@ -1,4 +1,4 @@
-// The arguments of every native function, read and checked: src/kernels/native/contract.ts in C++.
+// The arguments of every native function, read and checked: src/kernels/native/contract/ in C++.
 // Written by test/kernels/native-headers.ts; change the source and run npm run headers.
 // clang-format off
 #pragma once
@@ -6,6 +6,9 @@
 #include "arguments.h"
 
 namespace flicker::contract {
+
+/// What these files say, shortened: contractDigest in src/kernels/native/signatures.ts.
+constexpr const char* digest = "1acbd35517da3766";
 
 struct Gemm {
   enum : size_t { at_a, at_b, at_c, at_m, at_n, at_k, at_trans_a, at_trans_b, at_accumulate, count };
@@ -264,6 +267,207 @@ struct AttentionBackward {
   }
 };
 double call(const AttentionBackward& with, Arguments& in, const Kernels& kernels);
+
+struct CrossEntropy {
+  enum : size_t { at_logits, at_targets, at_losses, at_d_logits, at_rows, at_vocab, at_scale, count };
+  static constexpr const char* names[] = {"logits", "targets", "losses", "dLogits", "rows", "vocab", "scale"};
+  const float* logits = {};
+  const int32_t* targets = {};
+  float* losses = {};
+  float* d_logits = {};
+  int64_t rows = {};
+  int64_t vocab = {};
+  double scale = {};
+
+  explicit CrossEntropy(Arguments& in) {
+    rows = in.size(at_rows);
+    vocab = in.size(at_vocab);
+    scale = in.number(at_scale);
+    targets = in.indices(at_targets, {rows});
+    logits = in.input(at_logits, {rows, vocab});
+    losses = in.output(at_losses, {rows});
+    d_logits = in.output(at_d_logits, {rows, vocab}, kOptional);
+    in.finish(count);
+  }
+};
+double call(const CrossEntropy& with, Arguments& in, const Kernels& kernels);
+
+struct AdamW {
+  enum : size_t { at_param, at_grad, at_m, at_v, at_n, at_lr, at_beta1, at_beta2, at_eps, at_weight_decay, at_step, at_grad_scale, count };
+  static constexpr const char* names[] = {"param", "grad", "m", "v", "n", "lr", "beta1", "beta2", "eps", "weightDecay", "step", "gradScale"};
+  float* param = {};
+  const float* grad = {};
+  float* m = {};
+  float* v = {};
+  int64_t n = {};
+  double lr = {};
+  double beta1 = {};
+  double beta2 = {};
+  double eps = {};
+  double weight_decay = {};
+  double step = {};
+  double grad_scale = {};
+
+  explicit AdamW(Arguments& in) {
+    n = in.size(at_n);
+    lr = in.number(at_lr);
+    beta1 = in.number(at_beta1);
+    beta2 = in.number(at_beta2);
+    eps = in.number(at_eps);
+    weight_decay = in.number(at_weight_decay);
+    step = in.number(at_step);
+    grad_scale = in.number(at_grad_scale);
+    param = in.output(at_param, {n});
+    grad = in.input(at_grad, {n});
+    m = in.output(at_m, {n});
+    v = in.output(at_v, {n});
+    in.finish(count);
+  }
+};
+double call(const AdamW& with, Arguments& in, const Kernels& kernels);
+
+struct Add {
+  enum : size_t { at_a, at_b, at_out, at_n, count };
+  static constexpr const char* names[] = {"a", "b", "out", "n"};
+  const float* a = {};
+  const float* b = {};
+  float* out = {};
+  int64_t n = {};
+
+  explicit Add(Arguments& in) {
+    n = in.size(at_n);
+    a = in.input(at_a, {n});
+    b = in.input(at_b, {n});
+    out = in.output(at_out, {n});
+    in.finish(count);
+  }
+};
+double call(const Add& with, Arguments& in, const Kernels& kernels);
+
+struct Multiply {
+  enum : size_t { at_a, at_b, at_out, at_n, count };
+  static constexpr const char* names[] = {"a", "b", "out", "n"};
+  const float* a = {};
+  const float* b = {};
+  float* out = {};
+  int64_t n = {};
+
+  explicit Multiply(Arguments& in) {
+    n = in.size(at_n);
+    a = in.input(at_a, {n});
+    b = in.input(at_b, {n});
+    out = in.output(at_out, {n});
+    in.finish(count);
+  }
+};
+double call(const Multiply& with, Arguments& in, const Kernels& kernels);
+
+struct Axpy {
+  enum : size_t { at_alpha, at_x, at_y, at_n, count };
+  static constexpr const char* names[] = {"alpha", "x", "y", "n"};
+  double alpha = {};
+  const float* x = {};
+  float* y = {};
+  int64_t n = {};
+
+  explicit Axpy(Arguments& in) {
+    alpha = in.number(at_alpha);
+    n = in.size(at_n);
+    x = in.input(at_x, {n});
+    y = in.output(at_y, {n});
+    in.finish(count);
+  }
+};
+double call(const Axpy& with, Arguments& in, const Kernels& kernels);
+
+struct AddSign {
+  enum : size_t { at_alpha, at_x, at_y, at_zeros, at_n, count };
+  static constexpr const char* names[] = {"alpha", "x", "y", "zeros", "n"};
+  double alpha = {};
+  const float* x = {};
+  float* y = {};
+  int32_t* zeros = {};
+  int64_t n = {};
+
+  explicit AddSign(Arguments& in) {
+    alpha = in.number(at_alpha);
+    n = in.size(at_n);
+    x = in.input(at_x, {n});
+    y = in.output(at_y, {n});
+    zeros = in.counts(at_zeros, {1});
+    in.finish(count);
+  }
+};
+double call(const AddSign& with, Arguments& in, const Kernels& kernels);
+
+struct Sum {
+  enum : size_t { at_x, at_n, count };
+  static constexpr const char* names[] = {"x", "n"};
+  const float* x = {};
+  int64_t n = {};
+
+  explicit Sum(Arguments& in) {
+    n = in.size(at_n);
+    x = in.input(at_x, {n});
+    in.finish(count);
+  }
+};
+double call(const Sum& with, Arguments& in, const Kernels& kernels);
+
+struct SumOfSquares {
+  enum : size_t { at_x, at_n, count };
+  static constexpr const char* names[] = {"x", "n"};
+  const float* x = {};
+  int64_t n = {};
+
+  explicit SumOfSquares(Arguments& in) {
+    n = in.size(at_n);
+    x = in.input(at_x, {n});
+    in.finish(count);
+  }
+};
+double call(const SumOfSquares& with, Arguments& in, const Kernels& kernels);
+
+struct CountZeros {
+  enum : size_t { at_x, at_n, count };
+  static constexpr const char* names[] = {"x", "n"};
+  const float* x = {};
+  int64_t n = {};
+
+  explicit CountZeros(Arguments& in) {
+    n = in.size(at_n);
+    x = in.input(at_x, {n});
+    in.finish(count);
+  }
+};
+double call(const CountZeros& with, Arguments& in, const Kernels& kernels);
+
+struct FmaPeak {
+  enum : size_t { at_seconds, count };
+  static constexpr const char* names[] = {"seconds"};
+  double seconds = {};
+
+  explicit FmaPeak(Arguments& in) {
+    seconds = in.number(at_seconds);
+    in.require(seconds > 0 && seconds <= 1, at_seconds, "must be in (0, 1]");
+    in.finish(count);
+  }
+};
+double call(const FmaPeak& with, Arguments& in, const Kernels& kernels);
+
+struct ReadSum {
+  enum : size_t { at_x, at_n, count };
+  static constexpr const char* names[] = {"x", "n"};
+  const float* x = {};
+  int64_t n = {};
+
+  explicit ReadSum(Arguments& in) {
+    n = in.size(at_n);
+    x = in.input(at_x, {n});
+    in.finish(count);
+  }
+};
+double call(const ReadSum& with, Arguments& in, const Kernels& kernels);
 
 struct Activation {
   enum : size_t { at_kernel, at_p, at_x, at_out, at_rows, at_width, at_seed_low, at_seed_high, at_tag, at_step, at_first_row, count };
@@ -690,180 +894,6 @@ struct RowSelectionBackward {
 };
 double call(const RowSelectionBackward& with, Arguments& in, const Kernels& kernels);
 
-struct CrossEntropy {
-  enum : size_t { at_logits, at_targets, at_losses, at_d_logits, at_rows, at_vocab, at_scale, count };
-  static constexpr const char* names[] = {"logits", "targets", "losses", "dLogits", "rows", "vocab", "scale"};
-  const float* logits = {};
-  const int32_t* targets = {};
-  float* losses = {};
-  float* d_logits = {};
-  int64_t rows = {};
-  int64_t vocab = {};
-  double scale = {};
-
-  explicit CrossEntropy(Arguments& in) {
-    rows = in.size(at_rows);
-    vocab = in.size(at_vocab);
-    scale = in.number(at_scale);
-    targets = in.indices(at_targets, {rows});
-    logits = in.input(at_logits, {rows, vocab});
-    losses = in.output(at_losses, {rows});
-    d_logits = in.output(at_d_logits, {rows, vocab}, kOptional);
-    in.finish(count);
-  }
-};
-double call(const CrossEntropy& with, Arguments& in, const Kernels& kernels);
-
-struct AdamW {
-  enum : size_t { at_param, at_grad, at_m, at_v, at_n, at_lr, at_beta1, at_beta2, at_eps, at_weight_decay, at_step, at_grad_scale, count };
-  static constexpr const char* names[] = {"param", "grad", "m", "v", "n", "lr", "beta1", "beta2", "eps", "weightDecay", "step", "gradScale"};
-  float* param = {};
-  const float* grad = {};
-  float* m = {};
-  float* v = {};
-  int64_t n = {};
-  double lr = {};
-  double beta1 = {};
-  double beta2 = {};
-  double eps = {};
-  double weight_decay = {};
-  double step = {};
-  double grad_scale = {};
-
-  explicit AdamW(Arguments& in) {
-    n = in.size(at_n);
-    lr = in.number(at_lr);
-    beta1 = in.number(at_beta1);
-    beta2 = in.number(at_beta2);
-    eps = in.number(at_eps);
-    weight_decay = in.number(at_weight_decay);
-    step = in.number(at_step);
-    grad_scale = in.number(at_grad_scale);
-    param = in.output(at_param, {n});
-    grad = in.input(at_grad, {n});
-    m = in.output(at_m, {n});
-    v = in.output(at_v, {n});
-    in.finish(count);
-  }
-};
-double call(const AdamW& with, Arguments& in, const Kernels& kernels);
-
-struct Add {
-  enum : size_t { at_a, at_b, at_out, at_n, count };
-  static constexpr const char* names[] = {"a", "b", "out", "n"};
-  const float* a = {};
-  const float* b = {};
-  float* out = {};
-  int64_t n = {};
-
-  explicit Add(Arguments& in) {
-    n = in.size(at_n);
-    a = in.input(at_a, {n});
-    b = in.input(at_b, {n});
-    out = in.output(at_out, {n});
-    in.finish(count);
-  }
-};
-double call(const Add& with, Arguments& in, const Kernels& kernels);
-
-struct Multiply {
-  enum : size_t { at_a, at_b, at_out, at_n, count };
-  static constexpr const char* names[] = {"a", "b", "out", "n"};
-  const float* a = {};
-  const float* b = {};
-  float* out = {};
-  int64_t n = {};
-
-  explicit Multiply(Arguments& in) {
-    n = in.size(at_n);
-    a = in.input(at_a, {n});
-    b = in.input(at_b, {n});
-    out = in.output(at_out, {n});
-    in.finish(count);
-  }
-};
-double call(const Multiply& with, Arguments& in, const Kernels& kernels);
-
-struct Axpy {
-  enum : size_t { at_alpha, at_x, at_y, at_n, count };
-  static constexpr const char* names[] = {"alpha", "x", "y", "n"};
-  double alpha = {};
-  const float* x = {};
-  float* y = {};
-  int64_t n = {};
-
-  explicit Axpy(Arguments& in) {
-    alpha = in.number(at_alpha);
-    n = in.size(at_n);
-    x = in.input(at_x, {n});
-    y = in.output(at_y, {n});
-    in.finish(count);
-  }
-};
-double call(const Axpy& with, Arguments& in, const Kernels& kernels);
-
-struct AddSign {
-  enum : size_t { at_alpha, at_x, at_y, at_zeros, at_n, count };
-  static constexpr const char* names[] = {"alpha", "x", "y", "zeros", "n"};
-  double alpha = {};
-  const float* x = {};
-  float* y = {};
-  int32_t* zeros = {};
-  int64_t n = {};
-
-  explicit AddSign(Arguments& in) {
-    alpha = in.number(at_alpha);
-    n = in.size(at_n);
-    x = in.input(at_x, {n});
-    y = in.output(at_y, {n});
-    zeros = in.counts(at_zeros, {1});
-    in.finish(count);
-  }
-};
-double call(const AddSign& with, Arguments& in, const Kernels& kernels);
-
-struct Sum {
-  enum : size_t { at_x, at_n, count };
-  static constexpr const char* names[] = {"x", "n"};
-  const float* x = {};
-  int64_t n = {};
-
-  explicit Sum(Arguments& in) {
-    n = in.size(at_n);
-    x = in.input(at_x, {n});
-    in.finish(count);
-  }
-};
-double call(const Sum& with, Arguments& in, const Kernels& kernels);
-
-struct SumOfSquares {
-  enum : size_t { at_x, at_n, count };
-  static constexpr const char* names[] = {"x", "n"};
-  const float* x = {};
-  int64_t n = {};
-
-  explicit SumOfSquares(Arguments& in) {
-    n = in.size(at_n);
-    x = in.input(at_x, {n});
-    in.finish(count);
-  }
-};
-double call(const SumOfSquares& with, Arguments& in, const Kernels& kernels);
-
-struct CountZeros {
-  enum : size_t { at_x, at_n, count };
-  static constexpr const char* names[] = {"x", "n"};
-  const float* x = {};
-  int64_t n = {};
-
-  explicit CountZeros(Arguments& in) {
-    n = in.size(at_n);
-    x = in.input(at_x, {n});
-    in.finish(count);
-  }
-};
-double call(const CountZeros& with, Arguments& in, const Kernels& kernels);
-
 struct Matvec {
   enum : size_t { at_w, at_weight_type, at_x, at_y, at_rows, at_columns, at_batch, at_accumulate, at_bias, count };
   static constexpr const char* names[] = {"w", "weightType", "x", "y", "rows", "columns", "batch", "accumulate", "bias"};
@@ -1151,33 +1181,6 @@ struct MlpForward {
 };
 double call(const MlpForward& with, Arguments& in, const Kernels& kernels);
 
-struct FmaPeak {
-  enum : size_t { at_seconds, count };
-  static constexpr const char* names[] = {"seconds"};
-  double seconds = {};
-
-  explicit FmaPeak(Arguments& in) {
-    seconds = in.number(at_seconds);
-    in.require(seconds > 0 && seconds <= 1, at_seconds, "must be in (0, 1]");
-    in.finish(count);
-  }
-};
-double call(const FmaPeak& with, Arguments& in, const Kernels& kernels);
-
-struct ReadSum {
-  enum : size_t { at_x, at_n, count };
-  static constexpr const char* names[] = {"x", "n"};
-  const float* x = {};
-  int64_t n = {};
-
-  explicit ReadSum(Arguments& in) {
-    n = in.size(at_n);
-    x = in.input(at_x, {n});
-    in.finish(count);
-  }
-};
-double call(const ReadSum& with, Arguments& in, const Kernels& kernels);
-
 /// E(name in JavaScript, struct of arguments, whether it returns a number)
 #define FLICKER_ENTRIES(E) \
   E(gemm, Gemm, false) \
@@ -1190,6 +1193,17 @@ double call(const ReadSum& with, Arguments& in, const Kernels& kernels);
   E(rope, Rope, false) \
   E(attention, Attention, false) \
   E(attentionBackward, AttentionBackward, false) \
+  E(crossEntropy, CrossEntropy, false) \
+  E(adamW, AdamW, false) \
+  E(add, Add, false) \
+  E(multiply, Multiply, false) \
+  E(axpy, Axpy, false) \
+  E(addSign, AddSign, true) \
+  E(sum, Sum, true) \
+  E(sumOfSquares, SumOfSquares, true) \
+  E(countZeros, CountZeros, true) \
+  E(fmaPeak, FmaPeak, true) \
+  E(readSum, ReadSum, true) \
   E(activation, Activation, false) \
   E(activationBackward, ActivationBackward, false) \
   E(gate, Gate, false) \
@@ -1202,15 +1216,6 @@ double call(const ReadSum& with, Arguments& in, const Kernels& kernels);
   E(rowProgramBackward, RowProgramBackward, false) \
   E(rowSelectionForward, RowSelectionForward, false) \
   E(rowSelectionBackward, RowSelectionBackward, false) \
-  E(crossEntropy, CrossEntropy, false) \
-  E(adamW, AdamW, false) \
-  E(add, Add, false) \
-  E(multiply, Multiply, false) \
-  E(axpy, Axpy, false) \
-  E(addSign, AddSign, true) \
-  E(sum, Sum, true) \
-  E(sumOfSquares, SumOfSquares, true) \
-  E(countZeros, CountZeros, true) \
   E(matvec, Matvec, false) \
   E(selectedRows, SelectedRows, false) \
   E(ffnNeurons, FfnNeurons, true) \
@@ -1218,8 +1223,6 @@ double call(const ReadSum& with, Arguments& in, const Kernels& kernels);
   E(narrowGate, NarrowGate, true) \
   E(cachedAttention, CachedAttention, false) \
   E(mlpGradients, MlpGradients, true) \
-  E(mlpForward, MlpForward, false) \
-  E(fmaPeak, FmaPeak, true) \
-  E(readSum, ReadSum, true)
+  E(mlpForward, MlpForward, false)
 
 }  // namespace flicker::contract

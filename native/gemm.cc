@@ -149,7 +149,7 @@ template <bool TRANS_A>
 void share_b(const Operands& o) {
   float* packed = static_cast<float*>(scratch(0, KC * (NC + NR) * 4));
   if (packed == nullptr) return;
-  // Jobs of some panels × some columns: many enough to share out evenly, large enough to reuse a packed panel.
+  // Jobs of some panels × some columns: enough to balance the threads, large enough to reuse a packed panel.
   const int64_t panels = ceil_div(o.m, MR), threads = thread_count();
   const int64_t per_job = threads == 1 ? min(panels, 4) : min(4, ceil_div(panels, 4 * threads));
   const int64_t row_jobs = ceil_div(panels, per_job);

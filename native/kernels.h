@@ -29,7 +29,7 @@ constexpr int64_t max_program_slots = 512;
 struct ActivationProgram {
   const int32_t* code;
   const float* uniforms;
-  const float* parameters;  // flat: `shared` numbers of the layer, then rows of the neurons'
+  const float* parameters;  // flat: `shared` values of the layer, then rows of the neurons'
   int64_t shared;
   DrawUnit draw_unit;
   uint32_t rows_per_sample;

@@ -14,7 +14,7 @@ double now() {
   return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
 }
 
-/// Independent chains of multiply-adds in registers: nothing but the arithmetic units is in the way.
+/// Independent chains of multiply-adds in registers: only the arithmetic units limit them.
 double fma_rate(double seconds) {
   constexpr int chains = 12;
   vf a[chains];

@@ -93,7 +93,7 @@ void drop(const MlpCall& call, int64_t layer, int64_t width, int64_t stride, flo
              [=](int64_t at, vi draws) { store(values + at, draws < threshold ? vf{} : load(values + at) * scale); });
 }
 
-/// One layer: where its numbers stand, and its buffers for one batch.
+/// One layer: the offsets of its parameters, and its buffers for one batch.
 struct Layer {
   int64_t inputs, outputs;
   /// Offsets into the parameters.
@@ -102,11 +102,11 @@ struct Layer {
   float *in, *z;
   /// (channels, outputs, stride): uniform draws of the activation, where a program reads them.
   float* draws;
-  /// (learned numbers, outputs, stride): derivatives of the activation by each of them.
+  /// (learned parameters, outputs, stride): derivatives of the activation by each of them.
   float* by_learned;
 };
 
-// Activations. While training the forward pass also computes the derivatives: that by z takes the place of z, of which
+// Activations. While training the forward pass also computes the derivatives: that by z replaces z, of which
 // nothing else is needed.
 
 template <int32_t KERNEL>
@@ -142,7 +142,7 @@ void fill_draws(const MlpCall& call, int64_t l, const Layer& layer, int64_t stri
 }
 
 /// Runs `program` over the layer and calls body(machine, first element, elements) after each block. Blocks stay within
-/// one neuron where neurons have learned numbers, else they run on over all of them.
+/// one neuron where neurons have learned parameters, else they run on over all of them.
 template <typename Body>
 void run_program(const MlpCall& call, const MlpProgram& program, int64_t l, const Layer& layer, const float* params,
                  int64_t stride, const Body& body) {
@@ -221,7 +221,7 @@ float dot(const float* a, const float* b, int64_t n) {
   return reduce_add(sum);
 }
 
-/// The gradients of the learned numbers; d: from the gradient of h to that of z.
+/// The gradients of the learned parameters; d: from the gradient of h to that of z.
 void activate_layer_backward(const MlpCall& call, const Layer& layer, int64_t stride, float* d, float* grads) {
   const int64_t size = layer.outputs * stride;
   const float* slopes = layer.by_learned;

@@ -4,7 +4,7 @@
 namespace flicker::contract {
 namespace {
 
-/// Takes the next of the programs that follow each other at `code`, which has room for `length` integers: null without
+/// Takes the next of the programs that follow each other at `code`, which holds `length` integers: null without
 /// one. `uniforms` go on behind its own, one set for every hidden layer.
 template <typename With>
 MlpProgram next_program(const With& with, Arguments& in, const MlpCall& call, int64_t length, const int32_t*& code,

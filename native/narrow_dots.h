@@ -7,7 +7,7 @@
 namespace flicker::FLICKER_ISA {
 namespace {
 
-/// Beyond this norm nothing is proven: what stays below it cannot overflow on the way.
+/// Beyond this norm nothing is proven: what stays below it cannot overflow.
 constexpr double largest_norm = 0x1p60;
 
 /// The smallest float that is not below x.
@@ -26,7 +26,7 @@ struct Block {
   alignas(64) float values[narrow_block] = {};
 };
 
-/// ‖a − scale · b‖ of n numbers, in f64, where no step over- or underflows.
+/// ‖a − scale · b‖ of n values, in f64, where no step over- or underflows.
 inline double distance(const Block& a, double scale, const Block& b, int64_t n) {
   typedef float half __attribute__((vector_size(lanes * 2)));
   typedef double vd __attribute__((vector_size(lanes * 4)));

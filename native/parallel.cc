@@ -80,7 +80,7 @@ class Pool {
   }
 
  private:
-  /// Busy waiting that gives way after a while: on a machine with other work the awaited thread may not be running.
+  /// Busy waiting that yields after a while: on a machine with other work the awaited thread may not be running.
   struct Spin {
     int count = 0;
     void once() {

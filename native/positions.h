@@ -23,7 +23,7 @@ constexpr int64_t slice = 128;  // columns of a panel of weighted rows
 constexpr int64_t few = 16;     // up to so many positions rows are read directly, in tiles of up to max_direct
 
 /// Rows of a job that reads them one after another. Memory comes at full speed only after some 100 KiB of a line; where
-/// there are fewer, threads are to have equal shares.
+/// there are fewer, the threads get equal parts.
 inline int64_t rows_per_job(int64_t rows, int64_t row_bytes) {
   constexpr int64_t least = 64 << 10, most = 512 << 10;
   const int64_t share = rows * row_bytes / (8 * thread_count());
@@ -44,7 +44,8 @@ struct Tiles {
   }
 };
 
-/// So many positions of n columns that, packed, they leave room in a usual level-2 cache; an integer of tiles.
+/// So many positions of n columns that, packed, they fit a usual level-2 cache beside the rows; an integer number of
+/// tiles.
 inline int64_t positions_at_once(int64_t n) {
   const int64_t tiles = (512 << 10) / 4 / (n + 1) / tile_positions;
   return (tiles < 4 ? 4 : tiles) * tile_positions;

@@ -151,7 +151,7 @@ double product_sum(Operand output, const float* given, int64_t n) {
   return total;
 }
 
-/// sums (the layer's numbers, then a row per neurons' number) += the outputs from `first` on times `given`.
+/// sums (the layer's values, then a row per value of the neurons) += the outputs from `first` on times `given`.
 void add_gradients(const ProgramMachine& machine, int64_t first, int64_t shared, int64_t neurons, const float* given,
                    const Block& block, int64_t width, double* sums) {
   for (int64_t k = 0; k < shared; k++)
@@ -166,7 +166,7 @@ void add_gradients(const ProgramMachine& machine, int64_t first, int64_t shared,
   }
 }
 
-/// Zeroed: one row of `numbers` sums per task. Null without numbers or memory.
+/// Zeroed: one row of `numbers` sums per task. Null without learned values or memory.
 double* gradient_sums(int64_t tasks, int64_t numbers) {
   const uint64_t bytes = static_cast<uint64_t>(tasks * numbers) * sizeof(double);
   double* sums = bytes == 0 ? nullptr : static_cast<double*>(scratch(0, bytes));

@@ -50,9 +50,9 @@ int64_t below(const float* scores, int64_t padded, float x) {
 }
 
 /// A number t such that exactly those of n scores are not below it that are not below the `rank`-th largest (from 1);
-/// NaN counts as the largest. `scores`: room for n, up to a multiple of lanes. Bisection: each step counts the scores
-/// below a number, so neither ties nor the order of elements matter, and it ends as soon as a number splits the row
-/// rightly.
+/// NaN counts as the largest. `scores`: holds n values, rounded up to a multiple of lanes. Bisection: each step counts
+/// the scores below a number, so neither ties nor the order of elements matter, and it ends as soon as a number splits
+/// the row rightly.
 template <bool MAGNITUDE>
 float largest_threshold(const float* x, int64_t n, int64_t rank, float* scores) {
   const float infinity = __builtin_inff(), nan = __builtin_nanf("");
@@ -82,7 +82,7 @@ float largest_threshold(const float* x, int64_t n, int64_t rank, float* scores) 
   if (dropped == 0) return low;
   int64_t from = ordered(low), to = static_cast<int64_t>(ordered(high)) + 1;
   for (int step = 0; to - from > 1; step++) {
-    // Halving the values is quicker for numbers of a usual spread; halving the places ends for any.
+    // Halving the values is faster for a usual distribution; halving the indices terminates for any.
     int64_t place = from + (to - from) / 2;
     if (step < 16) {
       const float middle =

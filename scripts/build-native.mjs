@@ -2,12 +2,13 @@
 // that this machine runs. Needs nothing from the network: Node-API's headers come from the package node-api-headers.
 // Without a compiler it says so in one line and exits 0: the portable backend takes over.
 //
-//   node scripts/build-native.mjs [--all] [--force] [--debug | --sanitize] [--verbose]
+//   node scripts/build-native.mjs [--all] [--force] [--install] [--debug | --sanitize] [--verbose]
 //
 //   --all, FLICKER_ISA=all   every instruction set of the architecture; the best one is chosen when the program runs
 //   FLICKER_ISA=<name>       this one: avx512, avx2, x86-64, neon
 //   --force                  also when nothing has changed; a failure is then an error
 //   --debug                  build/flicker-debug.node for a debugger; FLICKER_NATIVE names it to the library
+//   --install                as npm's install script: nothing in a clone, where the script prepare builds everything at once
 //   --sanitize               build/flicker-asan.node with AddressSanitizer and UndefinedBehaviorSanitizer
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -45,6 +46,7 @@ function skip(reason) {
   process.exit(0)
 }
 
+if (option('install') && existsSync(join(root, 'tsconfig.build.json'))) process.exit(0)
 if (process.env.FLICKER_BACKEND === 'portable') skip('FLICKER_BACKEND=portable')
 const known = instructionSetsOf(arch)
 if (known.length === 0) skip(`no kernels for ${arch}`)

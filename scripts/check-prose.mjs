@@ -26,6 +26,15 @@ const terms = [
   [/\btexts? to go on from\b/i, 'prompt'],
   [/\banew\b/i, 'again; requantized'],
   [
+    /\bshares? of (the (neurons|zeros|limit|memory|row|steps|samples|bytes)|(exact )?zeros)\b/i,
+    'fraction, percentage',
+  ],
+  [/\bshareOf[A-Z]\w*/, 'fractionOf…'],
+  [/\blearned numbers\b/i, 'learned parameters, values'],
+  [/\bnumbers of (a|the) tensor\b/i, 'values, elements'],
+  [/\btexts of (a|the) batch\b/i, 'sequences'],
+  [/\bturned back\b/i, 'rotated back, transposed back'],
+  [
     /\b(quanti|optimi|standardi|normali|initiali|tokeni|vectori|minimi|maximi|rasteri|summari|seriali|recogni|generali)s(e|ed|es|er|ers|ing|ation)\b/i,
     'American spelling: -ize',
   ],

@@ -22,8 +22,21 @@ const shared = [
   'cpu.cc',
   'parallel.cc',
 ]
+/** Kernel files whose inner loops are written as vectors: -O3 makes them no faster, and takes up to twice as long. */
+const writtenAsVectors = ['ffn_neurons.cc', 'gemm.cc', 'matvec.cc', 'narrow_gate.cc']
+
 /** Compiled first, because they take longest: a core that begins one last would work alone at the end. */
-const slowest = ['row_kernels.cc', 'ffn_neurons.cc']
+const slowest = [
+  'row_kernels.cc',
+  'ffn_neurons.cc',
+  'cached_attention.cc',
+  'activation.cc',
+  'row_selection.cc',
+  'gemm.cc',
+  'matvec.cc',
+  'mlp.cc',
+  'attention_backward.cc',
+]
 
 /** Instruction sets of an architecture, best first, each with the compiler's flags. */
 const instructionSets = {
@@ -56,7 +69,7 @@ const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=undef
 
 /** The kinds of build: for use, for a debugger, and with sanitizers. */
 const kinds = {
-  release: { compile: ['-O3'], link: [] },
+  release: { compile: ['-O3'], link: [], lighter: true },
   debug: { compile: ['-O0', '-g'], link: [] },
   sanitize: { compile: ['-O1', '-g1', ...sanitizers, '-fno-omit-frame-pointer'], link: sanitizers },
 }
@@ -89,14 +102,19 @@ export function describeBuild({ compiler, platform, arch, isas, kind = 'release'
   ]
   const files = readdirSync(source).filter(name => name.endsWith('.cc'))
   const kernels = [...slowest, ...files.filter(name => !shared.includes(name) && !slowest.includes(name))]
+  // The last level on the command line counts. What reads arguments does no arithmetic.
+  const level = file => {
+    if (!kinds[kind].lighter || file === 'parallel.cc') return []
+    return shared.includes(file) ? ['-O1'] : writtenAsVectors.includes(file) ? ['-O2'] : []
+  }
   const compiled = isas.map(isa => `each(${identifier(isa)})`).join(' ')
   const sharedFlags = ['-DNAPI_VERSION=8', `-I${nodeApi}`, `-DFLICKER_COMPILED(each)=${compiled}`]
   const units = [
     ...isas.flatMap(isa => {
       const own = [`-DFLICKER_ISA=${identifier(isa)}`, ...instructionSets[arch][isa]]
-      return kernels.map(file => ({ file, isa, flags: own }))
+      return kernels.map(file => ({ file, isa, flags: [...own, ...level(file)] }))
     }),
-    ...shared.map(file => ({ file, isa: '', flags: sharedFlags })),
+    ...shared.map(file => ({ file, isa: '', flags: [...sharedFlags, ...level(file)] })),
   ]
   const module = platform === 'darwin' ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared', '-pthread']
   return { compiler, platform, isas, flags, units, link: [...module, ...kinds[kind].link, ...link] }
@@ -122,12 +140,18 @@ export function windowsBuild(dlltool, folder) {
 }
 
 /** A digest of everything that decides the result but the choice of instruction sets. */
-export function digestOf({ compiler, flags, link }) {
+export function digestOf({ compiler, flags, units, link }) {
   const hash = createHash('sha256')
   for (const name of readdirSync(source).sort()) {
     if (/\.(cc|h)$/.test(name)) hash.update(name).update(readFileSync(join(source, name)))
   }
-  return hash.update(JSON.stringify([flags, instructionSets, link, versionOf(compiler)])).digest('hex')
+  // Not the units' other flags: those name the chosen instruction sets.
+  const levels = new Set(
+    units.map(({ file, flags: own }) => [file, ...own.filter(flag => /^-O/.test(flag))].join()),
+  )
+  return hash
+    .update(JSON.stringify([flags, [...levels], instructionSets, link, versionOf(compiler)]))
+    .digest('hex')
 }
 
 /** Runs the compiler; resolves to whether it succeeded and what it wrote to stderr. */
@@ -166,24 +190,36 @@ export async function compile(build, output, { verbose = false, check = false } 
   const folder = join(dirname(output), `obj.${process.pid}`)
   mkdirSync(folder, { recursive: true })
   try {
-    const headers = new Map()
-    await Promise.all(
-      build.isas.map(async isa => {
-        const { flags } = build.units.find(unit => unit.isa === isa)
-        headers.set(isa, await precompileHeader(build, isa, flags, folder))
-      }),
-    )
-    const queue = build.units.map(({ file, isa, flags }) => {
+    const objects = []
+    const compiling = ({ file, isa, flags }, header) => {
       const object = join(folder, `${isa}-${file}.o`)
-      const args = [...build.flags, ...flags, ...(headers.get(isa) ?? []), '-c', join(source, file)]
-      return { object, args: [...args, '-o', object] }
+      objects.push(object)
+      return async () => {
+        const own = [...build.flags, ...flags, ...((await header) ?? [])]
+        return run(build.compiler, [...own, '-c', join(source, file), '-o', object], verbose)
+      }
+    }
+    // The headers, and on the other cores what does not need them; then the longest.
+    const shared = build.units.filter(({ isa }) => isa === '').map(unit => compiling(unit))
+    const kernels = build.isas.flatMap(isa => {
+      const units = build.units.filter(unit => unit.isa === isa)
+      let made = () => {}
+      const header = new Promise(resolve => {
+        made = resolve
+      })
+      const making = async () => {
+        made(await precompileHeader(build, isa, units[0].flags, folder))
+        return { ok: true, errors: '' }
+      }
+      return [making, ...units.map(unit => compiling(unit, header))]
     })
-    const objects = queue.map(unit => unit.object)
+    const [first, ...rest] = kernels
+    const queue = [first, shared[0], ...rest, ...shared.slice(1)]
     let failure = ''
     await Promise.all(
       Array.from({ length: availableParallelism() }, async () => {
-        for (let unit = queue.shift(); unit !== undefined && failure === ''; unit = queue.shift()) {
-          const { ok, errors } = await run(build.compiler, unit.args, verbose)
+        for (let job = queue.shift(); job !== undefined && failure === ''; job = queue.shift()) {
+          const { ok, errors } = await job()
           if (!ok) failure = errors || 'the compiler failed without a message'
           else if (verbose && errors) console.error(errors)
         }

@@ -15,7 +15,14 @@ export { benchGemm } from './bench/gemm.js'
 export { benchMachine } from './bench/machine-limits.js'
 export { benchMemory } from './bench/memory.js'
 export { benchTrain } from './bench/train.js'
-export { type DataOptions, type PreparedData, prepareData, prepareHeldOut } from './data/prepare.js'
+export {
+  type DataOptions,
+  type HeldOutText,
+  heldOutText,
+  type PreparedData,
+  prepareData,
+  prepareHeldOut,
+} from './data/prepare.js'
 export { loadTokenizer } from './data/tokenizers/load.js'
 export type { Tokenizer } from './data/tokenizers/tokenizer.js'
 export {

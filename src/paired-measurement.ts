@@ -1,4 +1,4 @@
-// Paired measurement: two ways of doing the same work, timed in turn, compared by the ratio within each pair. What slows
+// Paired measurement: two or more variants of the same work, timed alternately, compared by the ratio within each pair. What slows
 // the machine for a while slows both halves of a pair, so ratios scatter far less than the rates themselves.
 
 import { median } from './statistics.js'
@@ -40,21 +40,31 @@ export async function comparePaired(
 ): Promise<PairedComparison> {
   const firsts: number[] = []
   const seconds: number[] = []
+  const measures = [first, second]
   for (let pair = 0; pair < warmUp + pairs; pair++) {
-    const rates = { first: 0, second: 0 }
-    if (pair % 2 === 0) rates.first = await first()
-    rates.second = await second()
-    if (pair % 2 === 1) rates.first = await first()
+    const rates = [0, 0]
+    for (const i of alternatingOrder(measures.length, pair)) rates[i] = await measures[i]()
     if (pair < warmUp) continue
-    firsts.push(rates.first)
-    seconds.push(rates.second)
+    firsts.push(rates[0])
+    seconds.push(rates[1])
   }
   return {
     first: median(firsts),
     second: median(seconds),
-    ratio: medianInterval(seconds.map((rate, i) => rate / firsts[i])),
+    ratio: ratioInterval(seconds, firsts),
     pairs,
   }
+}
+
+/** The order in which `count` variants are measured: forwards in even rounds, backwards in odd ones. */
+export function alternatingOrder(count: number, round: number): number[] {
+  const order = Array.from({ length: count }, (_, i) => i)
+  return round % 2 === 0 ? order : order.reverse()
+}
+
+/** The ratio rates[i] : base[i] over the rounds in which both were measured. */
+export function ratioInterval(rates: readonly number[], base: readonly number[]): MedianInterval {
+  return medianInterval(rates.map((rate, i) => rate / base[i]))
 }
 
 /**
@@ -89,4 +99,9 @@ export function medianInterval(values: readonly number[]): MedianInterval {
 /** Whether the interval lies wholly on one side of `value`, with the confidence that a claim needs. */
 export function differsFrom({ low, high, confidence }: MedianInterval, value: number): boolean {
   return confidence >= CONFIDENCE && (low > value || high < value)
+}
+
+/** An interval for people: `1.52 (1.47 to 1.60)`. */
+export function intervalText({ median, low, high }: MedianInterval, digits: number): string {
+  return `${median.toFixed(digits)} (${low.toFixed(digits)} to ${high.toFixed(digits)})`
 }

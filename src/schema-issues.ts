@@ -69,7 +69,7 @@ class OptionNames {
     const path = [...base, ...issue.path]
     if (issue.code === 'unrecognized_keys') return this.#unknownKeys(issue.keys, path)
     const inner = issue.code === 'invalid_union' ? deepest(issue.errors) : undefined
-    if (inner !== undefined && inner.some(({ path }) => path.length > 0)) {
+    if (inner?.some(({ path }) => path.length > 0)) {
       return inner.map(one => this.describe(one, path)).join('; ')
     }
     const name = this.#spelling(path)
@@ -117,9 +117,23 @@ function complaintOf(issue: z.core.$ZodIssue, value: unknown): string {
         : issue.message
       return `${own}, not ${shown(value)}`
     }
-    default:
+    case 'invalid_key':
+    case 'invalid_element': {
+      const [first] = issue.issues
+      const part = issue.code === 'invalid_key' ? 'has a key that' : 'has an element that'
+      return `${part} ${first === undefined ? 'is not allowed' : `must be ${allowed(first)}`}, in ${shown(value)}`
+    }
+    // Messages of our own schemas.
+    case 'custom':
       return issue.message
+    default:
+      return unknownComplaint(issue, value)
   }
+}
+
+/** Of a kind that this version of the library of schemas does not have yet: its own words, and what was given. */
+function unknownComplaint({ message }: { readonly message: string }, value: unknown): string {
+  return `is not allowed (${message}): ${shown(value)}`
 }
 
 /** The few values that an option may have, or undefined. */

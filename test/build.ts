@@ -8,16 +8,17 @@ import path from 'node:path'
 export default function setup(): void {
   // `npm run headers` writes source files that compiling may wait for; scripts/mutate.mjs compiles where tests need it.
   if (process.env.FLICKER_WRITE_HEADERS === '1' || process.env.FLICKER_SKIP_BUILD === '1') return
-  compile('tsconfig.build.json')
+  run(['scripts/build.mjs'], 'the build')
 }
 
 /** Compiles a TypeScript project into its output directory. */
 export function compile(project: string): void {
   const manifest = createRequire(import.meta.url).resolve('typescript/package.json')
-  const tsc = path.join(path.dirname(manifest), 'bin/tsc')
-  const { status, stdout, stderr, error } = spawnSync(process.execPath, [tsc, '-p', project], {
-    encoding: 'utf8',
-  })
+  run([path.join(path.dirname(manifest), 'bin/tsc'), '-p', project], `compiling ${project}`)
+}
+
+function run(args: string[], what: string): void {
+  const { status, stdout, stderr, error } = spawnSync(process.execPath, args, { encoding: 'utf8' })
   if (error !== undefined) throw error
-  if (status !== 0) throw new Error(`compiling ${project} failed:\n${stdout}${stderr}`)
+  if (status !== 0) throw new Error(`${what} failed:\n${stdout}${stderr}`)
 }

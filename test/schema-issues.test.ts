@@ -107,3 +107,25 @@ describe('a message', () => {
     }
   })
 })
+
+it('a complaint of an unknown kind keeps the words of the library, with the option and the value', () => {
+  const issue = {
+    code: 'invalid_tuple',
+    path: ['name'],
+    message: 'Invalid tuple',
+  } as unknown as z.core.$ZodIssue
+  expect(describeIssues({ issues: [issue] }, schema, { name: 'x' })).toBe(
+    'name: is not allowed (Invalid tuple): "x"',
+  )
+})
+
+it('a wrong key of a record and a wrong element of a set are named with what they must be', () => {
+  const record = z.record(z.string().min(3), z.number())
+  const keyed = record.safeParse({ a: 1 })
+  expect(describeIssues(keyed.error!, record, { a: 1 })).toMatch(/must be a text of at least 3 characters/)
+  const holder = z.object({ ids: z.map(z.string(), z.object({ n: z.number() })) })
+  const given = { ids: new Map([[{}, { n: 'x' }]]) }
+  const found = holder.safeParse(given)
+  expect(found.success).toBe(false)
+  expect(describeIssues(found.error!, holder, given)).toContain('ids')
+})

@@ -94,8 +94,8 @@ async function compare(type) {
   const theirs = 1000 / median(times.llama)
   const rows = ours.map(({ way, session }) => {
     const tokensPerSecond = 1000 / median(times[way])
-    const shareOfLimit = (tokensPerSecond * bytesRead(session.stats.pass)) / bytesPerSecond
-    return { way, tokensPerSecond, ratio: tokensPerSecond / theirs, shareOfLimit }
+    const fractionOfLimit = (tokensPerSecond * bytesRead(session.stats.pass)) / bytesPerSecond
+    return { way, tokensPerSecond, ratio: tokensPerSecond / theirs, fractionOfLimit }
   })
   const prompt = await prompts(sequence, ours[0].model)
   await llamaModel.dispose()
@@ -177,10 +177,10 @@ function print() {
     console.log(
       `\n${type}: llama.cpp ${llamaTokensPerSecond.toFixed(2)} tok/s (reads ${gigabytesPerSecond.toFixed(1)} GB/s)`,
     )
-    for (const { way, tokensPerSecond, ratio, shareOfLimit } of rows) {
+    for (const { way, tokensPerSecond, ratio, fractionOfLimit } of rows) {
       console.log(
         `  ours, ${way}: ${tokensPerSecond.toFixed(2)} tok/s, ${ratio.toFixed(2)} × llama.cpp, ` +
-          `${(100 * shareOfLimit).toFixed(0)} % of the memory limit`,
+          `${(100 * fractionOfLimit).toFixed(0)} % of the memory limit`,
       )
     }
     console.log(

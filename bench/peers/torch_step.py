@@ -1,7 +1,8 @@
 """The training step of `flicker bench train`, in PyTorch: the same Llama block, batch, AdamW and clipping.
 
 usage: python3 torch_step.py '{"hiddenSize": 128, "numHiddenLayers": 4, …}'
-Prints {"milliseconds": median, "threads": n} of 5 steps; tries a few numbers of threads and keeps the best.
+Tries a few numbers of threads and keeps the best; then, for every line on stdin, prints {"milliseconds": median of 5
+steps}, so that the two programs can be measured alternately.
 """
 
 import json
@@ -75,30 +76,43 @@ class Llama(nn.Module):
         return F.linear(self.norm(x), self.embed.weight)
 
 
-def milliseconds(shape, steps=5):
-    torch.manual_seed(1)
-    model = Llama(shape)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1)
-    tokens = torch.randint(0, shape["vocabSize"], (shape["batchSize"], shape["context"] + 1))
-    times = []
-    for step in range(steps + 1):
-        start = time.perf_counter()
-        logits = model(tokens[:, :-1])
-        loss = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), tokens[:, 1:].reshape(-1))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        if step >= 1:
+class Steps:
+    """Steps of a new model, which can be run a few at a time."""
+
+    def __init__(self, shape):
+        torch.manual_seed(1)
+        self.model = Llama(shape)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1
+        )
+        self.tokens = torch.randint(0, shape["vocabSize"], (shape["batchSize"], shape["context"] + 1))
+
+    def milliseconds(self, steps=5):
+        """The median of some steps."""
+        times = []
+        for _ in range(steps):
+            start = time.perf_counter()
+            logits = self.model(self.tokens[:, :-1])
+            loss = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), self.tokens[:, 1:].reshape(-1))
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            self.optimizer.step()
             times.append((time.perf_counter() - start) * 1000)
-    return statistics.median(times)
+        return statistics.median(times)
+
+
+def fastest_threads(steps):
+    found = {}
+    for threads in sorted({1, 2, torch.get_num_threads()}):
+        torch.set_num_threads(threads)
+        steps.milliseconds(1)
+        found[threads] = steps.milliseconds()
+    return min(found, key=found.get)
 
 
 if __name__ == "__main__":
-    shape = json.loads(sys.argv[1])
-    best = None
-    for threads in sorted({1, 2, torch.get_num_threads()}):
-        torch.set_num_threads(threads)
-        result = {"milliseconds": milliseconds(shape), "threads": threads}
-        best = result if best is None or result["milliseconds"] < best["milliseconds"] else best
-    print(json.dumps(best))
+    steps = Steps(json.loads(sys.argv[1]))
+    torch.set_num_threads(fastest_threads(steps))
+    for _ in sys.stdin:
+        print(json.dumps({"milliseconds": steps.milliseconds()}), flush=True)

@@ -27,7 +27,7 @@ struct Result {
 };
 std::vector<Result> results;
 
-/// About normal numbers from a 64-bit congruential generator: the same on every machine.
+/// Approximately normal values from a 64-bit congruential generator: the same on every machine.
 Floats normal(int64_t n) {
   static uint64_t state = 1;
   Floats v(static_cast<size_t>(n));
@@ -57,7 +57,7 @@ void matrices(const Kernels& k) {
         }
 }
 
-/// `rows` rows of weights: random numbers, or random bytes with scales of usual size; exactly as long as they must be.
+/// `rows` rows of weights: random values, or random bytes with scales of usual size; exactly as long as they must be.
 std::vector<uint8_t> weight_bytes(WeightType type, int64_t rows, int64_t columns) {
   const int64_t row_bytes = weight_row_bytes(type, columns);
   std::vector<uint8_t> bytes(static_cast<size_t>(rows * row_bytes));
@@ -264,7 +264,7 @@ void programs(const Kernels& k) {
 }
 
 void stacks(const Kernels& k) {
-  // 7 → 5 → 7 → 3; a fused activation, then x·neuron with one number more that the layer shares.
+  // 7 → 5 → 7 → 3; a fused activation, then x·neuron with one more parameter that the layer shares.
   const int32_t widths[] = {7, 5, 7, 3};
   const int32_t forward[] = {0, 2, 1, 1, 1, 0, 0, 4, 0, 2, 20, 2, 0, 1, 0};
   const int32_t backward[] = {0, 2, 2, 2, 4, 0, 0, 4, 0, 2, 1, 3, 0, 20, 2, 0, 1, 0, 3, 3, 0, 0, 0};

@@ -23,7 +23,7 @@ export type FusedKernel = (typeof FusedKernel)[keyof typeof FusedKernel]
 /**
  * Row-wise entries with a fused kernel: the neurons that are kept (the `at` largest of a row, those of the `at` largest
  * magnitudes, or what stands above mean + `at` standard deviations, by how far it does), and what is applied to them.
- * The words' places are shared with native/kernels.h.
+ * The words' indices are shared with native/kernels.h.
  */
 export interface RowSelection {
   readonly keep: (typeof keptNeurons)[number]
@@ -44,7 +44,7 @@ export type DrawPer = (typeof drawUnits)[number]
  * One activation with its settings bound: `parseActivation('stocha:p=0.7')` gives one.
  *
  * Learned parameters travel beside it as one flat buffer per layer, laid out by `parameterLayout(act, width)`: first
- * the numbers that the layer shares, then for each number of a neuron a row of `width`.
+ * the parameters that the layer shares, then for each parameter of a neuron a row of `width`.
  * Functions here that take no width take the parameters of one neuron (width 1), by default the start values.
  */
 export interface Activation {

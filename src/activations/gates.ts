@@ -1,5 +1,5 @@
 // Gates that training learns: how much (`learnable_stoch`) or how often (`gumbel_stoch`) ReLU stands in for SiLU. The
-// gate is a function of the pre-activation, from a small network that the layer shares, or one number per neuron.
+// gate is a function of the pre-activation, from a small network that the layer shares, or one parameter per neuron.
 
 import type { LearnedParameter } from './activation.js'
 import {

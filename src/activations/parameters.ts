@@ -1,4 +1,4 @@
-// The two kinds of numbers that an activation depends on besides its input: those that training changes, and settings.
+// The two kinds of values that an activation depends on besides its input: those that training changes, and settings.
 
 /** A parameter that training changes; each layer has its own. */
 export interface LearnedParameter {

@@ -26,7 +26,7 @@ export interface ProgramInput {
 }
 
 /**
- * Slots are numbered: uniforms, inputs, temporaries. An instruction is five numbers: operation (its position in
+ * Slots are numbered: uniforms, inputs, temporaries. An instruction is five integers: operation (its position in
  * `operations`), destination, three operands (unused ones 0). A destination may be one of the operands.
  */
 export interface Program {

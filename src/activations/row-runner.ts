@@ -16,7 +16,7 @@ export function rankOf(k: number, width: number): number {
 export class RowRunner {
   readonly #programs: ActivationPrograms
   readonly #numbers: readonly LearnedNumber[]
-  /** How many learned numbers the layer shares; the rest are rows of neurons' numbers. */
+  /** How many learned parameters the layer shares; the rest are rows of neurons' parameters. */
   readonly #shared: number
   readonly #statistics: { readonly value: Machine; readonly k?: Machine; readonly derivatives?: Machine }[]
   readonly #forward: Machine
@@ -69,7 +69,7 @@ export class RowRunner {
 
   /**
    * Given dOut[0 … width): value = f(x), dX = what dOut gives x, and gradients (flat, as the parameters) += what it
-   * gives the learned numbers.
+   * gives the learned parameters.
    */
   backward(
     x: Numbers,

@@ -33,7 +33,7 @@ import { normalQuantile as quantile } from './scalar-functions.js'
 import { number, oneOf } from './settings.js'
 import { gelu, silu } from './smooth.js'
 
-const k = number(0.1, 0, 2 ** 31, 'how many neurons to keep; below 1 their share of the row')
+const k = number(0.1, 0, 2 ** 31, 'how many neurons to keep; below 1 their fraction of the row')
 
 /** The setting k as a number of neurons. */
 const kept = named('n', select(greater(1, setting('k')), mul(setting('k'), width), setting('k')))

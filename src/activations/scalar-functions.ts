@@ -1,4 +1,4 @@
-// The operations on single numbers in double precision: what uniforms are computed with, and what the portable machine
+// The operations on scalars in double precision: what uniforms are computed with, and what the portable machine
 // loops over. JavaScript's Math has most; the normal distribution and its quantile are here.
 
 import type { Operation, UniformOperation } from './expression.js'

@@ -1,4 +1,4 @@
-// The settings of an activation as a user types them: numbers with a range, or one of a few words.
+// The settings of an activation as a user types them: values with a range, or one of a few words.
 
 import { didYouMean } from '../did-you-mean.js'
 import { ActivationError } from '../errors.js'

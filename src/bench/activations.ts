@@ -14,7 +14,7 @@ export interface ActivationRow {
   /** Bytes read and written per second by y = f(x), threads = 1. */
   forwardGigabytesPerSecond: number
   /** Against the copy of the same round. */
-  shareOfCopy: number
+  fractionOfCopy: number
   /** Bytes of x, dY and dX per second in the backward pass. */
   backwardGigabytesPerSecond: number
   /** Median over steps that alternate with SiLU's; null when `steps` is 0. */
@@ -86,7 +86,7 @@ export function benchActivations(options: BenchActivationsOptions = {}): Activat
       activation: act.spec,
       fused: (act.fused ?? act.fusedRows) !== undefined,
       forwardGigabytesPerSecond: rate(8 * size, times.forward),
-      shareOfCopy: median(times.copy) / median(times.forward),
+      fractionOfCopy: median(times.copy) / median(times.forward),
       backwardGigabytesPerSecond: rate(12 * size, times.backward),
     }
   })

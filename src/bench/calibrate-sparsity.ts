@@ -9,7 +9,7 @@ import { type DecodeShape, randomConfig, WEIGHT_STD } from './random-model.js'
 
 /** A threshold under or above which nothing, or everything, is zero. */
 const BEYOND = 1000
-/** Rounds, and tokens in each, over which layers are brought to the share. */
+/** Rounds, and tokens in each, over which layers are brought to the fraction. */
 const ROUNDS = 3
 const TOKENS = 24
 
@@ -51,18 +51,18 @@ export function calibrate(
           ffnNorm[k] = value * Math.max(0.5, Math.min(2, factor))
         })
     }
-    zeros = 1 - active.reduce((sum, share) => sum + share, 0) / shape.numHiddenLayers
+    zeros = 1 - active.reduce((sum, fraction) => sum + fraction, 0) / shape.numHiddenLayers
   }
   return { threshold, zeros }
 }
 
-/** Normal numbers in order. */
+/** Normal values in ascending order. */
 function normalTable(): Float32Array {
   const table = new Float32Array(2 ** 18)
   fillNormal(table, { seed: 4, purpose: Purpose.data, stream: 0 }, 0, 1)
   return table.sort()
 }
 
-function quantile(sorted: Float32Array, share: number): number {
-  return sorted[Math.max(0, Math.min(sorted.length - 1, Math.round(share * sorted.length - 0.5)))]
+function quantile(sorted: Float32Array, fraction: number): number {
+  return sorted[Math.max(0, Math.min(sorted.length - 1, Math.round(fraction * sorted.length - 0.5)))]
 }

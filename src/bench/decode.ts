@@ -1,5 +1,6 @@
 // `flicker bench decode`: tokens per second of a random model of a given shape, dense and sparse alternately on the same
-// weights, each beside what the memory's bandwidth, measured in the same run, would allow.
+// weights, each beside what the memory's bandwidth, measured in the same run, would allow. Variants are compared by the
+// ratio within each round (paired-measurement.ts).
 
 import { EngineModel, type EngineOptions } from '../engine/engine-model.js'
 import type { NarrowGateMode } from '../engine/ffn/policy.js'
@@ -20,6 +21,7 @@ import {
 import { machineInfo } from '../kernels/machine-info.js'
 import { Purpose, RandomStream } from '../kernels/philox.js'
 import type { ModelConfig } from '../nn/config.js'
+import { alternatingOrder, type MedianInterval, ratioInterval } from '../paired-measurement.js'
 import { median } from '../statistics.js'
 import { calibrate } from './calibrate-sparsity.js'
 import { type DecodeShape, randomConfig, randomWeights } from './random-model.js'
@@ -28,7 +30,7 @@ export interface DecodeBenchOptions {
   readonly shape: DecodeShape
   readonly dtype: WeightType
   readonly kv: CacheType
-  /** Share of the neurons that is exactly zero, from 0 to 1. */
+  /** Fraction of the neurons that is exactly zero, from 0 to 1. */
   readonly sparsity: number
   /** Which sparse variants are measured: `on` with the narrow gate, `off` without, `auto` both. */
   readonly narrowGate: NarrowGateMode
@@ -43,31 +45,32 @@ export interface DecodeBenchOptions {
 
 /** One variant of computing the same tokens. */
 export interface DecodeRow {
-  readonly way: 'dense' | 'sparse' | 'sparse, narrow gate' | 'auto'
+  readonly variant: 'dense' | 'sparse' | 'sparse, narrow gate' | 'auto'
   readonly millisecondsPerToken: number
   readonly tokensPerSecond: number
-  /** Tokens per second over those of `dense`. */
-  readonly ratio: number
+  /** Tokens per second over those of `dense`, token by token. */
+  readonly ratio: MedianInterval
   readonly bytesPerToken: number
   /** Bytes of `dense` over bytes: the ratio if only reading took time. */
   readonly ratioLimit: number
   /** Tokens per second if memory were read at full bandwidth and nothing else took time. */
   readonly limitTokensPerSecond: number
-  readonly shareOfLimit: number
+  /** tokensPerSecond / limitTokensPerSecond: the fraction of the memory's bandwidth that is used. */
+  readonly fractionOfLimit: number
 }
 
 /** The variants that the options choose, `dense` first. */
-function ways({ dtype, narrowGate }: DecodeBenchOptions) {
-  const all: { way: DecodeRow['way']; options: EngineOptions; wanted: boolean }[] = [
-    { way: 'dense', options: { ffn: 'dense', narrowGate: 'off' }, wanted: true },
-    { way: 'sparse', options: { ffn: 'sparse', narrowGate: 'off' }, wanted: narrowGate !== 'on' },
+function variants({ dtype, narrowGate }: DecodeBenchOptions) {
+  const all: { variant: DecodeRow['variant']; options: EngineOptions; wanted: boolean }[] = [
+    { variant: 'dense', options: { ffn: 'dense', narrowGate: 'off' }, wanted: true },
+    { variant: 'sparse', options: { ffn: 'sparse', narrowGate: 'off' }, wanted: narrowGate !== 'on' },
     {
-      way: 'sparse, narrow gate',
+      variant: 'sparse, narrow gate',
       options: { ffn: 'sparse', narrowGate: 'on' },
       wanted: narrowGate !== 'off' && narrowable(dtype),
     },
     {
-      way: 'auto',
+      variant: 'auto',
       options: { ffn: 'auto', narrowGate: narrowGate === 'off' ? 'off' : 'auto' },
       wanted: true,
     },
@@ -75,13 +78,13 @@ function ways({ dtype, narrowGate }: DecodeBenchOptions) {
   return all.filter(({ wanted }) => wanted)
 }
 
-/** Tokens that each text starts with before anything is timed. */
+/** Tokens that each sequence starts with before anything is timed. */
 const START = 16
 /** Tokens before the timed ones: the crossover is measured in them, and narrow gates are made. */
 const WARM_UP = 4
-/** Rounds of decoding together and one after another, and of prompts. */
-const SAMPLE_ROUNDS = 5
-const PREFILL_ROUNDS = 3
+/** Rounds of decoding together and one after another, and of prompts: the fewest whose interval has 95 % confidence. */
+const SAMPLE_ROUNDS = 6
+const PREFILL_ROUNDS = 6
 
 /** Throws OptionError NARROW_GATE_DTYPE, NO_NATIVE_KERNELS, and what EngineModel throws. */
 export function benchDecode(options: DecodeBenchOptions) {
@@ -108,20 +111,20 @@ export function benchDecode(options: DecodeBenchOptions) {
     const random = new RandomStream({ seed: 3, purpose: Purpose.sampler, stream: 0 })
     const randomTokens = (n: number) => Int32Array.from({ length: n }, () => random.below(shape.vocabSize))
 
-    const decoded = decodeByTurns(options, engine, randomTokens, streamingReader(isa))
+    const decoded = decodeAlternately(options, engine, randomTokens, streamingReader(isa))
     const { bytesPerSecond } = decoded
     const [dense] = decoded.rows
-    const rows = decoded.rows.map(({ way, seconds, bytes }): DecodeRow => {
+    const rows = decoded.rows.map(({ variant, seconds, bytes, ratio }): DecodeRow => {
       const limit = bytesPerSecond / bytes
       return {
-        way,
+        variant,
         millisecondsPerToken: 1000 * seconds,
         tokensPerSecond: 1 / seconds,
-        ratio: dense.seconds / seconds,
+        ratio,
         bytesPerToken: bytes,
         ratioLimit: dense.bytes / bytes,
         limitTokensPerSecond: limit,
-        shareOfLimit: 1 / seconds / limit,
+        fractionOfLimit: 1 / seconds / limit,
       }
     })
     return {
@@ -158,8 +161,11 @@ function sparseModel({ shape, dtype, sparsity, tokens, samples, prefill }: Decod
   return { config: randomConfig(shape, threshold, context), weights, zeros }
 }
 
-/** All variants decode the same tokens alternately, one token each, with a plain read of memory, the limit, between. */
-function decodeByTurns(
+/**
+ * All variants decode the same tokens alternately, one token each, every other token in the opposite order, with a plain
+ * read of memory, the limit, between.
+ */
+function decodeAlternately(
   options: DecodeBenchOptions,
   engine: Engine,
   randomTokens: RandomTokens,
@@ -167,17 +173,18 @@ function decodeByTurns(
 ) {
   const { tokens, shape } = options
   const start = randomTokens(START)
-  const runs = ways(options).map(({ way, options: engineOptions }) => {
+  const runs = variants(options).map(({ variant, options: engineOptions }) => {
     const session = engine(engineOptions).session()
     session.prefill(start)
-    return { way, session, seconds: [] as number[], bytes: [] as number[] }
+    return { variant, session, seconds: [] as number[], bytes: [] as number[] }
   })
   const active: number[] = []
   const bandwidths: number[] = []
   let identical = true
   for (const [i, token] of randomTokens(WARM_UP + tokens).entries()) {
     bandwidths.push(readMemory())
-    for (const { session, seconds, bytes } of runs) {
+    for (const position of alternatingOrder(runs.length, i)) {
+      const { session, seconds, bytes } = runs[position]
       const begin = performance.now()
       session.step(token)
       if (i < WARM_UP) continue
@@ -188,34 +195,54 @@ function decodeByTurns(
     identical &&= others.every(({ session }) => sameBits(session.logits, dense.logits))
     if (i >= WARM_UP) for (const count of dense.activeNeurons) active.push(count / shape.intermediateSize)
   }
-  const mean = active.reduce((sum, share) => sum + share, 0) / active.length
+  const mean = active.reduce((sum, fraction) => sum + fraction, 0) / active.length
   return {
-    rows: runs.map(({ way, seconds, bytes }) => ({ way, seconds: median(seconds), bytes: median(bytes) })),
+    rows: runs.map(({ variant, seconds, bytes }) => ({
+      variant,
+      seconds: median(seconds),
+      bytes: median(bytes),
+      ratio: ratioInterval(runs[0].seconds, seconds),
+    })),
     bytesPerSecond: median(bandwidths),
     identical,
     zeros: { measured: 1 - mean, least: 1 - Math.max(...active), most: 1 - Math.min(...active) },
   }
 }
 
-/** A prompt through the dense engine and the automatic one, beside the matrix product in the same run. */
+/** A prompt through the dense engine and the automatic one alternately, beside the matrix product in the same rounds. */
 function measurePrefill(options: DecodeBenchOptions, engine: Engine, randomTokens: RandomTokens) {
   const { prefill, shape } = options
   const prompt = randomTokens(prefill)
   const gigaflops = prefillFlops(shape, prefill) / 1e9
-  const gemm = measureGemm()
-  const rows = (['dense', 'auto'] as const).map(ffn => {
-    const model = engine({ ffn, narrowGate: 'off' })
-    const seconds = median(
-      Array.from({ length: PREFILL_ROUNDS }, () => {
-        const session = model.session()
-        const begin = performance.now()
-        session.prefill(prompt)
-        return (performance.now() - begin) / 1000
-      }),
-    )
+  const product = squareProduct()
+  const runs = (['dense', 'auto'] as const).map(ffn => {
+    return { ffn, model: engine({ ffn, narrowGate: 'off' }), seconds: [] as number[] }
+  })
+  const gemms: number[] = []
+  // The first round is not counted.
+  for (let round = 0; round <= PREFILL_ROUNDS; round++) {
+    const gemm = product()
+    if (round > 0) gemms.push(gemm)
+    for (const position of alternatingOrder(runs.length, round)) {
+      const { model, seconds } = runs[position]
+      const session = model.session()
+      const begin = performance.now()
+      session.prefill(prompt)
+      if (round > 0) seconds.push((performance.now() - begin) / 1000)
+    }
+  }
+  const gemm = median(gemms)
+  const rows = runs.map(({ ffn, seconds }) => {
     // What the automatic engine skips it does not compute: its rate counts the work of the dense one.
-    const rate = gigaflops / seconds
-    return { ffn, tokensPerSecond: prefill / seconds, gigaflopsPerSecond: rate, shareOfGemm: rate / gemm }
+    const rate = gigaflops / median(seconds)
+    return {
+      ffn,
+      tokensPerSecond: prefill / median(seconds),
+      /** Tokens per second over those of `dense`, round by round. */
+      ratio: ratioInterval(runs[0].seconds, seconds),
+      gigaflopsPerSecond: rate,
+      fractionOfGemm: rate / gemm,
+    }
   })
   return { tokens: prefill, gigaflops, gemmGigaflopsPerSecond: gemm, rows }
 }
@@ -229,19 +256,21 @@ function prefillFlops(shape: DecodeShape, tokens: number): number {
   return tokens * numHiddenLayers * (layer + attention) + 2 * d * shape.vocabSize
 }
 
-/** Gigaflops per second of the square product of `bench gemm`. */
-function measureGemm(): number {
+/** Measures the square product of `bench gemm` when called: gigaflops per second, the median of three. */
+function squareProduct(): () => number {
   const n = 1024
   const [a, b, c] = [1, 2, 3].map(stream => {
     const random = new RandomStream({ seed: 1, purpose: Purpose.data, stream })
     return Float32Array.from({ length: n * n }, () => random.uniform() - 0.5)
   })
-  const seconds = Array.from({ length: 9 }, () => {
-    const begin = performance.now()
-    kernels().matmul(a, b, c, n, n, n, false, false, false)
-    return (performance.now() - begin) / 1000
-  })
-  return (2 * n ** 3) / median(seconds) / 1e9
+  return () => {
+    const seconds = Array.from({ length: 3 }, () => {
+      const begin = performance.now()
+      kernels().matmul(a, b, c, n, n, n, false, false, false)
+      return (performance.now() - begin) / 1000
+    })
+    return (2 * n ** 3) / median(seconds) / 1e9
+  }
 }
 
 /** Several sequences of one prompt: a step of all together against a step of each. */
@@ -257,22 +286,28 @@ function measureSamples(options: DecodeBenchOptions, engine: Engine, randomToken
     let identical = true
     for (let round = 0; round <= SAMPLE_ROUNDS; round++) {
       const tokens = randomTokens(samples)
-      const begin = performance.now()
-      Session.stepTogether(together, tokens)
-      const middle = performance.now()
-      for (const [i, session] of apart.entries()) session.step(tokens[i])
-      const end = performance.now()
+      const steps = [
+        () => Session.stepTogether(together, tokens),
+        () => {
+          for (const [i, session] of apart.entries()) session.step(tokens[i])
+        },
+      ]
+      const seconds = [0, 0]
+      for (const position of alternatingOrder(steps.length, round)) {
+        const begin = performance.now()
+        steps[position]()
+        seconds[position] = (performance.now() - begin) / 1000
+      }
       identical &&= together.every((session, i) => sameBits(session.logits, apart[i].logits))
       if (round === 0) continue
-      times.together.push((middle - begin) / 1000)
-      times.apart.push((end - middle) / 1000)
+      times.together.push(seconds[0])
+      times.apart.push(seconds[1])
     }
-    const [togetherSeconds, apartSeconds] = [median(times.together), median(times.apart)]
     return {
       ffn,
-      tokensPerSecond: samples / togetherSeconds,
-      oneAfterAnother: samples / apartSeconds,
-      ratio: apartSeconds / togetherSeconds,
+      tokensPerSecond: samples / median(times.together),
+      oneAfterAnother: samples / median(times.apart),
+      ratio: ratioInterval(times.apart, times.together),
       identical,
     }
   })

@@ -11,7 +11,7 @@ export interface GemmRow {
   threads: number
   gflops: number
   /** Of the multiply-add peak with as many threads. */
-  shareOfPeak: number
+  fractionOfPeak: number
   /** Against one thread; null for one thread. */
   speedup: number | null
 }
@@ -59,13 +59,13 @@ export function benchGemm(): GemmResult {
         k,
         threads,
         gflops: flops / 1e9,
-        shareOfPeak: 0,
+        fractionOfPeak: 0,
         speedup: alone === undefined ? null : flops / 1e9 / alone.gflops,
       })
     }
   }
   if (backend === 'native') setThreads(machine.threads)
-  for (const row of rows) row.shareOfPeak = (row.gflops * 1e9) / (peaks.get(row.threads) ?? Number.NaN)
+  for (const row of rows) row.fractionOfPeak = (row.gflops * 1e9) / (peaks.get(row.threads) ?? Number.NaN)
   return {
     machine,
     peakGflops: [...peaks].map(([threads, flops]) => ({ threads, gflops: flops / 1e9 })),

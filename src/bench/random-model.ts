@@ -1,4 +1,4 @@
-// Models of a given shape with random weights, laid out for the engine at the speed of copying: normal numbers are drawn
+// Models of a given shape with random weights, laid out for the engine at the speed of copying: normal values are drawn
 // once into a pool, and matrices are filled with stretches of it that begin ever elsewhere.
 
 import { atLeastAtVocabulary, type EngineWeights, type LayerWeights } from '../engine/model/weights.js'
@@ -114,13 +114,13 @@ export function randomWeights(config: ModelConfig, type: WeightType): EngineWeig
   }
 }
 
-/** Odd, so that no two rows of a matrix begin at the same place. */
+/** Odd, so that no two rows of a matrix begin at the same offset. */
 const POOL = 2 ** 22 + 12345
 const TABLE = 2 ** 16
 /** Encoding K-quants takes its time. */
 const SUPER_BLOCKS = 4093
 
-/** Random numbers of one type, handed out in stretches. */
+/** Random values of one type, handed out in stretches. */
 class Pool {
   readonly type: WeightType
   readonly #plain: Float32Array | Uint16Array | null = null
@@ -157,7 +157,7 @@ class Pool {
       this.#codes = bytesOf(row)
       return
     }
-    // A group's largest of 32 normal numbers, about 2.1 standard deviations, takes the largest code.
+    // A group's largest of 32 normal values, about 2.1 standard deviations, takes the largest code.
     const largest = type === 'q8_0' ? 127 : 7
     const scale = (2.1 * WEIGHT_STD) / largest
     narrowFloat16(Float32Array.of(scale), this.#scale)

@@ -1,14 +1,17 @@
 // `flicker bench train`: one optimizer step (forward, backward, AdamW) of two small models, against the arithmetic
-// that it needs, and beside the same step in PyTorch when python3 has it.
+// that it needs, and beside the same step in PyTorch when python3 has it: both alternately, compared by the ratio within
+// each pair (paired-measurement.ts).
 
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseActivation } from '../activations/index.js'
 import { type Kernels, kernels, measureMachine } from '../kernels/index.js'
 import { type MachineInfo, machineInfo } from '../kernels/machine-info.js'
 import type { ModelConfig } from '../nn/config.js'
 import { Llama } from '../nn/llama.js'
+import { comparePaired, type MedianInterval, medianInterval } from '../paired-measurement.js'
 import { median } from '../statistics.js'
 import { type Batch, TrainingStep } from '../train/step.js'
 import { type KernelTime, WatchedKernels } from './kernel-times.js'
@@ -46,15 +49,15 @@ export const TRAIN_SHAPES: readonly TrainShape[] = [
 
 export interface TrainRow {
   shape: TrainShape
-  /** Median milliseconds of one step. */
-  milliseconds: number
+  /** Milliseconds of one step: the median, and the interval of that. */
+  milliseconds: MedianInterval
   tokensPerSecond: number
   /** Multiply-adds × 2 of the matrix products and the attention of one step. */
   gigaflops: number
   /** Milliseconds that this arithmetic takes at the measured peak. */
   limitMilliseconds: number
-  /** The same step in PyTorch; null when python3 has none. */
-  torchMilliseconds: number | null
+  /** The same step in PyTorch, and our rate over its, pair by pair; null when python3 has none. */
+  torch: { milliseconds: number; ratio: MedianInterval } | null
 }
 
 export interface TrainResult {
@@ -71,26 +74,41 @@ export interface BenchTrainOptions {
   readonly peers?: boolean
 }
 
-export function benchTrain({
+/** Steps of one side before the other runs: what the other left in the caches counts little. */
+const STEPS_AT_ONCE = 5
+
+export async function benchTrain({
   steps = 30,
   activation = 'silu',
   peers = true,
-}: BenchTrainOptions = {}): TrainResult {
+}: BenchTrainOptions = {}): Promise<TrainResult> {
   const { backend, isa } = kernels()
   const peak = backend === 'native' ? measureMachine(isa).flops : Number.NaN
   const torch = peers ? findTorch() : null
-  const rows = TRAIN_SHAPES.map(shape => {
-    const milliseconds = stepMilliseconds(shape, activation, steps)
+  const rows: TrainRow[] = []
+  for (const shape of TRAIN_SHAPES) {
+    const times: number[] = []
+    const timedStep = timedStepOf(shape, activation)
+    let beside: TrainRow['torch'] = null
+    if (torch === null) for (let i = 0; i < steps; i++) times.push(timedStep())
+    else {
+      beside = await besidePeer([torch.python, script], shape, Math.ceil(steps / STEPS_AT_ONCE), () => {
+        const some = Array.from({ length: STEPS_AT_ONCE }, timedStep)
+        times.push(...some)
+        return median(some)
+      })
+    }
+    const milliseconds = medianInterval(times)
     const flops = stepFlops(shape)
-    return {
+    rows.push({
       shape,
       milliseconds,
-      tokensPerSecond: (shape.batchSize * shape.context * 1000) / milliseconds,
+      tokensPerSecond: (shape.batchSize * shape.context * 1000) / milliseconds.median,
       gigaflops: flops / 1e9,
       limitMilliseconds: (flops / peak) * 1000,
-      torchMilliseconds: torch === null ? null : torchMilliseconds(torch.python, shape),
-    }
-  })
+      torch: beside,
+    })
+  }
   return { machine: machineInfo(), peakGflops: peak / 1e9, torch: torch?.version ?? null, rows }
 }
 
@@ -149,16 +167,16 @@ export function profileTrain({ steps = 20, activation = 'silu' }: BenchTrainOpti
   return { machine: machineInfo(), rows }
 }
 
-function stepMilliseconds(shape: TrainShape, activation: string, steps: number): number {
+/** Runs one step and returns its milliseconds; the first five, which are not counted, are behind it. */
+function timedStepOf(shape: TrainShape, activation: string): () => number {
   const run = trainingStepFor(shape, activation)
-  for (let step = 1; step <= 5; step++) run(step)
-  return median(
-    Array.from({ length: steps }, (_, i) => {
-      const start = performance.now()
-      run(6 + i)
-      return performance.now() - start
-    }),
-  )
+  let step = 0
+  while (step < 5) run(++step)
+  return () => {
+    const start = performance.now()
+    run(++step)
+    return performance.now() - start
+  }
 }
 
 /** 6 per weight and token for the linear layers; attention's four products forward, ten backward, half of them causal. */
@@ -187,10 +205,40 @@ function findTorch(): { python: string; version: string } | null {
   return null
 }
 
-function torchMilliseconds(python: string, shape: TrainShape): number {
-  const { status, stdout, stderr } = spawnSync(python, [script, JSON.stringify(shape)], {
-    env: environment,
+/**
+ * Our steps and another program's alternately, each pair in the opposite order of the one before. The program is told the
+ * shape as JSON in its last argument; for every line on stdin it answers a line {"milliseconds": median of some steps}.
+ */
+export async function besidePeer(
+  [command, ...args]: readonly string[],
+  shape: TrainShape,
+  pairs: number,
+  ours: () => number,
+): Promise<{ milliseconds: number; ratio: MedianInterval }> {
+  const stdio = ['pipe', 'pipe', 'inherit'] as const
+  const peer = spawn(command, [...args, JSON.stringify(shape)], { env: environment, stdio: [...stdio] })
+  const closed = new Promise<never>((_, reject) => {
+    peer.on('error', reject)
+    peer.on('close', code =>
+      reject(new Error(`${[command, ...args].join(' ')} ended with exit code ${code}`)),
+    )
   })
-  if (status !== 0) throw new Error(`bench/peers/torch_step.py failed: ${stderr.toString().slice(-500)}`)
-  return (JSON.parse(stdout.toString()) as { milliseconds: number }).milliseconds
+  closed.catch(() => {})
+  // Writing to a program that has ended: `closed` says so.
+  peer.stdin.on('error', () => {})
+  const answers = createInterface(peer.stdout)[Symbol.asyncIterator]()
+  const theirs = async () => {
+    peer.stdin.write('\n')
+    const answer = await Promise.race([answers.next(), closed])
+    // The end of its output comes before the news of its end.
+    if (answer.done === true) return closed
+    return 1 / (JSON.parse(answer.value) as { milliseconds: number }).milliseconds
+  }
+  try {
+    const compared = await comparePaired(theirs, async () => 1 / ours(), { warmUp: 1, pairs })
+    return { milliseconds: 1 / compared.first, ratio: compared.ratio }
+  } finally {
+    peer.stdin.end()
+    peer.kill()
+  }
 }

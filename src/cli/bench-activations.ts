@@ -45,7 +45,7 @@ Examples:
           row.activation.padEnd(width),
           (row.fused ? 'fused' : 'generic').padEnd(7),
           `${row.forwardGigabytesPerSecond.toFixed(1).padStart(7)}`,
-          `${(100 * row.shareOfCopy).toFixed(0).padStart(5)} %`,
+          `${(100 * row.fractionOfCopy).toFixed(0).padStart(5)} %`,
           `${row.backwardGigabytesPerSecond.toFixed(1).padStart(8)}`,
           ...(row.stepAgainstSilu === null ? [] : [row.stepAgainstSilu.toFixed(3).padStart(9)]),
         ]

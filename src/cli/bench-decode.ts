@@ -5,6 +5,7 @@ import { benchDecode, type DecodeBenchOptions, type DecodeBenchResult } from '..
 import { DECODE_SHAPES, type DecodeShape, decodeShape } from '../bench/random-model.js'
 import { OptionError } from '../errors.js'
 import { defaultThreads } from '../kernels/index.js'
+import { intervalText } from '../paired-measurement.js'
 import {
   choiceOption,
   fraction,
@@ -114,19 +115,22 @@ function printDecode(result: DecodeBenchResult): void {
   )
   print(
     `reads ${result.gigabytesPerSecond.toFixed(1)} GB/s · ${percent(sparsity.measured)} of the neurons exactly zero ` +
-      `(${percent(sparsity.least)} to ${percent(sparsity.most)}) · medians of ${result.tokens} tokens\n`,
+      `(${percent(sparsity.least)} to ${percent(sparsity.most)}) · medians of ${result.tokens} tokens, variants alternating; ` +
+      'ratios with the interval that holds the true median\n',
   )
-  print('variant               tok/s      ms  ratio  ratio limit  MB/token  of the memory limit')
+  print(
+    'variant               tok/s      ms           ratio to dense  ratio limit  MB/token  of the memory limit',
+  )
   for (const row of rows) {
     print(
       [
-        row.way.padEnd(19),
+        row.variant.padEnd(19),
         row.tokensPerSecond.toFixed(2).padStart(7),
         row.millisecondsPerToken.toFixed(1).padStart(7),
-        row.ratio.toFixed(3).padStart(6),
+        intervalText(row.ratio, 3).padStart(24),
         row.ratioLimit.toFixed(3).padStart(12),
         (row.bytesPerToken / 1e6).toFixed(0).padStart(9),
-        percent(row.shareOfLimit).padStart(20),
+        percent(row.fractionOfLimit).padStart(20),
       ].join(' '),
     )
   }
@@ -138,9 +142,9 @@ function printDecode(result: DecodeBenchResult): void {
     print(
       `\nprompt of ${prefill.tokens} tokens, matrix product of bench gemm ${prefill.gemmGigaflopsPerSecond.toFixed(0)} GFLOP/s`,
     )
-    for (const { ffn, tokensPerSecond, gigaflopsPerSecond, shareOfGemm } of prefill.rows) {
+    for (const { ffn, tokensPerSecond, gigaflopsPerSecond, fractionOfGemm, ratio } of prefill.rows) {
       print(
-        `  ${ffn.padEnd(6)} ${tokensPerSecond.toFixed(1)} tok/s, ${gigaflopsPerSecond.toFixed(0)} GFLOP/s, ${percent(shareOfGemm)} of it`,
+        `  ${ffn.padEnd(6)} ${tokensPerSecond.toFixed(1)} tok/s, ${gigaflopsPerSecond.toFixed(0)} GFLOP/s, ${percent(fractionOfGemm)} of it, ${intervalText(ratio, 2)} × dense`,
       )
     }
   }
@@ -148,7 +152,7 @@ function printDecode(result: DecodeBenchResult): void {
     print(`\n${samples.count} sequences of one prompt, together against one after another`)
     for (const { ffn, tokensPerSecond, oneAfterAnother, ratio, identical } of samples.rows) {
       print(
-        `  ${ffn.padEnd(6)} ${tokensPerSecond.toFixed(2)} over ${oneAfterAnother.toFixed(2)} tok/s: ${ratio.toFixed(2)}` +
+        `  ${ffn.padEnd(6)} ${tokensPerSecond.toFixed(2)} over ${oneAfterAnother.toFixed(2)} tok/s: ${intervalText(ratio, 2)}` +
           `${identical ? '' : ', BITS DIFFER: this is a bug, please report it'}`,
       )
     }

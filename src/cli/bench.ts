@@ -6,6 +6,7 @@ import { benchMachine } from '../bench/machine-limits.js'
 import { benchMemory } from '../bench/memory.js'
 import { benchTrain, profileTrain, type TrainShape } from '../bench/train.js'
 import type { MachineInfo } from '../kernels/machine-info.js'
+import { intervalText } from '../paired-measurement.js'
 import { benchActivationsCommand } from './bench-activations.js'
 import { benchDecodeCommand } from './bench-decode.js'
 import { benchMlpCommand } from './bench-mlp.js'
@@ -54,11 +55,11 @@ Examples:
       for (const { threads, gflops } of result.peakGflops)
         print(`peak, ${threads} thread(s): ${gflops.toFixed(1)} GFLOP/s`)
       print('\n     m      n      k  threads   GFLOP/s  of peak  speed-up')
-      for (const { m, n, k, threads, gflops, shareOfPeak, speedup } of result.rows) {
+      for (const { m, n, k, threads, gflops, fractionOfPeak, speedup } of result.rows) {
         const columns = [m, n, k].map(size => String(size).padStart(6)).join(' ')
-        const share = Number.isNaN(shareOfPeak) ? '   n/a' : `${(100 * shareOfPeak).toFixed(1)} %`
+        const ofPeak = Number.isNaN(fractionOfPeak) ? '   n/a' : `${(100 * fractionOfPeak).toFixed(1)} %`
         print(
-          `${columns} ${String(threads).padStart(8)} ${gflops.toFixed(1).padStart(9)} ${share.padStart(8)} ${(speedup?.toFixed(2) ?? '').padStart(9)}`,
+          `${columns} ${String(threads).padStart(8)} ${gflops.toFixed(1).padStart(9)} ${ofPeak.padStart(8)} ${(speedup?.toFixed(2) ?? '').padStart(9)}`,
         )
       }
     })
@@ -76,24 +77,31 @@ Examples:
       examples('flicker bench train --activation stocha:p=0.7 --no-peers', 'flicker bench train --profile'),
     )
     .action(
-      (flags: { steps: number; activation: string; peers: boolean; profile?: boolean; json?: boolean }) => {
+      async (flags: {
+        steps: number
+        activation: string
+        peers: boolean
+        profile?: boolean
+        json?: boolean
+      }) => {
         if (flags.profile === true) return printProfile(flags)
-        const result = benchTrain(flags)
+        const result = await benchTrain(flags)
         if (flags.json === true) return printJson(result)
         printMachine(result.machine)
         print(`peak: ${result.peakGflops.toFixed(1)} GFLOP/s; PyTorch: ${result.torch ?? 'not installed'}\n`)
-        print('step                              ms  GFLOP  limit ms  of limit  PyTorch ms  ratio')
+        print(
+          'step                        ms (interval of the median)  GFLOP  limit ms  of limit  PyTorch ms  ratio',
+        )
         for (const row of result.rows) {
-          const torch = row.torchMilliseconds
           print(
             [
               shapeText(row.shape).padEnd(26),
-              row.milliseconds.toFixed(1).padStart(9),
+              intervalText(row.milliseconds, 1).padStart(28),
               row.gigaflops.toFixed(1).padStart(6),
               row.limitMilliseconds.toFixed(1).padStart(9),
-              `${((100 * row.limitMilliseconds) / row.milliseconds).toFixed(0)} %`.padStart(9),
-              (torch?.toFixed(0) ?? 'n/a').padStart(11),
-              (torch === null ? '' : (torch / row.milliseconds).toFixed(2)).padStart(6),
+              `${((100 * row.limitMilliseconds) / row.milliseconds.median).toFixed(0)} %`.padStart(9),
+              (row.torch?.milliseconds.toFixed(0) ?? 'n/a').padStart(11),
+              row.torch === null ? '' : ` ${intervalText(row.torch.ratio, 2)}`,
             ].join(' '),
           )
         }

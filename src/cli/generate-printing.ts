@@ -65,7 +65,7 @@ export function printStats(
     const all = bytesReadPerToken + bytesSkippedPerToken
     log(
       `memory   ${megabytes(bytesReadPerToken)} read per token, ${megabytes(bytesSkippedPerToken)} skipped ` +
-        `(${percent(bytesSkippedPerToken / all)})${shareOfLimit(bytesReadPerToken * tokensPerSecond)}`,
+        `(${percent(bytesSkippedPerToken / all)})${fractionOfLimit(bytesReadPerToken * tokensPerSecond)}`,
     )
   }
   log(`weights  ${weights}`)
@@ -89,7 +89,7 @@ export function printStats(
 }
 
 /** The streaming reads of this machine are measured now, after the text. */
-function shareOfLimit(bytesPerSecond: number): string {
+function fractionOfLimit(bytesPerSecond: number): string {
   const { backend, isa } = kernels()
   if (backend === 'portable') return ''
   const limit = measureMachine(isa).bytesPerSecond

@@ -1,8 +1,6 @@
 // `flicker generate`: text from a model, as it is decoded.
 
-import fs from 'node:fs'
 import { Command, InvalidArgumentError } from 'commander'
-import { MAX_TEXT_BYTES } from '../data/text-file.js'
 import {
   type ChatMessage,
   type GenerateManyOptions,
@@ -12,9 +10,8 @@ import {
   weightTypesText,
 } from '../engine/index.js'
 import { FlickerError, OptionError } from '../errors.js'
-import { storageError } from '../formats/storage.js'
-import { readRegularFile, UnreadFile } from '../regular-file.js'
 import { shown } from '../schema-issues.js'
+import { templateOf } from './chat-template.js'
 import { jsonReport, printStats, printTopLogprobs } from './generate-printing.js'
 import {
   allowCodeOption,
@@ -220,21 +217,6 @@ function promptOf(prompt: string, { chat, system, chatTemplate }: GenerateFlags)
   const messages: ChatMessage[] = system === undefined ? [] : [{ role: 'system', content: system }]
   messages.push({ role: 'user', content: prompt })
   return { messages, template: chatTemplate === undefined ? undefined : templateOf(chatTemplate) }
-}
-
-/** The text of a template file, or the name of one of the model's templates. Throws StorageError. */
-function templateOf(nameOrFile: string): string {
-  try {
-    const file = fs.statSync(nameOrFile, { throwIfNoEntry: false })?.isFile() === true
-    return file ? readRegularFile(nameOrFile, MAX_TEXT_BYTES).toString('utf8') : nameOrFile
-  } catch (cause) {
-    if (cause instanceof UnreadFile) {
-      throw new OptionError('CHAT_TEMPLATE_UNKNOWN', `--chat-template: ${nameOrFile} ${cause.message}`, {
-        cause,
-      })
-    }
-    throw storageError(cause, nameOrFile, 0)
-  }
 }
 
 /** A text as it stands, or as JSON where it stands in double quotes. */

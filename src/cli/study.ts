@@ -77,6 +77,7 @@ Examples:
         fresh: flags.fresh,
         signal: interruptible(),
         onEvent: narrator(),
+        onNotice: notice => log(`flicker: ${notice}`),
       })
       if (flags.json === true) return printJson(results)
       printStyled(

@@ -21,13 +21,13 @@ const MAX_DOCUMENT_CHARACTERS = 64 * 1024
 /** What one file may give; TypeScript's lib.dom.d.ts alone would be a quarter of the corpus. */
 const MAX_FILE_CHARACTERS = 8 * MAX_DOCUMENT_CHARACTERS
 /**
- * A document is a near-copy when this share of its lines stands in earlier ones. The same declarations are often
+ * A document is a near-copy when this fraction of its lines stands in earlier ones. The same declarations are often
  * shipped three times (`.d.ts`, `.d.cts`, one per compiler version); exact comparison would keep all three and put
  * one of them into validation.
  */
 const NEAR_COPY_SHARE = 0.75
 /**
- * Files are on one side of the split when this share of the lines of the smaller one is in the other as well: the
+ * Files are on one side of the split when this fraction of the lines of the smaller one is in the other as well: the
  * declarations of two versions of a package, the same guide in two packages.
  */
 const SAME_SIDE_SHARE = 0.2

@@ -24,7 +24,7 @@ const NAMED_DOCUMENTS = 2
  * Where that makes one side far too small (validation below a tenth of its share, training below half of its own), and
  * for a single group, the largest group is cut inside, as char-rnn and nanoGPT do: the first 1 − validationShare of its
  * characters train with all other documents, the rest of it validates.
- * Throws OptionError for a share outside (0, 1), CorpusError when there is nothing to split.
+ * Throws OptionError for a fraction outside (0, 1), CorpusError when there is nothing to split.
  */
 export function splitCorpus(corpus: Corpus, options: { validationShare?: number } = {}): CorpusSplit {
   const share = options.validationShare ?? DEFAULT_VALIDATION_SHARE

@@ -80,7 +80,7 @@ function fillUniform(out: Float64Array, seed: number, stream: number, bound: num
 
 /**
  * order (n) = 0 … n − 1 shuffled for one epoch (Fisher and Yates); a function of the seed and the epoch alone. An
- * index is a random word's share of its range, which favors none by more than n · 2⁻³².
+ * index is a random word's fraction of its range, which favors none by more than n · 2⁻³².
  */
 export function shuffleForEpoch(order: Int32Array, seed: number, epoch: number): void {
   const [low, high] = seedWords(seed)

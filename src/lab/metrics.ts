@@ -7,7 +7,7 @@ import type { Forward } from './network.js'
 /** How the gate's weights of all hidden neurons over all samples are distributed. */
 export interface GateWeights {
   readonly mean: number
-  /** At the shares of GATE_QUANTILES. */
+  /** At the fractions of GATE_QUANTILES. */
   readonly quantiles: readonly number[]
   /** Share in each of GATE_BINS equal parts of [0, 1]. */
   readonly histogram: readonly number[]
@@ -18,7 +18,7 @@ export interface Measured {
   readonly loss: number
   /** Share of samples whose largest logit is that of their class. */
   readonly accuracy: number
-  /** Share of exact zeros among the hidden activations of all layers. */
+  /** Fraction of exact zeros among the hidden activations of all layers. */
   readonly sparsity: number
   readonly gate: GateWeights | null
 }

@@ -13,7 +13,7 @@ export interface RunRecord {
   validationLoss: number[]
   /** Share of right answers on the validation set. */
   accuracy: number[]
-  /** Share of exact zeros among the hidden activations on the validation set. */
+  /** Fraction of exact zeros among the hidden activations on the validation set. */
   sparsity: number[]
   /** ReLU's weight over all hidden neurons and validation samples; for activations with a learned gate. */
   gate?: {

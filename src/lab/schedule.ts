@@ -5,7 +5,7 @@ import { z } from 'zod'
 const share = z.number().min(0).max(1)
 
 /**
- * One schedule. `from` holds until the share `start` of the steps is done, `to` from the share `end` on; between them:
+ * One schedule. `from` holds until the fraction `start` of the steps is done, `to` from the fraction `end` on; between them:
  * - `switch`: at once, at `start`;
  * - `linear`: a straight line;
  * - `cosine`: half a cosine;
@@ -33,7 +33,7 @@ export const scheduleSchema = z
   })
 export type Schedule = z.infer<typeof scheduleSchema>
 
-/** The value when the share `done` in [0, 1] of the steps is done. */
+/** The value when the fraction `done` in [0, 1] of the steps is done. */
 export function scheduleAt(schedule: Schedule, done: number): number {
   const { kind, from, to, start, end, via } = schedule
   if (done < start) return from

@@ -124,7 +124,7 @@ function activate(tape: Tape, act: Activation, x: Tensor, learned: Tensor | null
   return out
 }
 
-/** x with a share `p` of its elements set to 0 and the others divided by 1 − p. Srivastava et al. 2014. */
+/** x with a fraction `p` of its elements set to 0 and the others divided by 1 − p. Srivastava et al. 2014. */
 function drop(tape: Tape, x: Tensor, p: number, draw: Draw): Tensor {
   const mask = tape.take(x.size)
   const draws = new Float64Array(x.width)

@@ -9,7 +9,7 @@ import { constant, type DType, ops, parameter, sizeOf, type Tape, type Tensor } 
 import type { RopeTable } from '../tensor/ops/index.js'
 import { ffnWidths, headDimOf, type ModelConfig } from './config.js'
 import { activationParameterName, parameterShapes } from './parameters.js'
-import { ropeFrequencies } from './rope.js'
+import { ropeFrequencies, ropeTable } from './rope.js'
 
 /** Standard deviation of the initial weights; the two projections back into the residual stream get 1/√(2L) of it. */
 export const INITIAL_STD = 0.02
@@ -202,7 +202,7 @@ export class Llama {
     const fits =
       this.#ropeTable?.seq === seq && this.#ropeTable.cos instanceof Float32Array === (tape.dtype === 'f32')
     if (!fits)
-      this.#ropeTable = ops.ropeTable(tape, seq, ropeFrequencies(this.config, headDimOf(this.config)))
+      this.#ropeTable = ropeTable(tape.dtype, seq, ropeFrequencies(this.config, headDimOf(this.config)))
     return this.#ropeTable as RopeTable
   }
 }

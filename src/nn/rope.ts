@@ -1,6 +1,8 @@
 // Rotary position embeddings: the frequencies that training and the engine rotate by, and what may change them. Su et al.
 // 2021, arXiv 2104.09864.
 
+import type { RopeTable } from '../tensor/ops/index.js'
+
 /** What fixes the frequencies, beside the width of a head. */
 export interface RopeConfig {
   ropeTheta: number
@@ -49,6 +51,33 @@ export function ropeFrequencies({ ropeTheta, ropeScaling }: RopeConfig, headDim:
         return (1 - kept) * (frequency / factor) + kept * frequency
       })
   }
+}
+
+/**
+ * cos and sin of position · frequency, (positions, headDim/2) each, of as many positions as the arrays hold; those before
+ * `first` are left as they are. frequencies: (headDim/2), radians per position.
+ */
+export function fillRotations(
+  cos: Float32Array | Float64Array,
+  sin: Float32Array | Float64Array,
+  frequencies: Float64Array,
+  first = 0,
+): void {
+  const half = frequencies.length
+  for (let i = first * half; i < cos.length; i++) {
+    const angle = Math.floor(i / half) * frequencies[i % half]
+    cos[i] = Math.cos(angle)
+    sin[i] = Math.sin(angle)
+  }
+}
+
+/** The table for `seq` positions that `rope` of tensor/ops takes. */
+export function ropeTable(dtype: 'f32' | 'f64', seq: number, frequencies: Float64Array): RopeTable {
+  const size = seq * frequencies.length
+  const Buffer = dtype === 'f32' ? Float32Array : Float64Array
+  const table = { cos: new Buffer(size), sin: new Buffer(size), seq, headDim: 2 * frequencies.length }
+  fillRotations(table.cos, table.sin, frequencies)
+  return table
 }
 
 /** What is wrong with `scaling`, as `ropeScaling.factor must be …`; null when nothing is. */

@@ -49,12 +49,12 @@ export function perplexity(value: number): string {
   return fixed(value, value < 100 ? 2 : value < 1000 ? 1 : 0)
 }
 
-/** A share in [0, 1] as `84.2 %`. */
+/** A fraction in [0, 1] as `84.2 %`. */
 export function percent(share: number, decimals = 1): string {
   return `${fixed(share * 100, decimals)}${NARROW_SPACE}%`
 }
 
-/** A change as a share, `+1.2 %`. */
+/** A change as a fraction, `+1.2 %`. */
 export function signedPercent(share: number): string {
   return `${signed(share * 100, 1)}${NARROW_SPACE}%`
 }

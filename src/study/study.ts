@@ -32,6 +32,8 @@ export interface StudyOptions {
   readonly fresh?: boolean
   readonly signal?: AbortSignal
   readonly onEvent?: (event: StudyEvent) => void
+  /** As `onNotice` of `train`, for every run; by default a warning of the process. */
+  readonly onNotice?: (notice: string) => void
 }
 
 export type StudyEvent =
@@ -149,6 +151,7 @@ async function oneRun(
     // Without the state (the other run was finished by an earlier session) the steps are trained again: the same bits.
     ...(beginFrom !== undefined && hasBranch(beginFrom.directory, beginFrom.step) && { beginFrom }),
     signal: options.signal,
+    ...(options.onNotice !== undefined && { onNotice: options.onNotice }),
     onProgress: progress => {
       trainedOn.trains(progress.step)
       options.onEvent?.({ kind: 'step', progress })

@@ -66,7 +66,7 @@ export class Tape {
   }
 
   /**
-   * Calls `write` with a buffer per tensor to overwrite with its share of the gradient. Where something stands already
+   * Calls `write` with a buffer per tensor to overwrite with its part of the gradient. Where something stands already
    * the buffer is scratch, and is added afterwards.
    */
   writeGrads(tensors: readonly Tensor[], write: (...buffers: Floats[]) => void): void {

@@ -1,4 +1,4 @@
-// A tensor: numbers, a shape and, while a tape runs backward, a gradient.
+// A tensor: elements, a shape and, while a tape runs backward, a gradient.
 
 import { ShapeError } from '../errors.js'
 import type { Floats } from '../kernels/index.js'

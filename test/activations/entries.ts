@@ -60,7 +60,7 @@ export function anySpec(listing: ActivationListing): fc.Arbitrary<string> {
   return fc.tuple(...settings).map(each => [listing.name, each.join()].filter(Boolean).join(':'))
 }
 
-/** A pre-activation, draws for every channel and learned numbers of one neuron near where they start. */
+/** A pre-activation, draws for every channel and learned parameters of one neuron near where they start. */
 export interface Point {
   readonly spec: string
   readonly x: number

@@ -1,4 +1,4 @@
-// The decoding benchmark measures what it says: the asked share of zeros, the same tokens in every way.
+// The decoding benchmark measures what it says: the asked fraction of zeros, the same tokens in every variant.
 
 import { describe, expect, it } from 'vitest'
 import { calibrate } from '../../src/bench/calibrate-sparsity.js'
@@ -32,7 +32,7 @@ const options: DecodeBenchOptions = {
 const native = decodeKernels().backend === 'native'
 
 describe.runIf(native)('bench decode', () => {
-  it('makes the asked share of the neurons zero, in every layer', () => {
+  it('makes the asked fraction of the neurons zero, in every layer', () => {
     for (const sparsity of [0.6, 0.9, 0.99]) {
       const weights = randomWeights(randomConfig(shape, 0, 64), 'f32')
       const { threshold } = calibrate(shape, weights, sparsity, 'f32')
@@ -42,13 +42,13 @@ describe.runIf(native)('bench decode', () => {
         session.step((i * 7) % 300)
         for (const [layer, count] of session.activeNeurons.entries()) active[layer] += count / 100 / 512
       }
-      for (const share of active) expect(Math.abs(1 - share - sparsity)).toBeLessThan(0.04)
+      for (const fraction of active) expect(Math.abs(1 - fraction - sparsity)).toBeLessThan(0.04)
     }
   })
 
-  it('measures every way on the same tokens, with the same bits, and counts the bytes that each reads', () => {
+  it('measures every variant on the same tokens, with the same bits, and counts the bytes that each reads', () => {
     const { rows, identical, sparsity } = benchDecode(options)
-    expect(rows.map(({ way }) => way)).toEqual(['dense', 'sparse', 'sparse, narrow gate', 'auto'])
+    expect(rows.map(({ variant }) => variant)).toEqual(['dense', 'sparse', 'sparse, narrow gate', 'auto'])
     expect(identical).toBe(true)
     expect(sparsity.measured).toBeGreaterThan(0.8)
     expect(sparsity.least).toBeLessThanOrEqual(sparsity.most)
@@ -65,6 +65,10 @@ describe.runIf(native)('bench decode', () => {
     expect(skipped).toBeGreaterThan(0.8 * most)
     expect(skipped).toBeLessThan(most)
     expect(sparse.ratioLimit).toBeCloseTo(dense.bytesPerToken / sparse.bytesPerToken)
+    // Six pairs, the fewest for which an interval has 95 %.
+    expect(dense.ratio).toEqual({ median: 1, low: 1, high: 1, confidence: 0.96875 })
+    expect(sparse.ratio.low).toBeLessThanOrEqual(sparse.ratio.median)
+    expect(sparse.ratio.high).toBeGreaterThanOrEqual(sparse.ratio.median)
   })
 
   it('reads everything when no neuron is zero', () => {

@@ -115,7 +115,7 @@ describe('the split into training and validation', () => {
     expect(validation[0].text).toBe('😀'.repeat(6))
   })
 
-  it('refuses a share that is none and a text of one character', () => {
+  it('refuses a fraction that is none and a text of one character', () => {
     for (const validationShare of [0, 1, -0.5, Number.NaN]) {
       expect(() => splitCorpus(corpusOf(['a', 'b']), { validationShare })).toThrow(/between 0 and 1/)
     }

@@ -43,7 +43,7 @@ const models: Record<string, ModelConfig> = {
     activation: 'stocha:p=0.8,positive=drawn',
     numHiddenLayers: 3,
   },
-  'drelu, heads wider than their share, biases everywhere, scaled rotation': {
+  'drelu, heads wider than hiddenSize / heads, biases everywhere, scaled rotation': {
     ...smallConfig,
     ffn: 'drelu',
     headDim: 10,

@@ -1,11 +1,8 @@
-// Atomic writes: what is there before, during and after, and what the user is told when the system refuses.
+// Atomic writes: what is there before, during and after.
 
-import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import fs from 'node:fs'
-import os from 'node:os'
 import path from 'node:path'
-import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { StorageError } from '../../src/errors.js'
+import { describe, expect, it, vi } from 'vitest'
 import {
   contentFile,
   type DirectoryFile,
@@ -13,26 +10,8 @@ import {
   writeDirectoryAtomic,
   writeFileAtomic,
 } from '../../src/formats/atomic.js'
-import { createDirectory, storageError } from '../../src/formats/storage.js'
-import { thisOwner } from '../../src/formats/temporaries.js'
 import { fillDiskAfter, runKilledAfter, systemError } from './disk-faults.js'
-import { temporaryDirectory } from './tiny-model.js'
-
-const root = temporaryDirectory()
-afterAll(() => fs.rmSync(root, { recursive: true }))
-let directory = ''
-beforeEach(() => {
-  directory = fs.mkdtempSync(path.join(root, 'case-'))
-})
-afterEach(() => vi.restoreAllMocks())
-
-const [space, pid36, start] = thisOwner().split('.')
-/** A process that has ended, of this host and this namespace of process ids: whatever carries its id is stale. */
-const deadPid = spawnSync('true').pid
-const dead = `${space}.${deadPid.toString(36)}.1`
-/** A process of another host or container: nothing can be said about it from here. */
-const foreign = `0123456789.${deadPid.toString(36)}.1`
-const day = 24 * 3600 * 1000
+import { caught, dead, directory } from './storage-cases.js'
 
 function failingFile(message: string): DirectoryFile {
   return {
@@ -42,30 +21,6 @@ function failingFile(message: string): DirectoryFile {
       throw new Error(message)
     },
   }
-}
-
-/** From now on everything whose path contains `part` last changed `milliseconds` ago. */
-function lastChanged(part: string, milliseconds: number): void {
-  const { lstatSync } = fs
-  vi.spyOn(fs, 'lstatSync').mockImplementation(((file: string, options: fs.StatSyncOptions) => {
-    const stat = lstatSync(file, options)
-    if (stat !== undefined && file.includes(part)) Object.assign(stat, { ctimeMs: Date.now() - milliseconds })
-    return stat
-  }) as typeof fs.lstatSync)
-}
-
-function caught(action: () => void): StorageError {
-  try {
-    action()
-  } catch (error) {
-    expect(error).toBeInstanceOf(StorageError)
-    return error as StorageError
-  }
-  throw new Error('nothing was thrown')
-}
-
-function distUrl(file: string): string {
-  return new URL(`../../dist/${file}`, import.meta.url).href
 }
 
 describe('a file', () => {
@@ -135,67 +90,6 @@ describe('a file', () => {
   })
 })
 
-describe('creating a directory', () => {
-  it('creates its parents, and leaves one that exists as it is', () => {
-    const target = path.join(directory, 'a/b/c')
-    createDirectory(target)
-    fs.writeFileSync(path.join(target, 'file'), 'x')
-    createDirectory(target)
-    expect(fs.readdirSync(target)).toEqual(['file'])
-  })
-
-  it('takes one that another process creates at the same moment', () => {
-    const target = path.join(directory, 'a/b')
-    const { mkdirSync } = fs
-    vi.spyOn(fs, 'mkdirSync').mockImplementation(((created: string) => {
-      mkdirSync(created)
-      return mkdirSync(created)
-    }) as typeof fs.mkdirSync)
-    createDirectory(target)
-    expect(fs.statSync(target).isDirectory()).toBe(true)
-  })
-
-  // Node's recursive mkdir never returns there: in a process of its own, so that a hang would end.
-  it.skipIf(process.platform !== 'linux')(
-    'ends with a message below /proc, which holds no directories',
-    () => {
-      const error = caught(() => createDirectory('/proc/flicker/out'))
-      expect(error).toMatchObject({ code: 'DIRECTORY_REFUSED', exitCode: 1 })
-      expect(error.message).toMatch(/^\/proc\/flicker cannot be created: .*write elsewhere$/)
-    },
-  )
-
-  it.skipIf(process.platform !== 'linux').each([
-    ['a file', (to: string) => writeFileAtomic(to, 'x')],
-    ['a directory', (to: string) => writeDirectoryAtomic(to, [])],
-  ])('so does writing %s there', (_, write) => {
-    expect(caught(() => write('/proc/flicker/out')).code).toBe('DIRECTORY_REFUSED')
-  })
-
-  it.each([
-    ['createDirectory', createDirectory],
-    ['writeFileAtomic', (to: string) => writeFileAtomic(to, 'x')],
-    ['writeDirectoryAtomic', (to: string) => writeDirectoryAtomic(to, [])],
-  ])('%s names what stands in its way', (_, write) => {
-    fs.writeFileSync(path.join(directory, 'file'), 'x')
-    fs.symlinkSync('nowhere', path.join(directory, 'dangling'))
-    fs.symlinkSync('loop', path.join(directory, 'loop'))
-    for (const [name, code] of [
-      ['file/below', 'NOT_A_DIRECTORY'],
-      ['dangling', 'LINK_DANGLING'],
-      ['dangling/below', 'LINK_DANGLING'],
-      ['loop', 'LINK_LOOP'],
-      ['loop/below', 'LINK_LOOP'],
-      ['n'.repeat(256), 'NAME_TOO_LONG'],
-      ['nul\0', 'PATH_INVALID'],
-    ] as const) {
-      const error = caught(() => write(`${directory}/${name}`))
-      expect(error.code, name).toBe(code)
-    }
-    expect(fs.readdirSync(directory).sort()).toEqual(['dangling', 'file', 'loop'])
-  })
-})
-
 describe('a directory', () => {
   const contentOf = (dir: string) =>
     Object.fromEntries(fs.readdirSync(dir).map(name => [name, fs.readFileSync(path.join(dir, name), 'utf8')]))
@@ -256,70 +150,6 @@ describe('a directory', () => {
     fs.writeFileSync(target, 'precious')
     expect(caught(writing(target, 'new')).code).toBe('NOT_A_DIRECTORY')
     expect(fs.readFileSync(target, 'utf8')).toBe('precious')
-  })
-})
-
-describe('temporaries', () => {
-  it('of processes that are gone are swept at the next write', () => {
-    fs.writeFileSync(path.join(directory, `.model.tmp-${dead}-0_1`), 'half')
-    fs.mkdirSync(path.join(directory, `.checkpoint-7.tmp-${dead}-0_2/deep`), { recursive: true })
-    fs.mkdirSync(path.join(directory, 'there'))
-    fs.mkdirSync(path.join(directory, `.there.old-${dead}-0_3`))
-    fs.mkdirSync(path.join(directory, `.aside.old-${dead}-0_4`))
-    writeFileAtomic(path.join(directory, 'file'), 'x')
-    expect(fs.readdirSync(directory).sort()).toEqual(['aside', 'file', 'there'])
-  })
-
-  it('of a process whose id another one has now are swept', () => {
-    // This process has the id, but did not start then.
-    fs.writeFileSync(path.join(directory, `.model.tmp-${space}.${pid36}.1-0_1`), 'half')
-    writeFileAtomic(path.join(directory, 'file'), 'x')
-    expect(fs.readdirSync(directory)).toEqual(['file'])
-  })
-
-  it.each(['this process', 'another process'])('of %s stay while it lives, however old they are', which => {
-    const child = spawn('sleep', ['60'])
-    const owner =
-      which === 'this process' ? `${space}.${pid36}.${start}` : `${space}.${child.pid!.toString(36)}.x`
-    const living = `.model.tmp-${owner}-9_9`
-    try {
-      fs.writeFileSync(path.join(directory, living), 'x')
-      lastChanged(living, 100 * day)
-      writeFileAtomic(path.join(directory, 'file'), 'x')
-      expect(fs.readdirSync(directory)).toEqual([living, 'file'])
-    } finally {
-      child.kill()
-    }
-  })
-
-  it.each([
-    ['another host or container', `.model.tmp-${foreign}-0_1`],
-    ['another host or container, set aside', `.model.old-${foreign}-0_1`],
-    ['an earlier version, which says nothing about its process', `.model.tmp-${deadPid}-1`],
-  ])('of %s stay until nothing in them has changed for a day', (_, name) => {
-    fs.mkdirSync(path.join(directory, 'model'))
-    fs.mkdirSync(path.join(directory, name, 'deep'), { recursive: true })
-    lastChanged(`${name}${path.sep}deep`, day - 60_000)
-    writeFileAtomic(path.join(directory, 'file'), 'x')
-    expect(fs.readdirSync(directory).sort()).toEqual([name, 'file', 'model'])
-    vi.restoreAllMocks()
-    lastChanged(name, day + 60_000)
-    writeFileAtomic(path.join(directory, 'file'), 'y')
-    expect(fs.readdirSync(directory).sort()).toEqual(['file', 'model'])
-  })
-
-  it('are told from other hidden files by their whole name', () => {
-    const others = [
-      '.model.tmp-notes',
-      '.hidden',
-      '.model.old-2-backup',
-      `.model.tmp-${dead}`,
-      'model.tmp-1-1',
-    ]
-    for (const name of others) fs.writeFileSync(path.join(directory, name), 'x')
-    lastChanged(directory, 100 * day)
-    writeFileAtomic(path.join(directory, 'file'), 'x')
-    expect(fs.readdirSync(directory).sort()).toEqual([...others, 'file'].sort())
   })
 })
 
@@ -428,57 +258,5 @@ describe('two writers of one directory', () => {
     vi.restoreAllMocks()
     expect(error).toMatchObject({ code: 'WRITTEN_MEANWHILE', exitCode: 1 })
     expect(fs.readdirSync(target)).toEqual(['second'])
-  })
-})
-
-const unshare = spawnSync('unshare', ['--pid', '--fork', '--mount-proc', 'true']).status === 0
-
-describe('a writer in another namespace of process ids (a container) at the same directory', () => {
-  // Says so when it is skipped: it needs Linux and the right to make namespaces.
-  it.skipIf(!unshare)('does not remove what a living writer has written so far', () => {
-    const other = path.join(directory, 'other')
-    const program =
-      `const { writeFileAtomic } = await import(${JSON.stringify(distUrl('formats/atomic.js'))});` +
-      `writeFileAtomic(${JSON.stringify(other)}, 'x')`
-    writeDirectoryAtomic(path.join(directory, 'model'), [
-      contentFile('config.json', 'new'),
-      {
-        ...contentFile('weights', 'new'),
-        write(file) {
-          const node = [process.execPath, '--input-type=module', '-e', program]
-          execFileSync('unshare', ['--pid', '--fork', '--mount-proc', ...node])
-          expect(fs.readFileSync(other, 'utf8')).toBe('x')
-          contentFile('weights', 'new').write(file)
-        },
-      },
-    ])
-    expect(fs.readdirSync(path.join(directory, 'model')).sort()).toEqual(['config.json', 'weights'])
-  })
-})
-
-describe('what the operating system refuses', () => {
-  it.each([
-    ['ENOSPC', 'DISK_FULL'],
-    ['EDQUOT', 'QUOTA_EXCEEDED'],
-    ['EACCES', 'PERMISSION_DENIED'],
-    ['EPERM', 'PERMISSION_DENIED'],
-    ['EROFS', 'READ_ONLY'],
-    ['ENOTDIR', 'NOT_A_DIRECTORY'],
-    ['ENAMETOOLONG', 'NAME_TOO_LONG'],
-    ['EMFILE', 'TOO_MANY_OPEN_FILES'],
-    ['EIO', 'STORAGE_FAILED'],
-  ] as const)('%s is a StorageError %s that names the file and exits with 1', (name, code) => {
-    // Node names a quota only by its number.
-    const errno = -os.constants.errno[name]
-    const cause = systemError(name === 'EDQUOT' ? `Unknown system error ${errno}` : name, errno)
-    const error = storageError(cause, path.join(directory, 'file'), 5)
-    expect(error).toBeInstanceOf(StorageError)
-    expect(error).toMatchObject({ code, exitCode: 1, cause })
-    expect((error as Error).message).toContain(path.join(directory, 'file'))
-  })
-
-  it('but a bug stays what it is', () => {
-    const bug = new TypeError('undefined is not a function')
-    expect(storageError(bug, 'file', 0)).toBe(bug)
   })
 })

@@ -76,7 +76,7 @@ function run(
   return { value, hidden, dX, dGate, dUp, dParameters }
 }
 
-/** The largest difference as a share of the largest value, or of a tenth where a row's terms cancel altogether. */
+/** The largest difference as a fraction of the largest value, or of a tenth where a row's terms cancel altogether. */
 function difference(actual: Floats, expected: Floats): number {
   let [largest, apart] = [0.1, 0]
   for (let i = 0; i < expected.length; i++) {

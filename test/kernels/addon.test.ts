@@ -2,9 +2,19 @@
 // looks like one installation, and asked there.
 
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join, resolve } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { contractDigest } from '../../src/kernels/native/signatures.js'
 import { temporaryDirectory } from '../train/tiny-run.js'
 
 const addon = resolve('build/flicker.node')
@@ -91,6 +101,23 @@ describe('an addon that is there but does not load', () => {
     expect(warnings(stderr)).toBe(1)
     expect(stderr).toContain(`${join('build', 'flicker.node')} does not load: `)
   })
+
+  it.skipIf(!existsSync(addon))(
+    'or was compiled from other sources, is named with the command to run',
+    () => {
+      const root = place('clone')
+      mkdirSync(join(root, 'build'))
+      const bytes = readFileSync(addon)
+      const at = bytes.indexOf(contractDigest)
+      expect(at).toBeGreaterThan(0)
+      bytes.write('0123456789abcdef', at)
+      writeFileSync(join(root, 'build/flicker.node'), bytes)
+      const { status, stderr } = flicker(root, train)
+      expect(status, stderr).toBe(0)
+      expect(warnings(stderr)).toBe(1)
+      expect(stderr).toMatch(/was compiled from other sources than this code.* run: npm run build:native/)
+    },
+  )
 
   it('is an error when FLICKER_NATIVE names it', () => {
     const root = place('clone')

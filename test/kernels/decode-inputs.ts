@@ -20,7 +20,7 @@ export const backends = availableDecodeKernels().map(
   kernels => [`${kernels.backend} ${kernels.isa}`, kernels] as const,
 )
 
-/** Sums of up to 2,000 f32 terms, as a share of the largest value. */
+/** Sums of up to 2,000 f32 terms, as a fraction of the largest value. */
 const TOLERANCE = 1e-5
 /** What stands behind the end of each output must stay. */
 const GUARD = 123.5

@@ -98,7 +98,7 @@ function expectExact(kernels: DecodeKernels, one: GateCase): { proven: number; r
   return { proven, read }
 }
 
-/** The value below which the share of y lies. */
+/** The value below which the fraction of y lies. */
 function quantile(y: Float32Array, share: number): number {
   return y.toSorted()[Math.min(y.length - 1, Math.floor(share * y.length))]
 }

@@ -1,13 +1,16 @@
 // Writes the files in which the two languages meet, out of the TypeScript that defines them: native/ids.h (what every
 // shared number means), native/contract.h (how the arguments of each native function are read and checked) and
-// src/kernels/native/signatures.ts (their types).
+// src/kernels/native/signatures.ts (their types). Both languages get a digest of all three, by which an addon that was
+// compiled from other sources is recognized.
 
+import { createHash } from 'node:crypto'
 import { drawUnits, FusedKernel, keptActivations, keptNeurons } from '../../src/activations/activation.js'
 import { operations } from '../../src/activations/expression.js'
 import { inputKinds } from '../../src/activations/programs.js'
 import { cacheTypes } from '../../src/kernels/interface/decoding.js'
 import { MOST_LEARNED } from '../../src/kernels/interface/mlp.js'
-import { contract, type Entry, type Parameter } from '../../src/kernels/native/contract.js'
+import type { Entry, Parameter } from '../../src/kernels/native/contract/parameters.js'
+import { contract } from '../../src/kernels/native/contract.js'
 import { CHANNEL_STEP, MOST_CHANNELS } from '../../src/kernels/portable/draws.js'
 import { FINER, NARROW_BLOCK } from '../../src/kernels/weights/narrow-index.js'
 import { weightTypes } from '../../src/kernels/weights/types.js'
@@ -205,7 +208,7 @@ function structOf(name: string, { parameters, checks = [] }: Entry): string {
 export function contractHeader(): string {
   const entries = Object.entries(contract as Readonly<Record<string, Entry>>)
   const rows = entries.map(([name, { returns }]) => `E(${name}, ${pascal(name)}, ${returns === 'number'})`)
-  return `// The arguments of every native function, read and checked: src/kernels/native/contract.ts in C++.
+  return `// The arguments of every native function, read and checked: src/kernels/native/contract/ in C++.
 // ${GENERATED}
 // clang-format off
 #pragma once
@@ -213,6 +216,9 @@ export function contractHeader(): string {
 #include "arguments.h"
 
 namespace flicker::contract {
+
+/// What these files say, shortened: contractDigest in src/kernels/native/signatures.ts.
+constexpr const char* digest = "${contractDigest()}";
 
 ${entries.map(([name, entry]) => structOf(name, entry)).join('\n\n')}
 
@@ -260,8 +266,17 @@ export function signaturesModule(): string {
 import type { Floats } from '../interface/training.js'
 import type { PlainWeights } from '../weights/types.js'
 
+/** What contract.ts and the shared numbers say, shortened; an addon of the same sources has the same. */
+export const contractDigest = '${contractDigest()}'
+
 export interface NativeFunctions {
 ${rows.join('\n')}
 }
 `
+}
+
+/** Of the shared numbers, and of every function's parameters with their order, kinds and sizes. */
+function contractDigest(): string {
+  const said = JSON.stringify([contract, idsHeader()])
+  return createHash('sha256').update(said).digest('hex').slice(0, 16)
 }

@@ -6,7 +6,7 @@ import { availableKernels, portableKernels } from '../../src/kernels/index.js'
 import { kernelCases } from './cases.js'
 
 /**
- * The largest difference allowed, as a share of the largest value in the reference buffer: about 170 roundings
+ * The largest difference allowed, as a fraction of the largest value in the reference buffer: about 170 roundings
  * to f32 (2⁻²⁴ each), for sums of up to 70,000 terms that are summed in blocks.
  */
 const TOLERANCE = 1e-5

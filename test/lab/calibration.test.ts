@@ -36,7 +36,7 @@ describe('calibration', () => {
     expect(expectedCalibrationError(reliability(binary(new Array(10).fill(0.8)), y))).toBeCloseTo(0.2, 12)
   })
 
-  it('bins count by their share: 30 samples off by 0.1 and 10 off by 0.3 are off by 0.15', () => {
+  it('bins count by their fraction: 30 samples off by 0.1 and 10 off by 0.3 are off by 0.15', () => {
     // Confidence 0.9 with accuracy 0.8, and confidence 0.6 with accuracy 0.9.
     const y = [...new Array(24).fill(1), ...new Array(6).fill(0), ...new Array(9).fill(1), 0]
     const predictions = binary([...new Array(30).fill(0.9), ...new Array(10).fill(0.6)])
@@ -95,7 +95,7 @@ describe('area under the ROC curve', () => {
     expect(areaUnderRoc([5, 5], [5, 5, 5])).toBe(0.5)
   })
 
-  it('is the share of pairs in the right order, ties counted half', () => {
+  it('is the fraction of pairs in the right order, ties counted half', () => {
     const numbers = fc.array(fc.integer({ min: 0, max: 9 }), { minLength: 1, maxLength: 30 })
     fc.assert(
       fc.property(numbers, numbers, (positives, negatives) => {

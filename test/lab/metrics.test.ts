@@ -7,7 +7,7 @@ import { quantilesOfSorted } from '../../src/statistics.js'
 import { naiveLoss } from './naive-network.js'
 
 describe('the measurement of an epoch', () => {
-  it('is loss, accuracy and share of exact zeros as counted by hand', () => {
+  it('is loss, accuracy and fraction of exact zeros as counted by hand', () => {
     const logits = Float64Array.of(2, 1, 0, 3, -1, 5)
     const data = { x: new Float32Array(0), y: Int32Array.of(0, 1, 0), samples: 3 }
     const hidden = Float64Array.of(0, -0, 1e-30, 2, 0, -3)

@@ -36,7 +36,7 @@ function moment(activation: Activation, dropout = 0): Moment {
   return { activation, seed: 2 ** 40 + 7, purpose: Purpose.activation, step: 12, dropout }
 }
 
-/** Largest difference as a share of the largest reference value. */
+/** Largest difference as a fraction of the largest reference value. */
 function difference(actual: Floats, reference: Floats): number {
   let [largest, most] = [0, 0]
   for (let i = 0; i < reference.length; i++) {

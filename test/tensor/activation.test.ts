@@ -52,7 +52,7 @@ describe('gradients through the tape', () => {
       const out = ops.dualGate(tape, parseActivation(`stocha:p=${p}`), negative(), negative(), someDraw)
       let zeros = 0
       for (const value of out.data.subarray(0, out.size)) if (value === 0) zeros++
-      // Five standard deviations of a share of 100,000 draws.
+      // Five standard deviations of a fraction of 100,000 draws.
       expect(Math.abs(zeros / out.size - (1 - p ** 2))).toBeLessThan(5 * Math.sqrt(0.25 / out.size))
     },
   )

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { parseActivation } from '../../src/activations/index.js'
 import { ShapeError } from '../../src/errors.js'
 import { portableKernels } from '../../src/kernels/index.js'
+import { ropeTable } from '../../src/nn/rope.js'
 import { constant, ops, Tape } from '../../src/tensor/index.js'
 import { expectGradients, leaf } from './finite-differences.js'
 
@@ -34,7 +35,7 @@ describe('gradients equal finite differences', () => {
 
   it('rope', () => {
     const x = leaf([6, 8])
-    expectGradients([x], tape => ops.rope(tape, x, ops.ropeTable(tape, 3, Float64Array.of(1, 0.01))))
+    expectGradients([x], tape => ops.rope(tape, x, ropeTable(tape.dtype, 3, Float64Array.of(1, 0.01))))
   })
 
   it('attention, with grouped queries', () => {

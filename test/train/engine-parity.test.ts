@@ -14,7 +14,7 @@ import { relativeDifference } from '../engine/bits.js'
 import { temporaryDirectory, tinyRun } from './tiny-run.js'
 
 const forms = ['gated', 'plain', 'drelu', 'spark'] as const
-/** Plain, smooth, with learned numbers, of whole rows, drawn with a learned gate. */
+/** Plain, smooth, with learned parameters, of whole rows, drawn with a learned gate. */
 const activations = ['relu', 'gelu', 'xielu', 'topk:k=0.3', 'stat-topk:k=0.2', 'gumbel_stoch']
 const tokens = Int32Array.from({ length: 16 }, (_, i) => (31 * i + 7) % 128)
 const [seed, sequence] = [9, 4]
@@ -31,7 +31,7 @@ describe.each(forms)('trained with a %s FFN', ffn => {
         ffn,
       }),
       strategy: { strategy: 'scratch', activation },
-      // Fast, for learned numbers to leave their start.
+      // Fast, for learned parameters to leave their start.
       training: trainingSchema.parse({
         steps: 5,
         batchSize: 2,

@@ -9,7 +9,7 @@ import {
   weightTypeOf,
 } from '../../kernels/index.js'
 import { headDimOf, type ModelConfig } from '../../nn/config.js'
-import { ropeFrequencies } from '../../nn/rope.js'
+import { fillRotations, ropeFrequencies } from '../../nn/rope.js'
 import { ChannelProduct, type CutInput, type Traffic } from '../cuts.js'
 import { multiplyRowBlocks, rowBlockBytes } from '../model/row-blocks.js'
 import type { LayerWeights } from '../model/weights.js'
@@ -179,11 +179,7 @@ class RotationTable {
     const [cos, sin] = [new Float32Array(length * half), new Float32Array(length * half)]
     cos.set(this.cos)
     sin.set(this.sin)
-    for (let i = known; i < cos.length; i++) {
-      const angle = Math.floor(i / half) * this.#frequencies[i % half]
-      cos[i] = Math.cos(angle)
-      sin[i] = Math.sin(angle)
-    }
+    fillRotations(cos, sin, this.#frequencies, known / half)
     this.cos = cos
     this.sin = sin
   }

@@ -10,7 +10,7 @@ export interface MlpMoment {
   readonly activation: Activation
   /** Of the first hidden layer; the next one's `layer` is one more. */
   readonly draw: Draw
-  /** Share of the hidden activations that are set to 0, the others divided by what is left. */
+  /** Fraction of the hidden activations that are set to 0, the others divided by what is left. */
   readonly dropout: number
   /** Purpose of the dropout's draws: element (row, neuron) of hidden layer l as in `Draw`. */
   readonly dropoutPurpose: number

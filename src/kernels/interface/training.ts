@@ -131,7 +131,7 @@ export interface Kernels {
     heads: number,
     headDim: number,
   ): void
-  /** dX = dOut turned back. */
+  /** dX = dOut rotated back. */
   ropeBackward(
     dOut: Floats,
     cos: Floats,

@@ -109,7 +109,7 @@ function programArguments(
   if (given !== undefined && given.length < needed) {
     throw new ShapeError(
       'SHAPE_PARAMETERS',
-      `${act.spec} has ${needed} learned numbers for ${width} neurons, but was given ${given.length}`,
+      `${act.spec} has ${needed} learned parameters for ${width} neurons, but was given ${given.length}`,
     )
   }
   const parameters = needed === 0 ? null : (given ?? Float32Array.from(startParameters(act, width)))

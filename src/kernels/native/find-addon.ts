@@ -1,5 +1,6 @@
 // Finds and loads the native addon: what FLICKER_NATIVE names, else the prebuilt package of this platform, else the
-// local build. What is there but does not load is remembered with its reason, and told once where long work begins.
+// local build. What is there but does not load, or was compiled from other sources, is remembered with its reason, and
+// told once where long work begins.
 
 import { createRequire } from 'node:module'
 import { resolve, sep } from 'node:path'
@@ -7,8 +8,9 @@ import { fileURLToPath } from 'node:url'
 import { isMainThread } from 'node:worker_threads'
 import { FlickerError } from '../../errors.js'
 import { version } from '../../version.js'
+import { contractDigest } from './signatures.js'
 
-/** What flicker.node exports: the kernels by name, and instructionSets, select, setThreads, aligned. */
+/** What flicker.node exports: the kernels by name, and contractDigest, instructionSets, select, setThreads, aligned. */
 export type Addon = Readonly<Record<string, (...args: unknown[]) => unknown>>
 
 interface Search {
@@ -59,6 +61,9 @@ function tryCandidate(candidate: string): Addon | string {
   }
   try {
     const addon = require(file) as Addon
+    // Functions of other parameters would be called with the wrong arguments.
+    if (addon.contractDigest?.() !== contractDigest)
+      return `${file} was compiled from other sources than this code`
     const runs = addon.instructionSets() as string[]
     return runs.length > 0 ? addon : `${file} has no kernels for this processor`
   } catch (error) {

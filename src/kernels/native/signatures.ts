@@ -4,6 +4,9 @@
 import type { Floats } from '../interface/training.js'
 import type { PlainWeights } from '../weights/types.js'
 
+/** What contract.ts and the shared numbers say, shortened; an addon of the same sources has the same. */
+export const contractDigest = '1acbd35517da3766'
+
 export interface NativeFunctions {
   gemm(
     a: Floats,
@@ -85,6 +88,38 @@ export interface NativeFunctions {
     kvHeads: number,
     headDim: number,
   ): void
+  crossEntropy(
+    logits: Floats,
+    targets: Int32Array,
+    losses: Floats,
+    dLogits: Floats | null,
+    rows: number,
+    vocab: number,
+    scale: number,
+  ): void
+  adamW(
+    param: Floats,
+    grad: Floats,
+    m: Floats,
+    v: Floats,
+    n: number,
+    lr: number,
+    beta1: number,
+    beta2: number,
+    eps: number,
+    weightDecay: number,
+    step: number,
+    gradScale: number,
+  ): void
+  add(a: Floats, b: Floats, out: Floats, n: number): void
+  multiply(a: Floats, b: Floats, out: Floats, n: number): void
+  axpy(alpha: number, x: Floats, y: Floats, n: number): void
+  addSign(alpha: number, x: Floats, y: Floats, zeros: Int32Array, n: number): number
+  sum(x: Floats, n: number): number
+  sumOfSquares(x: Floats, n: number): number
+  countZeros(x: Floats, n: number): number
+  fmaPeak(seconds: number): number
+  readSum(x: Floats, n: number): number
   activation(
     kernel: number,
     p: number,
@@ -248,36 +283,6 @@ export interface NativeFunctions {
     rows: number,
     width: number,
   ): void
-  crossEntropy(
-    logits: Floats,
-    targets: Int32Array,
-    losses: Floats,
-    dLogits: Floats | null,
-    rows: number,
-    vocab: number,
-    scale: number,
-  ): void
-  adamW(
-    param: Floats,
-    grad: Floats,
-    m: Floats,
-    v: Floats,
-    n: number,
-    lr: number,
-    beta1: number,
-    beta2: number,
-    eps: number,
-    weightDecay: number,
-    step: number,
-    gradScale: number,
-  ): void
-  add(a: Floats, b: Floats, out: Floats, n: number): void
-  multiply(a: Floats, b: Floats, out: Floats, n: number): void
-  axpy(alpha: number, x: Floats, y: Floats, n: number): void
-  addSign(alpha: number, x: Floats, y: Floats, zeros: Int32Array, n: number): number
-  sum(x: Floats, n: number): number
-  sumOfSquares(x: Floats, n: number): number
-  countZeros(x: Floats, n: number): number
   matvec(
     w: PlainWeights | Uint8Array,
     weightType: number,
@@ -396,6 +401,4 @@ export interface NativeFunctions {
     hidden: Floats,
     logits: Floats,
   ): void
-  fmaPeak(seconds: number): number
-  readSum(x: Floats, n: number): number
 }

@@ -32,7 +32,7 @@ function rowsOf(act: Activation, width: number, parameters: Floats | undefined):
   if (parameters !== undefined && parameters.length < needed) {
     throw new ShapeError(
       'SHAPE_PARAMETERS',
-      `${act.spec} has ${needed} learned numbers for ${width} neurons, but was given ${parameters.length}`,
+      `${act.spec} has ${needed} learned parameters for ${width} neurons, but was given ${parameters.length}`,
     )
   }
   if (act.programs === undefined) return plainRows(act, width)

@@ -29,11 +29,11 @@ export const labDataSchema = z.strictObject({
   header: z.boolean().optional(),
   /** Where `digits` and `mnist-idx` are looked for; default: the environment variable FLICKER_DATA. */
   dataDir: z.string().min(1).optional(),
-  /** Share of the samples kept for validation when below 1, otherwise their number. */
+  /** Fraction of the samples kept for validation when below 1, otherwise their number. */
   testSize: z.number().positive().default(0.2),
   /** Seed of the made-up problem and of the split. */
   randomState: z.int().min(0).max(0xffff_ffff).default(42),
-  /** Keep the shares of the classes alike in both parts. */
+  /** Keep the fractions of the classes alike in both parts. */
   stratify: z.boolean().default(false),
   /** Mean 0 and standard deviation 1 on the training part. */
   standardize: z.boolean().default(true),

@@ -24,7 +24,7 @@ export interface MakeClassificationOptions {
   nClustersPerClass?: number
   /** Share of each class, or of all but the last, which then has the rest; null for equal shares. Default null. */
   weights?: readonly number[] | null
-  /** Share of the samples whose class is drawn again; a negative one makes no draws at all. Default 0.01. */
+  /** Fraction of the samples whose class is drawn again; a negative one makes no draws at all. Default 0.01. */
   flipY?: number
   /** Half the side of the hypercube. Default 1. */
   classSep?: number
@@ -241,7 +241,7 @@ function drawCentroids(settings: Settings, random: RandomState): Float64Array {
   return centroids
 }
 
-/** Draws the class of about a share `flipY` of the samples again; the draw may be the class that was there. */
+/** Draws the class of about a fraction `flipY` of the samples again; the draw may be the class that was there. */
 function flipLabels(y: Int32Array, { flipY, nClasses }: Settings, random: RandomState): void {
   const draws = random.uniform(y.length)
   const flipped: number[] = []

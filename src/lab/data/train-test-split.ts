@@ -5,7 +5,7 @@ import { OptionError } from '../../errors.js'
 import { RandomState } from './numpy-random.js'
 
 export interface TrainTestSplitOptions {
-  /** A share when below 1, otherwise a number of samples. Default: what trainSize leaves, or 0.25. */
+  /** A fraction when below 1, otherwise a number of samples. Default: what trainSize leaves, or 0.25. */
   testSize?: number
   /** Likewise. Default: what testSize leaves. */
   trainSize?: number

@@ -140,7 +140,7 @@ function numbers({ runs }: StudyResults, { baselineLabel, quality, speed }: Summ
 <p class="note">Measured on held-out text after the last step with the activation that inference uses. ${
     runs.length > 1 &&
     html`Differences are to ${baselineLabel}. ${marked([...quality, ...speed])}${oneSeedEach(runs)}`
-  } Sparsity: share of exact zeros in the FFN’s hidden vector, mean of the layers. Dense and sparse: every neuron computed, or inactive ones skipped.</p>
+  } Sparsity: fraction of exact zeros in the FFN’s hidden vector, mean of the layers. Dense and sparse: every neuron computed, or inactive ones skipped.</p>
 <ul class="runs">${runs.map(
     (run, i) =>
       html`<li>${runs.length <= MOST_LINES && swatch(i, `run-key-${i}`)} <b>${visibleLine(run.label)}</b>: ${visibleLine(run.description)} (${duration(run.trainSeconds)} of training)</li>`,

@@ -7,7 +7,7 @@ import { visibleLine } from '../../report/visible-text.js'
 import type { RunResult, Sample } from '../results.js'
 import { describeSample } from './summary.js'
 
-/** Longer texts are folded. */
+/** Longer samples are folded. */
 const FOLD_FROM = 900
 const PREVIEW = 90
 
@@ -37,7 +37,7 @@ function one(sample: Sample, greedy: Sample | undefined): Markup {
   }</figure>\n`
 }
 
-/** Length of the common start of two texts, never inside a surrogate pair. */
+/** Length of the common prefix of two samples, never inside a surrogate pair. */
 function sharedStart(a: string, b: string): number {
   let i = 0
   while (i < a.length && i < b.length && a[i] === b[i]) i++

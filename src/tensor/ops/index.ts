@@ -12,5 +12,4 @@ export {
   type RopeTable,
   rmsNorm,
   rope,
-  ropeTable,
 } from './transformer.js'

@@ -1,4 +1,4 @@
-// Losses: numbers to minimize.
+// Losses: scalars to minimize.
 
 import { ShapeError } from '../../errors.js'
 import type { Tape } from '../tape.js'

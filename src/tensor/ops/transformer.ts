@@ -53,23 +53,7 @@ export interface RopeTable {
   readonly headDim: number
 }
 
-/** The table for `seq` positions; frequencies: (headDim/2), radians per position. */
-export function ropeTable(tape: Tape, seq: number, frequencies: Float64Array): RopeTable {
-  const half = frequencies.length
-  const Buffer = tape.dtype === 'f32' ? Float32Array : Float64Array
-  const cos = new Buffer(seq * half)
-  const sin = new Buffer(seq * half)
-  for (let position = 0; position < seq; position++) {
-    for (let i = 0; i < half; i++) {
-      const angle = position * frequencies[i]
-      cos[position * half + i] = Math.cos(angle)
-      sin[position * half + i] = Math.sin(angle)
-    }
-  }
-  return { cos, sin, seq, headDim: 2 * half }
-}
-
-/** Turns every head of x (batch·seq, heads·headDim) by its position. */
+/** Rotates every head of x (batch·seq, heads·headDim) by its position. */
 export function rope(tape: Tape, x: Tensor, table: RopeTable): Tensor {
   const { cos, sin, seq, headDim } = table
   if (x.width % headDim !== 0 || x.rows % seq !== 0) {

@@ -113,7 +113,7 @@ describe('draws of stochastic activations', () => {
     }
   })
 
-  it('the share of exact zeros on standard normal inputs is (1 − p)/2, within 5 sigma', () => {
+  it('the fraction of exact zeros on standard normal inputs is (1 − p)/2, within 5 sigma', () => {
     const [rows, width] = [100, 500]
     const n = rows * width
     const x = new RandomInputs(Float32Array, 2).normal(n)

@@ -95,7 +95,7 @@ describe("the lab's data", () => {
     }
   })
 
-  it('keeps the shares of the classes when it is stratified', () => {
+  it('keeps the fractions of the classes when it is stratified', () => {
     const { train, validation } = loadLabData({ nSamples: 1000, weights: [0.9], flipY: 0, stratify: true })
     const share = (y: Int32Array): number => y.filter(label => label === 1).length / y.length
     expect(share(train.y)).toBeCloseTo(0.1, 2)

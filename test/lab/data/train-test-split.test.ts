@@ -51,7 +51,7 @@ describe('trainTestSplit', () => {
     )
   })
 
-  it('keeps the share of each class within one sample when it is stratified', () => {
+  it('keeps the fraction of each class within one sample when it is stratified', () => {
     const y = Int32Array.from({ length: 200 }, (_, i) => (i % 10 < 1 ? 0 : i % 10 < 4 ? 1 : 2))
     const { train, test } = trainTestSplit(200, { testSize: 0.23, stratify: y, randomState: 1 })
     for (const part of [train, test]) {

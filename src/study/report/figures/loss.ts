@@ -241,7 +241,7 @@ export function lossRanking(runs: readonly FinalRun[], options: FigureOptions): 
 
 export function lossRankingCaption(several: boolean): string {
   return (
-    'Lowest loss on top. Bars at the right: share of exact zeros among the hidden activations, mean of the layers.' +
+    'Lowest loss on top. Bars at the right: fraction of exact zeros among the hidden activations, mean of the layers.' +
     (several ? ' The band behind a dot reaches from the lowest to the highest seed.' : '') +
     ' A triangle at the right edge stands for a loss beyond it.'
   )

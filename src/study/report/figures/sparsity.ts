@@ -39,14 +39,14 @@ export function sparsityOverTraining(runs: readonly Run[], options: FigureOption
 
 export function sparsityCaption(runs: readonly Run[]): string {
   const switches = describeSwitches(runs)
-  const what = 'Share of exact zeros in the FFN’s hidden vector on validation text, mean of the layers.'
+  const what = 'Fraction of exact zeros in the FFN’s hidden vector on validation text, mean of the layers.'
   return switches === ''
     ? what
     : `${what} A smooth activation has none; after its switch to ReLU (dashed) a run gets at once what its ` +
         'pre-activations allow, and the steps that are left move it further.'
 }
 
-/** Color strength of a share of zeros: none is still a visible cell, all is the full color. */
+/** Color strength of a fraction of zeros: none is still a visible cell, all is the full color. */
 const strength = (share: number) => 0.04 + 0.96 * share
 
 export function layerSparsity(run: Run, options: FigureOptions): Markup {
