@@ -24,6 +24,7 @@ import { isWeightDtype, type WeightDtype, WRITTEN_DTYPES, WRITTEN_TYPES } from '
 import { configToJson } from './config.js'
 import { CUTS_FILE, cutTensors, readCuts, type SparsityRecord, sparsityRecordSchema } from './cuts-file.js'
 import { readHuggingFaceDirectory } from './directory.js'
+import { withoutScales } from './quantization.js'
 import { openWeights, WEIGHTS_FILE } from './shards.js'
 
 export interface SpecialToken {
@@ -125,7 +126,9 @@ export function writeCheckpoint(directory: string, content: CheckpointContent): 
 export function readCheckpoint(directory: string): Checkpoint {
   const { resolved, model, tokenizerConfig, endOfText, chatTemplates } = readHuggingFaceDirectory(directory)
   const { config, flicker, notes, ignored } = model
-  const weights = openWeights(resolved)
+  const { quantization } = model
+  const plain = openWeights(resolved)
+  const weights = quantization === null ? plain : withoutScales(plain, quantization, resolved)
   let expected: ParameterShape[]
   try {
     const present = new Set(weights.names)

@@ -33,6 +33,7 @@ import {
   supportedArchitectures,
 } from './architectures.js'
 import { activationOfHiddenAct, hiddenActOf, sameHiddenAct } from './hidden-act.js'
+import { type Float8Weights, quantizationOf, quantizationSchema } from './quantization.js'
 import { ROTARY_TABLES } from './shards.js'
 
 /** Version of what stands under `flicker`; raised when an older reader would misunderstand it. */
@@ -64,7 +65,7 @@ const configSchema = z.object({
   tie_word_embeddings: z.boolean().default(false),
   attention_bias: z.boolean().default(false),
   layer_types: z.array(z.string()).nullish(),
-  quantization_config: z.looseObject({ quant_method: z.string().optional() }).nullish(),
+  quantization_config: quantizationSchema,
   // SparseLM.
   sparsity_gated_mlp: z.boolean().default(true),
   sparsity_new_intermediate_size: size.nullish(),
@@ -186,6 +187,8 @@ export interface DescribedModel {
   readonly flicker: Record<string, unknown>
   /** What a user should know about how it was understood. */
   readonly notes: readonly string[]
+  /** Null for plain weights. */
+  readonly quantization: Float8Weights | null
   /** Whether a tensor may stand beside the model's own. */
   readonly ignored: (tensor: string) => boolean
 }
@@ -220,12 +223,8 @@ export function describedModel(content: unknown, file: string): DescribedModel {
   }
   const unsupported = unsupportedField(Object(content))
   if (unsupported !== null) throw invalid(unsupported)
-  if (json.quantization_config) {
-    const method = json.quantization_config.quant_method ?? 'unknown'
-    throw invalid(
-      `quantization_config: weights quantized by ${quoted(method)} are not supported; use the original checkpoint or a GGUF file`,
-    )
-  }
+  const quantization = quantizationOf(json.quantization_config)
+  if (quantization !== null && 'problem' in quantization) throw invalid(quantization.problem)
   const rope = ropeOf(json)
   if ('problem' in rope) throw invalid(rope.problem)
   const ffn = ffnOf(architecture, json)
@@ -267,6 +266,7 @@ export function describedModel(content: unknown, file: string): DescribedModel {
     config,
     flicker: json.flicker ?? {},
     notes,
+    quantization,
     ignored: tensor =>
       ROTARY_TABLES.test(tensor) ||
       (config.tieWordEmbeddings && tensor === 'lm_head.weight') ||
