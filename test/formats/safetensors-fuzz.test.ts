@@ -7,6 +7,7 @@ import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
 import { CheckpointError } from '../../src/errors.js'
 import { openSafetensors } from '../../src/formats/safetensors.js'
+import { FUZZ_TIMEOUT, mutants, withinASecond } from './fuzz-runs.js'
 import { temporaryDirectory } from './tiny-model.js'
 
 const directory = temporaryDirectory()
@@ -69,47 +70,68 @@ describe('damage', () => {
     }
   })
 
-  it('of several bytes, with some cut out or put in, is one or the other', () => {
-    const edit = fc.record({
-      at: fc.nat(original.length),
-      remove: fc.nat(4),
-      insert: fc.oneof(
-        fc.uint8Array({ maxLength: 4 }),
-        fc.constantFrom('9', '-', '"', '}', ',', '0e9').map(s => Buffer.from(s)),
-      ),
-    })
-    fc.assert(
-      fc.property(fc.array(edit, { minLength: 1, maxLength: 4 }), edits => {
-        let bytes: Uint8Array = original
-        for (const { at, remove, insert } of edits) {
-          bytes = Buffer.concat([bytes.subarray(0, at), insert, bytes.subarray(at + remove)])
-        }
-        survives(bytes)
-      }),
-      { numRuns: 300 },
-    )
-  })
+  it(
+    'of several bytes, with some cut out or put in, is one or the other',
+    () => {
+      const edit = fc.record({
+        at: fc.nat(original.length),
+        remove: fc.nat(4),
+        insert: fc.oneof(
+          fc.uint8Array({ maxLength: 4 }),
+          fc.constantFrom('9', '-', '"', '}', ',', '0e9').map(s => Buffer.from(s)),
+        ),
+      })
+      fc.assert(
+        fc.property(fc.array(edit, { minLength: 1, maxLength: 4 }), edits => {
+          let bytes: Uint8Array = original
+          for (const { at, remove, insert } of edits) {
+            bytes = Buffer.concat([bytes.subarray(0, at), insert, bytes.subarray(at + remove)])
+          }
+          withinASecond(() => survives(bytes))
+        }),
+        mutants(300),
+      )
+    },
+    FUZZ_TIMEOUT,
+  )
 
-  it('of numbers in the header, absurd sizes and offsets included, is one or the other', () => {
-    const number = fc.oneof(
-      fc.nat(40),
-      fc.constantFrom(-1, 2 ** 31, 2 ** 32, 2 ** 53 - 1, 2 ** 53, 1e308, 0.5),
-      fc.maxSafeInteger(),
-    )
-    const entry = fc.record({
-      dtype: fc.constantFrom('F32', 'F16', 'BF16', 'U8', 'I64', 'F64', 'BOOL', 'f32', ''),
-      shape: fc.array(number, { maxLength: 5 }),
-      data_offsets: fc.array(number, { minLength: 2, maxLength: 2 }),
-    })
-    fc.assert(
-      fc.property(
-        fc.dictionary(fc.string({ maxLength: 3 }), entry, { maxKeys: 3 }),
-        fc.nat(64),
-        (header, size) => {
-          survives(laidOut(header, new Uint8Array(size)))
-        },
-      ),
-      { numRuns: 300 },
-    )
-  })
+  it(
+    'of numbers in the header, absurd sizes and offsets included, is one or the other',
+    () => {
+      const number = fc.oneof(
+        fc.nat(40),
+        fc.constantFrom(-1, 2 ** 31, 2 ** 32, 2 ** 53 - 1, 2 ** 53, 1e308, 0.5),
+        fc.maxSafeInteger(),
+      )
+      const entry = fc.record({
+        dtype: fc.constantFrom(
+          'F32',
+          'F16',
+          'BF16',
+          'U8',
+          'I32',
+          'I64',
+          'F64',
+          'BOOL',
+          'F8_E4M3',
+          'F8_E5M2',
+          'f32',
+          '',
+        ),
+        shape: fc.array(number, { maxLength: 5 }),
+        data_offsets: fc.array(number, { minLength: 2, maxLength: 2 }),
+      })
+      fc.assert(
+        fc.property(
+          fc.dictionary(fc.string({ maxLength: 3 }), entry, { maxKeys: 3 }),
+          fc.nat(64),
+          (header, size) => {
+            withinASecond(() => survives(laidOut(header, new Uint8Array(size))))
+          },
+        ),
+        mutants(300),
+      )
+    },
+    FUZZ_TIMEOUT,
+  )
 })

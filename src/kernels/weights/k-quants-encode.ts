@@ -23,12 +23,11 @@ export function encodeSuperBlocks(type: KQuantType, values: Float32Array, out: U
 
 const block = new Float32Array(SUPER_BLOCK)
 const codes = new Uint8Array(SUPER_BLOCK)
-const trial = new Uint8Array(32)
 const scales = new Float64Array(16)
 const mins = new Float64Array(8)
 
 /** Steps that are tried: (levels + offset) / range. Smaller steps clip the extremes, larger ones waste codes. */
-const OFFSETS = Array.from({ length: 21 }, (_, i) => -1 + 0.1 * i)
+const OFFSETS = [-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1]
 /** From here on a scale rounds to infinity in f16. */
 const LARGEST_SCALE = 65520
 
@@ -64,11 +63,13 @@ function encodeQ4OrQ5(x: Float32Array, out: Uint8Array, at: number, fifth: boole
 
 /** Sets scales[group] and mins[group] ≥ 0 so that scale · code − min is close to 32 values; false if they are not finite. */
 function fitWithMin(x: Float32Array, start: number, levels: number, group: number): boolean {
-  let [low, high, sum] = [0, x[start], 0]
+  let [low, high, sum, squares] = [0, x[start], 0, 0]
   for (let i = start; i < start + 32; i++) {
-    low = Math.min(low, x[i])
-    high = Math.max(high, x[i])
-    sum += x[i]
+    const value = x[i]
+    if (value < low) low = value
+    if (value > high) high = value
+    sum += value
+    squares += value * value
   }
   if (!Number.isFinite(sum)) return false
   scales[group] = 0
@@ -79,12 +80,14 @@ function fitWithMin(x: Float32Array, start: number, levels: number, group: numbe
   for (const offset of OFFSETS) {
     const inverse = (levels + offset) / range
     let [q1, q2, xq] = [0, 0, 0]
-    for (let i = 0; i < 32; i++) {
-      const code = Math.min(levels, Math.floor(inverse * (x[start + i] - low) + 0.5))
-      trial[i] = code
+    for (let i = start; i < start + 32; i++) {
+      const value = x[i]
+      // Not negative: truncation rounds down.
+      let code = (inverse * (value - low) + 0.5) | 0
+      if (code > levels) code = levels
       q1 += code
       q2 += code * code
-      xq += x[start + i] * code
+      xq += value * code
     }
     // Least squares of x ≈ scale · code + base; base is at most 0, since the format subtracts a minimum.
     const determinant = 32 * q2 - q1 * q1
@@ -96,8 +99,9 @@ function fitWithMin(x: Float32Array, start: number, levels: number, group: numbe
       scale = xq / q2
     }
     if (!(scale > 0)) continue
-    let error = 0
-    for (let i = 0; i < 32; i++) error += (scale * trial[i] + base - x[start + i]) ** 2
+    // Σ (scale · code + base − x)².
+    const error =
+      squares + scale * scale * q2 + 32 * base * base + 2 * (scale * base * q1 - scale * xq - base * sum)
     if (error >= best) continue
     best = error
     scales[group] = scale
@@ -140,9 +144,12 @@ function fitSymmetric(x: Float32Array, start: number, group: number): boolean {
     const inverse = -(32 + offset) / extreme
     let [q2, xq] = [0, 0]
     for (let i = start; i < start + 16; i++) {
-      const code = clamped(Math.round(inverse * x[i]), -32, 31)
+      const value = x[i]
+      let code = Math.floor(inverse * value + 0.5)
+      if (code > 31) code = 31
+      else if (code < -32) code = -32
       q2 += code * code
-      xq += x[i] * code
+      xq += value * code
     }
     // The least squares scale xq / q2 leaves Σ x² − xq² / q2.
     if (q2 === 0 || xq * xq <= best * q2) continue
