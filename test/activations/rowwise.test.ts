@@ -138,6 +138,30 @@ describe('a learned number inside a mean of the row', () => {
   })
 })
 
+describe('the gradient of a learned number', () => {
+  it.each([
+    ['elementwise', 'prelu'],
+    ['of a whole row', 'polynorm'],
+  ])('over 700 equal rows is 700 times that of one, %s', (_, spec) => {
+    const act = parseActivation(spec)
+    const n = 97
+    const gradientOf = (rows: number) => {
+      const repeated = (from: number) => Float32Array.from({ length: rows * n }, (_, i) => x[from + (i % n)])
+      const parameters = Float32Array.from(startParameters(act, n))
+      const gradient = new Float32Array(parameters.length)
+      const dX = new Float32Array(rows * n)
+      const [dOut, input] = [repeated(0), repeated(n)]
+      kernels().activationBackward(act, dOut, input, dX, rows, n, someDraw, parameters, gradient)
+      return gradient
+    }
+    const [one, many] = [gradientOf(1), gradientOf(700)]
+    expect(Math.abs(one[0])).toBeGreaterThan(0.1)
+    for (const [i, value] of one.entries()) {
+      expect(Math.abs(many[i] - 700 * value)).toBeLessThan(1e-3 * Math.abs(700 * value))
+    }
+  })
+})
+
 describe('on the backend in use', () => {
   it('rows are independent of each other, and the result may overwrite its input', () => {
     for (const spec of ['topk:k=0.1', 'stat-topk', 'polynorm', 'tmaf:matrix=tridiagonal']) {
