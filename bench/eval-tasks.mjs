@@ -3,8 +3,8 @@
 //
 //   node bench/eval-tasks.mjs --data DIR [--task hellaswag] [--limit 1000] [--alone 100] [--model PATH --tokenizer PATH]
 //
-// Without --model a random model of 20 M weights with a vocabulary of 4,096 trained on the questions themselves. --alone: so
-// many of the questions are scored alone, and the time is scaled.
+// Without --model a random model, about 20 M weights; its vocabulary is that of --tokenizer, else 4,096 tokens trained on the
+// questions themselves. --alone: so many of the questions are scored alone, and the time is scaled.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -12,6 +12,7 @@ import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { randomConfig, randomWeights } from '../dist/bench/random-model.js'
 import { prepareData } from '../dist/data/prepare.js'
+import { loadTokenizer } from '../dist/data/tokenizers/load.js'
 import { EngineModel, LanguageModel, load } from '../dist/engine/index.js'
 import { questionsOf, requestsOf } from '../dist/eval/questions.js'
 import { scoredTokens } from '../dist/eval/requests.js'
@@ -43,20 +44,24 @@ const { engine, tokenizer, config } = model
 
 const directory = mkdtempSync(path.join(tmpdir(), 'flicker-bench-'))
 const started = performance.now()
+const cpuStarted = cpuSeconds()
 const results = await runTasks(model, tasks, { data, limit, seed: 1, bootstrap: 0, directory, settings: {} })
 const seconds = (performance.now() - started) / 1000
+const cpu = cpuSeconds() - cpuStarted
 rmSync(directory, { recursive: true })
 
 const questions = results.reduce((sum, { questions }) => sum + questions, 0)
-const { cpu, cores, threads, isa } = machineInfo()
-console.log(`${cpu}, ${cores} cores · ${isa}, ${threads} threads`)
+const machine = machineInfo()
+const { cores, threads, isa } = machine
+console.log(`${machine.cpu}, ${cores} cores · ${isa}, ${threads} threads`)
 console.log(
-  `${flags.task}: ${questions} questions in ${seconds.toFixed(1)} s, ${(questions / seconds).toFixed(0)} a second`,
+  `${flags.task}: ${questions} questions in ${seconds.toFixed(1)} s (${cpu.toFixed(1)} s of processor time), ${(questions / seconds).toFixed(0)} a second`,
 )
 
 const alone = Math.min(Number(flags.alone), all[0].rows.length)
 if (alone > 0) {
   const from = performance.now()
+  const cpuFrom = cpuSeconds()
   for (let index = 0; index < alone; index++) {
     for (const { prompt, continuation } of requestsOf(all[0], index)) {
       const { tokens, scored } = scoredTokens(tokenizer, prompt, continuation, config.maxPositionEmbeddings)
@@ -64,10 +69,17 @@ if (alone > 0) {
     }
   }
   const each = (performance.now() - from) / 1000 / alone
+  const eachCpu = (cpuSeconds() - cpuFrom) / alone
   const ratio = (each * questions) / seconds
+  const cpuRatio = (eachCpu * questions) / cpu
   console.log(
-    `each choice alone: ${(each * questions).toFixed(1)} s (from ${alone} questions), ${ratio.toFixed(2)} times as long; limit 3 for hellaswag`,
+    `each choice alone: ${(each * questions).toFixed(1)} s (from ${alone} questions), ${ratio.toFixed(2)} times as long (${cpuRatio.toFixed(2)} of processor time, which other programs disturb less); limit 3 for hellaswag`,
   )
+}
+
+function cpuSeconds() {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1e6
 }
 
 function nats(logits, tokens, scored) {
@@ -83,14 +95,7 @@ function nats(logits, tokens, scored) {
 }
 
 function randomModel() {
-  const corpus = path.join(mkdtempSync(path.join(tmpdir(), 'flicker-bench-')), 'questions.txt')
-  const texts = all.flatMap(questions =>
-    questions.rows
-      .slice(0, 2000)
-      .flatMap((_, i) => requestsOf(questions, i).map(r => r.prompt + r.continuation)),
-  )
-  writeFileSync(corpus, texts.join('\n\n'))
-  const { tokenizer } = prepareData({ corpus, tokenizer: 'bpe:4096' })
+  const tokenizer = flags.tokenizer === undefined ? trainedTokenizer() : loadTokenizer(flags.tokenizer)
   const d = Number(flags.hidden)
   const shape = {
     ...{
@@ -102,4 +107,15 @@ function randomModel() {
   }
   const config = { ...randomConfig(shape, 0, 2048), activation: 'silu' }
   return new LanguageModel(new EngineModel(config, randomWeights(config, 'f32')), tokenizer)
+}
+
+function trainedTokenizer() {
+  const corpus = path.join(mkdtempSync(path.join(tmpdir(), 'flicker-bench-')), 'questions.txt')
+  const texts = all.flatMap(questions =>
+    questions.rows
+      .slice(0, 2000)
+      .flatMap((_, i) => requestsOf(questions, i).map(r => r.prompt + r.continuation)),
+  )
+  writeFileSync(corpus, texts.join('\n\n'))
+  return prepareData({ corpus, tokenizer: 'bpe:4096' }).tokenizer
 }

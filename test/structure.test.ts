@@ -37,6 +37,7 @@ const mayImport: Record<string, readonly string[]> = {
   ],
   serve: ['engine', 'formats', 'nn', 'data', 'kernels', 'activations'],
   bench: ['lab', 'train', 'sparsify', 'engine', 'formats', 'nn', 'data', 'tensor', 'kernels', 'activations'],
+  diversity: ['report', 'recipes', 'eval', 'engine', 'formats', 'nn', 'data', 'kernels', 'activations'],
 }
 // The command line is on top of everything, and nothing imports it.
 mayImport.cli = Object.keys(mayImport)

@@ -3,13 +3,17 @@
 import { Command, InvalidArgumentError } from 'commander'
 import {
   type ChatMessage,
+  type Completion,
   type GenerateManyOptions,
+  type LanguageModel,
   type LoadOptions,
   load,
   type Prompt,
   weightTypesText,
 } from '../engine/index.js'
 import { FlickerError, OptionError } from '../errors.js'
+import { type BestOf, bestCompletion, deterministicActivation } from '../eval/best-of.js'
+import { encodePrompt, prefixToken } from '../eval/requests.js'
 import { shown } from '../schema-issues.js'
 import { templateOf } from './chat-template.js'
 import { jsonReport, printStats, printTopLogprobs } from './generate-printing.js'
@@ -46,6 +50,7 @@ interface GenerateFlags
   readonly logitBias?: [token: string | number, bias: number][]
   readonly ignoreEos?: boolean
   readonly stats?: boolean
+  readonly bestOf?: BestOf
   readonly json?: boolean
 }
 
@@ -58,6 +63,13 @@ export function generateCommand(): Command {
     .option('--stop <text>', 'end before this text (repeatable)', texts)
     .option('--ignore-eos', 'generate on after an end-of-text token')
     .option('--n <n>', 'completions to generate, decoded together', integer(1), 1)
+    .addOption(
+      choiceOption(
+        '--best-of <rule>',
+        'of --n completions print one: the most likely by the model without draws, or the one that most agree on',
+        ['likelihood', 'vote'],
+      ),
+    )
     .addOption(seedOption('of sampling and of activations that draw', 0))
     .option(
       '--sequence <n>',
@@ -133,6 +145,7 @@ Values of --stop and --logit-bias in double quotes are read as JSON: --stop '"\\
 Examples:
   flicker generate --model runs/quick/swift --prompt "The "
   flicker generate --model runs/quick/swift --prompt "The " --activation stocha:p=0.3 --n 4
+  flicker generate --model runs/quick/swift --prompt "The " --temperature 0.8 --n 32 --best-of likelihood
   flicker generate --model runs/quick/silu --prompt "import " --temperature 0.8 --top-p 0.95 --stats
   flicker generate --model silu-teal --prompt "The " --sparse-prompt half --stats
   flicker generate --model ./llama --chat --system "Be brief." --prompt "Why is the sky blue?" --temperature 0.7
@@ -153,16 +166,18 @@ async function generate(flags: GenerateFlags): Promise<void> {
     )
   }
   const prompt = promptOf(given, flags)
+  requireSeveral(flags)
   const model = await load(path, {
     ...{ dtype, kv, ffn, narrowGate, activation, compact, tokenizer, exact, sparsePrompt },
   })
   for (const note of model.notes) log(`flicker: ${note}`)
+  if (flags.bestOf === 'likelihood') deterministicActivation(model)
   const signal = interruptible('stopping after this token')
   const { n = 1 } = flags
   const live = json !== true && n === 1
   const echo = typeof prompt === 'string' ? prompt : ''
   let started = false
-  const completions = await model.completeMany(prompt, {
+  const all = await model.completeMany(prompt, {
     ...generateOptions(flags),
     signal,
     onToken: ({ text }) => {
@@ -172,12 +187,17 @@ async function generate(flags: GenerateFlags): Promise<void> {
     },
   })
   const { config, approximation } = model
+  const completions = await chosen(model, prompt, all, signal.aborted ? undefined : flags.bestOf)
+  const { config } = model
   const { compaction } = model.engine
   const weights = weightTypesText(model.engine.weights)
   model.dispose()
   if (json === true) printJson(jsonReport(given, completions, approximation))
   else if (live) printGenerated(lineEnded(`${started ? '' : echo}${heldBack(completions[0])}`))
-  else {
+  else if (completions.length === 1) {
+    log(`flicker: sequence ${completions[0].sequence}, the best of ${n} by ${flags.bestOf}`)
+    printGenerated(lineEnded(`${echo}${completions[0].text}`))
+  } else {
     for (const [i, { text, sequence }] of completions.entries()) {
       print(`${i === 0 ? '' : '\n'}--- ${i + 1} of ${n} (sequence ${sequence}) ---`)
       printGenerated(lineEnded(`${echo}${text}`))
@@ -186,6 +206,34 @@ async function generate(flags: GenerateFlags): Promise<void> {
   if (json !== true && (flags.topLogprobs ?? 0) > 0) printTopLogprobs(completions)
   if (flags.stats === true) printStats(completions, config, { compaction, weights, approximation })
   if (signal.aborted) throw new FlickerError('INTERRUPTED', 'stopped before the end', { exitCode: 130 })
+}
+
+function requireSeveral({ bestOf, n = 1 }: GenerateFlags): void {
+  if (bestOf === undefined || n > 1) return
+  throw new OptionError('BEST_OF_ONE', '--best-of chooses among completions; add --n with at least 2')
+}
+
+/** The completion that `bestOf` chooses, or all. */
+async function chosen(
+  model: LanguageModel,
+  prompt: Prompt,
+  completions: readonly Completion[],
+  bestOf: BestOf | undefined,
+): Promise<readonly Completion[]> {
+  if (bestOf === undefined) return completions
+  return [completions[bestCompletion(model, await promptTokens(model, prompt), completions, bestOf)]]
+}
+
+/** The tokens that the model has read as the prompt. */
+async function promptTokens(model: LanguageModel, prompt: Prompt): Promise<number[]> {
+  const { tokenizer } = model
+  if (typeof prompt === 'string') {
+    const tokens = encodePrompt(tokenizer, prompt)
+    return tokens.length === 0 ? [prefixToken(tokenizer)] : tokens
+  }
+  if (!('messages' in prompt)) return Array.from(prompt)
+  const { messages, ...options } = prompt
+  return [...tokenizer.encode(await model.renderChat(messages, options))]
 }
 
 function lineEnded(text: string): string {

@@ -10,6 +10,7 @@ import { version } from '../version.js'
 import { activationsCommand } from './activations.js'
 import { benchCommand } from './bench.js'
 import { convertCommand } from './convert.js'
+import { diversityCommand } from './diversity.js'
 import { evalCommand } from './eval.js'
 import { generateCommand } from './generate.js'
 import { downloadModelFlags } from './hub-models.js'
@@ -40,6 +41,7 @@ export function createProgram(): Command {
         serveCommand,
         logitsCommand,
         evalCommand,
+        diversityCommand,
         convertCommand,
         modelsCommand,
       ],

@@ -2,6 +2,7 @@
 // choice continues it in a fork; the tokens of many questions fill passes without padding. Every value is the one that
 // scoring a choice alone gives.
 
+import type { Activation } from '../activations/index.js'
 import { type EngineModel, type ReadRow, Session, type SessionRead } from '../engine/index.js'
 import { kernels } from '../kernels/index.js'
 import type { ScoredTokens } from './requests.js'
@@ -19,6 +20,8 @@ const LEAST_STEM = 16
 export interface ScorerOptions {
   /** Of an activation that draws: every choice draws as sequence 0 of this seed. */
   readonly seed: number
+  /** Instead of the model's. */
+  readonly activation?: Activation
 }
 
 /** Choices that read the same tokens first. */
@@ -45,7 +48,6 @@ export class QuestionScorer {
 
   /** Scores of every choice of every question. Throws as Session.prefill does. */
   score(questions: readonly (readonly ScoredTokens[])[]): ChoiceScore[][] {
-    const { seed } = this.#options
     const answers = questions.map(choices =>
       choices.map(tokens => ({ tokens, score: { logLikelihood: 0, greedy: true } })),
     )
@@ -53,7 +55,7 @@ export class QuestionScorer {
     const stem = this.#readStem(units)
     const sessions =
       stem === null
-        ? units.map(() => this.#engine.session({ seed }))
+        ? units.map(() => this.#engine.session(this.#options))
         : stem.session.fork(units.map(() => ({})))
     const start = stem?.tokens.length ?? 0
     this.#read(
@@ -119,7 +121,7 @@ export class QuestionScorer {
       const same = commonLength(known.tokens, first, known.tokens.length) === known.tokens.length
       if (same && 2 * known.tokens.length > length) return known
     }
-    const session = this.#engine.session({ seed: this.#options.seed })
+    const session = this.#engine.session(this.#options)
     const tokens = first.slice(0, length)
     session.prefill(tokens)
     this.#stem = { tokens, session }

@@ -122,25 +122,3 @@ export function entropies({ probabilities, samples, classes }: Predictions): Flo
   }
   return out
 }
-
-/**
- * Probability that a number of `positives` is above one of `negatives`, equal ones counted half: the area under the
- * ROC curve (Mann and Whitney's U over the number of pairs). 0.5 tells nothing apart, 1 everything.
- */
-export function areaUnderRoc(positives: ArrayLike<number>, negatives: ArrayLike<number>): number {
-  const all = [
-    ...Array.from(positives, value => ({ value, positive: true })),
-    ...Array.from(negatives, value => ({ value, positive: false })),
-  ].sort((a, b) => a.value - b.value)
-  let rankSum = 0
-  for (let start = 0; start < all.length; ) {
-    let end = start
-    while (end < all.length && all[end].value === all[start].value) end++
-    // Equal values share the mean of their ranks.
-    const rank = (start + 1 + end) / 2
-    for (let i = start; i < end; i++) if (all[i].positive) rankSum += rank
-    start = end
-  }
-  const n = positives.length
-  return (rankSum - (n * (n + 1)) / 2) / (n * negatives.length)
-}

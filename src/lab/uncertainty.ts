@@ -2,10 +2,9 @@
 // mean prediction, and whether its entropy tells points far from the data.
 
 import { fillNormal, Purpose } from '../kernels/philox.js'
-import { mean } from '../statistics.js'
+import { areaUnderRoc, mean } from '../statistics.js'
 import {
   accuracyOf,
-  areaUnderRoc,
   entropies,
   expectedCalibrationError,
   meanPrediction,

@@ -21,13 +21,17 @@ const DEEPEST_NESTING = 100
 /** Aliases may be expanded to so many nodes: enough for every recipe, and far from exhausting memory. */
 const MOST_ALIASES = 100
 
-/** Names of the recipes in a folder of the package, without `.yaml`. */
+/** The recipe of `flicker diversity`, which stands beside those of studies. */
+export const DIVERSITY_RECIPE = 'diversity'
+
+/** Names of the recipes in a folder of the package, without `.yaml`; in `recipes` those of studies. */
 export function packagedRecipes(folder: RecipeFolder): string[] {
   const directory = packagedPath(folder)
   if (!fs.existsSync(directory)) return []
   return fs
     .readdirSync(directory)
     .flatMap(name => (name.endsWith('.yaml') ? [path.basename(name, '.yaml')] : []))
+    .filter(name => name !== DIVERSITY_RECIPE)
 }
 
 function packagedPath(folder: RecipeFolder, ...names: string[]): string {

@@ -12,7 +12,7 @@ import { writeCheckpoint } from '../../src/formats/index.js'
 import { parameterShapes } from '../../src/nn/parameters.js'
 import { flickerHere } from '../cli/in-process.js'
 import { randomTensors, smallConfig, tensorOf } from '../engine/naive-model.js'
-import { writeEveryTask } from '../eval/task-fixtures.js'
+import { writeEveryTask, writeRows } from '../eval/task-fixtures.js'
 import { temporaryDirectory } from '../formats/tiny-model.js'
 
 const cwd = temporaryDirectory()
@@ -31,6 +31,7 @@ beforeAll(() => {
   const lines = Array.from({ length: 300 }, (_, i) => `line ${i}: ${i * i} is the square of ${i}`)
   fs.writeFileSync(path.join(cwd, 'corpus.txt'), lines.join('\n'))
   writeEveryTask(path.join(cwd, 'eval-data'))
+  writeRows(cwd, 'questions', [{ prompt: '1 + 1 =', answers: ['2'] }])
 })
 
 /** What a reader replaces, and what stands for it here. */
@@ -40,6 +41,8 @@ const PLACEHOLDERS: readonly [RegExp, string][] = [
   [/^silu-(teal|cats)$/, path.join(cwd, 'cut')],
   [/^(model-hf|stories260K)$/, path.join(cwd, 'converted')],
   [/^(book\.txt|my-texts\/|notes\/)$/, path.join(cwd, 'corpus.txt')],
+  [/^prompts\.txt$/, path.join(cwd, 'corpus.txt')],
+  [/^questions\.jsonl$/, path.join(cwd, 'questions.jsonl')],
   [/^eval-data$/, path.join(cwd, 'eval-data')],
   [/^\[?NAME\]?$/, 'silu'],
 ]
@@ -47,6 +50,7 @@ const PLACEHOLDERS: readonly [RegExp, string][] = [
 const SHORTER: Readonly<Record<string, readonly string[]>> = {
   generate: ['--max-tokens', '3'],
   eval: ['--max-tokens', '64', '--corpus', path.join(cwd, 'corpus.txt')],
+  diversity: ['--n', '2', '--max-tokens', '2', '--limit', '1', '--out', path.join(cwd, 'diversity')],
   convert: ['--force'],
   sparsify: ['--force', '--tokens', '500', '--context', '32'],
   logits: [],

@@ -5,7 +5,6 @@ import { describe, expect, it } from 'vitest'
 import { Purpose, RandomStream } from '../../src/kernels/philox.js'
 import {
   accuracyOf,
-  areaUnderRoc,
   entropies,
   expectedCalibrationError,
   meanPrediction,
@@ -14,6 +13,7 @@ import {
   reliability,
   softmaxRows,
 } from '../../src/lab/calibration.js'
+import { areaUnderRoc } from '../../src/statistics.js'
 
 /** Predictions for two classes from the probabilities of class 1. */
 function binary(ofOne: readonly number[]): Predictions {

@@ -1,10 +1,10 @@
 // Recipes: what is wrong is named, with its place and the nearest right name.
 
-import { readdirSync } from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { listActivations } from '../../src/activations/index.js'
 import { RecipeError } from '../../src/errors.js'
+import { packagedRecipes } from '../../src/recipes/recipe-file.js'
 import { parseRecipe, readRecipe } from '../../src/study/recipe.js'
 
 const good = `
@@ -33,7 +33,7 @@ describe('a recipe', () => {
   })
 
   it('of the package is always right, the portable variant too', () => {
-    for (const file of readdirSync('recipes').filter(name => name.endsWith('.yaml'))) {
+    for (const file of packagedRecipes('recipes').map(name => `${name}.yaml`)) {
       for (const portable of [false, true]) {
         expect(readRecipe(path.join('recipes', file), { portable }).runs.length).toBeGreaterThan(0)
       }
