@@ -186,9 +186,8 @@ async function generate(flags: GenerateFlags): Promise<void> {
       started = true
     },
   })
-  const { config, approximation } = model
   const completions = await chosen(model, prompt, all, signal.aborted ? undefined : flags.bestOf)
-  const { config } = model
+  const { config, approximation } = model
   const { compaction } = model.engine
   const weights = weightTypesText(model.engine.weights)
   model.dispose()
