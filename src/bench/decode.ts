@@ -4,7 +4,7 @@
 
 import { EngineModel, type EngineOptions } from '../engine/engine-model.js'
 import type { NarrowGateMode } from '../engine/ffn/policy.js'
-import { bytesRead } from '../engine/forward.js'
+import { bytesRead, bytesSkipped } from '../engine/forward.js'
 import { Session } from '../engine/generation/session.js'
 import type { EngineWeights } from '../engine/model/weights.js'
 import { OptionError } from '../errors.js'
@@ -24,6 +24,7 @@ import type { ModelConfig } from '../nn/config.js'
 import { alternatingOrder, type MedianInterval, ratioInterval } from '../paired-measurement.js'
 import { median } from '../statistics.js'
 import { calibrate } from './calibrate-sparsity.js'
+import { type BenchMethod, cutWeights } from './cut-model.js'
 import { type DecodeShape, randomConfig, randomWeights } from './random-model.js'
 
 export interface DecodeBenchOptions {
@@ -41,11 +42,13 @@ export interface DecodeBenchOptions {
   /** Tokens of a prompt; 0 leaves that out. */
   readonly prefill: number
   readonly threads: number
+  /** Measure a model cut by this method at `sparsity`, which is approximate, instead of one with exact zeros. */
+  readonly method?: BenchMethod
 }
 
 /** One variant of computing the same tokens. */
 export interface DecodeRow {
-  readonly variant: 'dense' | 'sparse' | 'sparse, narrow gate' | 'auto'
+  readonly variant: 'dense' | 'sparse' | 'sparse, narrow gate' | 'auto' | BenchMethod
   readonly millisecondsPerToken: number
   readonly tokensPerSecond: number
   /** Tokens per second over those of `dense`, token by token. */
@@ -111,7 +114,11 @@ export function benchDecode(options: DecodeBenchOptions) {
     const random = new RandomStream({ seed: 3, purpose: Purpose.sampler, stream: 0 })
     const randomTokens = (n: number) => Int32Array.from({ length: n }, () => random.below(shape.vocabSize))
 
-    const decoded = decodeAlternately(options, engine, randomTokens, streamingReader(isa))
+    const measured =
+      options.method === undefined
+        ? variants(options).map(({ variant, options: own }) => ({ variant, model: engine(own) }))
+        : cutVariants(options, options.method, { config, weights }, randomTokens)
+    const decoded = decodeAlternately(options, measured, randomTokens, streamingReader(isa))
     const { bytesPerSecond } = decoded
     const [dense] = decoded.rows
     const rows = decoded.rows.map(({ variant, seconds, bytes, ratio }): DecodeRow => {
@@ -137,11 +144,15 @@ export function benchDecode(options: DecodeBenchOptions) {
       buildSeconds,
       gigabytesPerSecond: bytesPerSecond / 1e9,
       sparsity: { asked: sparsity, calibrated: zeros, ...decoded.zeros },
+      bytesSkipped: decoded.skipped,
       tokens,
       rows,
       identical: decoded.identical,
-      prefill: prefill === 0 ? null : measurePrefill(options, engine, randomTokens),
-      samples: samples === 0 ? null : measureSamples(options, engine, randomTokens),
+      method: options.method ?? null,
+      prefill:
+        prefill === 0 || options.method !== undefined ? null : measurePrefill(options, engine, randomTokens),
+      samples:
+        samples === 0 || options.method !== undefined ? null : measureSamples(options, engine, randomTokens),
     }
   } finally {
     setThreads(defaultThreads())
@@ -154,11 +165,40 @@ type Engine = (options: EngineOptions) => EngineModel
 type RandomTokens = (n: number) => Int32Array
 
 /** Weights whose layers each have the chosen fraction of zeros, and the activation that makes them. */
-function sparseModel({ shape, dtype, sparsity, tokens, samples, prefill }: DecodeBenchOptions) {
+function sparseModel({ shape, dtype, sparsity, tokens, samples, prefill, method }: DecodeBenchOptions) {
   const context = Math.max(START + WARM_UP + tokens + SAMPLE_ROUNDS * 2 + samples, prefill, 1) + 64
   const weights = randomWeights(randomConfig(shape, 0, context), dtype)
+  if (method !== undefined) {
+    return { config: { ...randomConfig(shape, 0, context), activation: 'silu' }, weights, zeros: 0 }
+  }
   const { threshold, zeros } = calibrate(shape, weights, sparsity, dtype)
   return { config: randomConfig(shape, threshold, context), weights, zeros }
+}
+
+interface Variant {
+  readonly variant: DecodeRow['variant']
+  readonly model: EngineModel
+  /** Has the same bits as this one; null: as `dense`. */
+  readonly masked?: EngineModel
+}
+
+/** Tokens that thresholds are taken from. */
+const CALIBRATION_TOKENS = 48
+
+/** The dense model and the cut one; the masks without skipping are the check of its bits. */
+function cutVariants(
+  { sparsity, dtype, kv }: DecodeBenchOptions,
+  method: BenchMethod,
+  { config, weights }: { readonly config: ModelConfig; readonly weights: EngineWeights },
+  randomTokens: RandomTokens,
+): Variant[] {
+  const cut = cutWeights(config, weights, method, sparsity, randomTokens(CALIBRATION_TOKENS))
+  const model = (own: EngineWeights, ffn: 'dense' | 'auto') =>
+    new EngineModel(config, own, { dtype, kv, ffn, narrowGate: 'off' })
+  return [
+    { variant: 'dense', model: model(weights, 'dense') },
+    { variant: method, model: model(cut, 'auto'), masked: model(cut, 'dense') },
+  ]
 }
 
 /**
@@ -167,34 +207,50 @@ function sparseModel({ shape, dtype, sparsity, tokens, samples, prefill }: Decod
  */
 function decodeAlternately(
   options: DecodeBenchOptions,
-  engine: Engine,
+  measured: readonly Variant[],
   randomTokens: RandomTokens,
   readMemory: () => number,
 ) {
   const { tokens, shape } = options
   const start = randomTokens(START)
-  const runs = variants(options).map(({ variant, options: engineOptions }) => {
-    const session = engine(engineOptions).session()
+  const runs = measured.map(({ variant, model, masked }) => {
+    const session = model.session()
     session.prefill(start)
-    return { variant, session, seconds: [] as number[], bytes: [] as number[] }
+    return {
+      variant,
+      session,
+      masked,
+      seconds: [] as number[],
+      bytes: [] as number[],
+      skipped: [] as number[],
+    }
   })
   const active: number[] = []
   const bandwidths: number[] = []
   let identical = true
-  for (const [i, token] of randomTokens(WARM_UP + tokens).entries()) {
+  const decoded = randomTokens(WARM_UP + tokens)
+  for (const [i, token] of decoded.entries()) {
     bandwidths.push(readMemory())
     for (const position of alternatingOrder(runs.length, i)) {
-      const { session, seconds, bytes } = runs[position]
+      const { session, seconds, bytes, skipped } = runs[position]
       const begin = performance.now()
       session.step(token)
       if (i < WARM_UP) continue
       seconds.push((performance.now() - begin) / 1000)
       bytes.push(bytesRead(session.stats.pass))
+      skipped.push(bytesSkipped(session.stats.pass))
     }
     const [{ session: dense }, ...others] = runs
-    identical &&= others.every(({ session }) => sameBits(session.logits, dense.logits))
+    identical &&= others.every(
+      ({ session, masked }) => masked !== undefined || sameBits(session.logits, dense.logits),
+    )
     if (i >= WARM_UP) for (const count of dense.activeNeurons) active.push(count / shape.intermediateSize)
   }
+  for (const { session, masked } of runs) {
+    if (masked === undefined) continue
+    identical &&= sameBits(masked.session().prefill([...start, ...decoded]), session.logits)
+  }
+  const { skipped: cutBytes, bytes: readBytes } = runs[runs.length - 1]
   const mean = active.reduce((sum, fraction) => sum + fraction, 0) / active.length
   return {
     rows: runs.map(({ variant, seconds, bytes }) => ({
@@ -205,6 +261,8 @@ function decodeAlternately(
     })),
     bytesPerSecond: median(bandwidths),
     identical,
+    /** Bytes that the last variant skipped, over all of them. */
+    skipped: median(cutBytes) / (median(cutBytes) + median(readBytes)),
     zeros: { measured: 1 - mean, least: 1 - Math.max(...active), most: 1 - Math.min(...active) },
   }
 }

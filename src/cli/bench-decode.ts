@@ -1,6 +1,7 @@
 // `flicker bench decode`: arguments and printing.
 
 import { Command } from 'commander'
+import { BENCH_METHODS } from '../bench/cut-model.js'
 import { benchDecode, type DecodeBenchOptions, type DecodeBenchResult } from '../bench/decode.js'
 import { DECODE_SHAPES, type DecodeShape, decodeShape } from '../bench/random-model.js'
 import { OptionError } from '../errors.js'
@@ -43,6 +44,13 @@ export function benchDecodeCommand(): Command {
     .option('--vocab-size <n>', "instead of the shape's", integer(2))
     .addOption(choiceOption('--dtype <type>', 'how weights are stored', WEIGHT_TYPES, 'bf16'))
     .addOption(kvOption())
+    .addOption(
+      choiceOption(
+        '--method <name>',
+        'a SiLU model cut by flicker sparsify to --sparsity, approximate, instead of one with exact zeros',
+        BENCH_METHODS,
+      ),
+    )
     .option('--sparsity <fraction>', 'fraction of the neurons that is exactly zero', fraction, 0.9)
     .addOption(
       choiceOption(
@@ -67,6 +75,7 @@ bits. sparselm-1.5b in bf16 needs 4 GB of memory.
 Examples:
   flicker bench decode --shape sparselm-1.5b --dtype bf16 --sparsity 0.9 --threads 2
   flicker bench decode --shape sparselm-0.5b --dtype q8_0 --sparsity 0.9 --json
+  flicker bench decode --method teal --sparsity 0.5
   flicker bench decode --hidden-size 1024 --intermediate-size 4096 --num-hidden-layers 12 --num-attention-heads 16`,
     )
     .action((flags: DecodeFlags) => {
@@ -105,7 +114,7 @@ function shapeOf(flags: DecodeFlags): DecodeShape {
 }
 
 function printDecode(result: DecodeBenchResult): void {
-  const { machine, shape, parameters, weightBytes, sparsity, rows } = result
+  const { machine, shape, parameters, weightBytes, rows } = result
   const { version, cpu, cores, isa, threads } = machine
   print(`flicker ${version} · ${cpu}, ${cores} cores · ${isa}, ${threads} threads`)
   print(
@@ -114,9 +123,8 @@ function printDecode(result: DecodeBenchResult): void {
       `made in ${result.buildSeconds.toFixed(1)} s`,
   )
   print(
-    `reads ${result.gigabytesPerSecond.toFixed(1)} GB/s · ${percent(sparsity.measured)} of the neurons exactly zero ` +
-      `(${percent(sparsity.least)} to ${percent(sparsity.most)}) · medians of ${result.tokens} tokens, variants alternating; ` +
-      'ratios with the interval that holds the true median\n',
+    `reads ${result.gigabytesPerSecond.toFixed(1)} GB/s · ${zerosText(result)} · medians of ${result.tokens} tokens, ` +
+      'variants alternating; ratios with the interval that holds the true median\n',
   )
   print(
     'variant               tok/s      ms           ratio to dense  ratio limit  MB/token  of the memory limit',
@@ -135,7 +143,11 @@ function printDecode(result: DecodeBenchResult): void {
     )
   }
   print(
-    result.identical ? 'all variants: the same bits' : 'THE VARIANTS DIFFER: this is a bug, please report it',
+    result.identical
+      ? result.method === null
+        ? 'all variants: the same bits'
+        : `${result.method}: approximate; the same bits as with its masks and nothing skipped`
+      : 'THE VARIANTS DIFFER: this is a bug, please report it',
   )
   const { prefill, samples } = result
   if (prefill !== null) {
@@ -157,6 +169,12 @@ function printDecode(result: DecodeBenchResult): void {
       )
     }
   }
+}
+
+function zerosText({ method, sparsity, bytesSkipped }: DecodeBenchResult): string {
+  return method === null
+    ? `${percent(sparsity.measured)} of the neurons exactly zero (${percent(sparsity.least)} to ${percent(sparsity.most)})`
+    : `cut by ${method} to ${percent(sparsity.asked)}: ${percent(bytesSkipped)} of all bytes skipped`
 }
 
 function percent(part: number): string {
