@@ -20,6 +20,7 @@ import { mlpCommand } from './mlp.js'
 import { modelsCommand } from './models.js'
 import { serveCommand } from './serve.js'
 import { sparsifyCommand } from './sparsify.js'
+import { sparsityCommand } from './sparsity.js'
 import { studyCommand } from './study.js'
 import { reportError, watchStreams } from './terminal.js'
 import { trainCommand } from './train.js'
@@ -37,6 +38,7 @@ export function createProgram(): Command {
       'Run and measure models:',
       [
         sparsifyCommand,
+        sparsityCommand,
         generateCommand,
         serveCommand,
         logitsCommand,

@@ -1,10 +1,15 @@
 // `flicker sparsify`: arguments and printing.
 
-import { Command } from 'commander'
+import { existsSync } from 'node:fs'
+import path from 'node:path'
+import { Command, InvalidArgumentError } from 'commander'
 import { OptionError } from '../errors.js'
-import { openModel } from '../formats/index.js'
-import { METHOD_NAMES, METHODS, type MethodName } from '../sparsify/methods.js'
+import { openModel, writeFileAtomic } from '../formats/index.js'
+import { shown } from '../schema-issues.js'
+import { isApplicable, METHOD_NAMES, METHODS, type MethodName } from '../sparsify/methods.js'
 import { type SparsifyResult, sparsify } from '../sparsify/sparsify.js'
+import { DEFAULT_LEVELS, type SweepResults, sweep } from '../sparsify/sweep.js'
+import { renderSweep } from '../sparsify/sweep-report.js'
 import {
   choiceOption,
   dtypeOption,
@@ -12,10 +17,13 @@ import {
   jsonOption,
   modelOption,
   number,
+  numbers,
+  splitList,
   threadsOption,
   tokenizerOption,
 } from './options.js'
-import { log, print, printJson, progressBar } from './terminal.js'
+import { phaseProgress } from './phase-progress.js'
+import { log, print, printJson } from './terminal.js'
 
 interface SparsifyFlags {
   readonly model: string
@@ -29,6 +37,10 @@ interface SparsifyFlags {
   readonly tokenizer?: string
   readonly out: string
   readonly force?: boolean
+  readonly sweep?: boolean
+  readonly methods?: MethodName[]
+  readonly levels?: number[]
+  readonly measureTokens?: number
   readonly json?: boolean
 }
 
@@ -57,9 +69,13 @@ export function sparsifyCommand(): Command {
       "tokens per window when measuring (default: the model's context, at most 1024)",
       integer(2),
     )
+    .option('--measure-tokens <n>', 'tokens measured, at most (default: 16384)', integer(1))
+    .option('--sweep', 'measure all methods over levels and write a report instead of a model')
+    .option('--methods <names>', 'methods of a sweep (default: all that can cut this model)', methodList)
+    .option('--levels <fractions>', 'levels of a sweep (default: 0.1 to 0.9)', numbers)
     .addOption(dtypeOption())
     .addOption(tokenizerOption())
-    .requiredOption('--out <directory>', 'where the model is written')
+    .requiredOption('--out <directory>', 'where the model is written; with --sweep the report')
     .option('--force', 'replace the model that is there')
     .addOption(threadsOption())
     .addOption(jsonOption())
@@ -75,11 +91,16 @@ it generates (--sparse-prompt: to the prompt too) and with --exact not at all; o
 Examples:
   flicker sparsify --model runs/quick/silu --method teal --sparsity 0.5 --calibrate book.txt --out silu-teal
   flicker sparsify --model runs/quick/silu --method cats --sparsity 0.5 --calibrate book.txt --tokens 20000 --out silu-cats
+  flicker sparsify --model runs/quick/silu --sweep --calibrate book.txt --tokens 20000 --levels 0.25,0.5 --out sweep
   flicker generate --model silu-teal --prompt "The " --stats
   flicker generate --model silu-teal --prompt "The " --exact`,
     )
     .action((flags: SparsifyFlags) => {
       const { method, sparsity, json, model, ...options } = flags
+      if (flags.sweep === true) {
+        runSweep(flags)
+        return
+      }
       if (method === undefined || sparsity === undefined) {
         throw new OptionError(
           'METHOD_MISSING',
@@ -88,7 +109,7 @@ Examples:
       }
       const source = openModel(model, { tokenizer: flags.tokenizer })
       for (const note of source.notes) log(`flicker: ${note}`)
-      const { onProgress, stop } = progress()
+      const { onProgress, stop } = phaseProgress()
       let result: SparsifyResult
       try {
         result = sparsify(source, { ...options, method, sparsity, onProgress })
@@ -101,30 +122,67 @@ Examples:
     })
 }
 
+function runSweep({
+  model,
+  methods,
+  levels = DEFAULT_LEVELS,
+  out,
+  force,
+  json,
+  ...options
+}: SparsifyFlags): void {
+  if (force !== true && existsSync(out)) {
+    throw new OptionError(
+      'DESTINATION_EXISTS',
+      `${out} exists; give --force to write into it, or another name`,
+    )
+  }
+  const source = openModel(model, { tokenizer: options.tokenizer })
+  for (const note of source.notes) log(`flicker: ${note}`)
+  const chosen = methods ?? METHOD_NAMES.filter(name => isApplicable(METHODS[name], source.config))
+  const { onProgress, stop } = phaseProgress()
+  let results: SweepResults
+  try {
+    results = sweep(source, {
+      ...options,
+      methods: chosen,
+      levels: levels.toSorted((a, b) => a - b),
+      onProgress,
+    })
+  } finally {
+    stop()
+    source.close()
+  }
+  writeFileAtomic(path.join(out, 'results.json'), `${JSON.stringify(results, null, 2)}\n`)
+  writeFileAtomic(path.join(out, 'report.html'), renderSweep(results))
+  if (json === true) {
+    printJson(results)
+    return
+  }
+  print(`perplexity without cuts ${results.dense.perplexity.toFixed(3)}; every position cut:`)
+  print('method  level  weights not needed  perplexity  speed over dense')
+  for (const { method, level, weightsSkipped, perplexity, speedRatio } of results.points) {
+    print(
+      `${method.padEnd(7)} ${level.toFixed(2)}  ${percent(weightsSkipped).padStart(18)}  ${perplexity.toFixed(3).padStart(10)}  ${speedRatio.toFixed(2).padStart(16)}`,
+    )
+  }
+  print(`report  ${path.join(out, 'report.html')}`)
+}
+
+function methodList(text: string): MethodName[] {
+  return splitList(text).map(name => {
+    const method = METHOD_NAMES.find(known => known === name)
+    if (method !== undefined) return method
+    throw new InvalidArgumentError(`must be methods, of ${METHOD_NAMES.join(', ')}, not ${shown(name)}`)
+  })
+}
+
 const ABOUT: Readonly<Record<MethodName, string>> = {
   cats: '|activation(gate)| below a threshold per layer: up rows and down columns of these neurons are skipped',
   chess: 'as cats, each threshold divided by the mean |up| of its neuron',
   cett: 'neurons whose contribution to the output is short: their down columns are skipped; one error for all layers',
   teal: 'inputs of all seven matrices below a threshold each; levels by a greedy search',
   wina: 'as teal, the largest inputs at each token stay; those of k and gate weighted by the norms of their columns',
-}
-
-/** A bar for each phase in turn. */
-function progress() {
-  let bar: ReturnType<typeof progressBar> | undefined
-  let phase = ''
-  const stop = () => bar?.stop()
-  return {
-    stop,
-    onProgress(label: string, done: number, all: number) {
-      if (label !== phase) {
-        stop()
-        phase = label
-        bar = progressBar(label, all)
-      }
-      bar?.update(done, `${done} of ${all}`)
-    },
-  }
 }
 
 function printResult(out: string, { method, level, counts, calibration, measured }: SparsifyResult): void {

@@ -88,10 +88,15 @@ export const METHODS: Readonly<Record<MethodName, Method>> = {
   },
 }
 
+/** Whether the method can cut this model's FFN. */
+export function isApplicable({ neurons }: Method, { ffn }: Pick<ModelConfig, 'ffn'>): boolean {
+  return ffn === 'gated' || (neurons === null && ffn === 'plain')
+}
+
 /** Throws OptionError METHOD_FFN where the method cannot cut this model's FFN. */
-export function requireApplicable({ name, title, neurons }: Method, { ffn }: ModelConfig): void {
-  const applies = neurons === null ? ffn === 'gated' || ffn === 'plain' : ffn === 'gated'
-  if (applies) return
+export function requireApplicable(method: Method, { ffn }: Pick<ModelConfig, 'ffn'>): void {
+  if (isApplicable(method, { ffn })) return
+  const { name, title, neurons } = method
   const others = METHOD_NAMES.filter(other => METHODS[other].neurons === null).join(', ')
   throw new OptionError(
     'METHOD_FFN',

@@ -46,6 +46,26 @@ describe.runIf(native)('bench decode', () => {
     }
   })
 
+  it.each(['cats', 'teal'] as const)(
+    'measures a model cut by %s against the dense one, and counts what it skips',
+    method => {
+      const { rows, identical, bytesSkipped } = benchDecode({ ...options, sparsity: 0.5, method, tokens: 12 })
+      expect(rows.map(({ variant }) => variant)).toEqual(['dense', method])
+      expect(identical).toBe(true)
+      const { hiddenSize: d, intermediateSize: h } = shape
+      const layer = 3 * d * d + 3 * h * d
+      const skipped = method === 'cats' ? h * d : layer / 2
+      // The head, the row of the token and the cache are read in full.
+      expect(Math.abs(bytesSkipped - (3 * skipped) / (301 * d + 3 * layer))).toBeLessThan(0.06)
+      expect(rows[1].bytesPerToken).toBeLessThan(rows[0].bytesPerToken)
+    },
+  )
+
+  it('refuses to read quantized weights by input channel', () => {
+    const refused = () => benchDecode({ ...options, dtype: 'q8_0', method: 'teal' })
+    expect(refused).toThrow(expect.objectContaining({ code: 'METHOD_DTYPE' }))
+  })
+
   it('measures every variant on the same tokens, with the same bits, and counts the bytes that each reads', () => {
     const { rows, identical, sparsity } = benchDecode(options)
     expect(rows.map(({ variant }) => variant)).toEqual(['dense', 'sparse', 'sparse, narrow gate', 'auto'])

@@ -247,6 +247,89 @@ describe('the command', () => {
   })
 })
 
+describe('a sweep', () => {
+  const sweep = (model: string, ...more: string[]) =>
+    flickerHere([
+      ...[
+        'sparsify',
+        '--model',
+        at(model),
+        '--calibrate',
+        at('text.txt'),
+        '--tokens',
+        '1000',
+        '--context',
+        '64',
+      ],
+      ...['--measure-tokens', '500', '--sweep', ...more],
+    ])
+
+  it('measures every method at every level and writes one report', async () => {
+    const { code, stdout, stderr } = await sweep(
+      'gated',
+      '--levels',
+      '0.5,0.2',
+      '--out',
+      at('sweep'),
+      '--json',
+    )
+    expect(code, stderr).toBe(0)
+    const results = JSON.parse(stdout)
+    expect(JSON.parse(fs.readFileSync(at('sweep/results.json'), 'utf8'))).toEqual(results)
+    expect(results).toMatchObject({ approximate: true, heldOut: { prompt: 'all', context: 64, tokens: 448 } })
+    type Point = {
+      method: string
+      level: number
+      weightsSkipped: number
+      speedRatio: number
+      perplexity: number
+    }
+    const points: Point[] = results.points
+    expect(points.map(({ method, level }) => [method, level])).toEqual(
+      METHOD_NAMES.flatMap(method => [0.2, 0.5].map(level => [method, level])),
+    )
+    for (let i = 0; i < points.length; i += 2) {
+      expect(points[i].weightsSkipped).toBeLessThan(points[i + 1].weightsSkipped)
+    }
+    expect(points.every(({ speedRatio, perplexity }) => speedRatio > 0 && perplexity > 1)).toBe(true)
+    // The same numbers as the single command finds.
+    const source = openModel(at('gated'))
+    const single = sparsify(source, {
+      ...options,
+      tokens: 1000,
+      measureTokens: 500,
+      method: 'cats',
+      sparsity: 0.5,
+      out: at('one'),
+    })
+    source.close()
+    expect(points[1].perplexity).toBe(single.measured?.perplexity)
+    expect(results.dense.perplexity).toBe(single.measured?.densePerplexity)
+    const page = fs.readFileSync(at('sweep/report.html'), 'utf8')
+    expect(page).not.toMatch(/NaN|undefined/)
+    expect(page).toContain('every position cut')
+  })
+
+  it('leaves out methods that cannot cut the model, unless they are asked for', async () => {
+    const { code, stdout } = await sweep('plain', '--levels', '0.3', '--out', at('plain-sweep'), '--json')
+    expect(code).toBe(0)
+    const methods = JSON.parse(stdout).points.map(({ method }: { method: string }) => method)
+    expect(methods).toEqual(['cett', 'teal', 'wina'])
+    const refused = await sweep('plain', '--methods', 'cats,teal', '--out', at('refused'))
+    expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('METHOD_FFN')])
+  })
+
+  it.each([
+    ['a level out of range', ['--levels', '0.5,1'], 'SPARSITY_RANGE'],
+    ['an unknown method', ['--methods', 'magic'], 'cats, chess, cett, teal, wina'],
+    ['no text to measure on', ['--tokens', '60000'], 'HELD_OUT_MISSING'],
+  ])('refuses %s and writes nothing', async (_, more, message) => {
+    const { code, stderr } = await sweep('gated', '--out', at('refused'), ...more)
+    expect([code, stderr]).toEqual([2, expect.stringContaining(message)])
+    expect(fs.existsSync(at('refused'))).toBe(false)
+  })
+})
+
 describe('a model that is laid out with its cuts', () => {
   it('shares its weights with another engine, cuts included', () => {
     const source = openModel(at('cut-teal'))

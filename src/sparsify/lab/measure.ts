@@ -1,0 +1,195 @@
+// `flicker sparsity`: what the activations of a model show on a text, and what perplexity the neurons cost that could be
+// left out. Sources of the measures: docs/sparsify.md.
+
+import { parseActivation } from '../../activations/index.js'
+import { EngineModel } from '../../engine/index.js'
+import { CorpusError, OptionError } from '../../errors.js'
+import type { ModelSource } from '../../formats/index.js'
+import { kernels } from '../../kernels/index.js'
+import { machineInfo } from '../../kernels/machine-info.js'
+import type { LayerCuts } from '../../nn/cuts.js'
+import { leftOutAt } from '../error-curve.js'
+import { METHODS, requireApplicable } from '../methods.js'
+import { type Progress, readTexts, requireUncut, Sparsifier, type TextOptions } from '../sparsify.js'
+import type { LayerStatistics } from '../statistics.js'
+import { type Activity, ActivityCounter, MOST_WINDOW } from './activity.js'
+
+/** CETT below which a neuron counts as inactive where the activation is nowhere 0 (ReLU² wins: the bend of the curves). */
+export const INACTIVE_ERROR = 0.2
+/** Errors whose perplexity is measured, and fractions of neurons kept by |h|. */
+const ERRORS = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5]
+const KEPT = [0.05, 0.1, 0.2, 0.3, 0.5, 0.7]
+/** Rises of perplexity whose sparsity is searched for, and how closely the error is. */
+const RISES = [0.01, 0.05]
+const SEARCH_STEPS = 9
+const QUANTILES = [0.1, 0.25, 0.5, 0.75, 0.9, 0.99]
+/** Tokens whose text and active neurons are shown. */
+const SHOWN_TOKENS = 96
+
+export interface LabOptions extends Omit<TextOptions, 'calibrate'>, Progress {
+  /** The text that statistics are taken from; what follows it is measured on, unless `heldOut` is given. */
+  readonly text: string
+}
+
+/** One layer's measures. */
+export interface LayerMeasures extends Activity {
+  /** Fraction of hidden values that are exactly 0. */
+  readonly exactZeros: number
+  /** Quantiles of |h| at QUANTILES. */
+  readonly quantiles: readonly number[]
+  /** CETT over the fraction of neurons left out. */
+  readonly errorCurve: { readonly fractions: readonly number[]; readonly errors: readonly number[] }
+}
+
+export type LabResults = ReturnType<typeof measureSparsity>
+
+/**
+ * Throws OptionError METHOD_FFN for an FFN whose hidden values cannot be cut, HELD_OUT_MISSING, CALIBRATION_MEMORY,
+ * MODEL_MEMORY; CorpusError.
+ */
+export function measureSparsity(source: ModelSource, options: LabOptions) {
+  const { config } = source
+  requireApplicable(METHODS.cett, config)
+  requireUncut(source)
+  const tokenizer = source.tokenizer()
+  const texts = readTexts(tokenizer, config, { ...options, calibrate: options.text })
+  const { heldOut, context, calibration } = texts
+  if (heldOut === null) {
+    throw new OptionError(
+      'HELD_OUT_MISSING',
+      'too little text follows the first part to measure on; give --held-out FILE or fewer --tokens',
+    )
+  }
+  if (context < MOST_WINDOW || calibration.tokens.length < context) {
+    throw new CorpusError(
+      'CORPUS_TOO_SHORT',
+      `activity is counted in windows of ${MOST_WINDOW} tokens: the context is ${context}, the text ${calibration.tokens.length} tokens`,
+    )
+  }
+  const sparsifier = new Sparsifier(source, texts, options)
+  const statistics = sparsifier.calibrate(['cett'], 1)
+  const dense = sparsifier.measure(null, 'measuring the model')
+  if (dense === null) throw new OptionError('HELD_OUT_MISSING', 'there is no held-out text')
+
+  const measure = (cuts: LayerCuts[], label: string) => {
+    const { perplexity, levels } = sparsifier.measure(cuts, label) ?? dense
+    const mean = levels.reduce((sum, level) => sum + (level.down ?? 0), 0) / levels.length
+    return { perplexity, sparsity: mean, perLayer: levels.map(level => level.down ?? 0) }
+  }
+  const byError = ERRORS.map(error => ({
+    error,
+    ...measure(cutsAtError(statistics, error), `measuring CETT ${error}`),
+  }))
+  const byKept = KEPT.map(kept => {
+    const keep = Math.max(1, Math.round(kept * config.intermediateSize))
+    const cuts = statistics.map(
+      (): LayerCuts => ({ neurons: null, inputs: { down: { kind: 'top', keep, scale: null } } }),
+    )
+    return { kept, ...measure(cuts, `measuring the largest ${100 * kept} %`) }
+  })
+  const atRise = RISES.map(rise => {
+    let [low, high] = [0, 1]
+    let best = { error: 0, ...measure(cutsAtError(statistics, 0), 'searching') }
+    for (let step = 0; step < SEARCH_STEPS; step++) {
+      const error = (low + high) / 2
+      const found = measure(
+        cutsAtError(statistics, error),
+        `searching the sparsity at +${100 * rise} % perplexity`,
+      )
+      if (found.perplexity <= (1 + rise) * dense.perplexity) {
+        low = error
+        best = { error, ...found }
+      } else high = error
+    }
+    return { rise, ...best }
+  })
+  const { counters, shown } = countActivity(source, statistics, calibration.tokens, context)
+  const layers = statistics.map((layer, i): LayerMeasures => {
+    const { curve, magnitudes } = layer
+    const errors = [...(curve?.errors ?? [])]
+    return {
+      ...counters[i].counter.result(),
+      exactZeros: counters[i].zeros / (counters[i].tokens * config.intermediateSize),
+      quantiles: QUANTILES.map(p => magnitudes.hidden.quantile(p)),
+      errorCurve: { fractions: errors.map((_, point) => point / (errors.length - 1)), errors },
+    }
+  })
+  return {
+    kind: 'sparsity-lab' as const,
+    model: { path: source.path, config },
+    machine: machineInfo(),
+    text: { sha256: calibration.sha256, tokens: calibration.tokens.length },
+    heldOut: { tokens: dense.tokens, context, prompt: 'all' as const },
+    /** How a neuron counts as active. */
+    activeWhere: parseActivation(config.activation).exactZeros
+      ? ('its hidden value is not exactly 0' as const)
+      : (`its contribution is above the limit at which CETT is ${INACTIVE_ERROR}` as const),
+    perplexity: dense.perplexity,
+    quantileLevels: QUANTILES,
+    byError,
+    byKept,
+    atRise,
+    layers,
+    shown: {
+      texts: shown.tokens.map(token => tokenizer.decode([token])),
+      /** Per layer, the active fraction at each token shown. */
+      active: shown.active,
+    },
+  }
+}
+
+/** One CETT for all layers: hidden values below ε / ‖W_down[:, j]‖ are cut. */
+export function cutsAtError(statistics: readonly LayerStatistics[], error: number): LayerCuts[] {
+  return statistics.map(layer => ({
+    neurons: null,
+    inputs: { down: { kind: 'threshold', limits: limitsAt(layer, error) } },
+  }))
+}
+
+function limitsAt({ curve, downLengths }: LayerStatistics, error: number): Float32Array {
+  const epsilon = curve === null ? 0 : leftOutAt(curve, error).epsilon
+  return downLengths.map(length => (length === 0 ? 0 : epsilon / length))
+}
+
+interface Counter {
+  readonly counter: ActivityCounter
+  zeros: number
+  tokens: number
+}
+
+/** The text through the uncut model, window by window; every window is a text of its own. */
+function countActivity(
+  source: ModelSource,
+  statistics: readonly LayerStatistics[],
+  tokens: Int32Array,
+  context: number,
+): { counters: Counter[]; shown: { tokens: number[]; active: number[][] } } {
+  const { config } = source
+  const h = config.intermediateSize
+  const { exactZeros } = parseActivation(config.activation)
+  const limits = statistics.map(layer => (exactZeros ? new Float32Array(h) : limitsAt(layer, INACTIVE_ERROR)))
+  const counters = statistics.map((): Counter => ({ counter: new ActivityCounter(h), zeros: 0, tokens: 0 }))
+  const active: number[][] = statistics.map(() => [])
+  const engine = new EngineModel(config, source, {
+    // Cuts that apply nowhere: the layout that shows hidden values.
+    cuts: cutsAtError(statistics, 0),
+    kernels: kernels(),
+    observer: (vector, layer, values, rows, width) => {
+      if (vector !== 'hidden') return
+      const of = counters[layer]
+      for (let row = 0; row < rows; row++) {
+        const own = values.subarray(row * width, (row + 1) * width)
+        const count = of.counter.add(own, limits[layer])
+        if (active[layer].length < SHOWN_TOKENS) active[layer].push(count / h)
+        for (const value of own) if (value === 0) of.zeros++
+        of.tokens++
+      }
+    },
+  })
+  for (let start = 0; start + context <= tokens.length; start += context) {
+    for (const { counter } of counters) counter.startText()
+    engine.session({ sparseFrom: context }).prefill(tokens.subarray(start, start + context))
+  }
+  engine.dispose()
+  return { counters, shown: { tokens: [...tokens.subarray(0, Math.min(SHOWN_TOKENS, context))], active } }
+}
