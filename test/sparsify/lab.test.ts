@@ -173,14 +173,16 @@ describe('the command', () => {
       expect(sparsity).toBeGreaterThan(0.3)
     }
     const page = fs.readFileSync(at('lab/report.html'), 'utf8')
+    // Without pairs, which a text of 64 tokens is too short for.
     expect(page).not.toMatch(/NaN|undefined|Infinity/)
-    expect(page.match(/<figure/g)?.length).toBeGreaterThanOrEqual(7)
+    expect(page.match(/<figure/g)?.length).toBe(5)
   })
 
   it('counts neurons without exact zeros by their contributions', async () => {
     const { code, stdout, stderr } = await run('silu', '--tokens', '320', '--out', at('silu-lab'))
     expect(code, stderr).toBe(0)
     expect(stdout).toMatch(/active where {3}its contribution is above the limit at which CETT is 0.2/)
+    expect(fs.readFileSync(at('silu-lab/report.html'), 'utf8').match(/<figure/g)?.length).toBe(7)
     const [first] = JSON.parse(fs.readFileSync(at('silu-lab/results.json'), 'utf8')).layers
     expect(first.exactZeros).toBe(0)
     expect(first.active).toBeGreaterThan(0.2)

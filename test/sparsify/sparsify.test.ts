@@ -232,7 +232,9 @@ describe('the command', () => {
   })
 
   it('prints what was measured, and generate says that the model is approximate unless it is run exactly', async () => {
-    const cut = await flickerHere([...flags('gated', '--out', at('command'), '--method', 'teal')])
+    const cut = await flickerHere([
+      ...flags('gated', '--out', at('command'), '--method', 'teal', '--measure-tokens', '200'),
+    ])
     expect(cut.code, cut.stderr).toBe(0)
     expect(cut.stdout).toMatch(/approximate, cut by TEAL/)
     expect(cut.stdout).toMatch(/every position cut\nperplexity .*, without cuts /)
@@ -257,11 +259,11 @@ describe('a sweep', () => {
         '--calibrate',
         at('text.txt'),
         '--tokens',
-        '1000',
+        '300',
         '--context',
         '64',
       ],
-      ...['--measure-tokens', '500', '--sweep', ...more],
+      ...['--measure-tokens', '200', '--sweep', ...more],
     ])
 
   it('measures every method at every level and writes one report', async () => {
@@ -276,7 +278,7 @@ describe('a sweep', () => {
     expect(code, stderr).toBe(0)
     const results = JSON.parse(stdout)
     expect(JSON.parse(fs.readFileSync(at('sweep/results.json'), 'utf8'))).toEqual(results)
-    expect(results).toMatchObject({ approximate: true, heldOut: { prompt: 'all', context: 64, tokens: 448 } })
+    expect(results).toMatchObject({ approximate: true, heldOut: { prompt: 'all', context: 64, tokens: 192 } })
     type Point = {
       method: string
       level: number
@@ -296,8 +298,8 @@ describe('a sweep', () => {
     const source = openModel(at('gated'))
     const single = sparsify(source, {
       ...options,
-      tokens: 1000,
-      measureTokens: 500,
+      tokens: 300,
+      measureTokens: 200,
       method: 'cats',
       sparsity: 0.5,
       out: at('one'),

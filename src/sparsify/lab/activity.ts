@@ -8,7 +8,7 @@ export const MOST_WINDOW = 64
 /** Neurons whose pairs are counted. */
 const PAIRED = 24
 /** The first so many tokens choose these neurons. */
-const CHOOSING_TOKENS = 256
+export const CHOOSING_TOKENS = 256
 
 export interface Activity {
   readonly tokens: number

@@ -54,16 +54,16 @@ export function measureSparsity(source: ModelSource, options: LabOptions) {
   const tokenizer = source.tokenizer()
   const texts = readTexts(tokenizer, config, { ...options, calibrate: options.text })
   const { heldOut, context, calibration } = texts
-  if (heldOut === null) {
-    throw new OptionError(
-      'HELD_OUT_MISSING',
-      'too little text follows the first part to measure on; give --held-out FILE or fewer --tokens',
-    )
-  }
   if (context < MOST_WINDOW || calibration.tokens.length < context) {
     throw new CorpusError(
       'CORPUS_TOO_SHORT',
       `activity is counted in windows of ${MOST_WINDOW} tokens: the context is ${context}, the text ${calibration.tokens.length} tokens`,
+    )
+  }
+  if (heldOut === null) {
+    throw new OptionError(
+      'HELD_OUT_MISSING',
+      'too little text follows the first part to measure on; give --held-out FILE or fewer --tokens',
     )
   }
   const sparsifier = new Sparsifier(source, texts, options)

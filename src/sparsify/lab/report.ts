@@ -6,6 +6,7 @@ import { html, type Markup } from '../../report/markup.js'
 import { fixed, percent, perplexity, signedPercent } from '../../report/numbers.js'
 import { figure, renderPage, scrollingTable } from '../../report/page.js'
 import { visibleLine } from '../../report/visible-text.js'
+import { CHOOSING_TOKENS } from './activity.js'
 import type { LabResults } from './measure.js'
 
 /** Columns of the heat map of firing rates: neurons in groups of equal size. */
@@ -244,7 +245,9 @@ function bar(value: number): Markup {
 
 function togetherFigures({ layers }: LabResults): Markup {
   return html`${layers.map(({ together: { neurons, lift } }, layer) => {
-    if (neurons.length === 0) return html`<p>Layer ${layer}: no neuron is active now and then.</p>`
+    if (neurons.length === 0) {
+      return html`<p>Layer ${layer}: no pairs; they are counted after the first ${CHOOSING_TOKENS} tokens.</p>`
+    }
     const most = Math.max(1.5, ...lift.flat())
     return figure({
       id: `together-${layer}`,
