@@ -204,7 +204,7 @@ describe('load', () => {
     const listed = await refusalOf(withOptions({ no: true }))
     expect((listed as OptionError).message).toContain(
       'dtype, kv, ffn, narrowGate, activation, kernels, compact, sparsePrompt, observer, memory, exact, tokenizer, ' +
-        'allowCode.',
+        'allowCode, download.',
     )
     const loaded = await load(checkpoint, { dtype: 'bf16', kv: 'f16', ffn: 'dense', narrowGate: 'off' })
     expect([loaded.engine.dtype, loaded.engine.kv]).toEqual(['bf16', 'f16'])
