@@ -2,7 +2,7 @@
 // error of each group over a set of candidate steps, with scale and minimum fitted to the codes by least squares.
 
 import { narrowFloat16, widenFloat16 } from './half.js'
-import { putQ6Code, putScaleAndMin, SUPER_BLOCK, SUPER_BLOCK_BYTES } from './k-quants.js'
+import { putScaleAndMin, SUPER_BLOCK, SUPER_BLOCK_BYTES } from './k-quants.js'
 import type { KQuantType } from './types.js'
 
 /**
@@ -28,6 +28,8 @@ const mins = new Float64Array(8)
 
 /** Steps that are tried: (levels + offset) / range. Smaller steps clip the extremes, larger ones waste codes. */
 const OFFSETS = [-1, -0.75, -0.5, -0.25, 0, 0.25, 0.5, 0.75, 1]
+/** The same without a minimum, where more of them bring less than 1 %. */
+const SYMMETRIC_OFFSETS = [-0.75, -0.25, 0.25, 0.75]
 /** From here on a scale rounds to infinity in f16. */
 const LARGEST_SCALE = 65520
 
@@ -123,11 +125,28 @@ function encodeQ6(x: Float32Array, out: Uint8Array, at: number): boolean {
     const scale = d === 0 ? 0 : clamped(Math.round(scales[group] / d), -128, 127)
     out[at + 192 + group] = scale & 0xff
     const step = d * scale
+    const inverse = step === 0 ? 0 : 1 / step
     for (let i = 16 * group; i < 16 * group + 16; i++) {
-      putQ6Code(out, at, i, step === 0 ? 32 : clamped(Math.round(x[i] / step), -32, 31) + 32)
+      const code = Math.floor(x[i] * inverse + 32.5)
+      codes[i] = code < 0 ? 0 : code > 63 ? 63 : code
     }
   }
+  packQ6(out, at)
   return true
+}
+
+/** `codes` into a super-block of q6_k: four groups of 32 share bytes, in each half of 128. */
+function packQ6(out: Uint8Array, at: number): void {
+  for (let half = 0; half < 2; half++) {
+    const [from, low, high] = [128 * half, at + 64 * half, at + 128 + 32 * half]
+    for (let i = 0; i < 32; i++) {
+      const [a, b] = [codes[from + i], codes[from + 32 + i]]
+      const [c, d] = [codes[from + 64 + i], codes[from + 96 + i]]
+      out[low + i] = (a & 15) | ((c & 15) << 4)
+      out[low + 32 + i] = (b & 15) | ((d & 15) << 4)
+      out[high + i] = (a >> 4) | ((b >> 4) << 2) | ((c >> 4) << 4) | ((d >> 4) << 6)
+    }
+  }
 }
 
 /** Sets scales[group] so that scale · code, −32 ≤ code ≤ 31, is close to 16 values; false if they are not finite. */
@@ -140,7 +159,7 @@ function fitSymmetric(x: Float32Array, start: number, group: number): boolean {
   scales[group] = 0
   if (extreme === 0) return true
   let best = 0
-  for (const offset of OFFSETS) {
+  for (const offset of SYMMETRIC_OFFSETS) {
     const inverse = -(32 + offset) / extreme
     let [q2, xq] = [0, 0]
     for (let i = start; i < start + 16; i++) {
