@@ -22,15 +22,29 @@ struct ForwardTile {
   float* weights;    // R × KEYS
   float* output;     // R × padded
 
-  /// weights = q kᵀ for one block of keys, −∞ where the key comes after the query.
+  /// weights = scores of q kᵀ for one block of keys, −∞ where the query does not see the key.
   void scores(int64_t key, int64_t vectors) {
     const vi lane = lane_numbers();
+    const AttentionScores& of = layout.shape.scores;
     each_group(vectors, [&](int64_t j, auto count) {
       constexpr int N = decltype(count)::value;
       Tile acc = {};
       product<N, false>(q, layout.padded, columns + key * layout.shape.head_dim + j * lanes, KEYS,
                         layout.shape.head_dim, acc);
       const int64_t at = key + j * lanes;
+      if (of.softcap != 0)
+#pragma GCC unroll 16
+        for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+          for (int n = 0; n < N; n++) acc[i][n] = capped(acc[i][n], of.softcap, LOG2_E);
+      if (of.oldest(first + R - 1) > at)
+#pragma GCC unroll 16
+        for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+          for (int n = 0; n < N; n++) {
+            const vi oldest = vi{} + static_cast<int32_t>(of.oldest(first + i) - at - n * lanes);
+            acc[i][n] = lane < oldest ? splat(-__builtin_inff()) : acc[i][n];
+          }
       if (at + N * lanes > first + 1)
 #pragma GCC unroll 16
         for (int i = 0; i < R; i++)
@@ -52,8 +66,10 @@ struct ForwardTile {
       float* row = weights + i * KEYS;
       vf m = load(row);
       for (int64_t j = 1; j < vectors; j++) m = vmax(m, load(row + j * lanes));
-      const float before = largest[i], block = reduce_max(m), now = before > block ? before : block;
-      largest[i] = now;
+      const float before = largest[i], block = reduce_max(m), top = before > block ? before : block;
+      // Nothing yet where all keys so far are before the window of this query.
+      const float now = top == -__builtin_inff() ? 0.f : top;
+      largest[i] = top;
       vf total = {};
       for (int64_t j = 0; j < vectors; j++) {
         const vf w = exp2_weight(load(row + j * lanes) - splat(now));
@@ -92,12 +108,12 @@ struct ForwardTile {
 
   void run(float* out, float* lse) {
     for (int i = 0; i < R; i++) largest[i] = -__builtin_inff();
-    const int64_t end = first + rows;
-    for (int64_t key = 0; key < end; key += KEYS) {
+    const int64_t end = first + rows, begin = layout.shape.scores.oldest(first) / KEYS * KEYS;
+    for (int64_t key = begin; key < end; key += KEYS) {
       const int64_t keys = min(KEYS, end - key), vectors = ceil_div(keys, lanes);
       scores(key, vectors);
-      softmax(vectors, key == 0);
-      add_values(key, keys, key == 0);
+      softmax(vectors, key == begin);
+      add_values(key, keys, key == begin);
     }
     for (int64_t i = 0; i < rows; i++) {
       const float total = reduce_add(sum[i]);

@@ -63,6 +63,11 @@ FLICKER_INLINE vf exp2_weight(vf x) {
   return x < splat(-126.f) ? vf{} : y;
 }
 
+/// Scores in units of 1 / `unit`, capped: cap · tanh(score / cap).
+FLICKER_INLINE vf capped(vf score, float cap, float unit) {
+  return vtanh(score * splat(1.f / (cap * unit))) * splat(cap * unit);
+}
+
 /// 0, 1, 2, …
 FLICKER_INLINE vi lane_numbers() {
   vi v;
@@ -101,7 +106,7 @@ struct Layout {
   int64_t group;          // query heads per key/value head
   int64_t q_row, kv_row;  // floats from one position to the next
   int64_t padded;         // head_dim in whole vectors
-  float scale;            // 1 / √head_dim
+  float scale;            // of scores
 
   explicit Layout(AttentionShape s)
       : shape(s),
@@ -109,7 +114,7 @@ struct Layout {
         q_row(s.heads * s.head_dim),
         kv_row(s.kv_heads * s.head_dim),
         padded(round_up(s.head_dim, lanes)),
-        scale(1.f / __builtin_sqrtf(static_cast<float>(s.head_dim))) {}
+        scale(s.scores.scale_of(s.head_dim)) {}
 
   int64_t q_at(int64_t batch, int64_t position, int64_t head) const {
     return (batch * shape.seq + position) * q_row + head * shape.head_dim;

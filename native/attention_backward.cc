@@ -23,6 +23,7 @@ struct BackwardBlock {
   // Of the queries: P = 2^((score − shift) / ln 2 − lse), with lse in units of ln 2; dot = D = Σ d_out · out.
   float shift[BLOCK], lse[BLOCK], dot[BLOCK];
   int64_t queries;
+  int64_t distance;  // of the first query from the first key
   bool diagonal;  // queries and keys start at the same position
   bool start;     // that is the start of the sequence
   bool fresh;     // the first keys for these queries: d_q is set, not added to
@@ -42,16 +43,46 @@ struct BackwardBlock {
     d_scores = weights + BLOCK * BLOCK;
   }
 
+  /// Sets to `hidden` what lies before the windows of R queries, of which the first is `distance` after key number 0, in N
+  /// vectors from key j · lanes on.
+  template <int N>
+  FLICKER_INLINE void hide(Tile& tile, int64_t from, int64_t j, vf hidden) const {
+    const int64_t window = layout.shape.scores.window;
+    if (window == 0 || from + R <= window) return;
+    const vi lane = lane_numbers();
+#pragma GCC unroll 16
+    for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+      for (int n = 0; n < N; n++) {
+        const vi oldest = vi{} + static_cast<int32_t>(from + i - window + 1 - (j + n) * lanes);
+        tile[i][n] = lane < oldest ? hidden : tile[i][n];
+      }
+  }
+
+  /// Caps scores.
+  template <int N>
+  FLICKER_INLINE void cap(Tile& tile) const {
+    const float softcap = layout.shape.scores.softcap;
+    if (softcap == 0) return;
+#pragma GCC unroll 16
+    for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+      for (int n = 0; n < N; n++) tile[i][n] = capped(tile[i][n], softcap, 1.f);
+  }
+
   /// weights and d_scores of R queries from row `row` on.
   void scores(int64_t row) {
     const vi lane = lane_numbers();
+    const float softcap = layout.shape.scores.softcap;
     const int64_t depth = layout.shape.head_dim, ld = layout.padded;
     each_group(ceil_div(diagonal ? row + R : BLOCK, lanes), [&](int64_t j, auto count) {
       constexpr int N = decltype(count)::value;
       float *to = weights + row * BLOCK + j * lanes, *d_to = d_scores + row * BLOCK + j * lanes;
       Tile acc = {};
       product<N, false>(q + row * ld, ld, k_columns + j * lanes, BLOCK, depth, acc);
+      cap<N>(acc);
       const bool masked = diagonal && (j + N) * lanes > row + 1;
+      Tile probabilities;
 #pragma GCC unroll 16
       for (int i = 0; i < R; i++)
 #pragma GCC unroll 4
@@ -59,15 +90,26 @@ struct BackwardBlock {
           vf w = exp2_weight((acc[i][n] - splat(shift[row + i])) * splat(LOG2_E) - splat(lse[row + i]));
           const vi last = vi{} + static_cast<int32_t>(row + i - (j + n) * lanes);
           if (masked) w = lane > last ? vf{} : w;
-          store(to + i * BLOCK + n * lanes, w);
+          probabilities[i][n] = w;
         }
+      hide<N>(probabilities, distance + row, j, vf{});
+#pragma GCC unroll 16
+      for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+        for (int n = 0; n < N; n++) store(to + i * BLOCK + n * lanes, probabilities[i][n]);
       Tile d_acc = {};
       product<N, false>(d_out + row * ld, ld, v_columns + j * lanes, BLOCK, depth, d_acc);
 #pragma GCC unroll 16
       for (int i = 0; i < R; i++)
 #pragma GCC unroll 4
-        for (int n = 0; n < N; n++)
-          store(d_to + i * BLOCK + n * lanes, load(to + i * BLOCK + n * lanes) * (d_acc[i][n] - splat(dot[row + i])));
+        for (int n = 0; n < N; n++) {
+          vf d = load(to + i * BLOCK + n * lanes) * (d_acc[i][n] - splat(dot[row + i]));
+          if (softcap != 0) {
+            const vf share = acc[i][n] * splat(1.f / softcap);
+            d *= splat(1.f) - share * share;
+          }
+          store(d_to + i * BLOCK + n * lanes, d);
+        }
     });
   }
 
@@ -87,6 +129,8 @@ struct BackwardBlock {
           Tile acc = {}, d_acc = {};
           product<N, false>(q + row * ld, ld, k_columns + j * lanes, BLOCK, depth, acc);
           product<N, false>(d_out + row * ld, ld, v_columns + j * lanes, BLOCK, depth, d_acc);
+          cap<N>(acc);
+          hide<N>(acc, first - key + row, j, splat(-__builtin_inff()));
           for (int i = 0; i < R; i++)
             for (int n = 0; n < N; n++) {
               const vi last = vi{} + static_cast<int32_t>(first + row + i - key - (j + n) * lanes);
@@ -101,6 +145,7 @@ struct BackwardBlock {
         vf m = load(scores);
         for (int64_t j = lanes; j < BLOCK; j += lanes) m = vmax(m, load(scores + j));
         const float now = reduce_max(m) > largest[i] ? reduce_max(m) : largest[i];
+        if (now == -__builtin_inff()) continue;
         vf total = {}, product_total = {};
         for (int64_t j = 0; j < BLOCK; j += lanes) {
           const vf w = exp2_weight((load(scores + j) - splat(now)) * splat(LOG2_E));
@@ -189,8 +234,8 @@ void add_to(float* to, const float* from, int64_t n) {
 
 }  // namespace
 
-// With P = exp(q kᵀ / √head_dim − lse) and D = Σ d_out · out of each query:
-// dV = Pᵀ d_out;  dS = P ⊙ (d_out vᵀ − D) / √head_dim;  dQ = dS k;  dK = dSᵀ q.
+// With P = exp(scores − lse) and D = Σ d_out · out of each query:
+// dV = Pᵀ d_out;  dS = scale · P ⊙ (d_out vᵀ − D), times 1 − (score / cap)² of capped scores;  dQ = dS k;  dK = dSᵀ q.
 //
 // One job per key/value head goes through its blocks of keys and, for each, through the queries that see it. With
 // few such heads, every parts-th block of keys makes a job of its own, with its own d_q, added up in order at the end.
@@ -251,7 +296,11 @@ void attention_backward(const float* d_out, const float* q, const float* k, cons
       memset(block.d_k, 0, static_cast<size_t>(2 * BLOCK * l.padded) * 4);
       for (int64_t g = 0; g < l.group; g++)
         for (int64_t first = key; first < shape.seq; first += BLOCK) {
+          // These queries, and all after them, see none of these keys.
+          const bool unseen = shape.scores.oldest(first) >= key + BLOCK;
+          if (unseen && key != part * BLOCK) break;
           const int64_t q_at = pack_queries(g, first), from = g * shape.seq + first;
+          block.distance = first - key;
           block.diagonal = first == key;
           block.start = first == 0;
           block.fresh = key == part * BLOCK;

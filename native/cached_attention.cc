@@ -14,18 +14,20 @@ constexpr int64_t chunk = 128;              // positions
 constexpr int64_t span_queries = 96;        // queries that share a widened key, at most
 constexpr int64_t partial_bytes = 8 << 20;  // working memory for chunks that wait to be put together, about
 
-/// scores (n) → e^(scale · score − largest); returns the largest, and the sum of the results in *sum.
-float chunk_softmax(float* scores, int64_t n, float scale, float* sum) {
+/// scores (n) → e^(score − largest), each first scaled and capped; returns the largest, and the sum of the results in *sum.
+float chunk_softmax(float* scores, int64_t n, float scale, float softcap, float* sum) {
   vf largest = splat(-__builtin_inff());
   int64_t i = 0;
   for (; i + lanes <= n; i += lanes) {
-    const vf s = load(scores + i) * scale;
+    vf s = load(scores + i) * scale;
+    if (softcap != 0) s = vtanh(s * splat(1.f / softcap)) * splat(softcap);
     store(scores + i, s);
     largest = vmax(largest, s);
   }
   float top = reduce_max(largest);
   for (; i < n; i++) {
     scores[i] *= scale;
+    if (softcap != 0) scores[i] = (vtanh(splat(scores[i] / softcap)) * splat(softcap))[0];
     top = scores[i] > top ? scores[i] : top;
   }
   vf total = {};
@@ -130,6 +132,9 @@ struct Call {
   template <typename Row>
   void attend(int64_t chunk_number, int64_t first, int64_t last, int64_t kv_head) const {
     const int64_t chunk_start = chunk_number * chunk, dim = shape.head_dim, queries = (last - first) * group;
+    bool seen = false;
+    for (int64_t b = first; b < last; b++) seen |= shape.scores.oldest(places[b].position) < chunk_start + chunk;
+    if (!seen) return;
     const int64_t packed_floats = packed_size(queries, dim);
     float* memory = static_cast<float*>(scratch(1, static_cast<uint64_t>(packed_floats + 2 * queries * chunk) * 4));
     if (memory == nullptr) return;
@@ -167,7 +172,12 @@ struct Call {
     for (int64_t q = 0; q < queries; q++) {
       const int64_t n = min(chunk, places[first + q / group].position + 1 - chunk_start);
       if (n <= 0) continue;
-      partial[q].largest = chunk_softmax(scores + q * chunk, n, scale, &partial[q].total);
+      int64_t begin = shape.scores.oldest(places[first + q / group].position) - chunk_start;
+      begin = begin < 0 ? 0 : min(n, begin);
+      if (begin < n)
+        partial[q].largest =
+            chunk_softmax(scores + q * chunk + begin, n - begin, scale, shape.scores.softcap, &partial[q].total);
+      memset(scores + q * chunk, 0, static_cast<size_t>(begin) * 4);
       memset(scores + q * chunk + n, 0, static_cast<size_t>(chunk - n) * 4);
     }
 
@@ -220,12 +230,13 @@ struct Call {
   /// Puts `count` chunks of one row and head together with those before them; `so_far` is its state.
   void combine(int64_t b, int64_t head, int64_t count, Partial& so_far) const {
     const int64_t dim = shape.head_dim, last = places[b].position / chunk;
+    const int64_t oldest = shape.scores.oldest(places[b].position) / chunk;
     float* total = out + (b * shape.heads + head) * dim;
-    for (int64_t c = 0; c < count && first_chunk + c <= last; c++) {
+    for (int64_t c = first_chunk < oldest ? oldest - first_chunk : 0; c < count && first_chunk + c <= last; c++) {
       const int64_t at = partial_at(first_chunk + c, head / group, b) + head % group;
       const Partial next = partials[at];
       const float* sum = sums + at * dim;
-      if (first_chunk + c == 0) {
+      if (first_chunk + c == oldest) {
         so_far = next;
         memcpy(total, sum, static_cast<size_t>(dim) * 4);
       } else {
@@ -286,7 +297,7 @@ void cached_attention(float* qkv, const float* cos, const float* sin, const Cach
                (heads + 2 * kv_heads) * dim,
                row_bytes,
                shape.type == kCacheQ8 ? ceil_div(dim, 32) * 2 : 0,
-               1.f / __builtin_sqrtf(static_cast<float>(dim)),
+               shape.scores.scale_of(dim),
                partials,
                sums,
                0};

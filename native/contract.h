@@ -168,6 +168,60 @@ struct RmsNormBackward {
 };
 double call(const RmsNormBackward& with, Arguments& in, const Kernels& kernels);
 
+struct LayerNorm {
+  enum : size_t { at_x, at_weight, at_bias, at_out, at_statistics, at_rows, at_width, at_eps, count };
+  static constexpr const char* names[] = {"x", "weight", "bias", "out", "statistics", "rows", "width", "eps"};
+  const float* x = {};
+  const float* weight = {};
+  const float* bias = {};
+  float* out = {};
+  float* statistics = {};
+  int64_t rows = {};
+  int64_t width = {};
+  double eps = {};
+
+  explicit LayerNorm(Arguments& in) {
+    rows = in.size(at_rows);
+    width = in.size(at_width);
+    eps = in.number(at_eps);
+    x = in.input(at_x, {rows, width});
+    weight = in.input(at_weight, {width});
+    bias = in.input(at_bias, {width});
+    out = in.output(at_out, {rows, width});
+    statistics = in.output(at_statistics, {rows, 2});
+    in.finish(count);
+  }
+};
+double call(const LayerNorm& with, Arguments& in, const Kernels& kernels);
+
+struct LayerNormBackward {
+  enum : size_t { at_d_out, at_x, at_weight, at_statistics, at_d_x, at_d_weight, at_d_bias, at_rows, at_width, count };
+  static constexpr const char* names[] = {"dOut", "x", "weight", "statistics", "dX", "dWeight", "dBias", "rows", "width"};
+  const float* d_out = {};
+  const float* x = {};
+  const float* weight = {};
+  const float* statistics = {};
+  float* d_x = {};
+  float* d_weight = {};
+  float* d_bias = {};
+  int64_t rows = {};
+  int64_t width = {};
+
+  explicit LayerNormBackward(Arguments& in) {
+    rows = in.size(at_rows);
+    width = in.size(at_width);
+    d_out = in.input(at_d_out, {rows, width});
+    x = in.input(at_x, {rows, width});
+    weight = in.input(at_weight, {width});
+    statistics = in.input(at_statistics, {rows, 2});
+    d_x = in.output(at_d_x, {rows, width});
+    d_weight = in.output(at_d_weight, {width});
+    d_bias = in.output(at_d_bias, {width});
+    in.finish(count);
+  }
+};
+double call(const LayerNormBackward& with, Arguments& in, const Kernels& kernels);
+
 struct Rope {
   enum : size_t { at_x, at_cos, at_sin, at_out, at_rows, at_seq, at_heads, at_head_dim, at_backward, count };
   static constexpr const char* names[] = {"x", "cos", "sin", "out", "rows", "seq", "heads", "headDim", "backward"};
@@ -199,8 +253,8 @@ struct Rope {
 double call(const Rope& with, Arguments& in, const Kernels& kernels);
 
 struct Attention {
-  enum : size_t { at_q, at_k, at_v, at_out, at_lse, at_batch, at_seq, at_heads, at_kv_heads, at_head_dim, count };
-  static constexpr const char* names[] = {"q", "k", "v", "out", "lse", "batch", "seq", "heads", "kvHeads", "headDim"};
+  enum : size_t { at_q, at_k, at_v, at_out, at_lse, at_batch, at_seq, at_heads, at_kv_heads, at_head_dim, at_scale, at_softcap, at_window, count };
+  static constexpr const char* names[] = {"q", "k", "v", "out", "lse", "batch", "seq", "heads", "kvHeads", "headDim", "scale", "softcap", "window"};
   const float* q = {};
   const float* k = {};
   const float* v = {};
@@ -211,6 +265,9 @@ struct Attention {
   int64_t heads = {};
   int64_t kv_heads = {};
   int64_t head_dim = {};
+  double scale = {};
+  double softcap = {};
+  int64_t window = {};
 
   explicit Attention(Arguments& in) {
     batch = in.size(at_batch);
@@ -218,6 +275,9 @@ struct Attention {
     heads = in.size(at_heads);
     kv_heads = in.size(at_kv_heads);
     head_dim = in.size(at_head_dim);
+    scale = in.number(at_scale);
+    softcap = in.number(at_softcap);
+    window = in.size(at_window);
     q = in.input(at_q, {batch, seq, heads, head_dim});
     k = in.input(at_k, {batch, seq, kv_heads, head_dim});
     v = in.input(at_v, {batch, seq, kv_heads, head_dim});
@@ -230,8 +290,8 @@ struct Attention {
 double call(const Attention& with, Arguments& in, const Kernels& kernels);
 
 struct AttentionBackward {
-  enum : size_t { at_d_out, at_q, at_k, at_v, at_out, at_lse, at_d_q, at_d_k, at_d_v, at_batch, at_seq, at_heads, at_kv_heads, at_head_dim, count };
-  static constexpr const char* names[] = {"dOut", "q", "k", "v", "out", "lse", "dQ", "dK", "dV", "batch", "seq", "heads", "kvHeads", "headDim"};
+  enum : size_t { at_d_out, at_q, at_k, at_v, at_out, at_lse, at_d_q, at_d_k, at_d_v, at_batch, at_seq, at_heads, at_kv_heads, at_head_dim, at_scale, at_softcap, at_window, count };
+  static constexpr const char* names[] = {"dOut", "q", "k", "v", "out", "lse", "dQ", "dK", "dV", "batch", "seq", "heads", "kvHeads", "headDim", "scale", "softcap", "window"};
   const float* d_out = {};
   const float* q = {};
   const float* k = {};
@@ -246,6 +306,9 @@ struct AttentionBackward {
   int64_t heads = {};
   int64_t kv_heads = {};
   int64_t head_dim = {};
+  double scale = {};
+  double softcap = {};
+  int64_t window = {};
 
   explicit AttentionBackward(Arguments& in) {
     batch = in.size(at_batch);
@@ -253,6 +316,9 @@ struct AttentionBackward {
     heads = in.size(at_heads);
     kv_heads = in.size(at_kv_heads);
     head_dim = in.size(at_head_dim);
+    scale = in.number(at_scale);
+    softcap = in.number(at_softcap);
+    window = in.size(at_window);
     d_out = in.input(at_d_out, {batch, seq, heads, head_dim});
     q = in.input(at_q, {batch, seq, heads, head_dim});
     k = in.input(at_k, {batch, seq, kv_heads, head_dim});
@@ -1046,8 +1112,8 @@ struct NarrowGate {
 double call(const NarrowGate& with, Arguments& in, const Kernels& kernels);
 
 struct CachedAttention {
-  enum : size_t { at_qkv, at_cos, at_sin, at_buffers, at_out, at_batch, at_sequences, at_heads, at_kv_heads, at_head_dim, at_cache_type, at_segments, count };
-  static constexpr const char* names[] = {"qkv", "cos", "sin", "buffers", "out", "batch", "sequences", "heads", "kvHeads", "headDim", "cacheType", "segments"};
+  enum : size_t { at_qkv, at_cos, at_sin, at_buffers, at_out, at_batch, at_sequences, at_heads, at_kv_heads, at_head_dim, at_cache_type, at_scale, at_softcap, at_window, at_segments, count };
+  static constexpr const char* names[] = {"qkv", "cos", "sin", "buffers", "out", "batch", "sequences", "heads", "kvHeads", "headDim", "cacheType", "scale", "softcap", "window", "segments"};
   float* qkv = {};
   const float* cos = {};
   const float* sin = {};
@@ -1059,6 +1125,9 @@ struct CachedAttention {
   int64_t kv_heads = {};
   int64_t head_dim = {};
   CacheType cache_type = {};
+  double scale = {};
+  double softcap = {};
+  int64_t window = {};
   const int32_t* segments = {};
 
   explicit CachedAttention(Arguments& in) {
@@ -1069,6 +1138,9 @@ struct CachedAttention {
     kv_heads = in.size(at_kv_heads);
     head_dim = in.size(at_head_dim);
     cache_type = in.cache_type(at_cache_type);
+    scale = in.number(at_scale);
+    softcap = in.number(at_softcap);
+    window = in.size(at_window);
     segments = in.indices(at_segments, {});
     qkv = in.output(at_qkv, {batch, heads + 2 * kv_heads, head_dim});
     cos = in.input(at_cos, {});
@@ -1190,6 +1262,8 @@ double call(const MlpForward& with, Arguments& in, const Kernels& kernels);
   E(embeddingBackward, EmbeddingBackward, false) \
   E(rmsNorm, RmsNorm, false) \
   E(rmsNormBackward, RmsNormBackward, false) \
+  E(layerNorm, LayerNorm, false) \
+  E(layerNormBackward, LayerNormBackward, false) \
   E(rope, Rope, false) \
   E(attention, Attention, false) \
   E(attentionBackward, AttentionBackward, false) \

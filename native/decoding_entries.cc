@@ -96,8 +96,9 @@ double call(const CachedAttention& with, Arguments& in, const Kernels& kernels) 
   in.require_elements(with.at_cos, {cached.end, with.head_dim / 2});
   in.require_elements(with.at_sin, {cached.end, with.head_dim / 2});
   if (!in.ok()) return 0;
-  const CachedAttentionShape shape = {with.batch,    with.sequences, with.heads,
-                                      with.kv_heads, with.head_dim,  with.cache_type};
+  const AttentionScores scores = {static_cast<float>(with.scale), static_cast<float>(with.softcap), with.window};
+  const CachedAttentionShape shape = {with.batch,    with.sequences,  with.heads, with.kv_heads,
+                                      with.head_dim, with.cache_type, scores};
   kernels.cached_attention(with.qkv, with.cos, with.sin, cached.sequences.data(), with.out, shape);
   return 0;
 }

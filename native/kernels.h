@@ -54,8 +54,22 @@ struct RowSelection {
   double at;
 };
 
+/// How scores are made from q·k and which count: `AttentionScores` in src/kernels/interface/training.ts; 0 where it leaves a
+/// field out.
+struct AttentionScores {
+  float scale, softcap;
+  int64_t window;
+
+  float scale_of(int64_t head_dim) const {
+    return scale != 0 ? scale : 1.f / __builtin_sqrtf(static_cast<float>(head_dim));
+  }
+  /// The first position that `position` sees.
+  int64_t oldest(int64_t position) const { return window != 0 && position >= window ? position - window + 1 : 0; }
+};
+
 struct AttentionShape {
   int64_t batch, seq, heads, kv_heads, head_dim;
+  AttentionScores scores;
 };
 
 struct AdamWStep {
@@ -118,6 +132,7 @@ struct CachedSequence {
 struct CachedAttentionShape {
   int64_t batch, sequences, heads, kv_heads, head_dim;
   CacheType type;
+  AttentionScores scores;
 };
 static inline int64_t cache_row_bytes(CacheType type, int64_t head_dim) {
   switch (type) {
@@ -180,6 +195,12 @@ struct MlpCall {
   K(void, rms_norm_backward,                                                                                           \
     (const float* d_out, const float* x, const float* weight, const float* rstd, float* d_x, float* d_weight,          \
      int64_t rows, int64_t width))                                                                                     \
+  K(void, layer_norm,                                                                                                  \
+    (const float* x, const float* weight, const float* bias, float* out, float* statistics, int64_t rows,              \
+     int64_t width, float eps))                                                                                        \
+  K(void, layer_norm_backward,                                                                                         \
+    (const float* d_out, const float* x, const float* weight, const float* statistics, float* d_x, float* d_weight,    \
+     float* d_bias, int64_t rows, int64_t width))                                                                      \
   K(void, rope,                                                                                                        \
     (const float* x, const float* cos, const float* sin, float* out, int64_t rows, int64_t seq, int64_t heads,         \
      int64_t head_dim, bool backward))                                                                                 \

@@ -45,6 +45,18 @@ double call(const RmsNormBackward& with, Arguments&, const Kernels& kernels) {
   return 0;
 }
 
+double call(const LayerNorm& with, Arguments&, const Kernels& kernels) {
+  const float eps = static_cast<float>(with.eps);
+  kernels.layer_norm(with.x, with.weight, with.bias, with.out, with.statistics, with.rows, with.width, eps);
+  return 0;
+}
+
+double call(const LayerNormBackward& with, Arguments&, const Kernels& kernels) {
+  kernels.layer_norm_backward(with.d_out, with.x, with.weight, with.statistics, with.d_x, with.d_weight, with.d_bias,
+                              with.rows, with.width);
+  return 0;
+}
+
 double call(const Rope& with, Arguments&, const Kernels& kernels) {
   kernels.rope(with.x, with.cos, with.sin, with.out, with.rows, with.seq, with.heads, with.head_dim, with.backward);
   return 0;
@@ -53,7 +65,8 @@ double call(const Rope& with, Arguments&, const Kernels& kernels) {
 namespace {
 template <typename With>
 AttentionShape shape_of(const With& with) {
-  return {with.batch, with.seq, with.heads, with.kv_heads, with.head_dim};
+  const AttentionScores scores = {static_cast<float>(with.scale), static_cast<float>(with.softcap), with.window};
+  return {with.batch, with.seq, with.heads, with.kv_heads, with.head_dim, scores};
 }
 }  // namespace
 

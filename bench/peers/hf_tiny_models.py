@@ -78,6 +78,16 @@ def gemma3_rope():
     return {"rope_theta": 1000.0, "rope_local_base_freq": 100.0, "rope_scaling": {"rope_type": "linear", "factor": 2.0}}
 
 
+def olmo3_rope():
+    """YaRN in the layers without a window alone."""
+    if int(transformers.__version__.split(".")[0]) >= 5:
+        return {"rope_parameters": {
+            "sliding_attention": {"rope_type": "default", "rope_theta": 500.0},
+            "full_attention": {"rope_theta": 500.0, **YARN},
+        }}
+    return {"rope_theta": 500.0, "rope_scaling": YARN}
+
+
 def longrope(original):
     return rope(1000.0, rope_type="longrope", short_factor=SHORT, long_factor=LONG,
                 **({"original_max_position_embeddings": original}
@@ -112,7 +122,7 @@ MODELS = {
                         max_position_embeddings=64, word_embed_proj_dim=32, pad_token_id=0, bos_token_id=1,
                         eos_token_id=2)),
     "olmo2": ("olmo2", {**LLAMA, **rope(500.0)}),
-    "olmo3": ("olmo3", {**LLAMA, "num_hidden_layers": 4, "sliding_window": 5, **rope(500.0)}),
+    "olmo3": ("olmo3", {**LLAMA, "num_hidden_layers": 4, "sliding_window": 5, **olmo3_rope()}),
     "granite": ("granite", {**LLAMA, **rope(500.0), "embedding_multiplier": 3.0, "attention_multiplier": 0.2,
                             "residual_multiplier": 0.4, "logits_scaling": 2.0, "tie_word_embeddings": True}),
     "starcoder2": ("starcoder2", {**LLAMA, **rope(500.0), "sliding_window": None, "use_bias": True}),
@@ -136,7 +146,6 @@ MODELS = {
     "stablelm-parallel": ("stablelm", {**FULL, "partial_rotary_factor": 0.25, "use_parallel_residual": True,
                                        **rope(500.0)}),
     "phi": ("phi", {**FULL, "partial_rotary_factor": 0.5, **rope(500.0)}),
-    "minicpm": ("minicpm", {**LLAMA, **rope(500.0), "scale_emb": 3, "scale_depth": 1.4, "dim_model_base": 16}),
     "mixtral": ("mixtral", {**MOE, "num_local_experts": 4, "sliding_window": None, **rope(500.0)}),
     "qwen3_moe": ("qwen3_moe", {**MOE, "head_dim": 12, "num_experts": 4, "moe_intermediate_size": 24,
                                 "norm_topk_prob": True, "mlp_only_layers": [], "decoder_sparse_step": 1,
@@ -147,7 +156,7 @@ MODELS = {
 # Rotations that depend on a fraction must have it inside rope_parameters in transformers 5.
 for kind, fields in MODELS.values():
     fraction = fields.get("partial_rotary_factor")
-    if fraction is not None and "rope_parameters" in fields:
+    if fraction is not None and "rope_type" in fields.get("rope_parameters", {}):
         fields["rope_parameters"] = {**fields["rope_parameters"], "partial_rotary_factor": fraction}
 
 

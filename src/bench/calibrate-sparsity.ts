@@ -46,10 +46,11 @@ export function calibrate(
     for (const [layer, { ffnNorm }] of weights.layers.entries()) {
       const factor = quantile(normal, 1 - active[layer]) / quantile(normal, sparsity)
       // At a half the threshold is 0, which no spread moves; far off, one step does not reach.
-      if (factor > 0 && Number.isFinite(factor))
-        ffnNorm.forEach((value, k) => {
-          ffnNorm[k] = value * Math.max(0.5, Math.min(2, factor))
-        })
+      if (ffnNorm === null || !(factor > 0 && Number.isFinite(factor))) continue
+      const { weight } = ffnNorm
+      weight.forEach((value, k) => {
+        weight[k] = value * Math.max(0.5, Math.min(2, factor))
+      })
     }
     zeros = 1 - active.reduce((sum, fraction) => sum + fraction, 0) / shape.numHiddenLayers
   }

@@ -1,7 +1,12 @@
 // Models of a given shape with random weights, laid out for the engine at the speed of copying: normal values are drawn
 // once into a pool, and matrices are filled with stretches of it that begin ever elsewhere.
 
-import { atLeastAtVocabulary, type EngineWeights, type LayerWeights } from '../engine/model/weights.js'
+import {
+  atLeastAtVocabulary,
+  type EngineWeights,
+  type LayerWeights,
+  type NormWeights,
+} from '../engine/model/weights.js'
 import { OptionError } from '../errors.js'
 import {
   allocateWeights,
@@ -87,7 +92,7 @@ export function randomWeights(config: ModelConfig, type: WeightType): EngineWeig
   const pool = new Pool(type)
   const matrix = (rows: number, columns: number) =>
     pool.fill(allocateWeights(type, rows, columns), rows, columns)
-  const ones = () => new Float32Array(d).fill(1)
+  const ones = (): NormWeights => ({ weight: new Float32Array(d).fill(1), bias: null })
   const atVocabulary = atLeastAtVocabulary(type)
   const vocabularyPool = atVocabulary === type ? pool : new Pool(atVocabulary)
   const vocabulary = () =>
@@ -98,8 +103,14 @@ export function randomWeights(config: ModelConfig, type: WeightType): EngineWeig
     qkvBias: null,
     output: matrix(d, q),
     outputBias: null,
+    qNorm: null,
+    kNorm: null,
+    attentionNorm: null,
     ffnNorm: ones(),
+    ffnOutputNorm: null,
     gate: matrix(h, d),
+    gateBias: null,
+    downBias: null,
     up: null,
     neurons: matrix(2 * h, d),
     gated: true,
@@ -108,9 +119,11 @@ export function randomWeights(config: ModelConfig, type: WeightType): EngineWeig
   const embedding = vocabulary()
   return {
     embedding,
+    positions: null,
     layers: Array.from({ length: config.numHiddenLayers }, layer),
     norm: ones(),
     head: config.tieWordEmbeddings ? embedding : vocabulary(),
+    headBias: null,
   }
 }
 

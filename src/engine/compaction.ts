@@ -4,14 +4,13 @@
 
 import type { Activation } from '../activations/index.js'
 import { OptionError } from '../errors.js'
-import { readRow, type Weights } from '../kernels/index.js'
 import { Purpose } from '../kernels/philox.js'
 import { KvCache } from './attention/kv-cache.js'
 import { DENSE_POLICY } from './ffn/policy.js'
 import { emptyStats, type LayerContext, Layers } from './forward.js'
 import { CompactNeurons } from './model/compact-neurons.js'
 import type { SpillFile } from './model/spill-file.js'
-import { type LayerWeights, neuronBytes } from './model/weights.js'
+import { type Embeddings, embed, type LayerWeights, neuronBytes } from './model/weights.js'
 
 /** Positions that attend to each other: no more memory than decoding takes. */
 const WINDOW = 256
@@ -48,7 +47,7 @@ export class Compaction {
       readonly tokens: ArrayLike<number>
       readonly file: SpillFile
     },
-    embedding: Weights,
+    embeddings: Embeddings,
   ) {
     const { config } = context
     const { tokens } = options
@@ -67,7 +66,7 @@ export class Compaction {
     const d = config.hiddenSize
     this.#stream = new Float32Array(tokens.length * d)
     for (let t = 0; t < tokens.length; t++)
-      readRow(embedding, tokens[t], this.#stream.subarray(t * d, (t + 1) * d))
+      embed(config, embeddings, tokens[t], t % this.#window, this.#stream.subarray(t * d, (t + 1) * d))
   }
 
   /** The layer without the neurons that stay inactive on the text; itself when there are none. */

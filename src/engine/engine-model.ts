@@ -205,9 +205,9 @@ export class EngineModel {
     const file = new SpillFile(cacheDirectory())
     this.#spilled = { file, tokens: tokens.length }
     try {
-      return layout.all(embedding => {
+      return layout.all(embeddings => {
         const { activation } = this
-        const compaction = new Compaction(context, { activation, tokens, file }, embedding)
+        const compaction = new Compaction(context, { activation, tokens, file }, embeddings)
         return (layer, index) => compaction.compact(layer, index)
       })
     } catch (error) {

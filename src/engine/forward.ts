@@ -4,14 +4,7 @@
 
 import type { Activation } from '../activations/index.js'
 import { FlickerError } from '../errors.js'
-import {
-  type DecodeKernels,
-  type Draw,
-  type Kernels,
-  readRow,
-  weightBytes,
-  weightTypeOf,
-} from '../kernels/index.js'
+import { type DecodeKernels, type Draw, type Kernels, weightBytes, weightTypeOf } from '../kernels/index.js'
 import type { ModelConfig } from '../nn/config.js'
 import { Attention, type VectorObserver } from './attention/attention.js'
 import type { KvCache } from './attention/kv-cache.js'
@@ -19,7 +12,7 @@ import { FeedForward } from './ffn/ffn.js'
 import type { FfnPolicy } from './ffn/policy.js'
 import { SeparateFeedForward } from './ffn/separate-ffn.js'
 import { type CacheKind, cacheBytesPerPosition } from './model/memory.js'
-import type { EngineWeights, LayerWeights } from './model/weights.js'
+import { type EngineWeights, embed, type LayerWeights, type NormWeights } from './model/weights.js'
 
 /** Logits that are computed together at most: 16 MB, which the caches of a processor about hold. */
 const SELECTED_LOGITS = 2 ** 22
@@ -105,20 +98,27 @@ export interface LayerContext {
 export class Layers {
   /** The residual stream, (rows, d). */
   x = new Float32Array(0)
-  /** What `rmsNorm` made of it last, (rows, d). */
+  /** What a norm made of it last, (rows, d). */
   normed = new Float32Array(0)
+  /** What a branch adds to the residual stream, where it cannot be added at once: (rows, d). */
+  #branch = new Float32Array(0)
+  readonly #addsAtOnce: boolean
   readonly ffn: FeedForward
   readonly #separate: SeparateFeedForward
   readonly #policy: FfnPolicy
   readonly #context: LayerContext
   readonly #attention: Attention
   #cutRows = new Uint8Array(0)
-  #rstd = new Float32Array(0)
+  /** What norms leave behind, two values a row. */
+  #statistics = new Float32Array(0)
 
   constructor(context: LayerContext, policy: FfnPolicy) {
-    const { config, decode, cacheKind } = context
+    const { config, cacheKind } = context
+    const { normPlacement = 'before', parallelBranches, residualScale } = config
     this.#context = context
-    this.#attention = new Attention(config, decode, cacheKind.type)
+    this.#addsAtOnce =
+      normPlacement === 'before' && parallelBranches === undefined && residualScale === undefined
+    this.#attention = new Attention(config, context, cacheKind.type)
     this.#policy = policy
     this.ffn = new FeedForward(config, context, policy)
     this.#separate = new SeparateFeedForward(config, context)
@@ -127,36 +127,48 @@ export class Layers {
   /** Makes room for a pass of `rows` rows at positions below `positions`; the content of `x` is then unspecified. */
   reserve(rows: number, positions: number): void {
     this.#attention.reserve(rows, positions)
-    if (rows <= this.#rstd.length) return
+    if (2 * rows <= this.#statistics.length) return
     const { hiddenSize: d } = this.#context.config
     this.x = new Float32Array(rows * d)
     this.normed = new Float32Array(rows * d)
-    this.#rstd = new Float32Array(rows)
+    if (!this.#addsAtOnce) this.#branch = new Float32Array(rows * d)
+    this.#statistics = new Float32Array(2 * rows)
   }
 
   /** The rows of `parts`, one part after the other, through one layer; adds what was read to `stats`. */
   run(layer: LayerWeights, index: number, parts: readonly LayerRows[], stats: PassStats): void {
-    const { x, normed } = this
+    const { x } = this
     const { rows } = stats
-    const { hiddenSize: d } = this.#context.config
+    const { hiddenSize: d, parallelBranches } = this.#context.config
     const { observer } = this.#context
     const cutting = {
       cutRows: this.#rowsToCut(parts, rows),
       mostActive: this.#policy.mostActiveChannels ?? 0,
       observer,
     }
-    this.norm(layer.inputNorm, 0, rows)
-    observer?.('attention', index, normed, rows, d)
+    const branch = this.#addsAtOnce ? x : this.#branch.subarray(0, rows * d)
+    const attentionInput = this.#normedOr(layer.inputNorm, rows)
+    observer?.('attention', index, attentionInput, rows, d)
     const attentionRows = parts.map(({ sequence: { cache, position }, count }) => ({
       cache,
       position,
       count,
     }))
-    const attention = this.#attention.run(layer, index, attentionRows, normed, x, cutting)
+    const attention = this.#attention.run(
+      layer,
+      index,
+      attentionRows,
+      attentionInput,
+      branch,
+      this.#addsAtOnce,
+      cutting,
+    )
     stats.otherBytesRead += attention.read
     stats.attentionBytesSkipped += attention.skipped
-    this.norm(layer.ffnNorm, 0, rows)
-    observer?.('ffn', index, normed, rows, d)
+    // Of parallel branches the FFN reads the residual stream as attention found it.
+    if (!this.#addsAtOnce && parallelBranches === undefined) this.#join(branch, layer.attentionNorm, rows)
+    const ffnInput = parallelBranches === 'oneNorm' ? attentionInput : this.#normedOr(layer.ffnNorm, rows)
+    observer?.('ffn', index, ffnInput, rows, d)
     // All positions of a sequence are one sample: they share a draw where the activation says per=sample.
     const rowsPerSample = this.#context.config.maxPositionEmbeddings
     const ffnRows = parts.map(({ sequence, count, activeNeurons }) => {
@@ -169,11 +181,12 @@ export class Layers {
     })
     const { read, skipped } =
       (layer.storage ?? 'rows') === 'rows'
-        ? this.ffn.run(layer, index, ffnRows, normed, x)
-        : this.#separate.run(layer, index, ffnRows, normed, x, cutting)
+        ? this.ffn.run(layer, index, ffnRows, ffnInput, branch)
+        : this.#separate.run(layer, index, ffnRows, ffnInput, branch, cutting)
     if ((layer.storage ?? 'rows') === 'rows') {
       observer?.('gate', index, this.ffn.hidden, rows, this.#context.config.intermediateSize)
     }
+    if (!this.#addsAtOnce) this.#join(branch, layer.ffnOutputNorm, rows)
     stats.ffnBytesRead[index] = read
     stats.ffnBytesSkipped[index] = skipped
   }
@@ -189,12 +202,33 @@ export class Layers {
     return this.#cutRows
   }
 
-  /** normed (count, d) = rmsNorm of the rows [first, first + count) of `x`. */
-  norm(weight: Float32Array, first: number, count: number): void {
+  /** normed (count, d) = the norm of the rows [first, first + count) of `x`. */
+  norm(norm: NormWeights, first: number, count: number): void {
+    const { hiddenSize: d } = this.#context.config
+    const from = first === 0 ? this.x : this.x.subarray(first * d, (first + count) * d)
+    this.#normalize(norm, from, this.normed, count)
+  }
+
+  #normalize({ weight, bias }: NormWeights, from: Float32Array, to: Float32Array, count: number): void {
     const { kernels, config } = this.#context
     const { hiddenSize: d, rmsNormEps } = config
-    const from = first === 0 ? this.x : this.x.subarray(first * d, (first + count) * d)
-    kernels.rmsNorm(from, weight, this.normed, this.#rstd, count, d, rmsNormEps)
+    if (bias === null) kernels.rmsNorm(from, weight, to, this.#statistics, count, d, rmsNormEps)
+    else kernels.layerNorm(from, weight, bias, to, this.#statistics, count, d, rmsNormEps)
+  }
+
+  /** What a branch reads: normed rows, or the residual stream as it is. */
+  #normedOr(norm: NormWeights | null, rows: number): Float32Array {
+    if (norm === null) return this.x
+    this.norm(norm, 0, rows)
+    return this.normed
+  }
+
+  /** x += the branch, normed and scaled as the model says; the branch is then 0. */
+  #join(branch: Float32Array, norm: NormWeights | null, rows: number): void {
+    const { kernels, config } = this.#context
+    if (norm !== null) this.#normalize(norm, branch, branch, rows)
+    kernels.axpy(config.residualScale ?? 1, branch, this.x, branch.length)
+    branch.fill(0)
   }
 }
 
@@ -250,7 +284,8 @@ export class ForwardPass {
     for (const { sequence, tokens, start, count } of parts) {
       sequence.cache.reserve(sequence.position + count)
       for (let i = 0; i < count; i++, row++) {
-        readRow(embedding, tokens[start + i], x.subarray(row * d, (row + 1) * d))
+        const own = x.subarray(row * d, (row + 1) * d)
+        embed(this.config, this.weights, tokens[start + i], sequence.position + i, own)
       }
     }
     const stats = emptyStats(parts.length, rows, numHiddenLayers)
@@ -263,9 +298,10 @@ export class ForwardPass {
   /** out (count, vocab) = logits of the rows [first, first + count) of the last run; adds what was read to `stats`. */
   logits(first: number, count: number, out: Float32Array, stats: PassStats): void {
     const { hiddenSize: d, vocabSize } = this.config
-    const { norm, head } = this.weights
+    const { norm, head, headBias } = this.weights
     this.#layers.norm(norm, first, count)
-    this.#decode.matvec(head, this.#layers.normed, out, vocabSize, d, count, false)
+    this.#decode.matvec(head, this.#layers.normed, out, vocabSize, d, count, false, headBias)
+    this.#finish(out, count * vocabSize)
     stats.otherBytesRead += vocabSize * weightBytes(weightTypeOf(head), d)
   }
 
@@ -290,6 +326,13 @@ export class ForwardPass {
       this.logits(first, count, logits, stats)
       each(logits, first, count)
     }
+  }
+
+  /** Scales and caps logits as the model says. */
+  #finish(logits: Float32Array, count: number): void {
+    const { logitScale = 1, finalSoftcap: cap } = this.config
+    if (logitScale !== 1) for (let i = 0; i < count; i++) logits[i] *= logitScale
+    if (cap !== undefined) for (let i = 0; i < count; i++) logits[i] = cap * Math.tanh(logits[i] / cap)
   }
 
   /** (count, vocab), valid until the next call: logits of the first `count` rows of the last run. */

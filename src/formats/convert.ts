@@ -4,9 +4,10 @@ import fs from 'node:fs'
 import path from 'node:path'
 import type { Tokenizer } from '../data/tokenizers/tokenizer.js'
 import { OptionError } from '../errors.js'
+import type { ModelConfig } from '../nn/config.js'
 import type { LayerCuts } from '../nn/cuts.js'
 import { parameterShapes } from '../nn/parameters.js'
-import { writeGguf } from './gguf/index.js'
+import { ggufArchitecture, writeGguf } from './gguf/index.js'
 import type { WrittenDtype } from './gguf/mixes.js'
 import type { Unblocked } from './gguf/write.js'
 import { type Checkpoint, type SpecialToken, writeCheckpoint } from './huggingface/index.js'
@@ -80,10 +81,11 @@ interface Written {
 
 function toGguf(source: ModelSource, tokenizer: Tokenizer, file: string, options: ConvertOptions): Written {
   const held = (name: string) => heldAs(source.info(name).dtype)
+  const { config, notes: ownNotes } = runnableConfig(source.config)
   const { architecture, tokenizerKnown, tokenizerNotes, unblocked } = writeGguf(
     file,
     {
-      config: source.config,
+      config,
       tokenizer,
       chatTemplates: source.chatTemplates,
       endOfText: source.endOfText,
@@ -98,11 +100,11 @@ function toGguf(source: ModelSource, tokenizer: Tokenizer, file: string, options
     },
     options.onTensor,
   )
-  const notes: string[] = []
+  const notes: string[] = [...ownNotes]
   if (architecture === 'flicker') {
     const { activation, ffn } = source.config
     notes.push(
-      `llama.cpp runs no ${ffn} FFN with ${activation}, and will refuse this file rather than run another activation`,
+      `llama.cpp has no architecture with this block, a ${ffn} FFN and ${activation}, and will refuse this file rather than run another model`,
     )
   } else if (!tokenizerKnown) {
     notes.push('llama.cpp has no tokenizer that gives the same ids; in it, this file takes token ids alone')
@@ -135,6 +137,27 @@ function rewrittenNotes(source: ModelSource): string[] {
   return [...types].flatMap(dtype =>
     isWritten(dtype) ? [] : [`${dtype} tensors are written as ${heldAs(dtype)}`],
   )
+}
+
+/**
+ * The model, or where llama.cpp knows its block but no sliding window of it, the same with a context that ends where the window
+ * does: up to there both are the same.
+ */
+function runnableConfig(config: ModelConfig): { config: ModelConfig; notes: readonly string[] } {
+  const { slidingWindow: window, windowLayers, maxPositionEmbeddings: context } = config
+  if (window === undefined || window >= context || ggufArchitecture(config) !== 'flicker') {
+    return { config, notes: [] }
+  }
+  const { slidingWindow: _, windowLayers: __, ...rest } = config
+  const within = { ...rest, maxPositionEmbeddings: window }
+  if (ggufArchitecture(within) === 'flicker') return { config, notes: [] }
+  const where = windowLayers === undefined ? 'all layers' : 'some layers'
+  return {
+    config: within,
+    notes: [
+      `llama.cpp has no sliding window of ${where} for this architecture: the context of the file is ${window} tokens, not ${context}`,
+    ],
+  }
 }
 
 function toHuggingFace(

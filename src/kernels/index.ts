@@ -28,7 +28,14 @@ export { cacheRowBytes } from './interface/decoding.js'
 export type { MlpMoment, MlpStack } from './interface/mlp.js'
 export { mlpSupports } from './interface/mlp.js'
 export type { NarrowGateKernels, NarrowGateOptions } from './interface/narrow-gate.js'
-export type { AdamWStep, AttentionShape, Draw, Floats, Kernels } from './interface/training.js'
+export type {
+  AdamWStep,
+  AttentionScores,
+  AttentionShape,
+  Draw,
+  Floats,
+  Kernels,
+} from './interface/training.js'
 export { upSideDraw } from './interface/training.js'
 export { alignedBuffer, defaultThreads, nativeInstructionSets, setThreads } from './native/addon.js'
 export { warnWithoutAddon } from './native/find-addon.js'

@@ -1,7 +1,8 @@
-// The description of a model, from which its parameters, its training graph and the engine's weights follow. Field names
-// are Hugging Face's, in camel case.
+// The description of a model, from which its parameters, its training graph, the engine's weights and pass, and what files
+// say of it follow. Field names are Hugging Face's, in camel case. Every field beside the sizes describes a difference from the
+// block of Llama, so that a model of another family is the same kind of data.
 
-import { type RopeConfig, ropeScalingProblem } from './rope.js'
+import { type RopeConfig, type RopeKind, ropeScalingProblem } from './rope.js'
 
 /** See `ModelConfig.ffn`. */
 export const FFN_FORMS = ['gated', 'plain', 'drelu', 'spark'] as const
@@ -24,7 +25,46 @@ export interface ModelConfig extends RopeConfig {
   attentionBias?: 'qkv' | 'qkvo'
   /** Longest context the model is meant for, in tokens. */
   maxPositionEmbeddings: number
+  /** `rms`: RMSNorm (files that hold w of 1 + w are read as 1 + w); `layer`: LayerNorm with bias. Absent: rms. */
+  norm?: 'rms' | 'layer'
+  /** ε of every norm. */
   rmsNormEps: number
+  /**
+   * Where norms stand: `before` each branch, on what it reads; `after`, on its output before that joins the residual stream
+   * (OLMo 2); or `both` (Gemma 2 and 3). Absent: before.
+   */
+  normPlacement?: 'before' | 'after' | 'both'
+  /**
+   * Attention and FFN read the same residual stream and both are added to it: through one norm (Falcon 7B, Phi) or each
+   * through its own (GPT-NeoX, Falcon 40B). Absent: the FFN reads what attention has added to.
+   */
+  parallelBranches?: 'oneNorm' | 'twoNorms'
+  /** A learned vector for each position, at row position + offset of its table, instead of rotation. Absent: rotation. */
+  learnedPositions?: { readonly offset: number }
+  /** Per layer, whether queries and keys are rotated (SmolLM3: not in every fourth). Absent: in all. */
+  ropeLayers?: readonly boolean[]
+  /** RMSNorm of queries and keys before the rotation, over each head (Qwen3) or the whole projection (OLMo 2). Absent: none. */
+  qkNorm?: 'head' | 'projection'
+  /** Factor of q·k. Absent: 1/√headDim. */
+  attentionScale?: number
+  /** Scores s of attention become cap · tanh(s / cap). Absent: they stay. */
+  attentionSoftcap?: number
+  /** Positions that attention sees, the present one included, in the layers of `windowLayers`. Absent: all before it. */
+  slidingWindow?: number
+  /** Per layer, whether it has the sliding window. Absent: all have. */
+  windowLayers?: readonly boolean[]
+  /** Biases of a plain FFN's projections. Absent: none. */
+  ffnBias?: boolean
+  /** Factor of the embeddings. Absent: 1. */
+  embeddingScale?: number
+  /** Factor of what attention and FFN add to the residual stream. Absent: 1. */
+  residualScale?: number
+  /** Factor of the logits. Absent: 1. */
+  logitScale?: number
+  /** Logits z become cap · tanh(z / cap), after the factor. Absent: they stay. */
+  finalSoftcap?: number
+  /** Whether the head adds a bias. Absent: no. */
+  headBias?: boolean
   tieWordEmbeddings: boolean
   /**
    * `gated`: down(f(gate x) ⊙ up x); `plain`: down(f(up x)); `drelu`: down(f(gate x) ⊙ f(up x)), f on both sides
@@ -44,6 +84,57 @@ export interface ModelConfig extends RopeConfig {
 /** Width of an attention head. */
 export function headDimOf(config: ModelConfig): number {
   return config.headDim ?? config.hiddenSize / config.numAttentionHeads
+}
+
+/** What distinguishes one layer's attention from another's. */
+export interface LayerKind {
+  /** Positions that it sees; undefined: all before it. */
+  readonly window: number | undefined
+  readonly rope: RopeKind
+}
+
+/** Of layer number `layer`. */
+export function layerKind(config: ModelConfig, layer: number): LayerKind {
+  const { slidingWindow, windowLayers, ropeLayers, learnedPositions } = config
+  const window = windowLayers === undefined || windowLayers[layer] ? slidingWindow : undefined
+  const rotates = learnedPositions === undefined && (ropeLayers === undefined || ropeLayers[layer])
+  return { window, rope: rotates ? (window === undefined ? 'global' : 'local') : 'none' }
+}
+
+/** The norms of a layer, by the names of their parameters; null where it has none. */
+export interface LayerNorms {
+  readonly attentionInput: string | null
+  readonly attentionOutput: string | null
+  /** null too where the FFN reads what attention reads. */
+  readonly ffnInput: string | null
+  readonly ffnOutput: string | null
+}
+
+/** As Hugging Face names them, where `post_attention_layernorm` is the FFN's input norm or attention's output norm. */
+export function layerNorms({ normPlacement, parallelBranches }: ModelConfig): LayerNorms {
+  switch (normPlacement) {
+    case 'after':
+      return {
+        attentionInput: null,
+        attentionOutput: 'post_attention_layernorm',
+        ffnInput: null,
+        ffnOutput: 'post_feedforward_layernorm',
+      }
+    case 'both':
+      return {
+        attentionInput: 'input_layernorm',
+        attentionOutput: 'post_attention_layernorm',
+        ffnInput: 'pre_feedforward_layernorm',
+        ffnOutput: 'post_feedforward_layernorm',
+      }
+    default:
+      return {
+        attentionInput: 'input_layernorm',
+        attentionOutput: null,
+        ffnInput: parallelBranches === 'oneNorm' ? null : 'post_attention_layernorm',
+        ffnOutput: null,
+      }
+  }
 }
 
 /** How many values of the FFN's input gate_proj and up_proj read: all of them, but of a Spark FFN a part each. */
@@ -108,13 +199,68 @@ export function modelConfigProblem(config: ModelConfig): string | null {
   if (!(config.ropeTheta > 0 && config.ropeTheta < Number.POSITIVE_INFINITY)) {
     return `ropeTheta must be above 0, not ${config.ropeTheta}`
   }
+  const form = blockProblem(config, headDim)
+  if (form !== null) return form
   if (!FFN_FORMS.includes(config.ffn)) return `ffn must be one of ${FFN_FORMS.join(', ')}, not ${config.ffn}`
   if (typeof config.activation !== 'string') {
     return `activation must be the name of one, not ${config.activation}`
   }
   const spark = sparkProblem(config)
   if (spark !== null) return `sparkPredictorWidth ${spark}`
-  return config.ropeScaling === undefined ? null : ropeScalingProblem(config.ropeScaling, headDim)
+  return config.ropeScaling === undefined
+    ? null
+    : ropeScalingProblem(config.ropeScaling, config.rotaryDim ?? headDim)
+}
+
+/** What is wrong with the fields in which a block differs from Llama's; null when nothing is. */
+function blockProblem(config: ModelConfig, headDim: number): string | null {
+  const { rotaryDim, parallelBranches, normPlacement = 'before', numHiddenLayers } = config
+  if (rotaryDim !== undefined && !(rotaryDim >= 2 && rotaryDim <= headDim && rotaryDim % 2 === 0)) {
+    return `rotaryDim must be an even integer from 2 to the head's width (${headDim}), not ${rotaryDim}`
+  }
+  if (config.localRopeTheta !== undefined && !positive(config.localRopeTheta)) {
+    return `localRopeTheta must be above 0, not ${config.localRopeTheta}`
+  }
+  if (parallelBranches !== undefined && normPlacement !== 'before') {
+    return `parallelBranches needs norms before its branches, and normPlacement is ${normPlacement}`
+  }
+  for (const field of ['slidingWindow'] as const) {
+    const value = config[field]
+    if (value !== undefined && !(Number.isInteger(value) && value >= 1 && value <= LARGEST_SIZE)) {
+      return `${field} must be an integer from 1 to ${LARGEST_SIZE}, not ${value}`
+    }
+  }
+  for (const field of ['windowLayers', 'ropeLayers'] as const) {
+    const list = config[field]
+    if (list !== undefined && list.length !== numHiddenLayers) {
+      return `${field} has ${list.length} values for ${numHiddenLayers} layers`
+    }
+  }
+  for (const field of SCALES) {
+    const value = config[field]
+    if (value !== undefined && !positive(value)) return `${field} must be above 0, not ${value}`
+  }
+  const offset = config.learnedPositions?.offset ?? 0
+  if (!(Number.isInteger(offset) && offset >= 0 && offset <= LARGEST_SIZE)) {
+    return `learnedPositions.offset must be an integer from 0 on, not ${offset}`
+  }
+  if (config.ffnBias === true && config.ffn !== 'plain') {
+    return `ffnBias is for ffn plain alone, and ffn is ${config.ffn}`
+  }
+  return null
+}
+
+const SCALES = [
+  'attentionScale',
+  'attentionSoftcap',
+  'embeddingScale',
+  'residualScale',
+  'logitScale',
+  'finalSoftcap',
+] as const
+
+function positive(value: number): boolean {
+  return value > 0 && value < Number.POSITIVE_INFINITY
 }
 
 /** What is wrong with `sparkPredictorWidth`, as `must be …`; null when nothing is. */

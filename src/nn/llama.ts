@@ -1,5 +1,5 @@
-// The Llama-style decoder as a graph on the tape: RMSNorm before each part, rotary positions, grouped-query
-// attention, gated, plain, dReLU or Spark FFN. Parameters carry Hugging Face's names.
+// The decoder as a graph on the tape, as the config describes it: Llama's block and its differences in other families.
+// Parameters carry Hugging Face's names.
 
 import { type Activation, parameterLayout } from '../activations/activation.js'
 import { CheckpointError } from '../errors.js'
@@ -7,9 +7,9 @@ import type { Draw } from '../kernels/index.js'
 import { fillNormal, Purpose } from '../kernels/philox.js'
 import { constant, type DType, ops, parameter, sizeOf, type Tape, type Tensor } from '../tensor/index.js'
 import type { RopeTable } from '../tensor/ops/index.js'
-import { ffnWidths, headDimOf, type ModelConfig } from './config.js'
+import { ffnWidths, headDimOf, layerKind, layerNorms, type ModelConfig } from './config.js'
 import { activationParameterName, parameterShapes } from './parameters.js'
-import { ropeFrequencies, ropeTable } from './rope.js'
+import { type RopeKind, ropeTable, rotationOf } from './rope.js'
 
 /** Standard deviation of the initial weights; the two projections back into the residual stream get 1/√(2L) of it. */
 export const INITIAL_STD = 0.02
@@ -36,7 +36,7 @@ export interface HiddenPenalty {
 export class Llama {
   /** By Hugging Face name, in the order of the forward pass. */
   readonly parameters: ReadonlyMap<string, Tensor>
-  #ropeTable: RopeTable | undefined
+  readonly #ropeTables = new Map<RopeKind, RopeTable>()
 
   private constructor(
     readonly config: ModelConfig,
@@ -105,7 +105,9 @@ export class Llama {
     const { config } = this
     const hidden = this.#decoder(tape, tokens, seq, options)
     const head = this.#get(config.tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight')
-    return ops.linear(tape, hidden, head)
+    const bias = this.parameters.get('lm_head.bias') ?? null
+    const logits = this.#scaled(tape, ops.linear(tape, hidden, head, { bias }), config.logitScale)
+    return config.finalSoftcap === undefined ? logits : ops.softcap(tape, logits, config.finalSoftcap)
   }
 
   /** Mean cross-entropy (nats per token) of predicting `targets`, where −1 means "do not count". */
@@ -120,46 +122,98 @@ export class Llama {
   }
 
   #decoder(tape: Tape, tokens: Int32Array, seq: number, options: ForwardOptions): Tensor {
-    const { numHiddenLayers, rmsNormEps } = this.config
-    const rope = this.#rope(tape, seq)
-    let x = ops.embedding(tape, tokens, this.#get('model.embed_tokens.weight'))
-    for (let layer = 0; layer < numHiddenLayers; layer++) {
+    const { config } = this
+    const { parallelBranches } = config
+    const norms = layerNorms(config)
+    let x = this.#embedded(tape, tokens, seq)
+    for (let layer = 0; layer < config.numHiddenLayers; layer++) {
       const prefix = `model.layers.${layer}`
-      x = this.#attention(tape, x, prefix, rope)
-      x = this.#feedForward(tape, x, prefix, layer, seq, options)
+      const named = (name: string | null) => (name === null ? null : `${prefix}.${name}`)
+      const attentionInput = this.#normed(tape, x, named(norms.attentionInput))
+      const mixed = this.#attention(tape, attentionInput, layer, seq)
+      const after = this.#joined(tape, x, mixed, named(norms.attentionOutput))
+      let ffnInput = attentionInput
+      if (parallelBranches !== 'oneNorm') {
+        ffnInput = this.#normed(tape, parallelBranches === 'twoNorms' ? x : after, named(norms.ffnInput))
+      }
+      const hidden = this.#feedForward(tape, ffnInput, layer, seq, options)
+      x = this.#joined(tape, after, hidden, named(norms.ffnOutput))
     }
-    return ops.rmsNorm(tape, x, this.#get('model.norm.weight'), rmsNormEps)
+    return this.#normed(tape, x, 'model.norm')
   }
 
-  /** x + o_proj(attention(norm(x))). */
-  #attention(tape: Tape, x: Tensor, prefix: string, table: RopeTable): Tensor {
-    const { numAttentionHeads: heads, numKeyValueHeads: kvHeads, rmsNormEps } = this.config
-    const normed = ops.rmsNorm(tape, x, this.#get(`${prefix}.input_layernorm.weight`), rmsNormEps)
-    const bias = (name: string) => this.parameters.get(`${prefix}.self_attn.${name}.bias`) ?? null
+  /** Embeddings of the tokens, with those of their positions where the model learns these. */
+  #embedded(tape: Tape, tokens: Int32Array, seq: number): Tensor {
+    const { learnedPositions, embeddingScale } = this.config
+    const x = this.#scaled(
+      tape,
+      ops.embedding(tape, tokens, this.#get('model.embed_tokens.weight')),
+      embeddingScale,
+    )
+    if (learnedPositions === undefined) return x
+    const positions = tokens.map((_, row) => (row % seq) + learnedPositions.offset)
+    return ops.add(tape, x, ops.embedding(tape, positions, this.#get('model.embed_positions.weight')))
+  }
+
+  #scaled(tape: Tape, x: Tensor, factor: number | undefined): Tensor {
+    return factor === undefined ? x : ops.scale(tape, x, factor)
+  }
+
+  /** x itself without a norm of that name. */
+  #normed(tape: Tape, x: Tensor, name: string | null): Tensor {
+    if (name === null) return x
+    const { norm, rmsNormEps } = this.config
+    const weight = this.#get(`${name}.weight`)
+    if (norm !== 'layer') return ops.rmsNorm(tape, x, weight, rmsNormEps)
+    return ops.layerNorm(tape, x, weight, this.#get(`${name}.bias`), rmsNormEps)
+  }
+
+  /** The residual stream with a branch added to it: the last projection of the branch, bias included, of `input`. */
+  #joined(tape: Tape, x: Tensor, { input, weight, bias }: Branch, norm: string | null): Tensor {
+    const { residualScale } = this.config
+    if (norm === null && residualScale === undefined) {
+      return ops.linear(tape, input, weight, { bias, residual: x })
+    }
+    const output = this.#normed(tape, ops.linear(tape, input, weight, { bias }), norm)
+    return ops.add(tape, this.#scaled(tape, output, residualScale), x)
+  }
+
+  /** Attention up to its output projection, of its normed input. */
+  #attention(tape: Tape, input: Tensor, layer: number, seq: number): Branch {
+    const { config } = this
+    const { numAttentionHeads: heads, numKeyValueHeads: kvHeads, rmsNormEps, qkNorm } = config
+    const prefix = `model.layers.${layer}.self_attn`
+    const kind = layerKind(config, layer)
+    const table = this.#rope(tape, seq, kind.rope)
+    const bias = (name: string) => this.parameters.get(`${prefix}.${name}.bias`) ?? null
     const project = (name: string) =>
-      ops.linear(tape, normed, this.#get(`${prefix}.self_attn.${name}.weight`), { bias: bias(name) })
-    const q = ops.rope(tape, project('q_proj'), table)
-    const k = ops.rope(tape, project('k_proj'), table)
+      ops.linear(tape, input, this.#get(`${prefix}.${name}.weight`), { bias: bias(name) })
+    const rotated = (name: string, norm: string) => {
+      const projected = project(name)
+      const normed =
+        qkNorm === undefined
+          ? projected
+          : ops.rmsNormOfParts(tape, projected, this.#get(`${prefix}.${norm}.weight`), rmsNormEps)
+      return kind.rope === 'none' ? normed : ops.rope(tape, normed, table)
+    }
+    const q = rotated('q_proj', 'q_norm')
+    const k = rotated('k_proj', 'k_norm')
     const v = project('v_proj')
-    const { seq, headDim } = table
-    const mixed = ops.attention(tape, q, k, v, { batch: x.rows / seq, seq, heads, kvHeads, headDim })
-    const output = this.#get(`${prefix}.self_attn.o_proj.weight`)
-    return ops.linear(tape, mixed, output, { bias: bias('o_proj'), residual: x })
+    const { headDim } = table
+    const mixed = ops.attention(tape, q, k, v, {
+      ...{ batch: input.rows / seq, seq, heads, kvHeads, headDim },
+      ...{ scale: config.attentionScale, softcap: config.attentionSoftcap, window: kind.window },
+    })
+    return { input: mixed, weight: this.#get(`${prefix}.o_proj.weight`), bias: bias('o_proj') }
   }
 
-  /** x + down(hidden), hidden as the form of the FFN in the config says, of norm(x). */
-  #feedForward(
-    tape: Tape,
-    x: Tensor,
-    prefix: string,
-    layer: number,
-    seq: number,
-    options: ForwardOptions,
-  ): Tensor {
-    const { ffn, rmsNormEps } = this.config
-    const normed = ops.rmsNorm(tape, x, this.#get(`${prefix}.post_attention_layernorm.weight`), rmsNormEps)
+  /** The FFN up to its down projection, of its normed input; its hidden activations as the form in the config says. */
+  #feedForward(tape: Tape, normed: Tensor, layer: number, seq: number, options: ForwardOptions): Branch {
+    const { ffn } = this.config
+    const prefix = `model.layers.${layer}.mlp`
+    const bias = (name: string) => this.parameters.get(`${prefix}.${name}.bias`) ?? null
     const project = (name: string, input = normed) =>
-      ops.linear(tape, input, this.#get(`${prefix}.mlp.${name}.weight`))
+      ops.linear(tape, input, this.#get(`${prefix}.${name}.weight`), { bias: bias(name) })
     const draw = { ...options.draw, layer, rowsPerSample: seq }
     const { activation } = options
     const learned = this.#learned(activation, layer)
@@ -179,7 +233,7 @@ export class Llama {
         penalty.observe(magnitudes, zeros, hidden.size),
       )
     }
-    return ops.linear(tape, hidden, this.#get(`${prefix}.mlp.down_proj.weight`), { residual: x })
+    return { input: hidden, weight: this.#get(`${prefix}.down_proj.weight`), bias: bias('down_proj') }
   }
 
   /** The parts of a Spark FFN's input: what the gate reads, and the rest. */
@@ -197,12 +251,19 @@ export class Llama {
     return held.length > 0 && held.length === tensors.length ? held : undefined
   }
 
-  /** The rotation angles, computed once per context length and number type. */
-  #rope(tape: Tape, seq: number): RopeTable {
-    const fits =
-      this.#ropeTable?.seq === seq && this.#ropeTable.cos instanceof Float32Array === (tape.dtype === 'f32')
-    if (!fits)
-      this.#ropeTable = ropeTable(tape.dtype, seq, ropeFrequencies(this.config, headDimOf(this.config)))
-    return this.#ropeTable as RopeTable
+  /** The rotation angles of one kind of layers, computed once per context length and number type. */
+  #rope(tape: Tape, seq: number, kind: RopeKind): RopeTable {
+    const known = this.#ropeTables.get(kind)
+    if (known?.seq === seq && known.cos instanceof Float32Array === (tape.dtype === 'f32')) return known
+    const table = ropeTable(tape.dtype, seq, rotationOf(this.config, headDimOf(this.config), kind))
+    this.#ropeTables.set(kind, table)
+    return table
   }
+}
+
+/** What a branch adds to the residual stream, before its last projection. */
+interface Branch {
+  readonly input: Tensor
+  readonly weight: Tensor
+  readonly bias: Tensor | null
 }

@@ -1,8 +1,9 @@
-// Names and shapes of a model's parameters, as Hugging Face's Llama has them, and those that its activation learns.
+// Names and shapes of a model's parameters, as Hugging Face's Llama has them (Gemma's and OLMo 2's where it has none), and those
+// that its activation learns.
 
 import { type Activation, parameterLayout, parseActivation, startParameters } from '../activations/index.js'
 import { CheckpointError } from '../errors.js'
-import { ffnWidths, headDimOf, type ModelConfig } from './config.js'
+import { ffnWidths, headDimOf, layerNorms, type ModelConfig } from './config.js'
 
 export interface ParameterShape {
   readonly name: string
@@ -22,6 +23,15 @@ export function parameterShapes(config: ModelConfig): ParameterShape[] {
   const kv = headDimOf(config) * numKeyValueHeads
   const { gate, up } = ffnWidths(config)
   const shapes: ParameterShape[] = [{ name: 'model.embed_tokens.weight', shape: [vocabSize, d] }]
+  if (config.learnedPositions !== undefined) {
+    const positions = config.maxPositionEmbeddings + config.learnedPositions.offset
+    shapes.push({ name: 'model.embed_positions.weight', shape: [positions, d] })
+  }
+  const norms = layerNorms(config)
+  const addNorm = (name: string) => {
+    shapes.push({ name: `${name}.weight`, shape: [d] })
+    if (config.norm === 'layer') shapes.push({ name: `${name}.bias`, shape: [d] })
+  }
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
     const add = (name: string, ...shape: number[]) =>
       shapes.push({ name: `model.layers.${layer}.${name}.weight`, shape })
@@ -29,18 +39,29 @@ export function parameterShapes(config: ModelConfig): ParameterShape[] {
       add(name, ...shape)
       if (bias) shapes.push({ name: `model.layers.${layer}.${name}.bias`, shape: [shape[0]] })
     }
-    add('input_layernorm', d)
+    const layerNorm = (name: string | null) => {
+      if (name !== null) addNorm(`model.layers.${layer}.${name}`)
+    }
+    layerNorm(norms.attentionInput)
     project('self_attn.q_proj', attentionBias !== undefined, q, d)
     project('self_attn.k_proj', attentionBias !== undefined, kv, d)
     project('self_attn.v_proj', attentionBias !== undefined, kv, d)
     project('self_attn.o_proj', attentionBias === 'qkvo', d, q)
-    add('post_attention_layernorm', d)
+    if (config.qkNorm !== undefined) {
+      const heads = config.qkNorm === 'head'
+      add('self_attn.q_norm', heads ? headDimOf(config) : q)
+      add('self_attn.k_norm', heads ? headDimOf(config) : kv)
+    }
+    layerNorm(norms.attentionOutput)
+    layerNorm(norms.ffnInput)
     if (config.ffn !== 'plain') add('mlp.gate_proj', h, gate)
-    add('mlp.up_proj', h, up)
-    add('mlp.down_proj', d, h)
+    project('mlp.up_proj', config.ffnBias === true, h, up)
+    project('mlp.down_proj', config.ffnBias === true, d, h)
+    layerNorm(norms.ffnOutput)
   }
-  shapes.push({ name: 'model.norm.weight', shape: [d] })
+  addNorm('model.norm')
   if (!config.tieWordEmbeddings) shapes.push({ name: 'lm_head.weight', shape: [vocabSize, d] })
+  if (config.headBias === true) shapes.push({ name: 'lm_head.bias', shape: [vocabSize] })
   const learned = learnedParameters(config)
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
     for (const { name, start } of learned.values()) {

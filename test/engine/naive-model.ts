@@ -2,6 +2,7 @@
 // but Philox and the activation's formula. And random models to try it on.
 
 import type { Activation } from '../../src/activations/index.js'
+import type { LayerWeights } from '../../src/engine/model/weights.js'
 import { decodeStored, encodeStored, STORED_TYPES } from '../../src/formats/stored.js'
 import type { QuantizedType } from '../../src/kernels/index.js'
 import { Purpose, philox4x32, RandomStream } from '../../src/kernels/philox.js'
@@ -9,6 +10,22 @@ import type { ModelConfig } from '../../src/nn/config.js'
 import { parameterShapes } from '../../src/nn/parameters.js'
 
 export type Tensors = Map<string, Float32Array>
+
+/** The parts of a layer that tests of its FFN do not use. */
+export const unusedParts = {
+  inputNorm: null,
+  qkv: [],
+  qkvBias: null,
+  output: new Float32Array(0),
+  outputBias: null,
+  qNorm: null,
+  kNorm: null,
+  attentionNorm: null,
+  ffnNorm: null,
+  ffnOutputNorm: null,
+  gateBias: null,
+  downBias: null,
+} satisfies Partial<LayerWeights>
 
 export const smallConfig: ModelConfig = {
   vocabSize: 37,
@@ -260,6 +277,7 @@ function naiveFrequencies(config: ModelConfig, headDim: number): number[] {
     if (scaling === undefined) return frequency
     if (scaling.type === 'linear') return frequency / scaling.factor
     if (scaling.type === 'factors') return frequency / scaling.factors[i]
+    if (scaling.type !== 'llama3') throw new Error(`no ${scaling.type} here`)
     const { factor, lowFreqFactor: low, highFreqFactor: high, originalMaxPositionEmbeddings: old } = scaling
     if (wavelength < old / high) return frequency
     if (wavelength > old / low) return frequency / factor

@@ -135,9 +135,12 @@ describe('Mistral', () => {
     max_position_embeddings: 32_768,
   }
 
-  it('0.1: the context ends where its sliding window does, and a note says so', () => {
-    const { notes } = expectModel({ ...mistral, sliding_window: 4096 }, base)
-    expect(notes).toEqual([expect.stringMatching(/sliding window of 4096 tokens.*4096 here, not 32768/)])
+  it('0.1: a sliding window in every layer', () => {
+    const { notes } = expectModel(
+      { ...mistral, sliding_window: 4096 },
+      { ...base, maxPositionEmbeddings: 32_768, slidingWindow: 4096 },
+    )
+    expect(notes).toEqual([])
   })
 
   it('0.2 and later: no window, the whole context', () => {
@@ -157,7 +160,7 @@ describe('Mistral', () => {
         hidden_act: 'relu',
         sliding_window: 4096,
       },
-      { ...base, ffn: 'drelu', activation: 'relu' },
+      { ...base, maxPositionEmbeddings: 32_768, slidingWindow: 4096, ffn: 'drelu', activation: 'relu' },
       [{ name: 'model.layers.0.mlp.predictor.fc1.weight', shape: [2], data: new Float32Array(2) }],
     )
   })
@@ -184,8 +187,12 @@ describe('Qwen2', () => {
     expectModel({ ...qwen2, use_sliding_window: false }, expected)
   })
 
-  it('a window that is used ends the context', () => {
-    expectModel({ ...qwen2, use_sliding_window: true }, { ...expected, maxPositionEmbeddings: 4096 })
+  it('a window that is used is that of the layers from max_window_layers on', () => {
+    expectModel({ ...qwen2, use_sliding_window: true }, expected)
+    expectModel(
+      { ...qwen2, use_sliding_window: true, max_window_layers: 0 },
+      { ...expected, slidingWindow: 4096 },
+    )
   })
 
   it('is written so that transformers loads it as Qwen2', () => {
@@ -236,7 +243,8 @@ describe('an architecture that is not ours', () => {
   it.each([
     ['SparseLlamaForCausalLM of sparse attention', ['SparseLlamaForCausalLM'], 'llama'],
     ['Mixtral', ['MixtralForCausalLM'], 'mixtral'],
-    ['Qwen3', ['Qwen3ForCausalLM'], 'qwen3'],
+    ['Qwen3-Next', ['Qwen3NextForCausalLM'], 'qwen3_next'],
+    ['Granite 4', ['GraniteMoeHybridForCausalLM'], 'granitemoehybrid'],
   ])('%s is named in the refusal', (_, architectures, model_type) => {
     const dir = directoryOf({ ...sizes, architectures, model_type }, base)
     expect(() => readCheckpoint(dir)).toThrow(
@@ -245,6 +253,15 @@ describe('an architecture that is not ours', () => {
         message: expect.stringContaining(architectures[0]),
       }),
     )
+  })
+
+  it.each([
+    ['qwen3_next', /layers of linear attention, which are not supported: use llama.cpp or transformers/],
+    ['falcon_h1', /recurrent layers/],
+    ['mixtral', /mixtures of experts/],
+  ])('%s is refused with its reason and what to use instead', (model_type, reason) => {
+    const dir = directoryOf({ ...sizes, architectures: ['SomeForCausalLM'], model_type }, base)
+    expect(() => readCheckpoint(dir)).toThrow(reason)
   })
 })
 

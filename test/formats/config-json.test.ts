@@ -166,7 +166,7 @@ describe('a config.json that does not fit is refused by its field', () => {
         },
       },
       'CONFIG_INVALID',
-      /rope_parameters\.full_attention and rope_parameters\.sliding_attention describe different rotations/,
+      /rope_parameters describe different rotations, which is not supported for LlamaForCausalLM/,
     ],
     [
       { rope_parameters: { full_attention: { rope_type: 5 } } },
@@ -174,9 +174,14 @@ describe('a config.json that does not fit is refused by its field', () => {
       /rope_parameters\.full_attention: rope_type: must be a text, not 5/,
     ],
     [
+      { rope_scaling: { rope_type: 'ntk' } },
+      'CONFIG_INVALID',
+      /rope_type "ntk" is not supported; supported: /,
+    ],
+    [
       { rope_scaling: { rope_type: 'yarn' } },
       'CONFIG_INVALID',
-      /rope_type "yarn" is not supported; supported: /,
+      /rope_scaling: rope_type yarn: factor: must be given/,
     ],
     [
       { rope_scaling: { rope_type: 'llama3', factor: 8 } },
@@ -201,9 +206,9 @@ describe('a config.json that does not fit is refused by its field', () => {
     ],
     [{ rope_theta: 0 }, 'CONFIG_INVALID', /rope_theta must be above 0/],
     [
-      { architectures: ['GPT2LMHeadModel'], model_type: 'gpt2' },
+      { architectures: ['BloomForCausalLM'], model_type: 'bloom' },
       'ARCHITECTURE_UNSUPPORTED',
-      /"GPT2LMHeadModel".*supported: LlamaForCausalLM \(llama\), MistralForCausalLM \(mistral\), /,
+      /"BloomForCausalLM".*supported: .*LlamaForCausalLM \(llama\), MistralForCausalLM \(mistral\), /,
     ],
     [{ architectures: undefined, model_type: 'mamba' }, 'ARCHITECTURE_UNSUPPORTED', /model_type "mamba"/],
     [{ architectures: undefined, model_type: undefined }, 'ARCHITECTURE_UNSUPPORTED', /"none"/],

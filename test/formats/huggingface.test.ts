@@ -123,11 +123,30 @@ describe('a checkpoint', () => {
     })
   })
 
-  it('with a plain FFN is of a type that transformers refuses', () => {
+  it('with a plain FFN is an Arcee, whatever its activation is', () => {
     expect(configOf(written({ ...tinyConfig, ffn: 'plain' }))).toMatchObject({
-      architectures: ['FlickerForCausalLM'],
-      model_type: 'flicker',
+      architectures: ['ArceeForCausalLM'],
+      model_type: 'arcee',
+      hidden_act: 'silu',
     })
+  })
+
+  it('with a block that no architecture has is of a type that transformers refuses, and comes back', () => {
+    const config: ModelConfig = {
+      ...tinyConfig,
+      ffn: 'drelu',
+      normPlacement: 'both',
+      qkNorm: 'projection',
+      logitScale: 0.5,
+    }
+    const dir = written(config)
+    expect(configOf(dir)).toMatchObject({
+      architectures: ['FlickerForCausalLM'],
+      flicker: { ffn: 'drelu', block: { normPlacement: 'both', qkNorm: 'projection', logitScale: 0.5 } },
+    })
+    const checkpoint = readCheckpoint(dir)
+    expect(checkpoint.config).toEqual(config)
+    checkpoint.close()
   })
 
   it('with a Spark FFN says where its input is split, and is of a type that transformers refuses', () => {

@@ -2,9 +2,11 @@
 
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { halvesToPairs, pairsToHalves } from '../../src/formats/rope.js'
+import { headRows } from '../../src/formats/architectures/tensors.js'
+import { pairsToHalves } from '../../src/formats/rope.js'
 import { decodeStored, encodeStored, storedBytes } from '../../src/formats/stored.js'
 import type { WeightType } from '../../src/kernels/index.js'
+import { tinyConfig } from './tiny-model.js'
 
 const values = Float32Array.from({ length: 64 }, (_, i) =>
   i < 32 ? (((i * 37) % 64) - 31.5) / 7 : (i - 50) * 0.3,
@@ -73,9 +75,18 @@ describe('rotary rows', () => {
     ])
   })
 
-  it('go there and back for any width of a row', () => {
-    const bytes = Uint8Array.from({ length: 12 * 5 }, (_, i) => i)
-    expect(pairsToHalves(halvesToPairs(bytes, 12, 6), 12, 6)).toEqual(bytes)
-    expect(halvesToPairs(pairsToHalves(bytes, 12, 6), 12, 6)).toEqual(bytes)
-  })
+  it.each([
+    // Of a head of 6 the first 4 are rotated: files have a0 a1 b0 b1, or a0 b0 a1 b1, then what stays, c0 c1.
+    ['halves', 'a0 a1 b0 b1 c0 c1'],
+    ['pairs', 'a0 b0 a1 b1 c0 c1'],
+  ] as const)(
+    'of a head that is rotated in part, in files as %s: what stays fills both halves',
+    (order, file) => {
+      const config = { ...tinyConfig, hiddenSize: 12, numAttentionHeads: 2, rotaryDim: 4 }
+      const rows = headRows(config, order, 12)
+      const names = `${file} ${file.toUpperCase()}`.split(' ')
+      const ours = Array.from({ length: 12 }, (_, row) => names[rows?.at(row) ?? row])
+      expect(ours.join(' ')).toBe('a0 a1 c0 b0 b1 c1 A0 A1 C0 B0 B1 C1')
+    },
+  )
 })

@@ -24,6 +24,7 @@ export function kernelCases(): KernelCase[] {
     ...elementwiseCases(),
     ...embeddingCases(),
     ...normCases(),
+    ...layerNormCases(),
     ...ropeCases(),
     ...attentionCases(),
     ...activationCases(),
@@ -192,6 +193,32 @@ function normCases(): KernelCase[] {
   )
 }
 
+function layerNormCases(): KernelCase[] {
+  const shapes = [
+    [0, 8],
+    [1, 2],
+    [3, 5],
+    [7, 16],
+    [65, 128],
+    [40, 100],
+  ]
+  return shapes.map(([rows, width]) =>
+    kernelCase(`layerNorm forward and backward ${rows}×${width}`, (kernels, inputs) => {
+      const x = inputs.normal(rows * width, { mean: 2 })
+      const weight = inputs.normal(width, { mean: 1, std: 0.3 })
+      const out = inputs.normal(rows * width + GUARD)
+      const statistics = inputs.normal(2 * rows + GUARD)
+      kernels.layerNorm(x, weight, inputs.normal(width), out, statistics, rows, width, 1e-5)
+      const dX = inputs.normal(rows * width + GUARD)
+      const dWeight = inputs.normal(width + GUARD)
+      const dBias = inputs.normal(width + GUARD)
+      const dOut = inputs.normal(rows * width)
+      kernels.layerNormBackward(dOut, x, weight, statistics, dX, dWeight, dBias, rows, width)
+      return [out, statistics, dX, dWeight, dBias]
+    }),
+  )
+}
+
 function ropeCases(): KernelCase[] {
   const shapes = [
     [0, 1, 1, 2],
@@ -226,10 +253,20 @@ function attentionCases(): KernelCase[] {
     { batch: 2, seq: 130, heads: 4, kvHeads: 4, headDim: 32 },
     { batch: 1, seq: 300, heads: 4, kvHeads: 2, headDim: 24 },
     { batch: 1, seq: 20, heads: 2, kvHeads: 2, headDim: 128 },
+    { batch: 2, seq: 70, heads: 2, kvHeads: 1, headDim: 16, scale: 0.4 },
+    { batch: 1, seq: 70, heads: 2, kvHeads: 1, headDim: 16, softcap: 0.7 },
+    { batch: 1, seq: 9, heads: 1, kvHeads: 1, headDim: 6, window: 1 },
+    { batch: 2, seq: 70, heads: 2, kvHeads: 1, headDim: 16, window: 5 },
+    { batch: 1, seq: 300, heads: 4, kvHeads: 2, headDim: 24, window: 64 },
+    { batch: 1, seq: 300, heads: 2, kvHeads: 2, headDim: 8, window: 130, softcap: 1.5, scale: 0.7 },
+    { batch: 1, seq: 300, heads: 2, kvHeads: 1, headDim: 12, window: 400 },
   ]
   return shapes.map(shape => {
-    const { batch, seq, heads, kvHeads, headDim } = shape
-    const name = `attention forward and backward, ${batch}×${seq}, ${heads}/${kvHeads} heads × ${headDim}`
+    const { batch, seq, heads, kvHeads, headDim, scale, softcap, window } = shape
+    const more = [scale, softcap, window].some(value => value !== undefined)
+      ? `, scale ${scale}, softcap ${softcap}, window ${window}`
+      : ''
+    const name = `attention forward and backward, ${batch}×${seq}, ${heads}/${kvHeads} heads × ${headDim}${more}`
     return kernelCase(name, (kernels, inputs) => {
       const qSize = batch * seq * heads * headDim
       const kvSize = batch * seq * kvHeads * headDim

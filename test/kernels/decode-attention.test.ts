@@ -110,9 +110,9 @@ function turned({ row, qkv }: { row: number; qkv: Float32Array }, t: number, slo
   })
 }
 
-/** softmax(q kᵀ / √headDim) v of every position over all up to it, k and v as one segment holds them. */
+/** softmax(scores) v of every position over all that it sees, k and v as one segment holds them. */
 function byDefinition(type: CacheType, one: TextCase, { keys, values, capacity }: CacheSegment): number[] {
-  const { length, heads, kvHeads, headDim } = one
+  const { length, heads, kvHeads, headDim, scale = 1 / Math.sqrt(headDim), softcap, window = length } = one
   const inputs = textInputs(one)
   const rows = (bytes: Uint8Array, head: number) =>
     Array.from({ length }, (_, t) => stored(type, bytes, head * capacity + t, headDim))
@@ -122,7 +122,11 @@ function byDefinition(type: CacheType, one: TextCase, { keys, values, capacity }
     const [k, v] = [rows(keys, kvHead), rows(values, kvHead)]
     for (let t = 0; t < length; t++) {
       const q = turned(inputs, t, head, headDim)
-      const scores = k.slice(0, t + 1).map(key => Math.exp(dot(q, 0, key, 0, headDim) / Math.sqrt(headDim)))
+      const scores = k.slice(0, t + 1).map((key, s) => {
+        const score = scale * dot(q, 0, key, 0, headDim)
+        const capped = softcap === undefined ? score : softcap * Math.tanh(score / softcap)
+        return t - s < window ? Math.exp(capped) : 0
+      })
       const total = scores.reduce((a, b) => a + b)
       for (let c = 0; c < headDim; c++) {
         out[(t * heads + head) * headDim + c] = scores.reduce((sum, s, i) => sum + (s / total) * v[i][c], 0)
@@ -138,6 +142,11 @@ const texts: TextCase[] = [
   { length: 40, heads: 7, kvHeads: 1, headDim: 10 },
   { length: 33, heads: 2, kvHeads: 2, headDim: 66 },
   { length: 131, heads: 3, kvHeads: 1, headDim: 34 },
+  { length: 20, heads: 2, kvHeads: 1, headDim: 6, scale: 0.9, softcap: 0.8 },
+  { length: 9, heads: 1, kvHeads: 1, headDim: 4, window: 1 },
+  { length: 140, heads: 2, kvHeads: 1, headDim: 10, window: 7 },
+  { length: 300, heads: 3, kvHeads: 1, headDim: 34, window: 128, softcap: 2 },
+  { length: 300, heads: 2, kvHeads: 2, headDim: 8, window: 129, scale: 0.3 },
   { length: 12, heads: 2, kvHeads: 1, headDim: 130 },
   // Several chunks of positions.
   { length: 290, heads: 4, kvHeads: 2, headDim: 8 },

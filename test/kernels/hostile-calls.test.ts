@@ -326,8 +326,10 @@ it('sizes whose product overflows 64 bits are a RangeError even where there are 
   for (const isa of isas) {
     const { cachedAttention, attention } = nativeFunctions(isa)
     expect(() =>
-      cachedAttention(none, none, none, [], none, 0, 0, most, most, most - 1, 0, new Int32Array(0)),
+      cachedAttention(none, none, none, [], none, 0, 0, most, most, most - 1, 0, 0, 0, 0, new Int32Array(0)),
     ).toThrow(RangeError)
-    expect(() => attention(none, none, none, none, none, 0, most, most, most, most)).toThrow(RangeError)
+    expect(() => attention(none, none, none, none, none, 0, most, most, most, most, 0, 0, 0)).toThrow(
+      RangeError,
+    )
   }
 })

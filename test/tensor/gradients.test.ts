@@ -35,7 +35,8 @@ describe('gradients equal finite differences', () => {
 
   it('rope', () => {
     const x = leaf([6, 8])
-    expectGradients([x], tape => ops.rope(tape, x, ropeTable(tape.dtype, 3, Float64Array.of(1, 0.01))))
+    const rotation = { frequencies: Float64Array.of(1, 0.01), magnitudes: Float64Array.of(1.2, 1) }
+    expectGradients([x], tape => ops.rope(tape, x, ropeTable(tape.dtype, 3, rotation)))
   })
 
   it('attention, with grouped queries', () => {

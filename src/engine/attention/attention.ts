@@ -4,12 +4,13 @@
 import {
   type CacheType,
   type DecodeKernels,
+  type Kernels,
   type Weights,
   weightBytes,
   weightTypeOf,
 } from '../../kernels/index.js'
-import { headDimOf, type ModelConfig } from '../../nn/config.js'
-import { fillRotations, ropeFrequencies } from '../../nn/rope.js'
+import { headDimOf, layerKind, type ModelConfig } from '../../nn/config.js'
+import { fillRotations, type RopeKind, type Rotation, rotationOf } from '../../nn/rope.js'
 import { ChannelProduct, type CutInput, type Traffic } from '../cuts.js'
 import { multiplyRowBlocks, rowBlockBytes } from '../model/row-blocks.js'
 import type { LayerWeights } from '../model/weights.js'
@@ -26,63 +27,85 @@ export class Attention {
   readonly #config: ModelConfig
   readonly #decode: DecodeKernels
   readonly #cacheType: CacheType
-  readonly #rotation: RotationTable
+  readonly #kernels: Kernels
   readonly #channels: ChannelProduct
+  /** One for each kind of layers that the model has. */
+  readonly #rotations = new Map<RopeKind, RotationTable>()
   /** Of several rows: a projection by channel, (rows, width). */
   #part = new Float32Array(0)
   /** (rows, q + 2·kv). */
   #qkv = new Float32Array(0)
   /** What the heads have gathered, (rows, q). */
   #gathered = new Float32Array(0)
+  /** What the norms of queries and keys leave behind. */
+  #rstd = new Float32Array(0)
   #rows = 0
 
-  constructor(config: ModelConfig, decode: DecodeKernels, cacheType: CacheType) {
+  constructor(
+    config: ModelConfig,
+    using: { readonly kernels: Kernels; readonly decode: DecodeKernels },
+    cacheType: CacheType,
+  ) {
     this.#config = config
-    this.#decode = decode
+    this.#decode = using.decode
+    this.#kernels = using.kernels
     this.#cacheType = cacheType
-    this.#rotation = new RotationTable(config)
-    this.#channels = new ChannelProduct(decode)
+    this.#channels = new ChannelProduct(using.decode)
+    for (let layer = 0; layer < config.numHiddenLayers; layer++) {
+      const { rope } = layerKind(config, layer)
+      if (!this.#rotations.has(rope)) this.#rotations.set(rope, new RotationTable(config, rope))
+    }
   }
 
   /** Makes room for passes of `rows` rows at positions below `positions`. */
   reserve(rows: number, positions: number): void {
-    this.#rotation.reserve(positions)
+    for (const rotation of this.#rotations.values()) rotation.reserve(positions)
     if (rows <= this.#rows) return
     const { numAttentionHeads, numKeyValueHeads } = this.#config
     const headDim = headDimOf(this.#config)
     this.#qkv = new Float32Array(rows * (numAttentionHeads + 2 * numKeyValueHeads) * headDim)
     this.#gathered = new Float32Array(rows * numAttentionHeads * headDim)
+    this.#rstd = new Float32Array(numAttentionHeads)
     this.#rows = rows
   }
 
   /**
-   * x (rows, d) += o_proj(attention(normed (rows, d))), the rows of `sequences` one after the other; the new keys and
-   * values go into their caches. `cutting`: the rows that the layer's cuts apply to.
+   * out (rows, d) = o_proj(attention(normed (rows, d))), or += with `accumulate`, the rows of `sequences` one after the other;
+   * the new keys and values go into their caches. `cutting`: the rows that the layer's cuts apply to.
    */
   run(
     layer: LayerWeights,
     index: number,
     sequences: readonly AttentionRows[],
     normed: Float32Array,
-    x: Float32Array,
+    out: Float32Array,
+    accumulate: boolean,
     cutting: CutRows,
   ): Traffic {
-    const { hiddenSize: d, numAttentionHeads: heads, numKeyValueHeads: kvHeads } = this.#config
+    const config = this.#config
+    const { hiddenSize: d, numAttentionHeads: heads, numKeyValueHeads: kvHeads } = config
     const headDim = headDimOf(this.#config)
     const rows = sequences.reduce((sum, { count }) => sum + count, 0)
     const [qkv, gathered] = [this.#qkv, this.#gathered]
-    const { cos, sin } = this.#rotation
+    const { window, rope } = layerKind(config, index)
+    // Every kind has a table: the constructor has made it.
+    const { cos, sin } = this.#rotations.get(rope)!
     const byChannel = layer.storage === 'channels'
     const traffic = { read: 0, skipped: 0 }
     if (byChannel) this.#projectByChannel(layer, normed, rows, cutting, traffic)
     else multiplyRowBlocks(this.#decode, layer.qkv, normed, qkv, d, rows, layer.qkvBias)
+    this.#normalizeHeads(layer, rows)
     const cached = sequences.map(({ cache, position, count }) => {
       return { count, position, segments: cache.segments(index) }
     })
-    this.#decode.attention(qkv, cos, sin, this.#cacheType, cached, gathered, { heads, kvHeads, headDim })
+    this.#decode.attention(qkv, cos, sin, this.#cacheType, cached, gathered, {
+      ...{ heads, kvHeads, headDim },
+      ...{ scale: config.attentionScale, softcap: config.attentionSoftcap, window },
+    })
     cutting.observer?.('heads', index, gathered, rows, heads * headDim)
     if (byChannel) {
-      if (layer.outputBias !== null) addBias(x, layer.outputBias, rows)
+      if (!accumulate) out.fill(0, 0, rows * d)
+      if (layer.outputBias !== null) addBias(out, layer.outputBias, rows)
       const input = {
         x: gathered,
         rows,
@@ -90,11 +113,31 @@ export class Attention {
         cut: layer.cuts?.inputs.o ?? null,
         ...cutting,
       }
-      add(traffic, this.#channels.add(layer.output, input, x, d))
+      add(traffic, this.#channels.add(layer.output, input, out, d))
       return traffic
     }
-    this.#decode.matvec(layer.output, gathered, x, d, heads * headDim, rows, true, layer.outputBias)
+    this.#decode.matvec(layer.output, gathered, out, d, heads * headDim, rows, accumulate, layer.outputBias)
     return { read: rowBlockBytes(layer.qkv, d) + bytesOf(layer.output, d, heads * headDim), skipped: 0 }
+  }
+
+  /** RMSNorm of the queries and keys in the rows of #qkv, where the model has it. */
+  #normalizeHeads({ qNorm, kNorm }: LayerWeights, rows: number): void {
+    if (qNorm === null || kNorm === null) return
+    const { numAttentionHeads: heads, numKeyValueHeads: kvHeads, rmsNormEps } = this.#config
+    const headDim = headDimOf(this.#config)
+    const width = (heads + 2 * kvHeads) * headDim
+    for (let row = 0; row < rows; row++) {
+      let at = row * width
+      for (const [weight, length] of [
+        [qNorm, heads * headDim],
+        [kNorm, kvHeads * headDim],
+      ] as const) {
+        const own = this.#qkv.subarray(at, at + length)
+        const parts = length / weight.length
+        this.#kernels.rmsNorm(own, weight, own, this.#rstd, parts, weight.length, rmsNormEps)
+        at += length
+      }
+    }
   }
 
   /** The projections q, k and v of matrices stored by input channel, one after the other, into the rows [q | k | v]. */
@@ -165,21 +208,21 @@ function addBias(y: Float32Array, bias: Float32Array, rows: number): void {
 class RotationTable {
   cos = new Float32Array(0)
   sin = new Float32Array(0)
-  readonly #frequencies: Float64Array
+  readonly #rotation: Rotation
 
-  constructor(config: ModelConfig) {
-    this.#frequencies = ropeFrequencies(config, headDimOf(config))
+  constructor(config: ModelConfig, kind: RopeKind) {
+    this.#rotation = rotationOf(config, headDimOf(config), kind)
   }
 
   /** Extends the tables to at least `length` positions. */
   reserve(length: number): void {
-    const half = this.#frequencies.length
+    const half = this.#rotation.frequencies.length
     const known = this.cos.length
     if (known >= length * half) return
     const [cos, sin] = [new Float32Array(length * half), new Float32Array(length * half)]
     cos.set(this.cos)
     sin.set(this.sin)
-    fillRotations(cos, sin, this.#frequencies, known / half)
+    fillRotations(cos, sin, this.#rotation, known / half)
     this.cos = cos
     this.sin = sin
   }

@@ -77,8 +77,9 @@ export class FeedForward {
     // 1. The gate: pre-activations of all neurons, or of those that the narrow gate cannot prove inactive.
     let gateRowsRead = h
     let bytes = 0
-    if (plan.narrow === null) this.#decode.matvec(layer.gate, forGate, hidden, h, widths.gate, rows, false)
-    else {
+    if (plan.narrow === null) {
+      this.#decode.matvec(layer.gate, forGate, hidden, h, widths.gate, rows, false, layer.gateBias)
+    } else {
       const { index: narrowIndex, options } = plan.narrow
       gateRowsRead = this.#narrow.narrowGate(layer.gate, narrowIndex, forGate, hidden, options)
       bytes += narrowIndexBytes(h, widths.gate)
@@ -114,6 +115,7 @@ export class FeedForward {
     })
     const computed = union <= plan.maxActive ? union : h - (compact?.dropped ?? 0)
     bytes += computed * neuronBytes(this.#config, layer)
+    if (layer.downBias !== null) this.#kernels.addBias(x, layer.downBias, rows, d)
 
     if (zeros) {
       this.#policy.observe(index, {

@@ -6,12 +6,13 @@ import type { ModelSource, StoredTensor } from '../../formats/index.js'
 import { decodeStored, heldAs } from '../../formats/stored.js'
 import {
   allocateRows,
+  readRow,
   type Weights,
   type WeightType,
   weightBytes,
   weightTypeOf,
 } from '../../kernels/index.js'
-import { ffnWidths, headDimOf, type ModelConfig } from '../../nn/config.js'
+import { ffnWidths, headDimOf, layerNorms, type ModelConfig } from '../../nn/config.js'
 import type { LayerCuts, MatrixName } from '../../nn/cuts.js'
 import { activationParameterName, activationParameters, parameterShapes } from '../../nn/parameters.js'
 import { CompactNeurons } from './compact-neurons.js'
@@ -28,6 +29,14 @@ export type EngineDtype = WeightType | 'auto'
 /** Where weights come from: an open model, or anything else that gives its tensors by their Hugging Face names. */
 export type TensorSource = Pick<ModelSource, 'names' | 'info' | 'stored'>
 
+/** RMSNorm has a weight alone, LayerNorm a bias too. */
+export interface NormWeights {
+  /** (d). */
+  readonly weight: Float32Array
+  /** (d). */
+  readonly bias: Float32Array | null
+}
+
 /**
  * How matrices are stored. `rows`: as the fields of `LayerWeights` say. `separate`: as `rows`, but the up rows of a gated
  * FFN are in `up` and neurons are their down columns alone. `channels`: as `separate`, and q, k, v, o, gate and up are
@@ -40,8 +49,8 @@ export interface LayerWeights {
   readonly storage?: WeightStorage
   /** What is set to 0 in this layer, see `flicker sparsify`. Default: nothing. */
   readonly cuts?: LayerCuts | null
-  /** (d). */
-  readonly inputNorm: Float32Array
+  /** Of what attention reads; null where it reads the residual stream as it is. */
+  readonly inputNorm: NormWeights | null
   /**
    * Rows of q, then k, then v, (q + 2·kv, d): one block where they are of one type, else one of each. By channel always one
    * of each: q (d, q), k (d, kv), v (d, kv).
@@ -53,10 +62,21 @@ export interface LayerWeights {
   readonly output: Weights
   /** (d); null without. */
   readonly outputBias: Float32Array | null
-  /** (d). */
-  readonly ffnNorm: Float32Array
+  /** Of queries and keys: (headDim), or (q) and (kv) for whole projections; null without. */
+  readonly qNorm: Float32Array | null
+  readonly kNorm: Float32Array | null
+  /** Of what attention adds to the residual stream; null without. */
+  readonly attentionNorm: NormWeights | null
+  /** Of what the FFN reads; null where it reads what attention reads, or the residual stream as it is. */
+  readonly ffnNorm: NormWeights | null
+  /** Of what the FFN adds to the residual stream; null without. */
+  readonly ffnOutputNorm: NormWeights | null
   /** What the activation is applied to: gate_proj, or up_proj of a plain FFN; (h, d), of a Spark FFN (h, r); by channel (d, h). */
   readonly gate: Weights
+  /** (h), of a plain FFN; null without. */
+  readonly gateBias: Float32Array | null
+  /** Of the down projection, (d); null without. */
+  readonly downBias: Float32Array | null
   /**
    * up_proj as a matrix of its own, (h, d), of a Spark FFN (h, d − r), by channel (d, h): of a dReLU FFN, whose activation
    * is applied to it too; of a gated FFN that is stored `separate` or by channel, or has up and down in different types.
@@ -74,14 +94,21 @@ export interface LayerWeights {
   readonly learned: LearnedParameters | null
 }
 
-export interface EngineWeights {
+/** What the residual stream begins with. */
+export interface Embeddings {
   /** (vocab, d). */
   readonly embedding: Weights
+  /** A row for each position, (positions, d); null without. */
+  readonly positions: Float32Array | null
+}
+
+export interface EngineWeights extends Embeddings {
   readonly layers: readonly LayerWeights[]
-  /** (d). */
-  readonly norm: Float32Array
+  readonly norm: NormWeights
   /** (vocab, d); the embedding itself when the two are tied. */
   readonly head: Weights
+  /** (vocab); null without. */
+  readonly headBias: Float32Array | null
 }
 
 /** A matrix of the layout, and the tensors that become its rows. */
@@ -187,6 +214,22 @@ export function layerFfnBytes(config: ModelConfig, layer: LayerWeights): number 
   return bytes(layer.gate, widths.gate) + up + h * neuronBytes(config, layer)
 }
 
+/** x (d) = what the residual stream of `token` at `position` begins with. */
+export function embed(
+  config: ModelConfig,
+  { embedding, positions }: Embeddings,
+  token: number,
+  position: number,
+  x: Float32Array,
+): void {
+  const { embeddingScale = 1, learnedPositions } = config
+  readRow(embedding, token, x)
+  if (embeddingScale !== 1) for (let k = 0; k < x.length; k++) x[k] *= embeddingScale
+  if (positions === null || learnedPositions === undefined) return
+  const row = (position + learnedPositions.offset) * x.length
+  for (let k = 0; k < x.length; k++) x[k] += positions[row + k]
+}
+
 function vocabularyPlan(config: ModelConfig, name: string): Plan {
   return { parts: [{ name, rows: config.vocabSize, columns: config.hiddenSize }], atVocabulary: true }
 }
@@ -210,6 +253,7 @@ export function atLeastAtVocabulary(dtype: WeightType): WeightType {
 }
 
 const EMBEDDING = 'model.embed_tokens.weight'
+const POSITIONS = 'model.embed_positions.weight'
 const HEAD = 'lm_head.weight'
 
 /**
@@ -274,16 +318,17 @@ export class WeightLayout {
   }
 
   /**
-   * Everything. `finish` is called with the embedding; what it returns may replace each layer before the next is read.
+   * Everything. `finish` is called with the embeddings; what it returns may replace each layer before the next is read.
    * Throws CheckpointError: TENSOR_SHAPE, TENSOR_MISSING; OptionError QUANTIZE_RANGE.
    */
   all(
-    finish: (embedding: Weights) => (layer: LayerWeights, index: number) => LayerWeights = () => layer =>
+    finish: (embeddings: Embeddings) => (layer: LayerWeights, index: number) => LayerWeights = () => layer =>
       layer,
   ): EngineWeights {
     const config = this.#config
     const { embedding } = this
-    const finished = finish(embedding)
+    const positions = this.positions()
+    const finished = finish({ embedding, positions })
     const layers: LayerWeights[] = []
     // The buffer of neurons that a layer has given up has the size that the next layer needs.
     let spare: Weights | undefined
@@ -294,9 +339,27 @@ export class WeightLayout {
     }
     return {
       embedding,
+      positions,
       layers,
-      norm: this.#vector('model.norm.weight', config.hiddenSize),
+      norm: this.#norm('model.norm'),
       head: config.tieWordEmbeddings ? embedding : this.#matrix(vocabularyPlan(config, HEAD)),
+      headBias: config.headBias === true ? this.#vector('lm_head.bias', config.vocabSize) : null,
+    }
+  }
+
+  /** (positions, d); null where positions are not learned. Throws as `all` does. */
+  positions(): Float32Array | null {
+    const { learnedPositions, maxPositionEmbeddings, hiddenSize } = this.#config
+    if (learnedPositions === undefined) return null
+    const rows = maxPositionEmbeddings + learnedPositions.offset
+    return this.#values(POSITIONS, [rows, hiddenSize])
+  }
+
+  #norm(name: string): NormWeights {
+    const { norm, hiddenSize } = this.#config
+    return {
+      weight: this.#vector(`${name}.weight`, hiddenSize),
+      bias: norm === 'layer' ? this.#vector(`${name}.bias`, hiddenSize) : null,
     }
   }
 
@@ -307,23 +370,35 @@ export class WeightLayout {
 
   /** One layer. `buffer`: for the neurons; default: a new one. Throws as `all` does. */
   layer(layer: number, buffer?: Weights): LayerWeights & { readonly neurons: Weights } {
-    const { hiddenSize: d, attentionBias } = this.#config
+    const { hiddenSize: d, intermediateSize: h, attentionBias, ffnBias, qkNorm } = this.#config
     const plans = layerPlans(this.#config, layer, this.#storage)
+    const norms = layerNorms(this.#config)
     const name = (part: string) => `model.layers.${layer}.${part}`
+    const outputs = ({ rows, columns, transposed }: Part) => (transposed === true ? columns : rows)
     const biases = ({ parts }: Plan) =>
-      parts.map(({ name, rows, columns, transposed }) =>
-        this.#vector(name.replace(/weight$/, 'bias'), transposed === true ? columns : rows),
-      )
+      parts.map(part => this.#vector(part.name.replace(/weight$/, 'bias'), outputs(part)))
+    const norm = (part: string | null) => (part === null ? null : this.#norm(name(part)))
+    const headNorm = (part: string, of: Part) => {
+      const width = qkNorm === 'head' ? headDimOf(this.#config) : outputs(of)
+      return qkNorm === undefined ? null : this.#vector(name(`self_attn.${part}.weight`), width)
+    }
+    const [qPart, kPart] = plans.qkv.parts
     return {
       storage: this.#storage,
       cuts: this.#cuts?.[layer] ?? null,
-      inputNorm: this.#vector(name('input_layernorm.weight'), d),
+      inputNorm: norm(norms.attentionInput),
       qkv: this.#rowBlocks(plans.qkv),
       qkvBias: attentionBias === undefined ? null : joined(biases(plans.qkv)),
       output: this.#matrix(plans.output),
       outputBias: attentionBias === 'qkvo' ? joined(biases(plans.output)) : null,
-      ffnNorm: this.#vector(name('post_attention_layernorm.weight'), d),
+      qNorm: headNorm('q_norm', qPart),
+      kNorm: headNorm('k_norm', kPart),
+      attentionNorm: norm(norms.attentionOutput),
+      ffnNorm: norm(norms.ffnInput),
+      ffnOutputNorm: norm(norms.ffnOutput),
       gate: this.#matrix(plans.gate),
+      gateBias: ffnBias === true ? this.#vector(name('mlp.up_proj.bias'), h) : null,
+      downBias: ffnBias === true ? this.#vector(name('mlp.down_proj.bias'), d) : null,
       ...this.#neurons(plans, buffer),
       learned: this.#learned(layer),
     }
@@ -393,7 +468,11 @@ export class WeightLayout {
   }
 
   #vector(name: string, length: number): Float32Array {
-    const { dtype, bytes } = this.#take(name, [length])
+    return this.#values(name, [length])
+  }
+
+  #values(name: string, shape: readonly number[]): Float32Array {
+    const { dtype, bytes } = this.#take(name, shape)
     return decodeStored(dtype, bytes)
   }
 }

@@ -1,48 +1,28 @@
-// The keys of a GGUF header that describe the forward pass of a `llama` or `qwen2` model, as llama.cpp names them
-// (llama-arch.cpp, llama-model.cpp). What is read here is read; what changes the results and cannot be run is refused
-// by name unless it has the value that changes nothing; a key that is not known is reported.
+// The keys of a GGUF header that describe a forward pass, as llama.cpp names them (llama-arch.cpp, llama-model.cpp), beside
+// those that the model's architecture has read: what changes the results and cannot be run is refused by name unless it
+// has the value that changes nothing; a key that is not known is reported.
 
-import type { ModelConfig } from '../../nn/config.js'
-import { headDimOf } from '../../nn/config.js'
+import { headDimOf, type ModelConfig } from '../../nn/config.js'
+import type { GgufKeys } from '../architectures/gguf-keys.js'
 import { quoted } from '../safetensors.js'
+import { valueText } from './metadata-text.js'
 import { ggufInvalid } from './parse.js'
-import type { Metadata, MetadataValue } from './types.js'
+import type { MetadataValue } from './types.js'
 
-/** Read by readGgufConfig. */
-const READ = [
-  'vocab_size',
-  'context_length',
-  'embedding_length',
-  'block_count',
-  'feed_forward_length',
-  'attention.head_count',
-  'attention.head_count_kv',
-  'attention.key_length',
-  'attention.value_length',
-  'attention.layer_norm_rms_epsilon',
-  'attention.sliding_window',
-  'rope.dimension_count',
-  'rope.freq_base',
-  'rope.scaling.type',
-  'rope.scaling.factor',
-  'rope.scale_linear',
-  // Ours, of the architecture `flicker`.
-  'activation',
-  'ffn',
-  'spark_predictor_width',
-  'trained_activations',
-]
+/** Of our architecture `flicker`, read where they stand in its description. */
+const OWN = ['trained_activations']
 
 /** Without effect on the results, or only beside a key that is refused. */
 const WITHOUT_EFFECT = [
   'attention.layer_norm_epsilon',
+  'attention.layer_norm_rms_epsilon',
+  'attention.sliding_window_pattern',
   'expert_used_count',
   'expert_gating_func',
   'expert_weights_norm',
   'expert_weights_scale',
   'expert_feed_forward_length',
   'pooling_type',
-  'rope.scaling.original_context_length',
   'rope.scaling.finetuned',
   'rope.scaling.yarn_log_multiplier',
   'rope.scaling.yarn_beta_fast',
@@ -77,23 +57,20 @@ const NEUTRAL: Readonly<Record<string, (config: ModelConfig) => readonly (number
   use_parallel_residual: () => [false],
 }
 
-const KNOWN = new Set([...READ, ...WITHOUT_EFFECT, ...Object.keys(NEUTRAL)])
+const KNOWN = new Set([...OWN, ...WITHOUT_EFFECT, ...Object.keys(NEUTRAL)])
 
 /**
- * Throws CheckpointError GGUF_INVALID for a key that would change the results of `config` and is not supported. Returns
- * what a user should know: keys that are not known.
+ * Throws CheckpointError GGUF_INVALID for a key that would change the results of `config`, was not read and is not supported.
+ * Returns what a user should know: keys that are not known.
  */
-export function checkModelKeys(
-  file: string,
-  metadata: Metadata,
-  architecture: string,
-  config: ModelConfig,
-): string[] {
+export function checkModelKeys(keys: GgufKeys, config: ModelConfig): string[] {
+  const { file, metadata, architecture, read } = keys
   const prefix = `${architecture}.`
   const unknown: string[] = []
   for (const [key, value] of metadata) {
     if (!key.startsWith(prefix)) continue
     const name = key.slice(prefix.length)
+    if (read.has(name)) continue
     const neutral = NEUTRAL[name]?.(config)
     if (neutral !== undefined && !elementsOf(value).every(element => neutral.includes(element as number))) {
       throw ggufInvalid(
@@ -112,39 +89,6 @@ export function checkModelKeys(
   ]
 }
 
-/**
- * An integer that llama.cpp allows to differ from layer to layer; undefined when it is missing. Throws CheckpointError
- * GGUF_INVALID for a list whose values differ, and for anything but numbers.
- */
-export function sameInEveryLayer(
-  file: string,
-  metadata: Metadata,
-  key: string,
-  layers: number,
-): number | undefined {
-  const value = metadata.get(key)
-  if (value === undefined || typeof value === 'number') return value
-  if (!(value instanceof Float64Array)) throw ggufInvalid(file, `${key} is ${valueText(value)}, not a number`)
-  if (value.length < layers) {
-    throw ggufInvalid(file, `${key} has ${value.length} values for ${layers} layers`)
-  }
-  if (value.subarray(0, layers).some(element => element !== value[0])) {
-    throw ggufInvalid(file, `${key} differs from layer to layer, which is not supported`)
-  }
-  return value[0]
-}
-
 function elementsOf(value: MetadataValue): ArrayLike<unknown> & unknown[] {
   return typeof value === 'object' ? Array.from(value as ArrayLike<unknown>) : [value]
-}
-
-/** A value as it can stand in a one-line message. */
-export function valueText(value: MetadataValue): string {
-  if (typeof value === 'string') return quoted(value)
-  if (typeof value !== 'object') return String(value)
-  const shown = Array.from(value as ArrayLike<unknown>).slice(0, 4)
-  const list = shown
-    .map(element => (typeof element === 'string' ? quoted(element) : String(element)))
-    .join(', ')
-  return `[${list}${value.length > shown.length ? ', …' : ''}]`
 }

@@ -2,14 +2,13 @@
 
 import { requireVocabularyFits } from '../../data/tokenizers/tokenizer.js'
 import { CheckpointError } from '../../errors.js'
-import { headDimOf } from '../../nn/config.js'
+import { type FileTensor, fileShape, parameterOf } from '../architectures/tensors.js'
 import { checkedParameters, type ModelSource, missingTensor } from '../model-source.js'
-import { pairsToHalves } from '../rope.js'
 import { checkShape, quoted } from '../safetensors.js'
 import { decodeStored } from '../stored.js'
-import { type GgufModel, readGgufConfig, rowsInPairs } from './config.js'
+import { type GgufModel, readGgufConfig } from './config.js'
 import { readGenerationMetadata } from './generation.js'
-import { ggufName, hasRotaryRows, ROPE_FACTORS } from './names.js'
+import { LONG_FACTORS, ROPE_FACTORS, SHORT_FACTORS } from './names.js'
 import { type GgufParts, openGgufParts } from './parts.js'
 import { ggufTokenizerNotes, readGgufTokenizer } from './read-tokenizer.js'
 import type { GgufTensor } from './types.js'
@@ -22,13 +21,7 @@ export function openGguf(file: string): ModelSource {
   const parts = openGgufParts(file)
   try {
     const { metadata, tensors } = parts
-    const factors = tensors.get(ROPE_FACTORS)
-    const model = readGgufConfig(
-      parts.file,
-      metadata,
-      tensors,
-      factors === undefined ? null : decodeStored(factors.dtype, parts.read(factors)),
-    )
+    const model = readGgufConfig(parts.file, metadata, tensors, tensor => parts.read(tensor))
     return sourceOf(parts, model)
   } catch (error) {
     parts.close()
@@ -38,7 +31,7 @@ export function openGguf(file: string): ModelSource {
 
 function sourceOf(parts: GgufParts, model: GgufModel): ModelSource {
   const { file, metadata, tensors } = parts
-  const { architecture, config, notes } = model
+  const { config, notes } = model
   const byName = fittingTensors(file, tensors, model)
   const names = [...byName.keys()]
   const info = (name: string) => {
@@ -47,11 +40,8 @@ function sourceOf(parts: GgufParts, model: GgufModel): ModelSource {
     return tensor
   }
   const stored = (name: string) => {
-    const tensor = info(name)
-    const { dtype, shape } = tensor
-    const raw = parts.read(tensor)
-    const permuted = rowsInPairs(architecture) && hasRotaryRows(name)
-    return { dtype, shape, bytes: permuted ? pairsToHalves(raw, shape[0], headDimOf(config)) : raw }
+    const { tensor, from, shape } = info(name)
+    return parameterOf({ dtype: tensor.dtype, shape: tensor.shape, bytes: parts.read(tensor) }, shape, from)
   }
   return {
     path: file,
@@ -66,8 +56,8 @@ function sourceOf(parts: GgufParts, model: GgufModel): ModelSource {
       return tokenizer
     },
     info(name) {
-      const { dtype, shape } = info(name)
-      return { dtype, shape }
+      const { tensor, shape } = info(name)
+      return { dtype: tensor.dtype, shape }
     },
     stored,
     tensor(name) {
@@ -78,28 +68,36 @@ function sourceOf(parts: GgufParts, model: GgufModel): ModelSource {
   }
 }
 
-/** The model's tensors by Hugging Face's names; all must be there, and no other. */
+/** A parameter, and the tensor of the file that it is in. */
+interface FoundParameter {
+  readonly tensor: GgufTensor
+  readonly from: FileTensor
+  readonly shape: readonly number[]
+}
+
+/** The model's parameters by Hugging Face's names; all must be there, and no other. */
 function fittingTensors(
   file: string,
   tensors: ReadonlyMap<string, GgufTensor>,
-  { config }: GgufModel,
-): Map<string, GgufTensor> {
-  const byName = new Map<string, GgufTensor>()
+  { config, tensors: map }: GgufModel,
+): Map<string, FoundParameter> {
+  const byName = new Map<string, FoundParameter>()
   const rest = new Set(tensors.keys())
   checkedParameters(config, ({ name, shape }) => {
-    const theirs = ggufName(name)
-    const tensor = tensors.get(theirs)
+    const from = map(name)
+    const wanted = fileShape(shape, from)
+    const tensor = tensors.get(from.name)
     if (tensor === undefined) {
       throw new CheckpointError(
         'TENSOR_MISSING',
-        `${file}: tensor "${theirs}" of shape [${shape.join(', ')}] is missing; the metadata describes a model that has it`,
+        `${file}: tensor "${from.name}" of shape [${wanted.join(', ')}] is missing; the metadata describes a model that has it`,
       )
     }
-    checkShape(theirs, shape, tensor.shape, `in ${file} it`)
-    byName.set(name, tensor)
-    rest.delete(theirs)
+    checkShape(from.name, wanted, tensor.shape, `in ${file} it`)
+    byName.set(name, { tensor, from, shape })
+    rest.delete(from.name)
   })
-  rest.delete(ROPE_FACTORS)
+  for (const name of [ROPE_FACTORS, SHORT_FACTORS, LONG_FACTORS]) rest.delete(name)
   for (const name of rest) if (ROTARY_TABLE.test(name)) rest.delete(name)
   const [unknown] = rest
   if (unknown === undefined) return byName
@@ -118,7 +116,6 @@ function reasonFor(tensor: string): string {
   if (/\.ffn_(gate|up|down)\.bias$/.test(tensor)) return 'biases of the FFN are not supported'
   if (/\.attn_(q|k)_norm\./.test(tensor)) return 'norms of queries and keys are not supported'
   if (/_exps|_shexp|ffn_gate_inp/.test(tensor)) return 'mixtures of experts are not supported'
-  if (/^rope_factors_/.test(tensor)) return 'rotary factors for long and short contexts are not supported'
   if (/\.bias$/.test(tensor)) return 'this bias is not supported'
   return 'the metadata describes another one'
 }

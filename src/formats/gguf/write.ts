@@ -4,15 +4,14 @@
 import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
 import { CheckpointError } from '../../errors.js'
 import type { WeightType } from '../../kernels/index.js'
-import { headDimOf, type ModelConfig } from '../../nn/config.js'
+import type { ModelConfig } from '../../nn/config.js'
 import { parameterShapes } from '../../nn/parameters.js'
+import { assembled, assembledBytes, fileTensors } from '../architectures/tensors.js'
 import { writeFileAtomic } from '../atomic.js'
-import { halvesToPairs, ropeFactors } from '../rope.js'
 import { encodeStored, storedBytes, WRITTEN_TYPES } from '../stored.js'
-import { architectureFor, configMetadata, type MetadataEntry, rowsInPairs } from './config.js'
+import { type MetadataEntry, type WrittenForm, writtenForm } from './config.js'
 import { generationMetadata } from './generation.js'
 import { mixedDtype, Q4_K_M_FILE, type WrittenDtype } from './mixes.js'
-import { ggufName, hasRotaryRows, ROPE_FACTORS } from './names.js'
 import { DEFAULT_ALIGNMENT, GGUF_MAGIC, GGUF_VERSION, ValueType } from './types.js'
 import { tokenizerMetadata } from './write-tokenizer.js'
 
@@ -42,8 +41,6 @@ interface WrittenTensor {
   readonly shape: readonly number[]
   readonly dtype: WeightType
   readonly bytes: () => Uint8Array
-  /** Rows go into the order that ggml's rotation wants. */
-  readonly rotary: boolean
 }
 
 /** What was written, for messages. */
@@ -74,9 +71,10 @@ export function writeGguf(
   onTensor: (done: number, all: number) => void = () => {},
 ): WrittenGguf {
   const { config, tokenizer } = content
-  const tensors = layOut(content)
+  const form = writtenForm(config)
+  const tensors = layOut(content, form)
   const written = tokenizer === null ? null : tokenizerMetadata(tokenizer, config.vocabSize)
-  const architecture = architectureFor(config)
+  const { architecture } = form
   const entries: MetadataEntry[] = [
     ['general.architecture', 'string', architecture],
     ...(content.name === undefined ? [] : [['general.name', 'string', content.name] as const]),
@@ -85,7 +83,7 @@ export function writeGguf(
     ...(tensors.some(({ dtype }) => dtype.startsWith('q'))
       ? [['general.quantization_version', 'u32', 2] as const]
       : []),
-    ...configMetadata(config),
+    ...form.entries,
     ...(written?.entries ?? [['tokenizer.ggml.model', 'string', 'none'] as const]),
     ...generationMetadata(
       content.chatTemplates ?? new Map(),
@@ -93,12 +91,12 @@ export function writeGguf(
       tokensOf(written?.entries ?? []),
     ),
   ]
-  writeFileAtomic(file, pieces(entries, tensors, config, onTensor))
+  writeFileAtomic(file, pieces(entries, tensors, onTensor))
   return {
     architecture,
     tokenizerKnown: written?.known === true,
     tokenizerNotes: written?.notes ?? [],
-    unblocked: unblocked(content),
+    unblocked: unblocked(content, form),
   }
 }
 
@@ -110,35 +108,32 @@ function tokensOf(entries: readonly MetadataEntry[]): readonly string[] {
 }
 
 /** The file's tensors in its order: the model's, then the factors of the rotary frequencies. */
-function layOut({ config, dtype, tensor, bytes }: GgufContent): WrittenTensor[] {
-  const pairs = rowsInPairs(architectureFor(config))
-  const tensors = parameterShapes(config).map(({ name, shape }): WrittenTensor => {
-    const stored = shape.length > 1 ? blocked(matrixDtype(name, config, dtype), shape.at(-1)!) : 'f32'
-    const encoded = () => {
-      const values = tensor(name)
-      if (values.length === shape.reduce((a, b) => a * b)) return encodeStored(stored, values)
-      throw new CheckpointError(
-        'TENSOR_SHAPE',
-        `tensor ${name} of shape [${shape.join(', ')}] was given ${values.length} values`,
-      )
-    }
+function layOut({ config, dtype, tensor, bytes }: GgufContent, form: WrittenForm): WrittenTensor[] {
+  const shapes = new Map(parameterShapes(config).map(({ name, shape }) => [name, shape]))
+  const valuesOf = (name: string) => {
+    const values = tensor(name)
+    const shape = shapes.get(name) ?? []
+    if (values.length === shape.reduce((a, b) => a * b, 1)) return values
+    throw new CheckpointError(
+      'TENSOR_SHAPE',
+      `tensor ${name} of shape [${shape.join(', ')}] was given ${values.length} values`,
+    )
+  }
+  const tensors = fileTensors(parameterShapes(config), form.tensors).map((of): WrittenTensor => {
+    const [first] = of.parts
+    const { name } = first.parameter
+    const stored = of.shape.length > 1 ? blocked(matrixDtype(name, config, dtype), of.shape.at(-1)!) : 'f32'
+    const given = () => (bytes === undefined ? null : assembledBytes(of, name => bytes(name, stored)))
     return {
-      name: ggufName(name),
-      shape,
+      name: of.name,
+      shape: of.shape,
       dtype: stored,
-      bytes: () => bytes?.(name, stored) ?? encoded(),
-      rotary: pairs && hasRotaryRows(name),
+      bytes: () => given() ?? encodeStored(stored, assembled(of, valuesOf)),
     }
   })
-  const factors = ropeFactors(config)
-  if (factors !== null) {
-    tensors.push({
-      name: ROPE_FACTORS,
-      shape: [factors.length],
-      dtype: 'f32',
-      bytes: () => encodeStored('f32', factors),
-      rotary: false,
-    })
+  for (const [name, values] of form.more) {
+    const encoded = () => encodeStored('f32', values)
+    tensors.push({ name, shape: [values.length], dtype: 'f32', bytes: encoded })
   }
   return tensors
 }
@@ -155,8 +150,9 @@ function blocked(dtype: WeightType, columns: number): WeightType {
   return whole ?? 'f16'
 }
 
-function unblocked({ config, dtype }: GgufContent): WrittenGguf['unblocked'] {
-  return parameterShapes(config).flatMap(({ name, shape: [, columns] }) => {
+function unblocked({ config, dtype }: GgufContent, form: WrittenForm): WrittenGguf['unblocked'] {
+  return fileTensors(parameterShapes(config), form.tensors).flatMap(({ parts: [first], shape: [, columns] }) => {
+    const { name } = first.parameter
     if (columns === undefined) return []
     const asked = matrixDtype(name, config, dtype)
     const written = blocked(asked, columns)
@@ -177,7 +173,6 @@ function fileType({ dtype }: GgufContent, tensors: readonly WrittenTensor[]): nu
 function* pieces(
   entries: readonly MetadataEntry[],
   tensors: readonly WrittenTensor[],
-  config: ModelConfig,
   onTensor: (done: number, all: number) => void,
 ): Generator<Uint8Array> {
   const header = new HeaderWriter()
@@ -205,9 +200,9 @@ function* pieces(
   yield start
   yield new Uint8Array(padded(start.length) - start.length)
 
-  for (const [index, { shape, bytes, rotary }] of tensors.entries()) {
+  for (const [index, { bytes }] of tensors.entries()) {
     const raw = bytes()
-    yield rotary ? halvesToPairs(raw, shape[0], headDimOf(config)) : raw
+    yield raw
     yield new Uint8Array(padded(raw.length) - raw.length)
     onTensor(index + 1, tensors.length)
   }

@@ -2,6 +2,7 @@
 // tokenizer_config.json, generation_config.json, written as one and checked as one.
 
 import fs from 'node:fs'
+import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
 import { loadTokenizer } from '../../data/tokenizers/load.js'
 import { requireVocabularyFits } from '../../data/tokenizers/tokenizer.js'
@@ -9,8 +10,15 @@ import { CheckpointError, StorageError } from '../../errors.js'
 import type { ModelConfig } from '../../nn/config.js'
 import type { LayerCuts } from '../../nn/cuts.js'
 import { type ParameterShape, parameterShapes } from '../../nn/parameters.js'
+import {
+  assembled,
+  type FileTensorParts,
+  fileShape,
+  fileTensors,
+  parameterOf,
+} from '../architectures/tensors.js'
 import { contentFile, resolveDirectory, writeDirectoryAtomic } from '../atomic.js'
-import { checkedParameters, type ModelSource } from '../model-source.js'
+import { checkedParameters, type ModelSource, missingTensor, type StoredTensor } from '../model-source.js'
 import {
   checkShape,
   type NamedTensor,
@@ -20,7 +28,7 @@ import {
   writeSafetensors,
 } from '../safetensors.js'
 import { storageError } from '../storage.js'
-import { isWeightDtype, type WeightDtype, WRITTEN_DTYPES, WRITTEN_TYPES } from '../stored.js'
+import { decodeStored, isWeightDtype, type WeightDtype, WRITTEN_DTYPES, WRITTEN_TYPES } from '../stored.js'
 import { configToJson } from './config.js'
 import { CUTS_FILE, cutTensors, readCuts, type SparsityRecord, sparsityRecordSchema } from './cuts-file.js'
 import { readHuggingFaceDirectory } from './directory.js'
@@ -77,8 +85,8 @@ export function writeCheckpoint(directory: string, content: CheckpointContent): 
   const templates: ReadonlyMap<string, string> = content.chatTemplates ?? new Map()
 
   const texts = new Map<string, string | Uint8Array>()
-  const configJson = configToJson(config, { dtype, ...ids, flicker: content.flicker })
-  texts.set('config.json', jsonText(configJson))
+  const { json, tensors: map } = configToJson(config, { dtype, ...ids, flicker: content.flicker })
+  texts.set('config.json', jsonText(json))
   texts.set(
     'generation_config.json',
     jsonText({ bos_token_id: ids.bos, eos_token_id: ids.eos, ...generation }),
@@ -88,7 +96,7 @@ export function writeCheckpoint(directory: string, content: CheckpointContent): 
     texts.set('tokenizer_config.json', jsonText(tokenizerConfig(config, start, end, templates)))
   }
   if (hasOnlyDefault(templates)) texts.set('chat_template.jinja', templates.get('default')!)
-  const weights = parameterShapes(config)
+  const weights = fileTensors(parameterShapes(config), map)
   const moreTensors = new Map<string, NamedTensor[]>()
   if (content.cuts) moreTensors.set(CUTS_FILE, cutTensors(content.cuts))
   for (const [name, file] of Object.entries(files)) {
@@ -108,7 +116,7 @@ export function writeCheckpoint(directory: string, content: CheckpointContent): 
     {
       name: WEIGHTS_FILE,
       bytes: safetensorsSize(weights, dtype),
-      write: file => writeSafetensors(file, weights, tensors, dtype),
+      write: file => writeSafetensors(file, weights, assembledTensors(weights, tensors), dtype),
     },
     ...[...moreTensors].map(([name, named]) => ({
       name,
@@ -125,24 +133,26 @@ export function writeCheckpoint(directory: string, content: CheckpointContent): 
  */
 export function readCheckpoint(directory: string): Checkpoint {
   const { resolved, model, tokenizerConfig, endOfText, chatTemplates } = readHuggingFaceDirectory(directory)
-  const { config, flicker, notes, ignored } = model
-  const { quantization } = model
+  const { config, flicker, notes, ignored, tensors: map, quantization } = model
   const plain = openWeights(resolved)
   const weights = quantization === null ? plain : withoutScales(plain, quantization, resolved)
   let expected: ParameterShape[]
   try {
     const present = new Set(weights.names)
+    const found = new Set<string>()
     expected = checkedParameters(config, ({ name, shape }) => {
-      if (!present.has(name)) {
+      const from = map(name)
+      const wanted = fileShape(shape, from)
+      if (!present.has(from.name)) {
         throw new CheckpointError(
           'TENSOR_MISSING',
-          `${resolved}: tensor "${name}" of shape [${shape.join(', ')}] is missing; config.json describes a model that has it`,
+          `${resolved}: tensor "${from.name}" of shape [${wanted.join(', ')}] is missing; config.json describes a model that has it`,
         )
       }
-      checkShape(name, shape, weights.info(name).shape, `in ${resolved} it`)
-      present.delete(name)
+      checkShape(from.name, wanted, weights.info(from.name).shape, `in ${resolved} it`)
+      found.add(from.name)
     })
-    const unknown = [...present].filter(name => !ignored(name))
+    const unknown = [...present].filter(name => !found.has(name) && !ignored(name))
     if (unknown.length > 0) {
       const more = unknown.length > 3 ? ` and ${unknown.length - 3} more` : ''
       throw new CheckpointError(
@@ -154,6 +164,16 @@ export function readCheckpoint(directory: string): Checkpoint {
   } catch (error) {
     weights.close()
     throw error
+  }
+  const shapes = new Map(expected.map(({ name, shape }) => [name, shape]))
+  const parameter = (name: string) => {
+    const shape = shapes.get(name)
+    if (shape === undefined) throw missingTensor(resolved, name, [...shapes.keys()])
+    return { shape, from: map(name) }
+  }
+  const stored = (name: string): StoredTensor => {
+    const { shape, from } = parameter(name)
+    return parameterOf(storedTensor(weights, from.name), shape, from)
   }
   return {
     path: directory,
@@ -173,18 +193,14 @@ export function readCheckpoint(directory: string): Checkpoint {
       return tokenizer
     },
     info(name) {
-      const { dtype, shape } = weights.info(name)
-      return { dtype: storedAs(dtype) ?? 'f32', shape }
+      const { dtype } = weights.info(parameter(name).from.name)
+      return { dtype: storedAs(dtype) ?? 'f32', shape: parameter(name).shape }
     },
     tensor(name) {
-      return weights.readFloat32(name)
+      const { dtype, bytes } = stored(name)
+      return decodeStored(dtype, bytes)
     },
-    stored(name) {
-      const { dtype, shape } = weights.info(name)
-      const stored = storedAs(dtype)
-      if (stored !== undefined) return { dtype: stored, shape, bytes: weights.readBytes(name) }
-      return { dtype: 'f32', shape, bytes: new Uint8Array(weights.readFloat32(name).buffer) }
-    },
+    stored,
     close() {
       weights.close()
     },
@@ -195,6 +211,49 @@ export function readCheckpoint(directory: string): Checkpoint {
 function sparsityOf(flicker: Record<string, unknown>): SparsityRecord | null {
   const record = sparsityRecordSchema.safeParse(flicker.sparsity)
   return record.success ? record.data : null
+}
+
+/** A tensor of the file, as f32 where its type is none of ours. */
+function storedTensor(weights: ReturnType<typeof openWeights>, name: string): StoredTensor {
+  const { dtype, shape } = weights.info(name)
+  const stored = storedAs(dtype)
+  if (stored !== undefined) return { dtype: stored, shape, bytes: weights.readBytes(name) }
+  return { dtype: 'f32', shape, bytes: new Uint8Array(weights.readFloat32(name).buffer) }
+}
+
+/** The tensors of the file, each as soon as the last of its parameters has come. */
+function* assembledTensors(
+  weights: readonly FileTensorParts[],
+  parameters: Iterable<NamedTensor>,
+): Generator<NamedTensor> {
+  const partOf = new Map(
+    weights.flatMap(tensor => tensor.parts.map(({ parameter: { name } }) => [name, tensor] as const)),
+  )
+  const waiting = new Map<string, NamedTensor>()
+  for (const parameter of parameters) {
+    const tensor = partOf.get(parameter.name)
+    // What does not belong to the model is for the writer to refuse.
+    if (tensor === undefined) {
+      yield parameter
+      continue
+    }
+    waiting.set(parameter.name, parameter)
+    if (!tensor.parts.every(({ parameter: { name } }) => waiting.has(name))) continue
+    for (const { parameter: of } of tensor.parts) {
+      const given = waiting.get(of.name)!
+      if (!isDeepStrictEqual([...given.shape], [...of.shape]) || given.data.length !== sizeOf(of.shape)) {
+        yield given
+        return
+      }
+    }
+    const data = assembled(tensor, name => waiting.get(name)!.data)
+    for (const { parameter: of } of tensor.parts) waiting.delete(of.name)
+    yield { name: tensor.name, shape: tensor.shape, data }
+  }
+}
+
+function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((a, b) => a * b, 1)
 }
 
 /** How a tensor of safetensors is kept; undefined for others (F64, integers), which are read as f32. */

@@ -1,40 +1,50 @@
 // config.json of a Hugging Face directory to and from ModelConfig.
 //
 // Who reads it with `transformers` must never get another model than was trained. So:
-// - a gated FFN whose activation transformers knows is an ordinary LlamaForCausalLM, with biases on q, k and v an
-//   ordinary Qwen2ForCausalLM;
+// - a model that an architecture of transformers describes, with an activation that transformers knows, is written under
+//   that architecture: the first whose description, read again, is this very model;
 // - a stochastic activation becomes `hidden_act: "relu"`: `transformers` cannot draw, and ReLU is what the paper
 //   runs at inference after StochA (and equals StochA on x >= 0). The exact activation, which Flicker runs, stands
 //   under `flicker.activation`;
-// - what `transformers` has no name for (another form of FFN, any other activation) says `FlickerForCausalLM`, which
-//   it refuses to load.
+// - what `transformers` has no name for (another form of block, any other activation) says `FlickerForCausalLM`, which
+//   it refuses to load, and is described under `flicker`.
 
+import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
 import { CheckpointError, FlickerError } from '../../errors.js'
-import {
-  FFN_FORMS,
-  ffnWidths,
-  headDimOf,
-  type ModelConfig,
-  modelConfigProblem,
-  sparkSplit,
-} from '../../nn/config.js'
+import { ffnWidths, headDimOf, type ModelConfig, modelConfigProblem, sparkSplit } from '../../nn/config.js'
+import type { HuggingFaceForm } from '../architectures/architecture.js'
+import { type ConfigJson, configSchema } from '../architectures/config-json.js'
+import { HUGGING_FACE_FORMS, refusalOf } from '../architectures/index.js'
+import { headRows, isRotated, layerName, projectionRows, type TensorMap } from '../architectures/tensors.js'
+import { blockFields, describedBlock, normalConfig } from '../block-fields.js'
 import { fitting } from '../json.js'
-import { contextWithin } from '../model-source.js'
-import { ropeFields, ropeOf, ropeScalingJson } from '../rope.js'
+import { type Rope, ropeOf, ropeScalingJson } from '../rope.js'
 import { quoted } from '../safetensors.js'
 import { type WeightDtype, WRITTEN_TYPES } from '../stored.js'
-import {
-  type Architecture,
-  FLICKER,
-  findArchitecture,
-  LLAMA,
-  QWEN2,
-  supportedArchitectures,
-} from './architectures.js'
 import { activationOfHiddenAct, hiddenActOf, sameHiddenAct } from './hidden-act.js'
-import { type Float8Weights, quantizationOf, quantizationSchema } from './quantization.js'
+import { type Float8Weights, quantizationOf } from './quantization.js'
 import { ROTARY_TABLES } from './shards.js'
+
+/** What transformers has no name for, described under `flicker` in config.json; transformers refuses to load it. */
+const FLICKER: HuggingFaceForm = {
+  name: 'FlickerForCausalLM',
+  modelType: 'flicker',
+  runs: { partialRotation: true, localRotation: true },
+  describe: () => ({}),
+  write: config => ({ attention_bias: config.attentionBias === 'qkvo', mlp_bias: false }),
+}
+const FORMS: readonly HuggingFaceForm[] = [...HUGGING_FACE_FORMS, FLICKER]
+
+/** The form of these names; a missing name goes by the other, undefined when the two name none together. */
+function findForm(name: string | undefined, modelType: string | undefined): HuggingFaceForm | undefined {
+  if (name === undefined && modelType === undefined) return undefined
+  return FORMS.find(
+    known =>
+      known.name === (name ?? known.name) &&
+      known.modelType === (modelType ?? FORMS.find(first => first.name === name)?.modelType),
+  )
+}
 
 /** Version of what stands under `flicker`; raised when an older reader would misunderstand it. */
 const FLICKER_VERSION = 1
@@ -43,44 +53,6 @@ const architectureSchema = z.object({
   architectures: z.array(z.string()).nullish(),
   model_type: z.string().optional(),
 })
-
-const size = z.int().positive()
-
-/** Defaults are those of transformers' LlamaConfig. */
-const configSchema = z.object({
-  vocab_size: size,
-  hidden_size: size,
-  intermediate_size: size,
-  num_hidden_layers: size,
-  num_attention_heads: size,
-  num_key_value_heads: size.nullish(),
-  head_dim: size.nullish(),
-  max_position_embeddings: size.default(2048),
-  sliding_window: size.nullish(),
-  use_sliding_window: z.boolean().default(false),
-  hidden_act: z.string().default('silu'),
-  hidden_act_param: z.number().nullish(),
-  rms_norm_eps: z.number().default(1e-6),
-  ...ropeFields,
-  tie_word_embeddings: z.boolean().default(false),
-  attention_bias: z.boolean().default(false),
-  layer_types: z.array(z.string()).nullish(),
-  quantization_config: quantizationSchema,
-  // SparseLM.
-  sparsity_gated_mlp: z.boolean().default(true),
-  sparsity_new_intermediate_size: size.nullish(),
-  flicker: z
-    .looseObject({
-      version: z.int(),
-      activation: z.string(),
-      ffn: z.enum(FFN_FORMS),
-      spark_predictor_width: size.optional(),
-      attention_bias: z.enum(['qkv', 'qkvo']).optional(),
-      trained_activations: z.array(z.string()).optional(),
-    })
-    .optional(),
-})
-type ConfigJson = z.infer<typeof configSchema>
 
 /**
  * Fields that change the forward pass of models built on Llama's block and that are not read, with the values that
@@ -98,6 +70,7 @@ const NEUTRAL_FIELDS: Readonly<Record<string, readonly unknown[]>> = {
   is_causal: [true],
   use_bidirectional_attention: [false],
   parallel_attn: [false],
+  use_parallel_residual: [false],
   no_rope_layers: [],
   no_rope_layer_interval: [],
   attn_logit_softcapping: [0],
@@ -115,8 +88,9 @@ const NEUTRAL_FIELDS: Readonly<Record<string, readonly unknown[]>> = {
 }
 
 /** The first field that asks for what is not supported, with its value; null when there is none. */
-function unsupportedField(json: Record<string, unknown>): string | null {
+function unsupportedField(json: Record<string, unknown>, reads: readonly string[] = []): string | null {
   for (const [field, neutral] of Object.entries(NEUTRAL_FIELDS)) {
+    if (reads.includes(field)) continue
     const value = Object.hasOwn(json, field) ? json[field] : null
     if (value === null || neutral.includes(value)) continue
     const supported = neutral.length === 0 ? 'none' : neutral.join(' or ')
@@ -127,7 +101,7 @@ function unsupportedField(json: Record<string, unknown>): string | null {
   return other === undefined ? null : `layer_types: ${quoted(JSON.stringify(other))} is not supported`
 }
 
-/** The object that config.json holds. `flicker` is added to our own fields under that key. */
+/** The object that config.json holds, and where its tensors are. `flicker` is added to our own fields under that key. */
 export function configToJson(
   config: ModelConfig,
   options: {
@@ -136,15 +110,60 @@ export function configToJson(
     eos: number | number[] | null
     flicker?: Record<string, unknown>
   },
-): Record<string, unknown> {
+): { readonly json: Record<string, unknown>; readonly tensors: TensorMap } {
   const problem = modelConfigProblem(config)
   if (problem !== null) throw new CheckpointError('CONFIG_INVALID', `this model cannot be saved: ${problem}`)
-  const { hiddenAct, parameter, knownToTransformers } = hiddenActOf(config.activation)
-  const ordinary = knownToTransformers && config.ffn === 'gated' && config.ropeScaling?.type !== 'factors'
-  const architecture = !ordinary ? FLICKER : config.attentionBias === 'qkv' ? QWEN2 : LLAMA
-  return {
-    architectures: [architecture.name],
-    model_type: architecture.modelType,
+  const form = formFor(config)
+  return { json: jsonOf(form, config, options), tensors: tensorMap(form, config) }
+}
+
+/** The first form that describes this very model, and that transformers runs with its activation; else our own. */
+function formFor(config: ModelConfig): HuggingFaceForm {
+  const { knownToTransformers } = hiddenActOf(config.activation)
+  if (!knownToTransformers || config.ropeScaling?.type === 'factors') return FLICKER
+  const wanted = normalConfig({ ...config, activation: '', trainedActivations: undefined })
+  const options = { dtype: 'f32', bos: null, eos: null } as const
+  const found = HUGGING_FACE_FORMS.find(form => {
+    if (form.write === undefined || !runs(form, config)) return false
+    const json = jsonOf(form, config, options)
+    const read = readForm(form, json, 'config.json')
+    if ('problem' in read) return false
+    return isDeepStrictEqual(
+      normalConfig({ ...read.config, activation: '', trainedActivations: undefined }),
+      wanted,
+    )
+  })
+  return found ?? FLICKER
+}
+
+/** Whether transformers runs what this architecture's config.json can say but its code may not do. */
+function runs({ runs = {} }: HuggingFaceForm, config: ModelConfig): boolean {
+  const { rotaryDim, localRopeTheta, numKeyValueHeads, numAttentionHeads, hiddenSize } = config
+  return (
+    (rotaryDim === undefined || runs.partialRotation === true) &&
+    (localRopeTheta === undefined || runs.localRotation === true) &&
+    (headDimOf(config) === hiddenSize / numAttentionHeads || runs.ownHeadDim !== false) &&
+    (numKeyValueHeads === numAttentionHeads || runs.groupedHeads !== false)
+  )
+}
+
+function jsonOf(
+  form: HuggingFaceForm,
+  config: ModelConfig,
+  options: Parameters<typeof configToJson>[1],
+): Record<string, unknown> {
+  const { hiddenAct, parameter } = hiddenActOf(config.activation)
+  const { rotaryDim, ropeScaling } = config
+  const longest =
+    ropeScaling?.type === 'longrope'
+      ? Math.max(
+          config.maxPositionEmbeddings,
+          Math.round(ropeScaling.factor * ropeScaling.originalMaxPositionEmbeddings),
+        )
+      : config.maxPositionEmbeddings
+  const usual: Record<string, unknown> = {
+    architectures: [form.name],
+    model_type: form.modelType,
     vocab_size: config.vocabSize,
     hidden_size: config.hiddenSize,
     intermediate_size: config.intermediateSize,
@@ -154,13 +173,13 @@ export function configToJson(
     head_dim: headDimOf(config),
     hidden_act: hiddenAct,
     ...(parameter === undefined ? {} : { hidden_act_param: parameter }),
-    max_position_embeddings: config.maxPositionEmbeddings,
+    max_position_embeddings: longest,
     rms_norm_eps: config.rmsNormEps,
-    rope_theta: config.ropeTheta,
-    rope_scaling: ropeScalingJson(config),
-    attention_bias: config.attentionBias === 'qkvo',
+    ...(config.learnedPositions === undefined
+      ? { rope_theta: config.ropeTheta, rope_scaling: ropeScalingJson(config) }
+      : {}),
+    ...(rotaryDim === undefined ? {} : { partial_rotary_factor: rotaryDim / headDimOf(config) }),
     attention_dropout: 0,
-    mlp_bias: false,
     tie_word_embeddings: config.tieWordEmbeddings,
     initializer_range: 0.02,
     use_cache: true,
@@ -168,6 +187,7 @@ export function configToJson(
     eos_token_id: options.eos,
     pad_token_id: null,
     torch_dtype: WRITTEN_TYPES[options.dtype].torch,
+    ...form.write?.(config),
     flicker: {
       ...options.flicker,
       version: FLICKER_VERSION,
@@ -176,7 +196,24 @@ export function configToJson(
       ...(config.ffn === 'spark' ? { spark_predictor_width: ffnWidths(config).gate } : {}),
       ...(config.attentionBias === undefined ? {} : { attention_bias: config.attentionBias }),
       ...(config.trainedActivations === undefined ? {} : { trained_activations: config.trainedActivations }),
+      ...(form === FLICKER ? blockFields(config) : {}),
     },
+  }
+  for (const [theirs, ours] of Object.entries(form.aliases ?? {})) {
+    if (usual[ours] !== undefined) usual[theirs] = usual[ours]
+  }
+  return usual
+}
+
+/** Where parameters are; the rows of partly rotated heads are in the order of Hugging Face. */
+function tensorMap(form: HuggingFaceForm, config: ModelConfig): TensorMap {
+  if (form.tensors !== undefined) return form.tensors(config)
+  const { q, kv } = projectionRows(config)
+  return name => {
+    const of = layerName(name)
+    if (form === FLICKER || config.rotaryDim === undefined || of === null || !isRotated(of.part))
+      return { name }
+    return { name, rows: headRows(config, 'halves', of.part === 'self_attn.q_proj' ? q : kv) }
   }
 }
 
@@ -187,6 +224,8 @@ export interface DescribedModel {
   readonly flicker: Record<string, unknown>
   /** What a user should know about how it was understood. */
   readonly notes: readonly string[]
+  /** Where the model's parameters are. */
+  readonly tensors: TensorMap
   /** Null for plain weights. */
   readonly quantization: Float8Weights | null
   /** Whether a tensor may stand beside the model's own. */
@@ -202,95 +241,145 @@ export function describedModel(content: unknown, file: string): DescribedModel {
 
   // The architecture first: another model's config would fail on its fields, and hide the reason.
   const { architectures, model_type } = fitting(content, architectureSchema, 'CONFIG_INVALID', file)
-  const architecture = findArchitecture(architectures?.[0], model_type)
-  if (architecture === undefined) {
+  const form = findForm(architectures?.[0], model_type)
+  if (form === undefined) {
+    const refusal = refusalOf(model_type ?? '') || refusalOf(architectures?.[0] ?? '')
     throw new CheckpointError(
       'ARCHITECTURE_UNSUPPORTED',
       `${file}: architecture ${quoted(architectures?.[0] ?? 'none')} with model_type ${quoted(model_type ?? 'none')} ` +
-        `is not supported; supported: ${supportedArchitectures()}`,
+        `is not supported${refusal}; supported: ${FORMS.map(({ name, modelType }) => `${name} (${modelType})`).join(', ')}`,
     )
   }
-
-  const json = fitting(content, configSchema, 'CONFIG_INVALID', file)
-  if (json.flicker !== undefined && json.flicker.version !== FLICKER_VERSION) {
-    throw new CheckpointError(
-      'CHECKPOINT_VERSION',
-      `${file}: flicker.version is ${json.flicker.version}, this Flicker reads ${FLICKER_VERSION}; update Flicker`,
-    )
-  }
-  if (architecture === FLICKER && json.flicker === undefined) {
-    throw invalid('flicker: missing, and FlickerForCausalLM needs its activation and ffn')
-  }
-  const unsupported = unsupportedField(Object(content))
-  if (unsupported !== null) throw invalid(unsupported)
-  const quantization = quantizationOf(json.quantization_config)
-  if (quantization !== null && 'problem' in quantization) throw invalid(quantization.problem)
-  const rope = ropeOf(json)
-  if ('problem' in rope) throw invalid(rope.problem)
-  const ffn = ffnOf(architecture, json)
-  if (json.flicker !== undefined && architecture !== FLICKER && json.flicker.ffn !== ffn) {
-    throw invalid(
-      `flicker.ffn: ${quoted(json.flicker.ffn)} contradicts ${architecture.name}, whose FFN is ${ffn}`,
-    )
-  }
-  const { maxPositionEmbeddings, notes } = contextWithin(
-    slidingWindow(architecture, json),
-    json.max_position_embeddings,
-  )
-  const attentionBias = attentionBiasOf(architecture, json)
-  const trained = json.flicker?.trained_activations
-  const ownHeadDim = json.head_dim ?? json.hidden_size / json.num_attention_heads
-
-  const config: ModelConfig = {
-    vocabSize: json.vocab_size,
-    hiddenSize: json.hidden_size,
-    intermediateSize: json.sparsity_new_intermediate_size ?? json.intermediate_size,
-    numHiddenLayers: json.num_hidden_layers,
-    numAttentionHeads: json.num_attention_heads,
-    numKeyValueHeads: json.num_key_value_heads ?? json.num_attention_heads,
-    ...(ownHeadDim === json.hidden_size / json.num_attention_heads ? {} : { headDim: ownHeadDim }),
-    ...(attentionBias === undefined ? {} : { attentionBias }),
-    maxPositionEmbeddings,
-    rmsNormEps: json.rms_norm_eps,
-    ropeTheta: rope.theta,
-    ...(rope.scaling === undefined ? {} : { ropeScaling: rope.scaling }),
-    tieWordEmbeddings: json.tie_word_embeddings,
-    ffn,
-    ...sparkSplit(ffn, json.hidden_size, json.flicker?.spark_predictor_width),
-    activation: architecture.ffn === 'sparselm' ? 'relu' : activationOf(json, file),
-    ...(trained === undefined ? {} : { trainedActivations: trained }),
-  }
+  const read = readForm(form, content, file)
+  if ('problem' in read) throw invalid(read.problem)
+  const { config, json, notes, quantization } = read
   const problem = modelConfigProblem(config)
   if (problem !== null) throw invalid(snakeCase(problem))
   return {
     config,
     flicker: json.flicker ?? {},
     notes,
+    tensors: tensorMap(form, config),
     quantization,
     ignored: tensor =>
       ROTARY_TABLES.test(tensor) ||
-      (config.tieWordEmbeddings && tensor === 'lm_head.weight') ||
-      architecture.ignored?.test(tensor) === true,
+      (config.tieWordEmbeddings && /^(lm_head|embed_out)\.weight$/.test(tensor)) ||
+      form.ignored?.test(tensor) === true,
   }
 }
 
-function ffnOf(architecture: Architecture, json: ConfigJson): ModelConfig['ffn'] {
-  if (architecture === FLICKER) return json.flicker?.ffn ?? 'gated'
-  if (architecture.ffn === 'sparselm') return json.sparsity_gated_mlp ? 'gated' : 'plain'
-  return architecture.ffn
+interface ReadForm {
+  readonly config: ModelConfig
+  readonly json: ConfigJson
+  readonly notes: readonly string[]
+  readonly quantization: Float8Weights | null
 }
 
-function attentionBiasOf(architecture: Architecture, json: ConfigJson): ModelConfig['attentionBias'] {
-  if (architecture === FLICKER) return json.flicker?.attention_bias
-  if (architecture.attentionBias === 'qkv') return 'qkv'
-  return architecture.attentionBias === 'config' && json.attention_bias ? 'qkvo' : undefined
+/** Throws CheckpointError for fields that are not what they should be; `problem` says what is not supported. */
+function readForm(
+  form: HuggingFaceForm,
+  content: unknown,
+  file: string,
+): ReadForm | { readonly problem: string } {
+  const json = fitting(withUsualNames(form, content), configSchema, 'CONFIG_INVALID', file)
+  if (json.flicker !== undefined && json.flicker.version !== FLICKER_VERSION) {
+    throw new CheckpointError(
+      'CHECKPOINT_VERSION',
+      `${file}: flicker.version is ${json.flicker.version}, this Flicker reads ${FLICKER_VERSION}; update Flicker`,
+    )
+  }
+  if (form === FLICKER && json.flicker === undefined) {
+    return { problem: 'flicker: missing, and FlickerForCausalLM needs its activation and ffn' }
+  }
+  const unsupported = unsupportedField(Object(content), form.reads)
+  if (unsupported !== null) return { problem: unsupported }
+  const quantization = quantizationOf(json.quantization_config)
+  if (quantization !== null && 'problem' in quantization) return quantization
+  const rope = ropeOf(json)
+  if ('problem' in rope) return rope
+  const unable = rotationProblem(form, rope)
+  if (unable !== null) return { problem: unable }
+  const differences = form === FLICKER ? describedBlock(json.flicker?.block) : form.describe(json)
+  if ('problem' in differences) return differences
+  const ffn = form === FLICKER ? (json.flicker?.ffn ?? 'gated') : (differences.ffn ?? 'gated')
+  if (json.flicker !== undefined && form !== FLICKER && json.flicker.ffn !== ffn) {
+    return {
+      problem: `flicker.ffn: ${quoted(json.flicker.ffn)} contradicts ${form.name}, whose FFN is ${ffn}`,
+    }
+  }
+  const trained = json.flicker?.trained_activations
+  const usualHeadDim = json.hidden_size / json.num_attention_heads
+  const headDim = json.head_dim ?? usualHeadDim
+  const rotaryDim = Math.trunc(headDim * rope.fraction)
+  const { maxPositionEmbeddings, notes } = contextOf(json, rope.scaling)
+  const config: ModelConfig = {
+    vocabSize: json.vocab_size,
+    hiddenSize: json.hidden_size,
+    intermediateSize: json.intermediate_size,
+    numHiddenLayers: json.num_hidden_layers,
+    numAttentionHeads: json.num_attention_heads,
+    numKeyValueHeads: json.num_key_value_heads ?? json.num_attention_heads,
+    ...(headDim === usualHeadDim ? {} : { headDim }),
+    maxPositionEmbeddings,
+    rmsNormEps: json.rms_norm_eps,
+    ropeTheta: rope.theta,
+    ...(rope.scaling === undefined ? {} : { ropeScaling: rope.scaling }),
+    ...(rotaryDim === headDim ? {} : { rotaryDim }),
+    ...(rope.localTheta === undefined ? {} : { localRopeTheta: rope.localTheta }),
+    tieWordEmbeddings: json.tie_word_embeddings,
+    activation: differences.activation ?? activationOf(json, file),
+    ...differences,
+    ffn,
+    ...(form === FLICKER ? { attentionBias: json.flicker?.attention_bias } : {}),
+    ...sparkSplit(ffn, json.hidden_size, json.flicker?.spark_predictor_width),
+    ...(trained === undefined ? {} : { trainedActivations: trained }),
+  }
+  return { config: normalConfig(config), json, notes, quantization }
 }
 
-/** The window of tokens that attention sees; 0 for all. `layer_types` says it of newer models. */
-function slidingWindow({ slidingWindow }: Architecture, json: ConfigJson): number {
-  const isSwitched = json.use_sliding_window || json.layer_types?.includes('sliding_attention') === true
-  const applies = slidingWindow === 'given' || (slidingWindow === 'switched' && isSwitched)
-  return applies ? (json.sliding_window ?? 0) : 0
+/** What of a rotation this architecture's code in transformers does not do. */
+function rotationProblem(
+  { runs = {}, name }: HuggingFaceForm,
+  { fraction, localTheta }: Rope,
+): string | null {
+  if (fraction !== 1 && runs.partialRotation !== true) {
+    return `partial_rotary_factor ${fraction} is not supported for ${name}; supported: 1`
+  }
+  if (localTheta === undefined || runs.localRotation === true) return null
+  return `rope_parameters describe different rotations, which is not supported for ${name}; only one for all layers is`
+}
+
+/** The fields under Llama's names, with the defaults of the architecture. */
+function withUsualNames(form: HuggingFaceForm, content: unknown): unknown {
+  if (typeof content !== 'object' || content === null) return content
+  const named: Record<string, unknown> = { ...content }
+  for (const [theirs, ours] of Object.entries(form.aliases ?? {})) {
+    if (named[theirs] !== undefined && named[theirs] !== null && named[ours] === undefined) {
+      named[ours] = named[theirs]
+    }
+  }
+  // A plain FFN is four times as wide where its width is not given.
+  const width = Number(named.hidden_size)
+  if (named.intermediate_size == null && form.aliases !== undefined) named.intermediate_size = 4 * width
+  return { ...form.defaults, ...named }
+}
+
+/** LongRoPE has two sets of factors: those for prompts within the original context are exact up to there. */
+function contextOf(
+  json: ConfigJson,
+  scaling: ModelConfig['ropeScaling'],
+): { maxPositionEmbeddings: number; notes: string[] } {
+  const { max_position_embeddings: longest } = json
+  if (scaling?.type !== 'longrope' || scaling.originalMaxPositionEmbeddings >= longest) {
+    return { maxPositionEmbeddings: longest, notes: [] }
+  }
+  const original = scaling.originalMaxPositionEmbeddings
+  return {
+    maxPositionEmbeddings: original,
+    notes: [
+      `the model's rotary factors change beyond ${original} tokens: its context is ${original} here, not ${longest}`,
+    ],
+  }
 }
 
 /** Field names as config.json has them: `hiddenSize` to `hidden_size`. */

@@ -7,6 +7,7 @@
 // a sum as it is.
 
 import type { Weights } from '../weights/types.js'
+import type { AttentionScores } from './training.js'
 
 /** The inner vector of an FFN and what is done with it. */
 export interface FfnShape {
@@ -66,7 +67,7 @@ export interface CachedSequence {
   readonly segments: readonly CacheSegment[]
 }
 
-export interface AttentionHeads {
+export interface AttentionHeads extends AttentionScores {
   readonly heads: number
   /** Divides `heads`; query head j reads key/value head floor(j / (heads / kvHeads)). */
   readonly kvHeads: number

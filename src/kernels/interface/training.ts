@@ -44,8 +44,18 @@ export function upSideDraw<D extends Pick<Draw, 'purpose'>>(draw: D): D {
   return { ...draw, purpose: draw.purpose + UP_SIDE }
 }
 
+/** How the scores of attention are made from q kᵀ and which of them count. */
+export interface AttentionScores {
+  /** Factor of q kᵀ. Default: 1/√headDim. */
+  readonly scale?: number
+  /** A score s becomes softcap · tanh(s / softcap). Default: s stays. */
+  readonly softcap?: number
+  /** A position sees this many positions, itself included. Default: all before it. */
+  readonly window?: number
+}
+
 /** Shape of one attention call. q and out: (batch·seq, heads·headDim); k and v: (batch·seq, kvHeads·headDim). */
-export interface AttentionShape {
+export interface AttentionShape extends AttentionScores {
   readonly batch: number
   readonly seq: number
   readonly heads: number
@@ -116,6 +126,29 @@ export interface Kernels {
     width: number,
   ): void
 
+  /** out = (x − mean) · rstd · weight + bias; statistics (2·rows) receives mean and rstd = 1/√(variance + eps) of each row. */
+  layerNorm(
+    x: Floats,
+    weight: Floats,
+    bias: Floats,
+    out: Floats,
+    statistics: Floats,
+    rows: number,
+    width: number,
+    eps: number,
+  ): void
+  layerNormBackward(
+    dOut: Floats,
+    x: Floats,
+    weight: Floats,
+    statistics: Floats,
+    dX: Floats,
+    dWeight: Floats,
+    dBias: Floats,
+    rows: number,
+    width: number,
+  ): void
+
   /**
    * Rotary position embedding in Hugging Face's half-split layout: elements i and i + headDim/2 of each head
    * turn by the angle whose cos and sin stand in `cos`, `sin` (seq × headDim/2). x: (rows, heads·headDim), and
@@ -144,7 +177,7 @@ export interface Kernels {
   ): void
 
   /**
-   * Causal attention, softmax(q kᵀ / √headDim) v, blocked so that no (seq × seq) matrix is stored.
+   * Causal attention, softmax(scores of q kᵀ) v, blocked so that no (seq × seq) matrix is stored.
    * `lse` (batch·seq·heads, index (b·seq + t)·heads + head) receives log Σ exp of each row's scores.
    */
   attention(q: Floats, k: Floats, v: Floats, out: Floats, lse: Floats, shape: AttentionShape): void

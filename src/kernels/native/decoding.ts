@@ -32,7 +32,7 @@ export function nativeDecodeKernels(isa: string): DecodeKernels {
         s.rowOf ?? null,
       )
     },
-    attention: (qkv, cos, sin, cache, sequences, out, { heads, kvHeads, headDim }) => {
+    attention: (qkv, cos, sin, cache, sequences, out, heads) => {
       const buffers: Uint8Array[] = []
       const numbers: number[] = []
       let batch = 0
@@ -53,10 +53,13 @@ export function nativeDecodeKernels(isa: string): DecodeKernels {
         out,
         batch,
         sequences.length,
-        heads,
-        kvHeads,
-        headDim,
+        heads.heads,
+        heads.kvHeads,
+        heads.headDim,
         cacheType,
+        heads.scale ?? 0,
+        heads.softcap ?? 0,
+        heads.window ?? 0,
         Int32Array.from(numbers),
       )
     },

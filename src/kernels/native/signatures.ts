@@ -49,6 +49,27 @@ export interface NativeFunctions {
     rows: number,
     width: number,
   ): void
+  layerNorm(
+    x: Floats,
+    weight: Floats,
+    bias: Floats,
+    out: Floats,
+    statistics: Floats,
+    rows: number,
+    width: number,
+    eps: number,
+  ): void
+  layerNormBackward(
+    dOut: Floats,
+    x: Floats,
+    weight: Floats,
+    statistics: Floats,
+    dX: Floats,
+    dWeight: Floats,
+    dBias: Floats,
+    rows: number,
+    width: number,
+  ): void
   rope(
     x: Floats,
     cos: Floats,
@@ -71,6 +92,9 @@ export interface NativeFunctions {
     heads: number,
     kvHeads: number,
     headDim: number,
+    scale: number,
+    softcap: number,
+    window: number,
   ): void
   attentionBackward(
     dOut: Floats,
@@ -87,6 +111,9 @@ export interface NativeFunctions {
     heads: number,
     kvHeads: number,
     headDim: number,
+    scale: number,
+    softcap: number,
+    window: number,
   ): void
   crossEntropy(
     logits: Floats,
@@ -355,6 +382,9 @@ export interface NativeFunctions {
     kvHeads: number,
     headDim: number,
     cacheType: number,
+    scale: number,
+    softcap: number,
+    window: number,
     segments: Int32Array,
   ): void
   mlpGradients(

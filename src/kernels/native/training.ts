@@ -1,6 +1,6 @@
 // The native backend of `Kernels`. What the native functions take is listed in contract.ts.
 
-import type { Kernels } from '../interface/training.js'
+import type { AttentionShape, Kernels } from '../interface/training.js'
 import { activationKernels } from './activation.js'
 import { nativeFunctions, threadCount } from './addon.js'
 
@@ -22,14 +22,15 @@ export function nativeKernels(isa: string): Kernels {
       native.embeddingBackward(tokens, dOut, dTable, rows, width, Math.floor(dTable.length / width)),
     rmsNorm: native.rmsNorm,
     rmsNormBackward: native.rmsNormBackward,
+    layerNorm: native.layerNorm,
+    layerNormBackward: native.layerNormBackward,
     rope: (x, cos, sin, out, rows, seq, heads, headDim) =>
       native.rope(x, cos, sin, out, rows, seq, heads, headDim, false),
     ropeBackward: (dOut, cos, sin, dX, rows, seq, heads, headDim) =>
       native.rope(dOut, cos, sin, dX, rows, seq, heads, headDim, true),
-    attention: (q, k, v, out, lse, s) =>
-      native.attention(q, k, v, out, lse, s.batch, s.seq, s.heads, s.kvHeads, s.headDim),
-    attentionBackward: (dOut, q, k, v, out, lse, dQ, dK, dV, { batch, seq, heads, kvHeads, headDim }) =>
-      native.attentionBackward(dOut, q, k, v, out, lse, dQ, dK, dV, batch, seq, heads, kvHeads, headDim),
+    attention: (q, k, v, out, lse, s) => native.attention(q, k, v, out, lse, ...attentionArguments(s)),
+    attentionBackward: (dOut, q, k, v, out, lse, dQ, dK, dV, s) =>
+      native.attentionBackward(dOut, q, k, v, out, lse, dQ, dK, dV, ...attentionArguments(s)),
     ...activationKernels(native),
     crossEntropy: native.crossEntropy,
     adamW: (param, grad, m, v, n, o) =>
@@ -42,4 +43,9 @@ export function nativeKernels(isa: string): Kernels {
     sumOfSquares: native.sumOfSquares,
     countZeros: native.countZeros,
   }
+}
+
+function attentionArguments(shape: AttentionShape) {
+  const { batch, seq, heads, kvHeads, headDim, scale = 0, softcap = 0, window = 0 } = shape
+  return [batch, seq, heads, kvHeads, headDim, scale, softcap, window] as const
 }

@@ -52,9 +52,22 @@ function* queryBlocks({ batch, seq, heads, kvHeads }: AttentionShape): Generator
   }
 }
 
+/** The keys [first, last) of a block from `keyPosition` on that the query at `position` sees. */
+function visibleKeys(
+  position: number,
+  keyPosition: number,
+  keys: number,
+  window: number | undefined,
+): [first: number, last: number] {
+  const oldest = window === undefined ? 0 : position - window + 1
+  return [
+    Math.min(keys, Math.max(0, oldest - keyPosition)),
+    Math.max(0, Math.min(keys, position - keyPosition + 1)),
+  ]
+}
+
 /**
- * scores (queries, keys) = q kᵀ / √headDim for the keys from position `keyPosition` on, and −∞ where the key
- * comes after the query.
+ * scores (queries, keys) of q kᵀ for the keys from position `keyPosition` on, and −∞ where the query does not see the key.
  */
 function blockScores(
   q: MatrixView,
@@ -62,14 +75,18 @@ function blockScores(
   { position, queries }: QueryBlock,
   keyPosition: number,
   keys: number,
-  headDim: number,
+  { headDim, scale = 1 / Math.sqrt(headDim), softcap, window }: AttentionShape,
 ): void {
   multiply(q, transpose(k), matrix(scores, 0, BLOCK), queries, keys, headDim, false)
-  const scale = 1 / Math.sqrt(headDim)
   for (let i = 0; i < queries; i++) {
-    const visible = Math.min(keys, position + i - keyPosition + 1)
-    for (let j = 0; j < visible; j++) scores[i * BLOCK + j] *= scale
-    for (let j = visible; j < keys; j++) scores[i * BLOCK + j] = Number.NEGATIVE_INFINITY
+    const [first, last] = visibleKeys(position + i, keyPosition, keys, window)
+    const row = i * BLOCK
+    for (let j = 0; j < first; j++) scores[row + j] = Number.NEGATIVE_INFINITY
+    for (let j = first; j < last; j++) {
+      const score = scores[row + j] * scale
+      scores[row + j] = softcap === undefined ? score : softcap * Math.tanh(score / softcap)
+    }
+    for (let j = last; j < keys; j++) scores[row + j] = Number.NEGATIVE_INFINITY
   }
 }
 
@@ -80,6 +97,11 @@ function blockScores(
 function softmaxRow(i: number, keys: number, sums: Float64Array, headDim: number): void {
   let max = rowMax[i]
   for (let j = 0; j < keys; j++) max = Math.max(max, scores[i * BLOCK + j])
+  // None of the keys so far is in the window of this row.
+  if (max === Number.NEGATIVE_INFINITY) {
+    scores.fill(0, i * BLOCK, i * BLOCK + keys)
+    return
+  }
   const shrink = Math.exp(rowMax[i] - max)
   let total = rowSum[i] * shrink
   for (let j = 0; j < keys; j++) {
@@ -92,7 +114,7 @@ function softmaxRow(i: number, keys: number, sums: Float64Array, headDim: number
   rowSum[i] = total
 }
 
-/** out = softmax(q kᵀ / √headDim) v over the keys up to each query; see Kernels.attention for the shapes. */
+/** out = softmax(scores of q kᵀ) v over the keys that each query sees; see Kernels.attention for the shapes. */
 export function attention(
   q: Floats,
   k: Floats,
@@ -113,7 +135,7 @@ export function attention(
     for (let keyPosition = 0; keyPosition < position + queries; keyPosition += BLOCK) {
       const keys = Math.min(BLOCK, position + queries - keyPosition)
       const keyRow = sequenceRow + keyPosition
-      blockScores(qBlock, headRows(k, keyRow, kvHead, kvHeads, headDim), block, keyPosition, keys, headDim)
+      blockScores(qBlock, headRows(k, keyRow, kvHead, kvHeads, headDim), block, keyPosition, keys, shape)
       for (let i = 0; i < queries; i++) softmaxRow(i, keys, sums, headDim)
       const vBlock = headRows(v, keyRow, kvHead, kvHeads, headDim)
       multiply(matrix(scores, 0, BLOCK), vBlock, matrix(sums, 0, headDim), queries, headDim, keys, true)
@@ -144,6 +166,7 @@ function retakeStatistics(
     for (let i = 0; i < queries; i++) {
       let max = rowMax[i]
       for (let j = 0; j < keys; j++) max = Math.max(max, scores[i * BLOCK + j])
+      if (max === Number.NEGATIVE_INFINITY) continue
       const shrink = Math.exp(rowMax[i] - max)
       rowSum[i] *= shrink
       products[i] *= shrink
@@ -165,8 +188,8 @@ function retakeStatistics(
 }
 
 /**
- * With P = exp(q kᵀ / √headDim − lse), recomputed block by block, and D = Σ dOut · out of each row:
- * dV = Pᵀ dOut; dS = P ⊙ (dOut vᵀ − D) / √headDim; dQ = dS k; dK = dSᵀ q.
+ * With P = exp(scores − lse), recomputed block by block, and D = Σ dOut · out of each row:
+ * dV = Pᵀ dOut; dS = scale · P ⊙ (dOut vᵀ − D), times 1 − (score / softcap)² where scores are capped; dQ = dS k; dK = dSᵀ q.
  */
 export function attentionBackward(
   dOut: Floats,
@@ -180,11 +203,11 @@ export function attentionBackward(
   dV: Floats,
   shape: AttentionShape,
 ): void {
-  const { heads, kvHeads, headDim } = shape
+  const { heads, kvHeads, headDim, softcap } = shape
   const rows = shape.batch * shape.seq
   dQ.fill(0, 0, rows * heads * headDim)
   for (const gradient of [dK, dV]) gradient.fill(0, 0, rows * kvHeads * headDim)
-  const scale = 1 / Math.sqrt(headDim)
+  const { scale = 1 / Math.sqrt(headDim) } = shape
   const probabilities = matrix(scores, 0, BLOCK)
   const dScores = matrix(dProbabilities, 0, BLOCK)
   for (const block of queryBlocks(shape)) {
@@ -214,7 +237,7 @@ export function attentionBackward(
     }
     const scoresOf = (keyPosition: number): number => {
       const { keys, kBlock, vBlock } = keysAt(keyPosition)
-      blockScores(qBlock, kBlock, block, keyPosition, keys, headDim)
+      blockScores(qBlock, kBlock, block, keyPosition, keys, shape)
       multiply(dOutBlock, transpose(vBlock), dScores, queries, keys, headDim, false)
       return keys
     }
@@ -229,9 +252,11 @@ export function attentionBackward(
         // The first query sees one key: its probability is 1 whatever its score, whose gradient would be rounding alone.
         const seesOne = position + i === 0
         for (let j = i * BLOCK; j < i * BLOCK + keys; j++) {
-          const probability = Math.exp(scores[j] - rowShift[i] - rowLogSum[i])
+          const score = scores[j]
+          const probability = Math.exp(score - rowShift[i] - rowLogSum[i])
+          const slope = softcap === undefined || probability === 0 ? 1 : 1 - (score / softcap) ** 2
           scores[j] = probability
-          dProbabilities[j] = seesOne ? 0 : probability * (dProbabilities[j] - rowDot[i]) * scale
+          dProbabilities[j] = seesOne ? 0 : probability * (dProbabilities[j] - rowDot[i]) * scale * slope
         }
       }
 

@@ -199,12 +199,11 @@ function attend(
   cache: CacheType,
   { count, position, segments }: CachedSequence,
   out: Float32Array,
-  { heads, kvHeads, headDim }: AttentionHeads,
+  { heads, kvHeads, headDim, scale = 1 / Math.sqrt(headDim), softcap, window }: AttentionHeads,
 ): void {
   const row = (heads + 2 * kvHeads) * headDim
   const group = heads / kvHeads
   const length = position + count
-  const scale = 1 / Math.sqrt(headDim)
   const keys = scratch('keys', length * headDim)
   const values = scratch('values', length * headDim)
   const weights = new Float64Array(length)
@@ -214,15 +213,17 @@ function attend(
     readCacheRows(cache, segments, 'values', { head: kvHead, headDim, length }, values)
     for (let b = 0; b < count; b++) {
       const seen = position + b + 1
+      const oldest = window === undefined ? 0 : Math.max(0, seen - window)
       for (let head = kvHead * group; head < (kvHead + 1) * group; head++) {
         let largest = Number.NEGATIVE_INFINITY
-        for (let t = 0; t < seen; t++) {
-          weights[t] = scale * dot(keys, t * headDim, rows, b * row + head * headDim, headDim)
+        for (let t = oldest; t < seen; t++) {
+          const score = scale * dot(keys, t * headDim, rows, b * row + head * headDim, headDim)
+          weights[t] = softcap === undefined ? score : softcap * Math.tanh(score / softcap)
           largest = Math.max(largest, weights[t])
         }
         let total = 0
         mixed.fill(0)
-        for (let t = 0; t < seen; t++) {
+        for (let t = oldest; t < seen; t++) {
           const weight = Math.exp(weights[t] - largest)
           total += weight
           addScaled(mixed, 0, weight, values, t * headDim, headDim)

@@ -9,7 +9,7 @@ import { crossEntropy } from './cross-entropy.js'
 import * as elementwise from './elementwise.js'
 import { embedding, embeddingBackward } from './embedding.js'
 import { matmul } from './matmul.js'
-import { rmsNorm, rmsNormBackward } from './norm.js'
+import { layerNorm, layerNormBackward, rmsNorm, rmsNormBackward } from './norm.js'
 import { rope, ropeBackward } from './rope.js'
 
 /** The portable kernels. They run on the calling thread and sum in double precision. */
@@ -24,6 +24,8 @@ export function portableKernels(): Kernels {
     embeddingBackward,
     rmsNorm,
     rmsNormBackward,
+    layerNorm,
+    layerNormBackward,
     rope,
     ropeBackward,
     attention,

@@ -71,6 +71,16 @@ export function map(
   return out
 }
 
+/** cap · tanh(x / cap). */
+export function softcap(tape: Tape, x: Tensor, cap: number): Tensor {
+  return map(
+    tape,
+    x,
+    value => cap * Math.tanh(value / cap),
+    (_, y) => 1 - (y / cap) ** 2,
+  )
+}
+
 /** Sum of all elements: (1). */
 export function sum(tape: Tape, x: Tensor): Tensor {
   const out = tape.output([1], x)

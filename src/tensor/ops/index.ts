@@ -2,14 +2,16 @@
 
 export { activation, dualGate, gate } from './activation.js'
 export { columns } from './columns.js'
-export { add, map, mean, multiply, scale, sum } from './elementwise.js'
+export { add, map, mean, multiply, scale, softcap, sum } from './elementwise.js'
 export { linear } from './linear.js'
 export { crossEntropy } from './loss.js'
 export { l1Penalty } from './penalty.js'
 export {
   attention,
   embedding,
+  layerNorm,
   type RopeTable,
   rmsNorm,
+  rmsNormOfParts,
   rope,
 } from './transformer.js'

@@ -1,4 +1,4 @@
-// The fused pieces of a Llama block: embedding, RMSNorm, rotary positions, causal attention.
+// The fused pieces of a transformer's block: embedding, norms, rotary positions, causal attention.
 
 import { ShapeError } from '../../errors.js'
 import type { AttentionShape, Floats } from '../../kernels/index.js'
@@ -45,6 +45,55 @@ export function rmsNorm(tape: Tape, x: Tensor, weight: Tensor, eps: number): Ten
   return out
 }
 
+/** (x − mean) / √(variance + eps) · weight + bias over the last dimension. x: (…, d), weight and bias: (d). Ba et al. 2016. */
+export function layerNorm(tape: Tape, x: Tensor, weight: Tensor, bias: Tensor, eps: number): Tensor {
+  if (weight.size !== x.width || bias.size !== x.width) {
+    throw new ShapeError(
+      'SHAPE_NORM',
+      `layerNorm: input ${show(x.shape)} does not fit weight ${show(weight.shape)} and bias ${show(bias.shape)}`,
+    )
+  }
+  const { kernels, take } = tape
+  const { rows, width } = x
+  const out = tape.output(x.shape, x, weight, bias)
+  const statistics = take(2 * rows)
+  kernels.layerNorm(x.data, weight.data, bias.data, out.data, statistics, rows, width, eps)
+  tape.record(out, dOut => {
+    kernels.layerNormBackward(
+      dOut,
+      x.data,
+      weight.data,
+      statistics,
+      tape.gradToAdd(x),
+      tape.gradToAdd(weight),
+      tape.gradToAdd(bias),
+      rows,
+      width,
+    )
+  })
+  return out
+}
+
+/** RMSNorm of every part of `weight`'s width of the rows: heads side by side, each with the same weights. */
+export function rmsNormOfParts(tape: Tape, x: Tensor, weight: Tensor, eps: number): Tensor {
+  if (x.width % weight.size !== 0) {
+    throw new ShapeError(
+      'SHAPE_NORM',
+      `rmsNorm: input ${show(x.shape)} is not whole parts of weight ${show(weight.shape)}`,
+    )
+  }
+  const { kernels, take } = tape
+  const [rows, width] = [x.size / weight.size, weight.size]
+  const out = tape.output(x.shape, x, weight)
+  const rstd = take(rows)
+  kernels.rmsNorm(x.data, weight.data, out.data, rstd, rows, width, eps)
+  tape.record(out, dOut => {
+    const [dX, dWeight] = [tape.gradToAdd(x), tape.gradToAdd(weight)]
+    kernels.rmsNormBackward(dOut, x.data, weight.data, rstd, dX, dWeight, rows, width)
+  })
+  return out
+}
+
 /** cos and sin of position · frequency i, each (seq, headDim/2). Su et al. 2021. */
 export interface RopeTable {
   readonly cos: Floats
@@ -69,7 +118,7 @@ export function rope(tape: Tape, x: Tensor, table: RopeTable): Tensor {
   return out
 }
 
-/** Causal softmax(q kᵀ/√headDim) v. q: (batch·seq, heads·headDim); k, v: (batch·seq, kvHeads·headDim). */
+/** Causal softmax(scores of q kᵀ) v, the scores as `shape` says. q: (batch·seq, heads·headDim); k, v: (batch·seq, kvHeads·headDim). */
 export function attention(tape: Tape, q: Tensor, k: Tensor, v: Tensor, shape: AttentionShape): Tensor {
   const rows = shape.batch * shape.seq
   const expected: [Tensor, string, number][] = [

@@ -9,7 +9,7 @@ import { availableKernels, decodeKernelsOf } from '../../../src/kernels/index.js
 import { Purpose, RandomStream } from '../../../src/kernels/philox.js'
 import type { ModelConfig } from '../../../src/nn/config.js'
 import { relativeDifference } from '../bits.js'
-import { smallConfig } from '../naive-model.js'
+import { smallConfig, unusedParts } from '../naive-model.js'
 
 const [d, h] = [8, 40]
 const random = new RandomStream({ seed: 5, purpose: Purpose.data, stream: 0 })
@@ -38,7 +38,6 @@ const forms = {
 const passedGate = leftByGate.filter(value => value > 0).length
 
 function layerOf(ffn: 'gated' | 'drelu'): LayerWeights {
-  const unused = new Float32Array(0)
   const neurons = new Float32Array((ffn === 'gated' ? 2 : 1) * h * d)
   for (let i = 0; i < h; i++) {
     const downRow = down.subarray(i * d, (i + 1) * d)
@@ -48,9 +47,8 @@ function layerOf(ffn: 'gated' | 'drelu'): LayerWeights {
       neurons.set(downRow, (2 * i + 1) * d)
     }
   }
-  const attention = { inputNorm: unused, qkv: [], qkvBias: null, output: unused, outputBias: null }
   const ffnUp = ffn === 'drelu' ? up : null
-  return { ...attention, ffnNorm: unused, gate, up: ffnUp, neurons, gated: ffn === 'gated', learned: null }
+  return { ...unusedParts, gate, up: ffnUp, neurons, gated: ffn === 'gated', learned: null }
 }
 
 describe.each(availableKernels().map(kernels => [`${kernels.backend} ${kernels.isa}`, kernels] as const))(

@@ -12,21 +12,15 @@ import type { LayerWeights } from '../../../src/engine/model/weights.js'
 import { decodeKernelsOf, narrowIndexBytes, portableKernels } from '../../../src/kernels/index.js'
 import { Purpose } from '../../../src/kernels/philox.js'
 import type { ModelConfig } from '../../../src/nn/config.js'
-import { smallConfig } from '../naive-model.js'
+import { smallConfig, unusedParts } from '../naive-model.js'
 
 const kernels = portableKernels()
 const decode = decodeKernelsOf(kernels)
 
 /** A gated layer of zeros: what it computes does not matter here. */
 function layerOf({ hiddenSize: d, intermediateSize: h }: ModelConfig): LayerWeights {
-  const unused = new Float32Array(0)
   return {
-    inputNorm: unused,
-    qkv: [],
-    qkvBias: null,
-    output: unused,
-    outputBias: null,
-    ffnNorm: unused,
+    ...unusedParts,
     gate: new Float32Array(h * d),
     up: null,
     neurons: new Float32Array(2 * h * d),

@@ -62,8 +62,8 @@ describe('a file of another program', () => {
     [
       'another architecture',
       'ARCHITECTURE_UNSUPPORTED',
-      value('general.architecture', { type: 'string', value: 'gemma3' }),
-      /"gemma3" is not supported; supported: llama, qwen2, flicker/,
+      value('general.architecture', { type: 'string', value: 'bloom' }),
+      /"bloom" is not supported; supported: qwen2, llama, qwen3, .*flicker/,
     ],
     [
       'a mixture of experts',
@@ -72,16 +72,16 @@ describe('a file of another program', () => {
       /llama\.expert_count is 8, which would change the results/,
     ],
     [
-      'yarn',
+      'an unknown scaling',
       'GGUF_INVALID',
-      value('llama.rope.scaling.type', { type: 'string', value: 'yarn' }),
-      /"yarn" is not supported; supported: none, linear/,
+      value('llama.rope.scaling.type', { type: 'string', value: 'ntk' }),
+      /"ntk" is not supported; supported: none, linear, yarn, longrope/,
     ],
     [
-      'a partial rotation',
+      'a rotation of half a pair',
       'GGUF_INVALID',
-      value('llama.rope.dimension_count', { type: 'u32', value: 2 }),
-      /rope.dimension_count is 2; supported here: 4/,
+      value('llama.rope.dimension_count', { type: 'u32', value: 3 }),
+      /rotaryDim must be an even integer from 2 to the head's width \(4\), not 3/,
     ],
     ['a missing key', 'GGUF_INVALID', value('llama.block_count'), /llama.block_count is missing/],
     [
@@ -99,8 +99,11 @@ describe('a file of another program', () => {
     [
       'another architecture in a type that is not supported',
       'ARCHITECTURE_UNSUPPORTED',
-      { ...value('general.architecture', { type: 'string', value: 'qwen3' }), ...tensor(2, { type: 14 }) },
-      /"qwen3" is not supported/,
+      {
+        ...value('general.architecture', { type: 'string', value: 'falcon-h1' }),
+        ...tensor(2, { type: 14 }),
+      },
+      /"falcon-h1" is not supported; it has recurrent layers/,
     ],
     ['no architecture', 'ARCHITECTURE_UNSUPPORTED', value('general.architecture'), /architecture is missing/],
     ['an unknown type', 'TENSOR_DTYPE', tensor(2, { type: 99 }), /is of type 99/],
@@ -231,9 +234,9 @@ describe('a file of another program', () => {
     ],
     ['more counts than layers', value('llama.feed_forward_length', int32s([6, 7])), { intermediateSize: 6 }],
     [
-      'a sliding window, up to which it is exact',
+      'a sliding window',
       value('llama.attention.sliding_window', { type: 'u32', value: 8 }),
-      { maxPositionEmbeddings: 8 },
+      { slidingWindow: 8 },
     ],
     [
       'values that change nothing',

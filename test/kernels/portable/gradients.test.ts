@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest'
 import { parseActivation } from '../../../src/activations/catalog.js'
-import type { Floats } from '../../../src/kernels/index.js'
+import type { AttentionScores, Floats } from '../../../src/kernels/index.js'
 import { portableKernels } from '../../../src/kernels/index.js'
 import { RandomInputs, someDraw } from '../random-inputs.js'
 
@@ -70,6 +70,27 @@ describe('gradients are those of the forward pass', () => {
   })
 
   it.each([
+    [1, 2],
+    [3, 5],
+    [2, 16],
+  ])('layerNorm %d×%d', (rows, width) => {
+    const random = new RandomInputs(Float64Array, 1)
+    const x = random.normal(rows * width)
+    const weight = random.normal(width, { mean: 1, std: 0.3 })
+    const bias = random.normal(width)
+    const statistics = new Float64Array(2 * rows)
+    const out = new Float64Array(rows * width)
+    const forward = (): Floats => {
+      kernels.layerNorm(x, weight, bias, out, statistics, rows, width, 1e-2)
+      return out
+    }
+    expectGradients([x, weight, bias], forward, (dOut, [dX, dWeight, dBias]) => {
+      forward()
+      kernels.layerNormBackward(dOut, x, weight, statistics, dX, dWeight, dBias, rows, width)
+    })
+  })
+
+  it.each([
     [1, 1, 1, 2],
     [6, 3, 2, 6],
   ])('rope: %d rows, sequences of %d, %d heads of %d', (rows, seq, heads, headDim) => {
@@ -96,10 +117,15 @@ describe('gradients are those of the forward pass', () => {
     [2, 5, 4, 2, 3],
     [1, 7, 3, 1, 4],
     [1, 67, 2, 1, 2],
-  ])(
-    'attention: batch %d, sequence %d, %d heads on %d key heads of %d',
-    (batch, seq, heads, kvHeads, headDim) => {
-      const shape = { batch, seq, heads, kvHeads, headDim }
+    [2, 5, 4, 2, 3, { scale: 1.3 }],
+    [1, 7, 2, 1, 4, { softcap: 0.8 }],
+    [1, 70, 2, 1, 2, { window: 3 }],
+    [1, 9, 1, 1, 4, { window: 1 }],
+    [1, 70, 1, 1, 2, { window: 66, softcap: 1.5, scale: 0.6 }],
+  ] as const)(
+    'attention: batch %d, sequence %d, %d heads on %d key heads of %d %o',
+    (batch, seq, heads, kvHeads, headDim, scores: AttentionScores = {}) => {
+      const shape = { batch, seq, heads, kvHeads, headDim, ...scores }
       const random = new RandomInputs(Float64Array, 3)
       const q = random.normal(batch * seq * heads * headDim)
       const k = random.normal(batch * seq * kvHeads * headDim)

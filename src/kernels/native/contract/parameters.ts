@@ -66,4 +66,6 @@ export const wideWeights = (...shape: string[]): Parameter => ({ ...weights(...s
 export const draw = { seedLow: word, seedHigh: word, tag: word, step: word, firstRow: word }
 /** A fused activation: the id of its kernel, and its setting (the probability of SiLU, the threshold of FATReLU). */
 export const fused = { kernel: size, p: number }
+/** `AttentionScores`: 0 where a field is left out. */
+export const scores = { scale: number, softcap: number, window: size }
 export const groupedHeads = [['kvHeads > 0 && heads % kvHeads == 0', 'kvHeads', 'must divide heads']] as const

@@ -11,10 +11,11 @@ import {
   number,
   output,
   outputOrNull,
+  scores,
   size,
 } from './parameters.js'
 
-const attentionSizes = { batch: size, seq: size, heads: size, kvHeads: size, headDim: size }
+const attentionSizes = { batch: size, seq: size, heads: size, kvHeads: size, headDim: size, ...scores }
 const queries = ['batch', 'seq', 'heads', 'headDim']
 const keys = ['batch', 'seq', 'kvHeads', 'headDim']
 const perHead = ['batch', 'seq', 'heads']
@@ -78,6 +79,31 @@ export const trainingEntries = {
       rstd: input('rows'),
       dX: output('rows', 'width'),
       dWeight: output('width'),
+      rows: size,
+      width: size,
+    },
+  },
+  layerNorm: {
+    parameters: {
+      x: input('rows', 'width'),
+      weight: input('width'),
+      bias: input('width'),
+      out: output('rows', 'width'),
+      statistics: output('rows', '2'),
+      rows: size,
+      width: size,
+      eps: number,
+    },
+  },
+  layerNormBackward: {
+    parameters: {
+      dOut: input('rows', 'width'),
+      x: input('rows', 'width'),
+      weight: input('width'),
+      statistics: input('rows', '2'),
+      dX: output('rows', 'width'),
+      dWeight: output('width'),
+      dBias: output('width'),
       rows: size,
       width: size,
     },
