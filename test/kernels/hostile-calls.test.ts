@@ -57,6 +57,8 @@ function callEverything(isa: string): void {
   kernels.embeddingBackward(tokens, f(6), f(12), 2, 3)
   kernels.rmsNorm(f(6), f(3), f(6), f(2), 2, 3, 1e-5)
   kernels.rmsNormBackward(f(6), f(6), f(3), f(2), f(6), f(3), 2, 3)
+  kernels.layerNorm(f(6), f(3), f(3), f(6), f(4), 2, 3, 1e-5)
+  kernels.layerNormBackward(f(6), f(6), f(3), f(4), f(6), f(3), f(3), 2, 3)
   kernels.rope(f(16), f(4), f(4), f(16), 2, 2, 2, 4)
   const shape = { batch: 1, seq: 3, heads: 4, kvHeads: 2, headDim: 2 }
   kernels.attention(f(24), f(12), f(12), f(24), f(12), shape)
