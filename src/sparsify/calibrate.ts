@@ -41,7 +41,8 @@ export function calibrate(
   options: CalibrateOptions,
 ): LayerStatistics[] {
   const { config } = context
-  const stream = new ResidualStream(context, layout.embedding, tokens, options.activation)
+  const embeddings = { embedding: layout.embedding, positions: layout.positions() }
+  const stream = new ResidualStream(context, embeddings, tokens, options.activation)
   return Array.from({ length: config.numHiddenLayers }, (_, index) => {
     options.onLayer?.(index, config.numHiddenLayers)
     const layer = layout.layer(index)

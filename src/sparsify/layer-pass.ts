@@ -5,8 +5,7 @@ import type { VectorObserver } from '../engine/attention/attention.js'
 import { KvCache } from '../engine/attention/kv-cache.js'
 import { DENSE_POLICY, type FfnPolicy } from '../engine/ffn/policy.js'
 import { emptyStats, type LayerContext, Layers } from '../engine/forward.js'
-import type { LayerWeights } from '../engine/model/weights.js'
-import { readRow, type Weights } from '../kernels/index.js'
+import { type Embeddings, embed, type LayerWeights } from '../engine/model/weights.js'
 import { Purpose } from '../kernels/philox.js'
 
 /** Positions that attend to each other, at most. */
@@ -28,7 +27,12 @@ export class ResidualStream {
   readonly #window: number
   readonly #x: Float32Array
 
-  constructor(context: LayerContext, embedding: Weights, tokens: ArrayLike<number>, activation: Activation) {
+  constructor(
+    context: LayerContext,
+    embeddings: Embeddings,
+    tokens: ArrayLike<number>,
+    activation: Activation,
+  ) {
     const { hiddenSize: d, maxPositionEmbeddings } = context.config
     this.#context = context
     this.activation = activation
@@ -36,7 +40,7 @@ export class ResidualStream {
     this.#window = Math.min(WINDOW, maxPositionEmbeddings, tokens.length)
     this.#x = new Float32Array(tokens.length * d)
     for (let t = 0; t < tokens.length; t++)
-      readRow(embedding, tokens[t], this.#x.subarray(t * d, (t + 1) * d))
+      embed(context.config, embeddings, tokens[t], t % this.#window, this.#x.subarray(t * d, (t + 1) * d))
   }
 
   /** Copies of `windows` stretches of at most `length` positions, spread over the text, each at the start of a window. */

@@ -47,6 +47,7 @@ export class SeparateFeedForward {
     // Of a plain FFN, `gate` is its up_proj.
     const { down, [ffn === 'plain' ? 'up' : 'gate']: first, up: second } = layer.cuts?.inputs ?? {}
     const traffic = [this.#project(layer, layer.gate, first ?? null, normed, hidden, rows, cutting)]
+    if (layer.gateBias !== null) this.#kernels.addBias(hidden, layer.gateBias, rows, h)
     activateRows(this.#kernels, layer, sequences, hidden, h)
     observer?.('gate', index, hidden, rows, h)
     if (layer.up !== null) {
@@ -57,6 +58,7 @@ export class SeparateFeedForward {
     observer?.('hidden', index, hidden, rows, h)
     const input = { x: hidden, rows, channels: h, cut: down ?? null, ...cutting }
     traffic.push(this.#channels.add(storedNeurons(layer), input, x, d))
+    if (layer.downBias !== null) this.#kernels.addBias(x, layer.downBias, rows, d)
     let row = 0
     for (const { count, activeNeurons } of sequences) {
       row += count
