@@ -32,7 +32,8 @@ describe.each(Object.entries(DESCRIPTIONS))('%s', (_, config) => {
     }
     const first = loss(true)
     first.tape.backward(first.loss)
-    const h = 1e-5
+    // Scores of random weights change fast: a larger step leaves the linear part.
+    const h = 1e-6
     for (const [name, { data, grad, size }] of model.parameters) {
       for (let i = 0; i < size; i += Math.max(1, Math.floor(size / 7))) {
         const at = data[i]

@@ -135,6 +135,7 @@ function described(form: GgufForm, config: ModelConfig): ModelConfig {
   const map = tensorMap(form, config)
   for (const name of namesOf(config)) tensors.set(map(name).name, tensor([config.vocabSize]))
   const more = factorTensors(config)
+  for (const [name, values] of more) tensors.set(name, tensor([values.length]))
   return readForm(
     form,
     new GgufKeys('the file', metadata, tensors, form.name),

@@ -77,7 +77,8 @@ export function softcap(tape: Tape, x: Tensor, cap: number): Tensor {
     tape,
     x,
     value => cap * Math.tanh(value / cap),
-    (_, y) => 1 - (y / cap) ** 2,
+    // Of x, not of the result: the loss may have written its gradient over that.
+    value => 1 - Math.tanh(value / cap) ** 2,
   )
 }
 
