@@ -8,7 +8,7 @@
 namespace flicker::contract {
 
 /// What these files say, shortened: contractDigest in src/kernels/native/signatures.ts.
-constexpr const char* digest = "1acbd35517da3766";
+constexpr const char* digest = "0bb3a514d55e95fc";
 
 struct Gemm {
   enum : size_t { at_a, at_b, at_c, at_m, at_n, at_k, at_trans_a, at_trans_b, at_accumulate, count };
