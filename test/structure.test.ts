@@ -13,7 +13,7 @@ const mayImport: Record<string, readonly string[]> = {
   nn: ['tensor', 'kernels', 'activations'],
   data: ['kernels'],
   formats: ['nn', 'data', 'kernels', 'activations'],
-  eval: ['nn', 'data', 'tensor', 'kernels', 'activations', 'formats', 'engine'],
+  eval: ['recipes', 'nn', 'data', 'tensor', 'kernels', 'activations', 'formats', 'engine'],
   train: ['eval', 'formats', 'nn', 'data', 'tensor', 'kernels', 'activations'],
   hub: ['formats'],
   engine: ['hub', 'formats', 'nn', 'data', 'kernels', 'activations'],

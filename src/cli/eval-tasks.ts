@@ -7,6 +7,7 @@ import { modelIdentity, modelKey } from '../eval/model-identity.js'
 import { TaskData } from '../eval/rows.js'
 import { runTasks, type TaskProgress, type TaskResult } from '../eval/run-tasks.js'
 import type { Task, TaskGroup } from '../eval/task.js'
+import { isTaskFile, readTaskFile } from '../eval/task-file.js'
 import {
   differenceFields,
   differenceTable,
@@ -51,7 +52,7 @@ interface Evaluated {
 export async function evalTasks(flags: EvalTasksFlags): Promise<void> {
   const names = splitList(flags.tasks)
   if (names.length === 0) throw new OptionError('TASK_UNKNOWN', '--tasks names no task')
-  const asked = names.map(findTask)
+  const asked = names.map(name => (isTaskFile(name) ? readTaskFile(name) : findTask(name)))
   const data = new TaskData(flags.data ?? null)
   const signal = interruptible('stopping after this batch; the same command continues')
   const evaluated: Evaluated[] = []

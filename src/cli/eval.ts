@@ -82,7 +82,10 @@ export function evalCommand(): Command {
     .option('--sample-seed <n>', 'draws the sample', integer(0), 1)
     .option('--batch-size <n>', 'windows at a time', integer(1), 16)
     .optionsGroup('Benchmarks (docs/evaluation.md):')
-    .option('--tasks <names>', `${taskNames()}; or a task of a group`)
+    .option(
+      '--tasks <names>',
+      `${taskNames()}; or a task of a group, or a file of yours (./mine.yaml, ./mine.jsonl)`,
+    )
     .option('--data <directory>', 'where the rows are: <name>.jsonl or <name>.jsonl.gz for each task')
     .option('--shots <n>', "few-shot examples (default: the task's own number)", integer(0))
     .option('--limit <n>', 'only the first n questions of each task', integer(1))
