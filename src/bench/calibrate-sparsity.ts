@@ -1,10 +1,12 @@
-// Gives every layer of a random model the same fraction of exact zeros: one threshold for all, and in each layer a factor on
+// Gives the layers of a random model chosen fractions of exact zeros: one threshold for all, and in each layer a factor on
 // the norm before its FFN that sets how far pre-activations spread around it.
 
 import { EngineModel } from '../engine/engine-model.js'
 import type { EngineWeights } from '../engine/model/weights.js'
+import { OptionError } from '../errors.js'
 import type { WeightType } from '../kernels/index.js'
 import { fillNormal, Purpose, RandomStream } from '../kernels/philox.js'
+import { mean } from '../statistics.js'
 import { type DecodeShape, randomConfig, WEIGHT_STD } from './random-model.js'
 
 /** A threshold under or above which nothing, or everything, is zero. */
@@ -14,15 +16,34 @@ const ROUNDS = 3
 const TOKENS = 24
 
 /**
- * The threshold of a ReLU that makes `sparsity` (0 to 1) of the neurons exactly 0, and the fraction of zeros that its last
+ * `sparsity` for each of `layers` layers: a list is spread over them, each of its values for as many layers. Throws
+ * OptionError SPARSITY_LAYERS for values of a list that one threshold cannot give: those up to a half, and 1.
+ */
+export function sparsityOfLayers(sparsity: number | readonly number[], layers: number): number[] {
+  const list = typeof sparsity === 'number' ? [sparsity] : sparsity
+  const wrong = list.length > 1 ? list.find(zeros => !(zeros > 0.5 && zeros < 1)) : undefined
+  if (wrong !== undefined || list.length > layers) {
+    throw new OptionError(
+      'SPARSITY_LAYERS',
+      wrong === undefined
+        ? `sparsity has ${list.length} values for ${layers} layers; give at most one for each`
+        : `sparsity of different layers must lie above 0.5 and below 1, not at ${wrong}; give one value for all`,
+    )
+  }
+  return Array.from({ length: layers }, (_, layer) => list[Math.floor((layer * list.length) / layers)])
+}
+
+/**
+ * The threshold of a ReLU that makes `perLayer` (each 0 to 1) of the neurons exactly 0, and the fraction of zeros that its last
  * tokens showed; sets the FFN norms of `weights`.
  */
 export function calibrate(
   shape: DecodeShape,
   weights: EngineWeights,
-  sparsity: number,
+  perLayer: readonly number[],
   dtype: WeightType,
 ): { threshold: number; zeros: number } {
+  const sparsity = mean(perLayer)
   if (sparsity <= 0) return { threshold: -BEYOND, zeros: 0 }
   if (sparsity >= 1) return { threshold: BEYOND, zeros: 1 }
   const normal = normalTable()
@@ -44,7 +65,7 @@ export function calibrate(
       }
     }
     for (const [layer, { ffnNorm }] of weights.layers.entries()) {
-      const factor = quantile(normal, 1 - active[layer]) / quantile(normal, sparsity)
+      const factor = quantile(normal, 1 - active[layer]) / quantile(normal, perLayer[layer])
       // At a half the threshold is 0, which no spread moves; far off, one step does not reach.
       if (ffnNorm === null || !(factor > 0 && Number.isFinite(factor))) continue
       const { weight } = ffnNorm

@@ -23,7 +23,7 @@ import { Purpose, RandomStream } from '../kernels/philox.js'
 import type { ModelConfig } from '../nn/config.js'
 import { alternatingOrder, type MedianInterval, ratioInterval } from '../paired-measurement.js'
 import { median } from '../statistics.js'
-import { calibrate } from './calibrate-sparsity.js'
+import { calibrate, sparsityOfLayers } from './calibrate-sparsity.js'
 import { type BenchMethod, cutWeights } from './cut-model.js'
 import { type DecodeShape, randomConfig, randomWeights } from './random-model.js'
 
@@ -31,8 +31,8 @@ export interface DecodeBenchOptions {
   readonly shape: DecodeShape
   readonly dtype: WeightType
   readonly kv: CacheType
-  /** Fraction of the neurons that is exactly zero, from 0 to 1. */
-  readonly sparsity: number
+  /** Fraction of the neurons that is exactly zero, from 0 to 1; a list is spread over the layers. */
+  readonly sparsity: number | readonly number[]
   /** Which sparse variants are measured: `on` with the narrow gate, `off` without, `auto` both. */
   readonly narrowGate: NarrowGateMode
   /** Tokens measured with each variant. */
@@ -171,7 +171,8 @@ function sparseModel({ shape, dtype, sparsity, tokens, samples, prefill, method 
   if (method !== undefined) {
     return { config: { ...randomConfig(shape, 0, context), activation: 'silu' }, weights, zeros: 0 }
   }
-  const { threshold, zeros } = calibrate(shape, weights, sparsity, dtype)
+  const perLayer = sparsityOfLayers(sparsity, shape.numHiddenLayers)
+  const { threshold, zeros } = calibrate(shape, weights, perLayer, dtype)
   return { config: randomConfig(shape, threshold, context), weights, zeros }
 }
 
@@ -192,6 +193,9 @@ function cutVariants(
   { config, weights }: { readonly config: ModelConfig; readonly weights: EngineWeights },
   randomTokens: RandomTokens,
 ): Variant[] {
+  if (typeof sparsity !== 'number') {
+    throw new OptionError('SPARSITY_LAYERS', `method ${method} takes one sparsity for the model, not a list`)
+  }
   const cut = cutWeights(config, weights, method, sparsity, randomTokens(CALIBRATION_TOKENS))
   const model = (own: EngineWeights, ffn: 'dense' | 'auto') =>
     new EngineModel(config, own, { dtype, kv, ffn, narrowGate: 'off' })

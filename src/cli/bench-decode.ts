@@ -13,6 +13,7 @@ import {
   integer,
   jsonOption,
   kvOption,
+  splitList,
   threadsOption,
   WEIGHT_TYPES,
 } from './options.js'
@@ -51,7 +52,12 @@ export function benchDecodeCommand(): Command {
         BENCH_METHODS,
       ),
     )
-    .option('--sparsity <fraction>', 'fraction of the neurons that is exactly zero', fraction, 0.9)
+    .option(
+      '--sparsity <fractions>',
+      'fraction of the neurons that is exactly zero; a list is spread over the layers',
+      fractions,
+      0.9,
+    )
     .addOption(
       choiceOption(
         '--narrow-gate <mode>',
@@ -74,6 +80,7 @@ bits. sparselm-1.5b in bf16 needs 4 GB of memory.
 
 Examples:
   flicker bench decode --shape sparselm-1.5b --dtype bf16 --sparsity 0.9 --threads 2
+  flicker bench decode --sparsity 0.83,0.95,0.97,0.94 --prefill 0 --samples 0
   flicker bench decode --shape sparselm-0.5b --dtype q8_0 --sparsity 0.9 --json
   flicker bench decode --method teal --sparsity 0.5
   flicker bench decode --hidden-size 1024 --intermediate-size 4096 --num-hidden-layers 12 --num-attention-heads 16`,
@@ -87,6 +94,12 @@ Examples:
       if (flags.json === true) printJson(result)
       else printDecode(result)
     })
+}
+
+/** One fraction, or several with commas. */
+function fractions(text: string): number | number[] {
+  const list = splitList(text).map(fraction)
+  return list.length <= 1 ? fraction(text) : list
 }
 
 /** The named shape with what the flags change. Throws OptionError SHAPE_UNKNOWN, SHAPE_HEADS. */

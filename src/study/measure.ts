@@ -2,11 +2,11 @@
 
 import type { PreparedData } from '../data/prepare.js'
 import { tokenByteLengths } from '../data/tokens.js'
-import { type GenerateOptions, type LanguageModel, load } from '../engine/index.js'
+import { bytesRead, type GenerateOptions, type LanguageModel, load } from '../engine/index.js'
 import { Evaluator } from '../eval/evaluate.js'
 import { kernels } from '../kernels/index.js'
 import { comparePaired } from '../paired-measurement.js'
-import { median } from '../statistics.js'
+import { mean, median } from '../statistics.js'
 import type { TrainedRun, TrainingOptions } from '../train/index.js'
 import type { Recipe } from './recipe.js'
 import type { DecodeSpeed, RunResult, Sample } from './results.js'
@@ -53,18 +53,28 @@ async function decodeSpeed(
   const dense = await load(trained.checkpoint, { dtype, ffn: 'dense' })
   const room = training.context - dense.tokenizer.encode(prompt).length
   const maxTokens = Math.min(decodeTokens + 1, room)
-  const rate = (model: LanguageModel) => () =>
-    decodeRate(model, prompt, { maxTokens, temperature: 0, signal })
+  const generating = { maxTokens, temperature: 0, signal }
+  const rate = (model: LanguageModel) => () => decodeRate(model, prompt, generating)
   try {
     if (!trained.inference.exactZeros) {
       const rates: number[] = []
       for (let pass = 0; pass < WARM_UP_PASSES + pairs; pass++) rates.push(await rate(dense)())
-      return { dtype, dense: median(rates.slice(WARM_UP_PASSES)), sparse: null, ratio: null, passes: pairs }
+      const denseBytes = await bytesPerToken(dense, prompt, generating)
+      const speeds = { dense: median(rates.slice(WARM_UP_PASSES)), sparse: null, ratio: null }
+      return { dtype, ...speeds, passes: pairs, denseBytes, sparseBytes: null }
     }
     const sparse = await load(trained.checkpoint, { dtype, ffn: 'sparse' })
     try {
       const both = await comparePaired(rate(dense), rate(sparse), { warmUp: WARM_UP_PASSES, pairs })
-      return { dtype, dense: both.first, sparse: both.second, ratio: both.ratio, passes: pairs }
+      return {
+        dtype,
+        dense: both.first,
+        sparse: both.second,
+        ratio: both.ratio,
+        passes: pairs,
+        denseBytes: await bytesPerToken(dense, prompt, generating),
+        sparseBytes: await bytesPerToken(sparse, prompt, generating),
+      }
     } finally {
       sparse.dispose()
     }
@@ -82,6 +92,18 @@ async function decodeRate(model: LanguageModel, prompt: string, options: Generat
     tokens++
   }
   return ((tokens - 1) / (performance.now() - started)) * 1000
+}
+
+/** Mean of what each token after the first new one reads. */
+async function bytesPerToken(
+  model: LanguageModel,
+  prompt: string,
+  options: GenerateOptions,
+): Promise<number> {
+  const read: number[] = []
+  for await (const { pass } of model.generate(prompt, { ...options, ignoreEos: true }))
+    read.push(bytesRead(pass))
+  return mean(read.slice(1))
 }
 
 /** One text sampled at a temperature, one greedy, and one per seed with the activation drawn while decoding. */

@@ -60,6 +60,9 @@ const speedSchema = z.object({
   ratio: intervalSchema.nullable(),
   /** Passes, or pairs of them. */
   passes: z.number(),
+  /** Bytes of weights and cache that a token reads, mean: with every neuron computed, and with inactive ones skipped. */
+  denseBytes: z.number().optional(),
+  sparseBytes: z.number().nullable().optional(),
 })
 export type DecodeSpeed = z.infer<typeof speedSchema>
 
@@ -95,6 +98,8 @@ export const runResultSchema = z.object({
   /** Last step of the first activation; null when the activation never changes. */
   switchStep: z.number().nullable(),
   steps: z.number(),
+  /** Of the model: runs may differ in the width of their FFN. */
+  parameters: z.number().optional(),
   /** Training curve, thinned to at most a few hundred points: step and mean loss since the point before. */
   curve: z.array(z.object({ step: z.number(), loss: z.number() })),
   evaluations: z.array(evaluationSchema),

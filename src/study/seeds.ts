@@ -52,6 +52,10 @@ function meanSpeed(all: readonly DecodeSpeed[]): DecodeSpeed {
   return {
     ...all[0],
     dense: mean(all.map(({ dense }) => dense)),
+    ...(all[0].denseBytes !== undefined && {
+      denseBytes: mean(all.map(one => one.denseBytes ?? 0)),
+      sparseBytes: ratios.length === 0 ? null : mean(all.map(one => one.sparseBytes ?? 0)),
+    }),
     sparse: ratios.length === 0 ? null : mean(all.map(({ sparse }) => sparse ?? 0)),
     ratio:
       ratios.length === 0

@@ -183,6 +183,7 @@ async function oneRun(
     seed: training.seed,
     switchStep: strategy.switchStep,
     steps: training.steps,
+    parameters: model.parameterCount,
     curve: trained.curve,
     evaluations: trained.evaluations,
     ...measured,

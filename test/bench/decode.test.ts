@@ -1,7 +1,7 @@
 // The decoding benchmark measures what it says: the asked fraction of zeros, the same tokens in every variant.
 
 import { describe, expect, it } from 'vitest'
-import { calibrate } from '../../src/bench/calibrate-sparsity.js'
+import { calibrate, sparsityOfLayers } from '../../src/bench/calibrate-sparsity.js'
 import { benchDecode, type DecodeBenchOptions } from '../../src/bench/decode.js'
 import { decodeShape, randomConfig, randomWeights } from '../../src/bench/random-model.js'
 import { EngineModel } from '../../src/engine/index.js'
@@ -35,7 +35,7 @@ describe.runIf(native)('bench decode', () => {
   it('makes the asked fraction of the neurons zero, in every layer', () => {
     for (const sparsity of [0.6, 0.9, 0.99]) {
       const weights = randomWeights(randomConfig(shape, 0, 64), 'f32')
-      const { threshold } = calibrate(shape, weights, sparsity, 'f32')
+      const { threshold } = calibrate(shape, weights, [sparsity, sparsity, sparsity], 'f32')
       const session = new EngineModel(randomConfig(shape, threshold, 200), weights).session()
       const active = new Float64Array(3)
       for (let i = 0; i < 100; i++) {
@@ -64,6 +64,24 @@ describe.runIf(native)('bench decode', () => {
   it('refuses to read quantized weights by input channel', () => {
     const refused = () => benchDecode({ ...options, dtype: 'q8_0', method: 'teal' })
     expect(refused).toThrow(expect.objectContaining({ code: 'METHOD_DTYPE' }))
+  })
+
+  it('gives each layer the zeros of a list, and refuses a list that one threshold cannot give', () => {
+    const wanted = sparsityOfLayers([0.75, 0.95], 3)
+    expect(wanted).toEqual([0.75, 0.75, 0.95])
+    const weights = randomWeights(randomConfig(shape, 0, 64), 'f32')
+    const { threshold } = calibrate(shape, weights, wanted, 'f32')
+    const session = new EngineModel(randomConfig(shape, threshold, 200), weights).session()
+    const active = new Float64Array(3)
+    for (let i = 0; i < 100; i++) {
+      session.step((i * 7) % 300)
+      for (const [layer, count] of session.activeNeurons.entries()) active[layer] += count / 100 / 512
+    }
+    for (const [layer, share] of active.entries()) {
+      expect(Math.abs(1 - share - wanted[layer])).toBeLessThan(0.04)
+    }
+    expect(() => sparsityOfLayers([0.4, 0.9], 3)).toThrow(/above 0\.5 and below 1, not at 0\.4/)
+    expect(() => sparsityOfLayers([0.9, 0.9, 0.9, 0.9], 3)).toThrow(/4 values for 3 layers/)
   })
 
   it('measures every variant on the same tokens, with the same bits, and counts the bytes that each reads', () => {

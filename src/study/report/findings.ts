@@ -2,7 +2,7 @@
 // compared seed by seed, speeds pass by pass; where the noise is not known, nothing is claimed.
 
 import { differsFrom, type MedianInterval } from '../../paired-measurement.js'
-import { interval, loss, percent, ratio, signed } from '../../report/numbers.js'
+import { fixed, interval, loss, percent, ratio, signed } from '../../report/numbers.js'
 import { visibleLine } from '../../report/visible-text.js'
 import { mean, meanInterval } from '../../statistics.js'
 import type { Evaluation, RunResult, StudyResults } from '../results.js'
@@ -47,16 +47,60 @@ export function bestRatios(ratios: readonly (MedianInterval | null)[]): Readonly
   return new Set(best.length === measured.length ? [] : best.map(({ i }) => i))
 }
 
+/** Bytes that a token reads in the last weight type measured, inactive neurons skipped where there are any. */
+export function bytesPerToken(run: Pick<RunResult, 'speed'>): number | null {
+  const speed = run.speed.at(-1)
+  return speed?.sparseBytes ?? speed?.denseBytes ?? null
+}
+
 /** What stands out, each a sentence of measured facts. */
 export function findings({ runs }: StudyResults): string[] {
   if (runs.length === 0) return []
   const best = lowest(runs)
   const sparse = runs.filter(run => mean(run.final.sparsity) >= MOSTLY_ZEROS)
   return [
+    ...headline(runs),
     lossFinding(runs, best),
     ...(sparse.length > 0 && !sparse.includes(best) ? [sparseFinding(lowest(sparse), best)] : []),
     ...speedFindings(runs),
   ]
+}
+
+/**
+ * What zeros cost and what they are worth, for the sparsest run: its loss against SiLU's, the bytes of a token, and what a
+ * large model with the same zeros could gain. Empty without a run with SiLU to compare with, or one with mostly zeros.
+ */
+function headline(runs: readonly RunResult[]): string[] {
+  const baseline = runs.find(run => run.final.activation === 'silu' && run.switchStep === null)
+  const sparsest = runs.reduce((a, b) => (mean(b.final.sparsity) > mean(a.final.sparsity) ? b : a))
+  if (baseline === undefined || mean(sparsest.final.sparsity) < MOSTLY_ZEROS) return []
+  const [own, dense] = [sparsest, baseline].map(bytesPerToken)
+  const read =
+    own === null || dense === null ? '' : `, reading ${percent(own / dense, 0)} of its bytes per token`
+  return [
+    `Sparsest: ${visibleLine(sparsest.label)}, ${percent(mean(sparsest.final.sparsity))} zeros at ` +
+      `${signed(sparsest.final.loss - baseline.final.loss, 3)} nats per token against ${visibleLine(baseline.label)}${read}. ` +
+      `A model of 1.5 billion parameters with these zeros in its layers reads 1/${fixed(largeModelLimit(sparsest.final.sparsity), 2)} ` +
+      `of its bytes; measure it with ${benchCommand(sparsest.final.sparsity)}.`,
+  ]
+}
+
+/** Of sparselm-1.5b (`flicker bench decode`): width, FFN, layers, vocabulary. */
+const LARGE = { width: 2048, neurons: 5632, layers: 28, vocabulary: 49_152 }
+
+/**
+ * Bytes of a token of a 1.5 B model with gated FFNs over those with these zeros, the study's layers spread over its own:
+ * embedding as head, four matrices of attention, the gate, and of up and down the rows of active neurons.
+ */
+export function largeModelLimit(sparsity: readonly number[]): number {
+  const { width, neurons, layers, vocabulary } = LARGE
+  const others = vocabulary * width + layers * (4 * width * width + width * neurons)
+  const rows = layers * 2 * width * neurons
+  return (others + rows) / (others + rows * (1 - mean(sparsity)))
+}
+
+function benchCommand(sparsity: readonly number[]): string {
+  return `flicker bench decode --sparsity ${sparsity.map(zeros => zeros.toFixed(3)).join(',')}`
 }
 
 function lossFinding(runs: readonly RunResult[], best: RunResult): string {

@@ -18,7 +18,7 @@ import {
 import { visibleLine } from '../../report/visible-text.js'
 import { mean, standardDeviation } from '../../statistics.js'
 import type { Machine, RunResult, Sample, StudyResults } from '../results.js'
-import { bestOverSeeds, bestRatios } from './findings.js'
+import { bestOverSeeds, bestRatios, bytesPerToken } from './findings.js'
 
 export interface Column {
   /** What several columns have in common, e.g. `decode f32, tok/s`; empty for a column of its own. */
@@ -88,6 +88,8 @@ export function summarize(results: StudyResults): Summary {
     column(runs, '', 'sparsity', run => [meanSparsity(run.final), percent], {
       best: bestOverSeeds(runs, final => -meanSparsity(final)),
     }),
+    ...parameterColumn(runs),
+    ...byteColumns(runs, baseline, baselineLabel),
     column(runs, '', 'training tokens/s', run => [run.trainTokensPerSecond, rate], { minor: true }),
   ]
   return {
@@ -96,6 +98,34 @@ export function summarize(results: StudyResults): Summary {
     quality,
     speed: dtypesOf(runs).flatMap(dtype => speedColumns(runs, dtype)),
   }
+}
+
+/** Parameters, where the runs differ in them. */
+function parameterColumn(runs: readonly RunResult[]): Column[] {
+  if (new Set(runs.map(run => run.parameters)).size < 2) return []
+  return [
+    column(runs, '', 'parameters', run => (run.parameters === undefined ? null : [run.parameters, amount])),
+  ]
+}
+
+/** What a token reads in the last weight type measured, with zeros skipped; also as a part of the baseline's. */
+function byteColumns(runs: readonly RunResult[], baseline: number, baselineLabel: string): Column[] {
+  if (!runs.some(run => bytesPerToken(run) !== null)) return []
+  const base = runs[baseline] === undefined ? null : bytesPerToken(runs[baseline])
+  return [
+    column(runs, '', 'bytes per token', run => {
+      const read = bytesPerToken(run)
+      return read === null ? null : [read, bytes]
+    }),
+    ...(base === null || runs.length < 2
+      ? []
+      : [
+          column(runs, '', `bytes vs ${baselineLabel}`, run => {
+            const read = bytesPerToken(run)
+            return read === null || run === runs[baseline] ? null : [read / base - 1, signedPercent]
+          }),
+        ]),
+  ]
 }
 
 /** Weight types in the order they were measured in. */

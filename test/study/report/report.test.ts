@@ -5,7 +5,7 @@ import { parseHTML } from 'linkedom'
 import { describe, expect, it } from 'vitest'
 import { fixed, loss, perplexity, signed } from '../../../src/report/numbers.js'
 import { lossCaption } from '../../../src/study/report/figures/loss.js'
-import { findings } from '../../../src/study/report/findings.js'
+import { findings, largeModelLimit } from '../../../src/study/report/findings.js'
 import { renderMarkdown, renderTable } from '../../../src/study/report/index.js'
 import { renderStudyPage as renderReport } from '../../../src/study/report/page.js'
 import { summarize } from '../../../src/study/report/summary.js'
@@ -317,4 +317,48 @@ it('a loss that is huge or no number is printed as such', () => {
   expect(loss(Number.NaN)).toBe('not a number')
   expect(signed(-3e9, 3)).toBe('−3.00e9')
   expect(fixed(1_234_567, 0)).toBe('1,234,567')
+})
+
+describe('what zeros cost and what they are worth', () => {
+  const speed = (denseBytes: number, sparseBytes: number | null) => [
+    { dtype: 'bf16' as const, dense: 1, sparse: null, ratio: null, passes: 1, denseBytes, sparseBytes },
+  ]
+  const measured = () => {
+    const results = madeResults()
+    const [silu, relu, ...others] = results.runs
+    silu.speed = speed(2_000_000, null)
+    relu.speed = speed(2_000_000, 1_300_000)
+    for (const run of others) run.speed = speed(2_000_000, 1_500_000)
+    return results
+  }
+
+  it('stands at the top for the sparsest run', () => {
+    const results = measured()
+    const [relu] = results.runs.slice(1)
+    relu.final = { ...relu.final, loss: 2.9, sparsity: [0.9, 0.94] }
+    results.runs[0].final = { ...results.runs[0].final, loss: 2.92 }
+    const [first] = findings(results)
+    expect(first).toContain('Sparsest: ReLU, 92.0\u202F% zeros at \u22120.020 nats per token against SiLU')
+    expect(first).toContain('reading 65\u202F% of its bytes per token')
+    expect(first).toContain('flicker bench decode --sparsity 0.900,0.940')
+  })
+
+  it('counts the bytes of a 1.5 B model: the published shape at 90 % zeros reads 0.62 of them', () => {
+    expect(largeModelLimit([0])).toBe(1)
+    expect(1 / largeModelLimit([0.9])).toBeCloseTo(0.62, 2)
+    expect(largeModelLimit([0.8, 1])).toBeCloseTo(largeModelLimit([0.9]), 12)
+  })
+
+  it('is a column of bytes, and one of parameters where runs differ in them', () => {
+    const results = measured()
+    const cells = (title: string) =>
+      summarize(results)
+        .quality.find(column => column.title === title)
+        ?.cells.map(({ text }) => text)
+    expect(cells('bytes per token')?.slice(0, 2)).toEqual(['2.0 MB', '1.3 MB'])
+    expect(cells('bytes vs SiLU')?.slice(0, 2)).toEqual(['–', '\u221235.0\u202F%'])
+    expect(cells('parameters')).toBeUndefined()
+    for (const [i, run] of results.runs.entries()) run.parameters = i === 1 ? 3_000_000 : 2_000_000
+    expect(cells('parameters')?.slice(0, 2)).toEqual(['2.0 million', '3.0 million'])
+  })
 })
