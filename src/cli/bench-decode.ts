@@ -7,6 +7,7 @@ import { DECODE_SHAPES, type DecodeShape, decodeShape } from '../bench/random-mo
 import { OptionError } from '../errors.js'
 import { defaultThreads } from '../kernels/index.js'
 import { intervalText } from '../paired-measurement.js'
+import { mean } from '../statistics.js'
 import {
   choiceOption,
   fraction,
@@ -187,7 +188,7 @@ function printDecode(result: DecodeBenchResult): void {
 function zerosText({ method, sparsity, bytesSkipped }: DecodeBenchResult): string {
   return method === null
     ? `${percent(sparsity.measured)} of the neurons exactly zero (${percent(sparsity.least)} to ${percent(sparsity.most)})`
-    : `cut by ${method} to ${percent(sparsity.asked)}: ${percent(bytesSkipped)} of all bytes skipped`
+    : `cut by ${method} to ${percent(mean([sparsity.asked].flat()))}: ${percent(bytesSkipped)} of all bytes skipped`
 }
 
 function percent(part: number): string {
