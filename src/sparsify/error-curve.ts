@@ -3,7 +3,7 @@
 // tokens. It grows with ε; the curve has its values at equally spaced fractions of what is left out.
 
 /** Fractions of the contributions at which the error is computed. */
-export const CURVE_POINTS = 64
+const CURVE_POINTS = 64
 
 export interface ErrorCurve {
   /** (points + 1) ε, ascending; point i leaves out a fraction i / points of the sample's contributions. */

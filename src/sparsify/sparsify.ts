@@ -21,7 +21,7 @@ import { METHODS, type Method, type MethodName, requireApplicable, requireLevel 
 import type { LayerStatistics } from './statistics.js'
 
 /** Tokens that the result is measured on, and the longest window. */
-export const MEASURED_TOKENS = 16_384
+const MEASURED_TOKENS = 16_384
 const LONGEST_WINDOW = 1024
 /** Characters of a text that are tokenized for each token that is wanted, at most. */
 const CHARACTERS_PER_TOKEN = 16

@@ -183,8 +183,7 @@ export interface CutRows extends Pick<CutInput, 'cutRows' | 'mostActive'> {
  * the FFN; the activated gate, cut; up · x; and their product, down's input. Where neurons are stored together, neither up nor
  * hidden is ever a whole vector.
  */
-export const VECTORS = ['attention', 'heads', 'ffn', 'gate', 'up', 'hidden'] as const
-export type VectorName = (typeof VECTORS)[number]
+export type VectorName = 'attention' | 'heads' | 'ffn' | 'gate' | 'up' | 'hidden'
 /** Called with the first `rows` rows of `values`, (rows, width). */
 export type VectorObserver = (
   vector: VectorName,

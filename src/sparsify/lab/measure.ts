@@ -15,7 +15,7 @@ import type { LayerStatistics } from '../statistics.js'
 import { type Activity, ActivityCounter, MOST_WINDOW } from './activity.js'
 
 /** CETT below which a neuron counts as inactive where the activation is nowhere 0 (ReLU² wins: the bend of the curves). */
-export const INACTIVE_ERROR = 0.2
+const INACTIVE_ERROR = 0.2
 /** Errors whose perplexity is measured, and fractions of neurons kept by |h|. */
 const ERRORS = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5]
 const KEPT = [0.05, 0.1, 0.2, 0.3, 0.5, 0.7]
@@ -139,7 +139,7 @@ export function measureSparsity(source: ModelSource, options: LabOptions) {
 }
 
 /** One CETT for all layers: hidden values below ε / ‖W_down[:, j]‖ are cut. */
-export function cutsAtError(statistics: readonly LayerStatistics[], error: number): LayerCuts[] {
+function cutsAtError(statistics: readonly LayerStatistics[], error: number): LayerCuts[] {
   return statistics.map(layer => ({
     neurons: null,
     inputs: { down: { kind: 'threshold', limits: limitsAt(layer, error) } },
