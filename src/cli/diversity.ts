@@ -117,11 +117,14 @@ function printResults({ ways, sameQuality }: DiversityResults): void {
   }
   const told = sameQuality.filter(({ measure }) => measure === 'vendi')
   if (told.length > 0) print('\nVendi score of StochA minus that of the other way at the same likelihood:')
+  const outside = new Set(told.flatMap(({ way, difference }) => (difference === null ? [way] : [])))
   for (const row of told) {
     const { way, family, difference, interval } = row
+    if (difference === null) continue
     const range =
       interval === null ? '' : ` (95 %: ${interval.low.toFixed(2)} to ${interval.high.toFixed(2)})`
-    const value = difference === null ? '' : `${difference > 0 ? '+' : ''}${difference.toFixed(2)}${range}, `
-    print(`  ${way} against ${family}: ${value}${verdictOf(row)}`)
+    const value = `${difference > 0 ? '+' : ''}${difference.toFixed(2)}${range}`
+    print(`  ${way} against ${family}: ${value}, ${verdictOf(row)}`)
   }
+  if (outside.size > 0) print(`  likelihood outside another curve: ${[...outside].join('; ')}`)
 }

@@ -15,7 +15,7 @@ import { mean, meanInterval, median } from '../statistics.js'
 import { compareAtSameQuality, type SameQuality } from './compare.js'
 import { MEASURE_NAMES, type Measure, measurePrompt } from './measures.js'
 import type { DiversityPrompt } from './prompts.js'
-import type { DiversitySettings, Way } from './settings.js'
+import { activationOf, type DiversitySettings, type Way } from './settings.js'
 
 export interface MeasuredValue {
   readonly mean: number
@@ -25,6 +25,8 @@ export interface MeasuredValue {
 
 export interface WayResult {
   readonly way: Way
+  /** What its samples were drawn with. */
+  readonly activation: string
   readonly measures: Partial<Record<Measure, MeasuredValue>>
   /** One value for each prompt. */
   readonly perPrompt: Partial<Record<Measure, number[]>>
@@ -111,6 +113,7 @@ export async function runDiversity(model: LanguageModel, run: DiversityRun): Pro
     const perPrompt = byMeasure(measured)
     results.push({
       way,
+      activation: activationOf(way, deterministic.spec),
       measures: summarized(perPrompt),
       perPrompt,
       tokensPerSecond: rates.length === 0 ? null : median(rates),
@@ -161,7 +164,8 @@ async function draw(
   deterministic: Activation,
   signal: AbortSignal | undefined,
 ): Promise<Completion[]> {
-  const { temperature, topP, topK, minP, activation = deterministic.spec } = way
+  const { temperature, topP, topK, minP } = way
+  const activation = activationOf(way, deterministic.spec)
   const { n, maxTokens, seed, ignoreEos, stop } = settings
   const sampling = { temperature, topP, topK, minP, activation, maxTokens, seed, ignoreEos, stop, n }
   const completions = await model.completeMany(prompt, { ...sampling, signal })

@@ -16,8 +16,8 @@ const waySchema = z.strictObject({
   topK: values(z.number().int().min(1)).optional(),
   /** StochA's p: the probability of SiLU where the gate is below 0. */
   p: values(z.number().min(0).max(1)).optional(),
-  /** The activation that takes `p`. */
-  activation: z.string().default('stocha'),
+  /** The activation that takes `p`; by default `stocha`, for a model with SiLU the one that keeps SiLU above 0. */
+  activation: z.string().optional(),
 })
 
 export const settingsSchema = z.strictObject({
@@ -47,8 +47,16 @@ export interface Way {
   readonly minP?: number
   readonly topK?: number
   readonly p?: number
-  /** The activation that draws; none where `p` is not given. */
+  /** The activation that takes `p`, where the settings name one. */
   readonly activation?: string
+}
+
+/** The activation that a way draws with; `deterministic`: what the model runs with otherwise. */
+export function activationOf({ p, activation }: Way, deterministic: string): string {
+  if (p === undefined) return deterministic
+  // With the identity above 0 a network that was trained with SiLU would be another one, drawn or not.
+  const drawn = activation ?? (deterministic === 'silu' ? 'stocha:positive=silu' : 'stocha')
+  return `${drawn}${drawn.includes(':') ? ',' : ':'}p=${p}`
 }
 
 /**
@@ -99,8 +107,7 @@ function grid({ activation, ...given }: GivenWay): Way[] {
         optional(given.topK).flatMap(topK =>
           temperatures.map(temperature => {
             const numbers = { temperature, topP, minP, topK, p }
-            const drawn = p === undefined ? {} : { activation: withP(activation, p) }
-            return { label: labelOf(numbers, activation), family: familyOf(numbers), ...numbers, ...drawn }
+            return { label: labelOf(numbers, activation), family: familyOf(numbers), ...numbers, activation }
           }),
         ),
       ),
@@ -108,15 +115,11 @@ function grid({ activation, ...given }: GivenWay): Way[] {
   )
 }
 
-function withP(activation: string, p: number): string {
-  return `${activation}${activation.includes(':') ? ',' : ':'}p=${p}`
-}
-
 type Numbers = Pick<Way, 'temperature' | 'topP' | 'minP' | 'topK' | 'p'>
 
-function labelOf({ temperature, topP, minP, topK, p }: Numbers, activation: string): string {
+function labelOf({ temperature, topP, minP, topK, p }: Numbers, activation?: string): string {
   const parts = [
-    ...(p === undefined ? [] : [`${activation === 'stocha' ? '' : `${activation} `}p ${p}`]),
+    ...(p === undefined ? [] : [`${activation === undefined ? '' : `${activation} `}p ${p}`]),
     ...(temperature === 0 ? [] : [`T ${temperature}`]),
     ...(topK === undefined ? [] : [`top-k ${topK}`]),
     ...(topP === undefined ? [] : [`top-p ${topP}`]),

@@ -5,7 +5,7 @@ import path from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { type ComparedWay, compareAtSameQuality, interpolated } from '../../src/diversity/compare.js'
 import { readPrompts } from '../../src/diversity/prompts.js'
-import { parseDiversitySettings, readDiversitySettings } from '../../src/diversity/settings.js'
+import { activationOf, parseDiversitySettings, readDiversitySettings } from '../../src/diversity/settings.js'
 import { temporaryDirectory } from '../formats/tiny-model.js'
 
 const work = temporaryDirectory()
@@ -40,14 +40,19 @@ ways:
       ['p 0.3, T 1', 'StochA and temperature'],
       ['stocha:positive=silu p 0.3, T 1, top-k 5', 'StochA and top-k'],
     ])
-    expect(listed.map(({ temperature, activation }) => [temperature, activation]).slice(3)).toEqual([
-      [1.5, undefined],
+    expect(listed.map(way => [way.temperature, activationOf(way, 'relu')]).slice(3)).toEqual([
+      [1.5, 'relu'],
       [0, 'stocha:p=0.2'],
       [0, 'stocha:p=0.4'],
       [0.5, 'stocha:p=0.3'],
       [1, 'stocha:p=0.3'],
       [1, 'stocha:positive=silu,p=0.3'],
     ])
+  })
+
+  it('a model with SiLU is drawn with SiLU above 0', () => {
+    const [way] = ways('ways:\n  - p: 0.2')
+    expect(activationOf(way, 'silu')).toBe('stocha:positive=silu,p=0.2')
   })
 
   it.each([
