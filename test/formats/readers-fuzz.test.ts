@@ -232,43 +232,47 @@ describe('GGUF', () => {
 })
 
 describe('GGUF in two parts', () => {
-  it('survives several edits of either, and absurd numbers of parts', () => {
-    const files = [1, 2].map(no => path.join(directory, `m-0000${no}-of-00002.gguf`))
-    const parts = splitGguf(tinyLlama(), 2)
-    const originals = parts.map(rawGguf)
-    const size = originals[0].length + originals[1].length
-    const write = (contents: Buffer[]) => {
-      for (const [i, content] of contents.entries()) fs.writeFileSync(files[i], content)
-    }
-    write(originals)
-    openModel(files[1]).close()
-    const reach = originals[0].length - parts[0].data.length + 8
-    fc.assert(
-      fc.property(edits(reach), fc.nat(1), (edit, at) => {
-        write(originals.map((bytes, i) => (i === at ? edit(bytes) : bytes)))
-        for (const file of files) survives(file, size)
-      }),
-      { numRuns: 200 },
-    )
-    const key = fc.constantFrom('split.no', 'split.count', 'split.tensors.count')
-    fc.assert(
-      fc.property(key, absurd, fc.nat(1), (changed, value, at) => {
-        write(
-          parts.map((part, i) =>
-            rawGguf({
-              ...part,
-              values: part.values.map(([name, old]) => [
-                name,
-                i === at && name === changed ? { type: 'u64', value } : old,
-              ]),
-            }),
-          ),
-        )
-        for (const file of files) survives(file, size)
-      }),
-      { numRuns: 100 },
-    )
-  })
+  it(
+    'survives several edits of either, and absurd numbers of parts',
+    () => {
+      const files = [1, 2].map(no => path.join(directory, `m-0000${no}-of-00002.gguf`))
+      const parts = splitGguf(tinyLlama(), 2)
+      const originals = parts.map(rawGguf)
+      const size = originals[0].length + originals[1].length
+      const write = (contents: Buffer[]) => {
+        for (const [i, content] of contents.entries()) fs.writeFileSync(files[i], content)
+      }
+      write(originals)
+      openModel(files[1]).close()
+      const reach = originals[0].length - parts[0].data.length + 8
+      fc.assert(
+        fc.property(edits(reach), fc.nat(1), (edit, at) => {
+          write(originals.map((bytes, i) => (i === at ? edit(bytes) : bytes)))
+          for (const file of files) survives(file, size)
+        }),
+        { numRuns: 200 },
+      )
+      const key = fc.constantFrom('split.no', 'split.count', 'split.tensors.count')
+      fc.assert(
+        fc.property(key, absurd, fc.nat(1), (changed, value, at) => {
+          write(
+            parts.map((part, i) =>
+              rawGguf({
+                ...part,
+                values: part.values.map(([name, old]) => [
+                  name,
+                  i === at && name === changed ? { type: 'u64', value } : old,
+                ]),
+              }),
+            ),
+          )
+          for (const file of files) survives(file, size)
+        }),
+        { numRuns: 100 },
+      )
+    },
+    FUZZ_TIMEOUT,
+  )
 })
 
 describe("llama2.c's model.bin", () => {
