@@ -79,12 +79,13 @@ export function calibrate(
 }
 
 /** Normal values in ascending order. */
-function normalTable(): Float32Array {
+export function normalTable(): Float32Array {
   const table = new Float32Array(2 ** 18)
   fillNormal(table, { seed: 4, purpose: Purpose.data, stream: 0 }, 0, 1)
   return table.sort()
 }
 
-function quantile(sorted: Float32Array, fraction: number): number {
+/** The value that `fraction` of them do not exceed. */
+export function quantile(sorted: Float32Array, fraction: number): number {
   return sorted[Math.max(0, Math.min(sorted.length - 1, Math.round(fraction * sorted.length - 0.5)))]
 }

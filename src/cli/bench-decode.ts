@@ -3,12 +3,14 @@
 import { Command } from 'commander'
 import { BENCH_METHODS } from '../bench/cut-model.js'
 import { benchDecode, type DecodeBenchOptions, type DecodeBenchResult } from '../bench/decode.js'
+import { benchDeviceDecode, type DeviceBenchResult } from '../bench/device-decode.js'
 import { DECODE_SHAPES, type DecodeShape, decodeShape } from '../bench/random-model.js'
 import { OptionError } from '../errors.js'
 import { defaultThreads } from '../kernels/index.js'
 import { intervalText } from '../paired-measurement.js'
 import { mean } from '../statistics.js'
 import {
+  backendOption,
   choiceOption,
   fraction,
   integer,
@@ -29,6 +31,8 @@ interface DecodeFlags extends Omit<DecodeBenchOptions, 'shape' | 'threads'> {
   readonly numKeyValueHeads?: number
   readonly vocabSize?: number
   readonly threads?: number
+  readonly backend: 'cpu' | 'webgpu'
+  readonly profile?: boolean
   readonly json?: boolean
 }
 
@@ -71,22 +75,33 @@ export function benchDecodeCommand(): Command {
     .option('--samples <n>', 'sequences decoded together; 0: not measured', integer(0), 8)
     .option('--prefill <n>', 'tokens of a prompt; 0: not measured', integer(0), 512)
     .addOption(threadsOption())
+    .addOption(backendOption())
+    .option('--profile', 'with --backend webgpu: also time each kernel alone')
     .addOption(jsonOption())
     .addHelpText(
       'after',
       `
 Weights are random; each layer's threshold is set so that --sparsity is met. The variants decode the same tokens
 alternately, the bandwidth of the memory is measured in the same run, and the logits of all variants must have the same
-bits. sparselm-1.5b in bf16 needs 4 GB of memory.
+bits. sparselm-1.5b in bf16 needs 4 GB of memory. With --backend webgpu, dense and sparse decode on the GPU one text, beside
+what its memory gives to a copy; --kv, --narrow-gate, --samples, --prefill and --threads are then of no effect.
 
 Examples:
   flicker bench decode --shape sparselm-1.5b --dtype bf16 --sparsity 0.9 --threads 2
   flicker bench decode --sparsity 0.83,0.95,0.97,0.94 --prefill 0 --samples 0
   flicker bench decode --shape sparselm-0.5b --dtype q8_0 --sparsity 0.9 --json
   flicker bench decode --method teal --sparsity 0.5
+  flicker bench decode --backend webgpu --dtype f16 --sparsity 0.9 --tokens 64
   flicker bench decode --hidden-size 1024 --intermediate-size 4096 --num-hidden-layers 12 --num-attention-heads 16`,
     )
-    .action((flags: DecodeFlags) => {
+    .action(async (flags: DecodeFlags) => {
+      if (flags.backend === 'webgpu') {
+        const { dtype, sparsity, tokens, profile = false } = flags
+        const measured = await benchDeviceDecode({ shape: shapeOf(flags), dtype, sparsity, tokens, profile })
+        if (flags.json === true) printJson(measured)
+        else printDeviceDecode(measured)
+        return
+      }
       const result = benchDecode({
         ...flags,
         shape: shapeOf(flags),
@@ -189,6 +204,45 @@ function zerosText({ method, sparsity, bytesSkipped }: DecodeBenchResult): strin
   return method === null
     ? `${percent(sparsity.measured)} of the neurons exactly zero (${percent(sparsity.least)} to ${percent(sparsity.most)})`
     : `cut by ${method} to ${percent(mean([sparsity.asked].flat()))}: ${percent(bytesSkipped)} of all bytes skipped`
+}
+
+function printDeviceDecode(result: DeviceBenchResult): void {
+  const { shape, bandwidth, zeros, rows, ratio, ratioLimit, identical, profile } = result
+  print(`${result.gpu}${result.subgroups ? ', with subgroups' : ''}`)
+  print(
+    `hidden ${shape.hiddenSize}, intermediate ${shape.intermediateSize}, ${shape.numHiddenLayers} layers, ` +
+      `${result.dtype}: ${(result.weightBytes / 1e9).toFixed(2)} GB`,
+  )
+  print(
+    `copies ${(bandwidth.copy / 1e9).toFixed(0)} GB/s (read and written), reads ${(bandwidth.read / 1e9).toFixed(0)} GB/s · ` +
+      `${percent(zeros.measured)} of the neurons exactly zero (${percent(zeros.least)} to ${percent(zeros.most)}) · ` +
+      `medians of ${result.tokens} tokens\n`,
+  )
+  print('variant    tok/s       ms  MB/token  of the copy limit')
+  for (const { way, tokensPerSecond, millisecondsPerToken, bytesPerToken, fractionOfLimit } of rows) {
+    print(
+      [
+        way.padEnd(7),
+        tokensPerSecond.toFixed(1).padStart(8),
+        millisecondsPerToken.toFixed(3).padStart(8),
+        (bytesPerToken / 1e6).toFixed(0).padStart(9),
+        percent(fractionOfLimit).padStart(18),
+      ].join(' '),
+    )
+  }
+  print(
+    `sparse over dense ${ratio.median.toFixed(3)} (${ratio.low.toFixed(3)} to ${ratio.high.toFixed(3)}), ` +
+      `limit by bytes ${ratioLimit.toFixed(3)}`,
+  )
+  print(
+    identical ? 'dense and sparse: the same bits' : 'THE VARIANTS DIFFER: this is a bug, please report it',
+  )
+  if (profile.length > 0) print('\nper token µs  per call µs  kernel')
+  for (const { kernel, microsecondsPerToken, microsecondsPerCall } of profile) {
+    print(
+      `${microsecondsPerToken.toFixed(0).padStart(12)} ${microsecondsPerCall.toFixed(2).padStart(12)}  ${kernel}`,
+    )
+  }
 }
 
 function percent(part: number): string {

@@ -47,11 +47,13 @@ export function printStats(
     compaction,
     weights,
     approximation,
+    backend,
   }: {
     readonly compaction: CompactionSummary | null
     /** The types of the matrices. */
     readonly weights: string
     readonly approximation: string | null
+    readonly backend: 'cpu' | 'webgpu'
   },
 ): void {
   if (approximation !== null) log(approximation)
@@ -65,7 +67,7 @@ export function printStats(
     const all = bytesReadPerToken + bytesSkippedPerToken
     log(
       `memory   ${megabytes(bytesReadPerToken)} read per token, ${megabytes(bytesSkippedPerToken)} skipped ` +
-        `(${percent(bytesSkippedPerToken / all)})${fractionOfLimit(bytesReadPerToken * tokensPerSecond)}`,
+        `(${percent(bytesSkippedPerToken / all)})${backend === 'cpu' ? fractionOfLimit(bytesReadPerToken * tokensPerSecond) : ''}`,
     )
   }
   log(`weights  ${weights}`)

@@ -4,6 +4,8 @@ import { Command, InvalidArgumentError } from 'commander'
 import {
   type ChatMessage,
   type Completion,
+  type DeviceModel,
+  EngineModel,
   type GenerateManyOptions,
   type LanguageModel,
   type LoadOptions,
@@ -20,6 +22,7 @@ import { jsonReport, printStats, printTopLogprobs } from './generate-printing.js
 import {
   allowCodeOption,
   anyText,
+  backendOption,
   choiceOption,
   dtypeOption,
   exactOption,
@@ -40,7 +43,7 @@ interface GenerateFlags
   extends Omit<GenerateManyOptions, 'logitBias' | 'signal' | 'ignoreEndOfText'>,
     Pick<
       LoadOptions,
-      'dtype' | 'kv' | 'ffn' | 'narrowGate' | 'compact' | 'tokenizer' | 'exact' | 'sparsePrompt'
+      'backend' | 'dtype' | 'kv' | 'ffn' | 'narrowGate' | 'compact' | 'tokenizer' | 'exact' | 'sparsePrompt'
     >,
     PromptFlags {
   readonly model: string
@@ -99,6 +102,7 @@ export function generateCommand(): Command {
     .option('--system <text>', 'a system message before it', anyText)
     .option('--chat-template <name|file>', "one of the model's templates, or a file with one")
     .optionsGroup('Engine (only dtype, kv, activation, exact and sparse-prompt change the text):')
+    .addOption(backendOption())
     .addOption(dtypeOption())
     .addOption(kvOption())
     .addOption(
@@ -157,7 +161,7 @@ Examples:
 
 async function generate(flags: GenerateFlags): Promise<void> {
   const { model: path, json, dtype, kv, ffn, narrowGate, activation, compact, tokenizer } = flags
-  const { exact, sparsePrompt } = flags
+  const { exact, sparsePrompt, backend = 'cpu' } = flags
   const given = await readPrompt(flags)
   if (given === undefined) {
     throw new OptionError(
@@ -167,11 +171,15 @@ async function generate(flags: GenerateFlags): Promise<void> {
   }
   const prompt = promptOf(given, flags)
   requireSeveral(flags)
+  if (backend === 'webgpu' && flags.bestOf !== undefined) {
+    throw new OptionError('WEBGPU_OPTION', 'the WebGPU backend has no --best-of; leave it out, or --backend')
+  }
   const model = await load(path, {
-    ...{ dtype, kv, ffn, narrowGate, activation, compact, tokenizer, exact, sparsePrompt },
+    ...{ dtype, kv, ffn, narrowGate, activation, compact, tokenizer, exact, sparsePrompt, backend },
   })
   for (const note of model.notes) log(`flicker: ${note}`)
-  if (flags.bestOf === 'likelihood') deterministicActivation(model)
+  const onCpu = isOnCpu(model) ? model : null
+  if (flags.bestOf === 'likelihood' && onCpu !== null) deterministicActivation(onCpu)
   const signal = interruptible('stopping after this token')
   const { n = 1 } = flags
   const live = json !== true && n === 1
@@ -186,10 +194,11 @@ async function generate(flags: GenerateFlags): Promise<void> {
       started = true
     },
   })
-  const completions = await chosen(model, prompt, all, signal.aborted ? undefined : flags.bestOf)
+  const completions =
+    onCpu === null ? all : await chosen(onCpu, prompt, all, signal.aborted ? undefined : flags.bestOf)
   const { config, approximation } = model
-  const { compaction } = model.engine
-  const weights = weightTypesText(model.engine.weights)
+  const compaction = onCpu?.engine.compaction ?? null
+  const weights = onCpu === null ? 'on the GPU' : weightTypesText(onCpu.engine.weights)
   model.dispose()
   if (json === true) printJson(jsonReport(given, completions, approximation))
   else if (live) printGenerated(lineEnded(`${started ? '' : echo}${heldBack(completions[0])}`))
@@ -203,7 +212,7 @@ async function generate(flags: GenerateFlags): Promise<void> {
     }
   }
   if (json !== true && (flags.topLogprobs ?? 0) > 0) printTopLogprobs(completions)
-  if (flags.stats === true) printStats(completions, config, { compaction, weights, approximation })
+  if (flags.stats === true) printStats(completions, config, { compaction, weights, approximation, backend })
   if (signal.aborted) throw new FlickerError('INTERRUPTED', 'stopped before the end', { exitCode: 130 })
 }
 
@@ -233,6 +242,10 @@ async function promptTokens(model: LanguageModel, prompt: Prompt): Promise<numbe
   if (!('messages' in prompt)) return Array.from(prompt)
   const { messages, ...options } = prompt
   return [...tokenizer.encode(await model.renderChat(messages, options))]
+}
+
+function isOnCpu(model: LanguageModel<EngineModel | DeviceModel>): model is LanguageModel {
+  return model.engine instanceof EngineModel
 }
 
 function lineEnded(text: string): string {

@@ -16,6 +16,15 @@ export function modelOption(): Option {
   return new Option('-m, --model <path>', MODEL_KINDS).makeOptionMandatory()
 }
 
+export function backendOption(): Option {
+  return choiceOption(
+    '--backend <name>',
+    'cpu, or webgpu: on a GPU, with the npm package webgpu',
+    ['cpu', 'webgpu'],
+    'cpu',
+  )
+}
+
 /** Types of the weights in memory; `auto` keeps what the file has. */
 export function dtypeOption(): Option {
   return choiceOption(

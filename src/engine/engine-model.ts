@@ -247,6 +247,11 @@ export class EngineModel {
     requireCacheMemory(this.#pass.cacheKind, { tokens, sequences })
   }
 
+  /** As Session.stepTogether. */
+  stepTogether(sessions: readonly Session[], tokens: ArrayLike<number>): void {
+    Session.stepTogether(sessions, tokens)
+  }
+
   /** Logits of every position: (tokens.length, vocab), row t seeing tokens 0 … t. Throws as Session.prefill does. */
   logits(tokens: ArrayLike<number>, options: SessionOptions = {}): Float32Array {
     requireReadable(tokens, this.config, 0)

@@ -3,6 +3,8 @@
 export { resolveModelDirectory } from '../formats/index.js'
 export type { ChatMessage, ChatOptions, ChatPrompt, ChatTemplates } from './chat/chat.js'
 export type { CompactionSummary } from './compaction.js'
+export { DeviceModel, type DeviceOptions } from './device/device-model.js'
+export type { DeviceSession } from './device/device-session.js'
 export { EngineModel, type EngineOptions, SPARSE_PROMPTS, type SparsePrompt } from './engine-model.js'
 export type { FfnMode, NarrowGateMode } from './ffn/policy.js'
 export { bytesRead, bytesSkipped, type PassStats, type TokenStats } from './forward.js'

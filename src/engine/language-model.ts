@@ -23,6 +23,7 @@ import {
 } from './generation/generate-options.js'
 import { type Completion, Generation } from './generation/generation.js'
 import { requireReadable } from './generation/session.js'
+import type { TextEngine } from './generation/text-engine.js'
 import {
   isTokenList,
   received,
@@ -54,8 +55,9 @@ export interface TokenListener {
   readonly onToken?: (token: GeneratedToken) => void
 }
 
-export class LanguageModel {
-  readonly engine: EngineModel
+/** `Engine`: EngineModel on the CPU, DeviceModel on a GPU. */
+export class LanguageModel<Engine extends TextEngine = EngineModel> {
+  readonly engine: Engine
   readonly tokenizer: Tokenizer
   /** Tokens that end a text. */
   readonly endOfText: readonly number[]
@@ -69,7 +71,7 @@ export class LanguageModel {
    * The tokenizer may have fewer ids than the model has rows (vocabularies are often padded), but not more.
    * Throws TokenizerError VOCABULARY_MISMATCH.
    */
-  constructor(engine: EngineModel, tokenizer: Tokenizer, extras: LanguageModelExtras = {}) {
+  constructor(engine: Engine, tokenizer: Tokenizer, extras: LanguageModelExtras = {}) {
     requireVocabularyFits(tokenizer, engine.config.vocabSize)
     this.engine = engine
     this.tokenizer = tokenizer
@@ -154,8 +156,8 @@ export class LanguageModel {
   }
 
   /** Logits of every position: (tokens.length, vocab), row t seeing tokens 0 … t. Throws as EngineModel.logits does. */
-  logits(tokens: ArrayLike<number>): Float32Array {
-    return this.engine.logits(tokens)
+  logits(tokens: ArrayLike<number>): ReturnType<Engine['logits']> {
+    return this.engine.logits(tokens) as ReturnType<Engine['logits']>
   }
 
   /** Releases the weights; every later use of the model fails with MODEL_DISPOSED. */

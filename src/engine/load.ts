@@ -13,11 +13,20 @@ import {
   parseHubReference,
 } from '../hub/index.js'
 import { warnWithoutAddon } from '../kernels/index.js'
+import { DeviceModel, type DeviceOptions } from './device/device-model.js'
 import { ENGINE_OPTION_NAMES, EngineModel, type EngineOptions } from './engine-model.js'
 import { LanguageModel } from './language-model.js'
-import { type OptionNames, requireKnownOptions, requireOptionalType, wrongType } from './option-checks.js'
+import {
+  type OptionNames,
+  received,
+  requireKnownOptions,
+  requireOptionalType,
+  wrongType,
+} from './option-checks.js'
 
 export interface LoadOptions extends Omit<EngineOptions, 'compact' | 'cuts'> {
+  /** `cpu` (the default), or `webgpu`: on a GPU, through the npm package webgpu. */
+  readonly backend?: 'cpu' | 'webgpu'
   /** Run the weights of a model that `flicker sparsify` wrote without its cuts. Default false. */
   readonly exact?: boolean
   /** A tokenizer instead of the model's own: any file or directory that `loadTokenizer` reads. */
@@ -40,6 +49,7 @@ const { cuts: _, ...ENGINE_NAMES } = ENGINE_OPTION_NAMES
 const OPTION_NAMES: OptionNames<LoadOptions> = {
   ...ENGINE_NAMES,
   exact: true,
+  backend: true,
   tokenizer: true,
   compact: true,
   allowCode: true,
@@ -57,10 +67,34 @@ const BYTES_PER_TOKEN = 16
  * Throws CheckpointError, TokenizerError, ActivationError, StorageError, and OptionError for unknown options
  * (OPTION_UNKNOWN), values of the wrong type (OPTION_TYPE) and what EngineModel refuses.
  */
-export async function load(path: string, options: LoadOptions = {}): Promise<LanguageModel> {
+export async function load(
+  path: string,
+  options: LoadOptions & { readonly backend: 'webgpu' },
+): Promise<LanguageModel<DeviceModel>>
+export async function load(
+  path: string,
+  options?: LoadOptions & { readonly backend?: 'cpu' },
+): Promise<LanguageModel>
+export async function load(
+  path: string,
+  options?: LoadOptions,
+): Promise<LanguageModel<EngineModel | DeviceModel>>
+export async function load(
+  path: string,
+  options: LoadOptions = {},
+): Promise<LanguageModel<EngineModel | DeviceModel>> {
   if (typeof path !== 'string') wrongType('path', 'the path of a model', path)
   requireKnownOptions(options, OPTION_NAMES)
-  const { compact, allowCode, download, exact = false, tokenizer: tokenizerPath, ...engineOptions } = options
+  const {
+    backend = 'cpu',
+    compact,
+    allowCode,
+    download,
+    exact = false,
+    tokenizer: tokenizerPath,
+    ...engineOptions
+  } = options
+  requireBackend(backend, options)
   requireOptionalType('tokenizer', 'string', tokenizerPath)
   requireOptionalType('compact', 'string', compact)
   requireOptionalType('allowCode', 'boolean', allowCode)
@@ -74,11 +108,16 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Lan
   const source = openModel(local, { tokenizer: tokenizerPath })
   try {
     const tokenizer = source.tokenizer()
-    const engine = new EngineModel(source.config, source, {
-      ...engineOptions,
-      cuts: exact ? null : (source.cuts?.() ?? null),
-      ...(compact !== undefined && { compact: compactTokens(compact, tokenizer) }),
-    })
+    const cuts = exact ? null : (source.cuts?.() ?? null)
+    if (backend === 'webgpu') requireNoCuts(cuts)
+    const engine =
+      backend === 'webgpu'
+        ? await DeviceModel.create(source.config, source, deviceOptions(engineOptions))
+        : new EngineModel(source.config, source, {
+            ...engineOptions,
+            cuts,
+            ...(compact !== undefined && { compact: compactTokens(compact, tokenizer) }),
+          })
     return new LanguageModel(engine, tokenizer, {
       endOfText: source.endOfText,
       notes: source.notes,
@@ -94,8 +133,8 @@ export async function load(path: string, options: LoadOptions = {}): Promise<Lan
 }
 
 /** What a user must know of a model whose results are not those of its weights. */
-function approximationOf(engine: EngineModel, { sparsity }: ModelSource): string | null {
-  if (!engine.approximate || !sparsity) return null
+function approximationOf(engine: EngineModel | DeviceModel, { sparsity }: ModelSource): string | null {
+  if (!(engine instanceof EngineModel && engine.approximate) || !sparsity) return null
   const { method, level } = sparsity
   const prompt = {
     none: 'not to the prompt',
@@ -105,6 +144,37 @@ function approximationOf(engine: EngineModel, { sparsity }: ModelSource): string
   return (
     `approximate: cut by ${method} to ${(100 * level).toPrecision(3)} % sparsity, applied to generated tokens and ` +
     `${prompt[engine.sparsePrompt]}; --exact runs the same weights without cuts`
+  )
+}
+
+/** Throws OptionError BACKEND_UNKNOWN, WEBGPU_OPTION. */
+function requireBackend(backend: string, { compact, kernels, kv, narrowGate, memory }: LoadOptions): void {
+  if (backend === 'cpu') return
+  if (backend !== 'webgpu') {
+    throw new OptionError('BACKEND_UNKNOWN', `backend must be cpu or webgpu, not ${received(backend)}`)
+  }
+  const unusable = {
+    compact: compact !== undefined,
+    kernels: kernels !== undefined,
+    memory: memory !== undefined,
+    [`kv ${kv}`]: kv !== undefined && kv !== 'f32',
+    'narrowGate on': narrowGate === 'on',
+  }
+  const [option] = Object.entries(unusable).find(([, given]) => given) ?? []
+  if (option === undefined) return
+  throw new OptionError('WEBGPU_OPTION', `the WebGPU backend has no ${option}; leave it out, or the backend`)
+}
+
+function deviceOptions({ dtype, ffn, activation }: EngineOptions): DeviceOptions {
+  return { dtype, ffn, activation }
+}
+
+/** Throws OptionError WEBGPU_CUTS for a model that is to run with cuts. */
+function requireNoCuts(cuts: object | null): void {
+  if (cuts === null) return
+  throw new OptionError(
+    'WEBGPU_CUTS',
+    'the WebGPU backend does not apply the cuts of flicker sparsify; give --exact, or leave --backend out',
   )
 }
 

@@ -7,6 +7,7 @@ import { type CheckedPenalties, LogitAdjustment } from './penalties.js'
 import { chooseToken, type SamplingOptions } from './samplers.js'
 import type { Session } from './session.js'
 import { StopStrings } from './stop-strings.js'
+import type { TextSession } from './text-engine.js'
 import { TextStream } from './text-stream.js'
 
 /**
@@ -51,8 +52,8 @@ export interface GenerationRules {
   readonly limitReason: FinishReason
 }
 
-export class Continuation {
-  readonly session: Session
+export class Continuation<Own extends TextSession = Session> {
+  readonly session: Own
   /** The text so far. */
   text = ''
   finishReason: FinishReason | null = null
@@ -63,7 +64,7 @@ export class Continuation {
   readonly #adjustment: LogitAdjustment
 
   /** `session` has read `prompt`. */
-  constructor(rules: GenerationRules, session: Session, prompt: ArrayLike<number>) {
+  constructor(rules: GenerationRules, session: Own, prompt: ArrayLike<number>) {
     this.session = session
     this.#rules = rules
     const { startOfText = null, endOfText } = rules.tokenizer

@@ -2,11 +2,11 @@
 // up.
 
 import { OptionError } from '../../errors.js'
-import type { EngineModel } from '../engine-model.js'
 import { bytesRead, bytesSkipped, type PassStats } from '../forward.js'
 import { Continuation, type FinishReason, type GeneratedToken } from './continuation.js'
 import type { CheckedOptions } from './generate-options.js'
-import { PREFILL_BLOCK, Session } from './session.js'
+import { PREFILL_BLOCK } from './session.js'
+import type { TextEngine, TextSession } from './text-engine.js'
 
 /** A whole continuation of the prompt. */
 export interface Completion {
@@ -41,16 +41,16 @@ export interface CompletionStats {
 }
 
 export class Generation {
-  readonly #engine: EngineModel
+  readonly #engine: TextEngine
   readonly #prompt: ArrayLike<number>
   readonly #options: CheckedOptions
   readonly #started = performance.now()
   #firstToken = Number.NaN
   #ended = Number.NaN
-  #continuations: Continuation[] = []
+  #continuations: Continuation<TextSession>[] = []
 
   /** Throws OptionError CONTEXT_OVERFLOW. */
-  constructor(engine: EngineModel, prompt: ArrayLike<number>, options: CheckedOptions) {
+  constructor(engine: TextEngine, prompt: ArrayLike<number>, options: CheckedOptions) {
     const { maxPositionEmbeddings } = engine.config
     if (prompt.length > maxPositionEmbeddings) {
       throw new OptionError(
@@ -69,7 +69,7 @@ export class Generation {
     let running = await this.#start()
     while (running.length > 0) {
       const ids: number[] = []
-      const unfinished: Continuation[] = []
+      const unfinished: Continuation<TextSession>[] = []
       for (const continuation of running) {
         if (signal?.aborted) break
         const token = continuation.next()
@@ -84,12 +84,9 @@ export class Generation {
       if (unfinished.length === 0 && !signal?.aborted) return
       await yieldToTimers()
       if (signal?.aborted) break
-      if (unfinished.length === 1) unfinished[0].session.step(ids[0])
-      else
-        Session.stepTogether(
-          unfinished.map(({ session }) => session),
-          ids,
-        )
+      const sessions = unfinished.map(({ session }) => session)
+      if (sessions.length === 1) await sessions[0].prefill(ids)
+      else await this.#engine.stepTogether(sessions, ids)
       running = unfinished
     }
     for (const continuation of running) if (continuation.finishReason === null) continuation.abort()
@@ -129,7 +126,7 @@ export class Generation {
   }
 
   /** Reads the prompt; returns its continuations, none when the signal is aborted meanwhile. */
-  async #start(): Promise<Continuation[]> {
+  async #start(): Promise<Continuation<TextSession>[]> {
     const { seed, sequences, activation, maxTokens, signal } = this.#options
     const prompt = Array.from(this.#prompt)
     const room = this.#engine.config.maxPositionEmbeddings - prompt.length + 1
@@ -149,10 +146,10 @@ export class Generation {
     for (let start = 0; start < common.length; start += PREFILL_BLOCK) {
       if (start > 0) await yieldToTimers()
       if (signal?.aborted) return []
-      shared.prefill(common.slice(start, start + PREFILL_BLOCK))
+      await shared.prefill(common.slice(start, start + PREFILL_BLOCK))
     }
     const sessions = alone ? [shared] : shared.fork(sequences.map(sequence => ({ sequence })))
-    for (const token of own) Session.stepTogether(sessions, Array(sessions.length).fill(token))
+    for (const token of own) await this.#engine.stepTogether(sessions, Array(sessions.length).fill(token))
 
     const limitReason = maxTokens <= room ? ('length' as const) : ('context' as const)
     const rules = { ...this.#options, limit, limitReason }

@@ -1,0 +1,87 @@
+// Where a token's time on the device goes: each kernel of all layers alone, one after another as in a pass.
+
+import type { DeviceModel } from '../engine/device/device-model.js'
+import { buffers, compilerOf, type Dispatch, type Gpu, MAP_FOR_READING } from '../kernels/webgpu/index.js'
+import { median } from '../statistics.js'
+
+export interface KernelTime {
+  readonly kernel: string
+  /** Of all layers: what the kernel takes of a token. */
+  readonly microsecondsPerToken: number
+  readonly microsecondsPerCall: number
+}
+
+const REPEATS = 8
+const ROUNDS = 5
+
+const NOTHING = `
+@group(0) @binding(0) var<storage, read_write> x: array<u32>;
+@compute @workgroup_size(32) fn main(@builtin(local_invocation_index) t: u32) { if (t == 0u) { x[0] += 1u; } }`
+
+/** Attention is left out: it needs a sequence. Its share is what remains of a token. */
+export async function profileKernels(
+  gpu: Gpu,
+  dense: DeviceModel,
+  sparse: DeviceModel,
+): Promise<KernelTime[]> {
+  const { device } = gpu
+  const layers = [...dense.kernels.layers.keys()]
+  const nothing = await compilerOf(gpu).compile(NOTHING, ['write'])
+  const buffer = device.createBuffer({ size: 16, usage: buffers.storage })
+  const empty: Dispatch = { kernel: nothing, group: nothing.bind([buffer]), workgroups: 1 }
+  const ffn = async (model: DeviceModel, skips: boolean, which: number) =>
+    (await Promise.all(layers.map(layer => model.kernels.ffn(layer, model.activation, skips)))).map(
+      dispatches => dispatches[which],
+    )
+  const lists: Record<string, readonly Dispatch[]> = {
+    'nothing, but in order': layers.map(() => empty),
+    embedding: dense.kernels.embedding,
+    'norm, q, k, v': dense.kernels.layers.flatMap(({ qkv }) => qkv),
+    output: dense.kernels.layers.flatMap(({ output }) => output),
+    'norm, gate and up, dense': await ffn(dense, false, 0),
+    'norm, gate and up, sparse': await ffn(sparse, true, 0),
+    'down, dense': await ffn(dense, false, 1),
+    'down, sparse': await ffn(sparse, true, 1),
+    'norm, head': dense.kernels.head,
+  }
+  const staging = device.createBuffer({ size: 16, usage: buffers.staging })
+  const times: KernelTime[] = []
+  for (const [kernel, dispatches] of Object.entries(lists)) {
+    const run = async (repeats: number): Promise<number> => {
+      const encoder = device.createCommandEncoder()
+      const pass = encoder.beginComputePass()
+      for (let i = 0; i < repeats; i++) {
+        for (const dispatch of dispatches) {
+          pass.setPipeline(dispatch.kernel.pipeline)
+          pass.setBindGroup(0, dispatch.group)
+          pass.dispatchWorkgroups(dispatch.workgroups, 1)
+        }
+      }
+      pass.end()
+      encoder.copyBufferToBuffer(buffer, 0, staging, 0, 16)
+      const commands = encoder.finish()
+      const start = performance.now()
+      device.queue.submit([commands])
+      await staging.mapAsync(MAP_FOR_READING)
+      const milliseconds = performance.now() - start
+      staging.unmap()
+      return milliseconds
+    }
+    await run(1)
+    const rounds: number[] = []
+    // The difference of two lengths: what submitting and waiting take is in both.
+    for (let round = 0; round < ROUNDS; round++) {
+      const short = await run(REPEATS)
+      rounds.push(((await run(3 * REPEATS)) - short) / (2 * REPEATS))
+    }
+    const microseconds = 1000 * median(rounds)
+    times.push({
+      kernel,
+      microsecondsPerToken: microseconds,
+      microsecondsPerCall: microseconds / dispatches.length,
+    })
+  }
+  buffer.destroy()
+  staging.destroy()
+  return times
+}

@@ -1,0 +1,321 @@
+// A model on a GPU. Its parts are those of EngineModel, but what reads tokens is awaited, since a device answers when it
+// is done; that is why it is a model of its own and no backend of `Kernels`, whose calls return with the result.
+
+import { type Activation, parseActivation } from '../../activations/index.js'
+import { CheckpointError, FlickerError, OptionError } from '../../errors.js'
+import type { GpuInfo } from '../../kernels/webgpu/gpu-info.js'
+import {
+  type DeviceMatrix,
+  DeviceMemory,
+  type Gpu,
+  openGpu,
+  padded,
+  requireElementwise,
+} from '../../kernels/webgpu/index.js'
+import { type ModelConfig, modelConfigProblem } from '../../nn/config.js'
+import { parameterShapes } from '../../nn/parameters.js'
+import type { FfnMode } from '../ffn/policy.js'
+import { emptyStats, type PassStats } from '../forward.js'
+import { requireReadable, type SessionOptions } from '../generation/session.js'
+import { cacheBytesPerPosition, gigabytes } from '../model/memory.js'
+import { type EngineDtype, sourceOf, type TensorSource, WeightLayout } from '../model/weights.js'
+import { DeviceCache } from './device-cache.js'
+import { DeviceKernels, MOST_ROWS } from './device-kernels.js'
+import { DevicePass, type DeviceRows } from './device-pass.js'
+import { DeviceSession } from './device-session.js'
+import { type DeviceWeights, uploadLayer, uploadVocabulary } from './device-weights.js'
+
+export interface DeviceOptions {
+  /** How matrices are stored. Default `auto`: as in the file. */
+  readonly dtype?: EngineDtype
+  /** Skip neurons that are exactly 0; the result is the same. Default `auto`: where few are active. */
+  readonly ffn?: FfnMode
+  /** Instead of the config's, e.g. `stocha:p=0.3`. */
+  readonly activation?: string
+  /**
+   * Default: opened for this model, and closed with it.
+   * @internal
+   */
+  readonly gpu?: Gpu
+}
+
+/** `auto` skips in a layer while at most this fraction of its neurons was active lately. */
+const MOST_ACTIVE = 0.75
+/** Weight of a new token in that running mean. */
+const SMOOTHING = 0.25
+
+/** What this backend computes: a config with anything else in it is refused. */
+const KNOWN_CONFIG = [
+  ...[
+    'vocabSize',
+    'hiddenSize',
+    'intermediateSize',
+    'numHiddenLayers',
+    'numAttentionHeads',
+    'numKeyValueHeads',
+  ],
+  ...['headDim', 'attentionBias', 'maxPositionEmbeddings', 'rmsNormEps', 'tieWordEmbeddings', 'ffn'],
+  ...['activation', 'trainedActivations', 'ropeTheta', 'ropeScaling', 'rotaryDim'],
+]
+
+export class DeviceModel {
+  readonly config: ModelConfig
+  readonly dtype: EngineDtype
+  readonly activation: Activation
+  readonly notes: readonly string[]
+  /** The device that it runs on. */
+  readonly gpu: GpuInfo
+  readonly #gpu: Gpu
+  readonly #ownsGpu: boolean
+  readonly #memory: DeviceMemory
+  readonly #pass: DevicePass
+  readonly #weights: DeviceWeights
+  readonly #ffn: FfnMode
+  /** Running mean of the fraction of active neurons, per layer. */
+  readonly #active: Float64Array
+  #disposed = false
+
+  private constructor(
+    config: ModelConfig,
+    options: DeviceOptions,
+    activation: Activation,
+    parts: { gpu: Gpu; memory: DeviceMemory; weights: DeviceWeights; kernels: DeviceKernels },
+  ) {
+    const { gpu, memory, weights, kernels } = parts
+    this.config = config
+    this.dtype = options.dtype ?? 'auto'
+    this.activation = activation
+    this.gpu = gpu.info
+    this.#gpu = gpu
+    this.#ownsGpu = options.gpu === undefined
+    this.#memory = memory
+    this.#weights = weights
+    this.#ffn = options.ffn ?? 'auto'
+    this.#active = new Float64Array(config.numHiddenLayers)
+    this.kernels = kernels
+    this.#pass = new DevicePass(gpu, memory, kernels)
+    this.notes =
+      this.#ffn === 'sparse' && !activation.exactZeros
+        ? [`${activation.spec} is exactly 0 nowhere, so there is nothing to skip: every neuron is computed`]
+        : []
+  }
+
+  /**
+   * `source` as EngineModel takes it. Throws CheckpointError CONFIG_INVALID, OptionError WEBGPU_CONFIG, WEBGPU_DTYPE,
+   * WEBGPU_ACTIVATION, MODEL_MEMORY, and what openGpu throws.
+   */
+  static async create(
+    config: ModelConfig,
+    source: TensorSource | ((name: string) => Float32Array),
+    options: DeviceOptions = {},
+  ): Promise<DeviceModel> {
+    const names = () => parameterShapes(config).map(({ name }) => name)
+    const tensors = typeof source === 'function' ? sourceOf(names(), source) : source
+    return DeviceModel.of(config, options, memory => {
+      const layout = new WeightLayout(config, tensors, options.dtype ?? 'auto')
+      let embedding: DeviceMatrix | undefined
+      const layers: DeviceWeights['layers'][number][] = []
+      const rest = layout.all(of => {
+        embedding = uploadVocabulary(memory, config, of.embedding)
+        return layer => {
+          layers.push(uploadLayer(memory, config, layer))
+          // What has been handed over is not kept.
+          const empty = new Float32Array(0)
+          return { ...layer, qkv: [], output: empty, gate: empty, up: null, neurons: empty }
+        }
+      })
+      if (embedding === undefined) throw new Error('a model has an embedding')
+      const head = config.tieWordEmbeddings ? embedding : uploadVocabulary(memory, config, rest.head)
+      return { embedding, layers, norm: memory.numbers(padded(rest.norm.weight)), head }
+    })
+  }
+
+  /**
+   * `fill` makes the weights. Throws as `create` does.
+   * @internal
+   */
+  static async of(
+    config: ModelConfig,
+    options: DeviceOptions,
+    fill: (memory: DeviceMemory, gpu: Gpu) => DeviceWeights | Promise<DeviceWeights>,
+  ): Promise<DeviceModel> {
+    const problem = modelConfigProblem(config)
+    if (problem !== null) throw new CheckpointError('CONFIG_INVALID', `the model's config: ${problem}`)
+    requireKnownConfig(config)
+    const activation = parseActivation(options.activation ?? config.activation)
+    requireElementwise(activation)
+    const gpu = options.gpu ?? (await openGpu())
+    const memory = new DeviceMemory(gpu)
+    try {
+      gpu.device.pushErrorScope('out-of-memory')
+      const weights = await fill(memory, gpu)
+      const kernels = await DeviceKernels.compile(gpu, memory, config, weights)
+      const error = await gpu.device.popErrorScope()
+      if (error !== null) {
+        throw new OptionError(
+          'MODEL_MEMORY',
+          `the model needs ${gigabytes(memory.bytes)} on the GPU, which has not that much free; ` +
+            'use --dtype q8_0 or q4_0',
+        )
+      }
+      return new DeviceModel(config, options, activation, { gpu, memory, weights, kernels })
+    } catch (error) {
+      memory.releaseAll()
+      if (options.gpu === undefined) gpu.destroy()
+      throw error
+    }
+  }
+
+  /** Bytes of the device's memory that this model and its sessions hold. */
+  get deviceBytes(): number {
+    return this.#memory.bytes
+  }
+
+  /**
+   * For benchmarks.
+   * @internal
+   */
+  readonly kernels: DeviceKernels
+
+  /** A new, empty sequence. Throws OptionError SEED_RANGE, SEQUENCE_RANGE, WEBGPU_ACTIVATION. */
+  session(options: SessionOptions = {}): DeviceSession {
+    const activation = options.activation ?? this.activation
+    requireElementwise(activation)
+    const cache = new DeviceCache(this.config, this.#memory, this.#gpu.device)
+    return new DeviceSession(this, cache, { ...options, activation })
+  }
+
+  /** Room on the device shows when it is asked for. */
+  requireCacheMemory(_tokens: number, _sequences: number): void {}
+
+  /** Models with cuts do not run here. */
+  sparseFrom(_length: number): number {
+    return 0
+  }
+
+  /** Each session reads its token, as many as possible in one pass. Throws as DeviceSession.prefill does. */
+  async stepTogether(sessions: readonly DeviceSession[], tokens: ArrayLike<number>): Promise<void> {
+    if (tokens.length !== sessions.length || new Set(sessions).size !== sessions.length) {
+      throw new OptionError(
+        'BATCH_MISMATCH',
+        `${sessions.length} sessions, each once, need one token each, not ${tokens.length} tokens`,
+      )
+    }
+    for (const [i, { position }] of sessions.entries()) requireReadable([tokens[i]], this.config, position)
+    const rest = [...sessions.keys()]
+    while (rest.length > 0) {
+      const { activation } = sessions[rest[0]]
+      const batch = rest.filter(i => sessions[i].activation.spec === activation.spec).slice(0, MOST_ROWS)
+      for (const i of batch) rest.splice(rest.indexOf(i), 1)
+      const parts = batch.map(i => sessions[i].rows(tokens, i, 1))
+      const { logits, stats } = await this.#run(parts, activation, [...batch.keys()])
+      for (const [row, i] of batch.entries()) sessions[i].advance(1, logits[row], stats(row))
+    }
+  }
+
+  /**
+   * Reads the tokens of one session, MOST_ROWS at a time: for DeviceSession.prefill.
+   * @internal
+   */
+  async read(session: DeviceSession, tokens: ArrayLike<number>, all?: Float32Array): Promise<void> {
+    const { vocabSize } = this.config
+    for (let start = 0; start < tokens.length; start += MOST_ROWS) {
+      const count = Math.min(MOST_ROWS, tokens.length - start)
+      const last = start + count === tokens.length
+      const every = Array.from({ length: count }, (_, row) => row)
+      const outputs = all === undefined ? (last ? [count - 1] : []) : every
+      const rows = [session.rows(tokens, start, count)]
+      const { logits, stats } = await this.#run(rows, session.activation, outputs)
+      if (all !== undefined)
+        for (const [row, own] of logits.entries()) all.set(own, (start + row) * vocabSize)
+      session.advance(count, logits.at(-1) ?? null, stats(count - 1))
+    }
+  }
+
+  /** Logits of every position: (tokens.length, vocab). Throws as DeviceSession.prefill does. */
+  async logits(tokens: ArrayLike<number>, options: SessionOptions = {}): Promise<Float32Array> {
+    requireReadable(tokens, this.config, 0)
+    const all = new Float32Array(tokens.length * this.config.vocabSize)
+    const session = this.session(options)
+    await session.prefill(tokens, all)
+    session.dispose()
+    return all
+  }
+
+  /** Releases the device's memory; every later use of the model fails with MODEL_DISPOSED. */
+  dispose(): void {
+    if (this.#disposed) return
+    this.#disposed = true
+    this.#memory.releaseAll()
+    if (this.#ownsGpu) this.#gpu.destroy()
+  }
+
+  async #run(parts: readonly DeviceRows[], activation: Activation, outputs: readonly number[]) {
+    if (this.#disposed) {
+      throw new FlickerError('MODEL_DISPOSED', 'this model was disposed of; load it again', { exitCode: 1 })
+    }
+    const { numHiddenLayers: layers, intermediateSize: neurons } = this.config
+    const skips = Array.from(this.#active, mean => activation.exactZeros && this.#skips(mean))
+    const { logits, counts } = await this.#pass.run({ parts, activation, skips, outputs })
+    const rows = parts.reduce((sum, { count }) => sum + count, 0)
+    const activeIn = (layer: number) => counts.subarray(layer * MOST_ROWS, layer * MOST_ROWS + rows)
+    for (let layer = 0; layer < layers; layer++) {
+      const fraction = activeIn(layer).reduce((sum, count) => sum + count, 0) / (rows * neurons)
+      this.#active[layer] += SMOOTHING * (fraction - this.#active[layer])
+    }
+    const pass = this.#traffic(parts, skips, outputs.length, activeIn)
+    const stats = (row: number) => ({
+      activeNeurons: Int32Array.from({ length: layers }, (_, layer) => counts[layer * MOST_ROWS + row]),
+      pass,
+    })
+    return { logits, stats }
+  }
+
+  #skips(active: number): boolean {
+    return this.#ffn === 'auto' ? active <= MOST_ACTIVE : this.#ffn === 'sparse'
+  }
+
+  /** What a pass has read: of several rows that skip different neurons at most what each reads alone. */
+  #traffic(
+    parts: readonly DeviceRows[],
+    skips: readonly boolean[],
+    outputs: number,
+    activeIn: (layer: number) => Uint32Array,
+  ): PassStats {
+    const { config } = this
+    const { embedding, layers, head } = this.#weights
+    const rows = parts.reduce((sum, { count }) => sum + count, 0)
+    const stats = emptyStats(parts.length, rows, layers.length)
+    const positions = parts.reduce((sum, { position }) => sum + position, 0)
+    const cacheBytes = cacheBytesPerPosition({ config, type: 'f32' })
+    stats.otherBytesRead =
+      positions * cacheBytes + (outputs > 0 ? head.bytes : 0) + rows * (embedding.bytes / embedding.rows)
+    for (const [index, { qkv, output, gate, up, neurons }] of layers.entries()) {
+      stats.otherBytesRead += qkv.reduce((sum, { matrix }) => sum + matrix.bytes, 0) + output.bytes
+      const bytes = neurons.bytes + (up?.bytes ?? 0)
+      const active = activeIn(index).reduce((sum, count) => sum + count, 0)
+      const share = skips[index] ? Math.min(1, active / config.intermediateSize) : 1
+      stats.ffnBytesRead[index] = gate.bytes + share * bytes
+      stats.ffnBytesSkipped[index] = (1 - share) * bytes
+    }
+    return stats
+  }
+}
+
+/** Throws OptionError WEBGPU_CONFIG for a model with parts that this backend does not compute. */
+function requireKnownConfig(config: ModelConfig): void {
+  const unknown = Object.entries(config).filter(
+    ([key, value]) => value !== undefined && !KNOWN_CONFIG.includes(key),
+  )
+  const part =
+    unknown.length > 0
+      ? unknown.map(([key]) => key).join(', ')
+      : config.ffn === 'gated' || config.ffn === 'plain'
+        ? null
+        : `ffn ${config.ffn}`
+  if (part === null) return
+  throw new OptionError(
+    'WEBGPU_CONFIG',
+    `the WebGPU backend does not compute models with ${part} yet; leave --backend out`,
+  )
+}

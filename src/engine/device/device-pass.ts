@@ -1,0 +1,267 @@
+// A pass over the layers on the device: commands are recorded once per token, and for the next token already while this
+// one is computed. Everything that changes from token to token (ids, positions, draws) is in a small buffer.
+
+import type { Activation } from '../../activations/index.js'
+import { FlickerError } from '../../errors.js'
+import {
+  buffers,
+  type DeviceMemory,
+  type Dispatch,
+  type Gpu,
+  type Kernel,
+  MAP_FOR_READING,
+  paddedColumns,
+  ROW_WORDS,
+} from '../../kernels/webgpu/index.js'
+import { headDimOf } from '../../nn/config.js'
+import { rotationOf } from '../../nn/rope.js'
+import type { DeviceCache } from './device-cache.js'
+import { type AttentionKernels, type DeviceKernels, MOST_ROWS } from './device-kernels.js'
+
+/** The new rows of one sequence. */
+export interface DeviceRows {
+  readonly cache: DeviceCache
+  readonly position: number
+  /** One per row. */
+  readonly tokens: ArrayLike<number>
+  readonly start: number
+  readonly count: number
+  readonly draw: { readonly seedLow: number; readonly seedHigh: number; readonly sequence: number }
+}
+
+/** What a pass computes. */
+export interface PassRequest {
+  readonly parts: readonly DeviceRows[]
+  readonly activation: Activation
+  /** Per layer. */
+  readonly skips: readonly boolean[]
+  /** The rows whose logits are wanted. */
+  readonly outputs: readonly number[]
+}
+
+export interface PassResult {
+  /** (outputs, vocab): each row a view of memory of its own. */
+  readonly logits: readonly Float32Array[]
+  /** Active neurons of row r in layer l: [l · MOST_ROWS + r]. */
+  readonly counts: Uint32Array
+}
+
+/** What a pass dispatches beside the kernels that every pass does; null: not needed. */
+interface PassKernels {
+  readonly attendOne: AttentionKernels | null
+  readonly attendSeveral: AttentionKernels | null
+  /** Per layer. */
+  readonly ffn: readonly (readonly Dispatch[])[]
+}
+
+/** Layers whose commands are handed over first, and at a time after them. */
+const [FIRST_LAYERS, LAYERS] = [3, 13]
+
+/** Positions that there are rotations for at first. */
+const FIRST_POSITIONS = 512
+
+export class DevicePass {
+  readonly #gpu: Gpu
+  readonly #memory: DeviceMemory
+  readonly #kernels: DeviceKernels
+  #rotation: { readonly buffer: GPUBuffer; readonly positions: number } | null = null
+  /** Where the rows of each part begin. */
+  readonly #firstRows: GPUBuffer[] = []
+  #staging: GPUBuffer | null = null
+  #prepared: { readonly key: string; readonly commands: readonly GPUCommandBuffer[] } | null = null
+  /** Passes run one after another. */
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(gpu: Gpu, memory: DeviceMemory, kernels: DeviceKernels) {
+    this.#gpu = gpu
+    this.#memory = memory
+    this.#kernels = kernels
+  }
+
+  /** Throws FlickerError DEVICE_LOST, WEBGPU_FAILED. */
+  run(request: PassRequest): Promise<PassResult> {
+    const result = this.#last.then(() => this.#run(request))
+    this.#last = result.catch(() => undefined)
+    return result
+  }
+
+  /** Resolves when no pass is running. */
+  async idle(): Promise<void> {
+    await this.#last
+  }
+
+  async #run(request: PassRequest): Promise<PassResult> {
+    const { device } = this.#gpu
+    this.#gpu.requireUsable()
+    const kernels = await this.#kernelsOf(request)
+    for (const { cache, position, count } of request.parts) cache.reserve(position + count, position)
+    this.#reserveRotations(Math.max(...request.parts.map(({ position, count }) => position + count)))
+    this.#describe(request)
+    const staging = this.#reserveStaging(request.outputs.length)
+    const key = this.#keyOf(request)
+    const commands =
+      this.#prepared?.key === key ? this.#prepared.commands : this.#record(request, kernels, staging)
+    this.#prepared = null
+    // One after another: the device computes the first layers while the driver takes in the next.
+    for (const part of commands) device.queue.submit([part])
+    const mapped = staging.mapAsync(MAP_FOR_READING)
+    // What is recorded now is what the next token needs, unless its cache has to grow.
+    if (request.parts.every(({ count }) => count === 1)) {
+      this.#prepared = { key, commands: this.#record(request, kernels, staging) }
+    }
+    try {
+      await mapped
+    } catch (error) {
+      throw await this.#gpu.failure(error)
+    }
+    this.#gpu.requireUsable()
+    const { vocabSize } = this.#kernels.config
+    const bytes = staging.getMappedRange()
+    const counts = new Uint32Array(bytes.slice(0, this.#countBytes))
+    const stride = 4 * paddedColumns(vocabSize)
+    const logits = request.outputs.map((_, i) => {
+      const start = this.#countBytes + i * stride
+      return new Float32Array(bytes.slice(start, start + 4 * vocabSize))
+    })
+    staging.unmap()
+    return { logits, counts }
+  }
+
+  get #countBytes(): number {
+    return 4 * this.#kernels.config.numHiddenLayers * MOST_ROWS
+  }
+
+  #keyOf({ parts, activation, skips, outputs }: PassRequest): string {
+    const sequences = parts.map(({ cache, count }) => [cache.id, cache.version, count])
+    return JSON.stringify([sequences, activation.spec, skips, outputs.length, this.#rotation?.positions])
+  }
+
+  /** Hands over what this token needs. */
+  #describe({ parts, outputs }: PassRequest): void {
+    const rows = parts.reduce((sum, { count }) => sum + count, 0)
+    if (rows > MOST_ROWS || outputs.length > MOST_ROWS) throw new Error('a pass has too many rows')
+    const words = new Uint32Array(Math.max(rows, outputs.length) * ROW_WORDS)
+    let row = 0
+    for (const [i, { position, tokens, start, count, draw }] of parts.entries()) {
+      if (this.#firstRows.length <= i) this.#firstRows.push(this.#memory.buffer(16))
+      this.#memory.write(this.#firstRows[i], 0, Uint32Array.of(row))
+      for (let j = 0; j < count; j++, row++) {
+        const { seedLow, seedHigh, sequence } = draw
+        words.set([tokens[start + j], position + j, seedLow, seedHigh, sequence], row * ROW_WORDS)
+      }
+    }
+    for (const [i, source] of outputs.entries()) words[i * ROW_WORDS + 5] = source
+    this.#memory.write(this.#kernels.buffers.rows, 0, words)
+  }
+
+  async #kernelsOf({ parts, activation, skips }: PassRequest): Promise<PassKernels> {
+    const one = parts.some(({ count }) => count === 1)
+    const several = parts.some(({ count }) => count > 1)
+    const [attendOne, attendSeveral, ffn] = await Promise.all([
+      one ? this.#kernels.attend(false) : null,
+      several ? this.#kernels.attend(true) : null,
+      Promise.all(skips.map((skip, layer) => this.#kernels.ffn(layer, activation, skip))),
+    ])
+    return { attendOne, attendSeveral, ffn }
+  }
+
+  #record(
+    { parts, outputs }: PassRequest,
+    { attendOne, attendSeveral, ffn }: PassKernels,
+    staging: GPUBuffer,
+  ): GPUCommandBuffer[] {
+    const { embedding, layers, head, attention, buffers: own } = this.#kernels
+    const rows = parts.reduce((sum, { count }) => sum + count, 0)
+    const { device } = this.#gpu
+    const commands: GPUCommandBuffer[] = []
+    let encoder = device.createCommandEncoder()
+    let pass = encoder.beginComputePass()
+    const dispatch = (list: readonly Dispatch[], count: number) => {
+      for (const { kernel, group, workgroups } of list) {
+        pass.setPipeline(kernel.pipeline)
+        pass.setBindGroup(0, group)
+        pass.dispatchWorkgroups(workgroups, count)
+      }
+    }
+    dispatch(embedding, rows)
+    for (const [index, layer] of layers.entries()) {
+      if (index === FIRST_LAYERS || (index > FIRST_LAYERS && (index - FIRST_LAYERS) % LAYERS === 0)) {
+        pass.end()
+        commands.push(encoder.finish())
+        encoder = device.createCommandEncoder()
+        pass = encoder.beginComputePass()
+      }
+      dispatch(layer.qkv, rows)
+      for (const [i, { cache, count }] of parts.entries()) {
+        const kernels = count === 1 ? attendOne : attendSeveral
+        if (kernels === null) throw new Error('kernels of the pass are missing')
+        if (kernels.store !== null) {
+          pass.setPipeline(kernels.store.pipeline)
+          pass.setBindGroup(0, this.#cacheGroup(kernels.store, 'store', cache, i, index))
+          pass.dispatchWorkgroups(attention.kvHeads, count)
+        }
+        pass.setPipeline(kernels.attend.pipeline)
+        pass.setBindGroup(0, this.#cacheGroup(kernels.attend, 'attend', cache, i, index))
+        pass.dispatchWorkgroups(attention.heads, count)
+      }
+      dispatch(layer.output, rows)
+      dispatch(ffn[index], rows)
+    }
+    if (outputs.length > 0) dispatch(head, outputs.length)
+    pass.end()
+    encoder.copyBufferToBuffer(own.flags, 0, staging, 0, this.#countBytes)
+    const logitBytes = 4 * outputs.length * paddedColumns(this.#kernels.config.vocabSize)
+    if (logitBytes > 0) encoder.copyBufferToBuffer(own.logits, 0, staging, this.#countBytes, logitBytes)
+    return [...commands, encoder.finish()]
+  }
+
+  /** The bind group of attention in one layer, for part `part` of a pass. */
+  #cacheGroup(
+    kernel: Kernel,
+    kind: 'store' | 'attend',
+    cache: DeviceCache,
+    part: number,
+    layer: number,
+  ): GPUBindGroup {
+    if (this.#rotation === null) throw new FlickerError('WEBGPU_FAILED', 'no rotations')
+    const key = `${kind} ${part} ${this.#rotation.positions}`
+    let groups = cache.groups.get(key)
+    if (groups === undefined) {
+      const { buffers: own } = this.#kernels
+      const { buffer } = this.#rotation
+      groups = cache.layers.map(layerCache => {
+        const shared = [own.qkv, buffer, own.rows, this.#firstRows[part], layerCache]
+        return kernel.bind(kind === 'store' ? shared : [...shared, own.gathered])
+      })
+      cache.groups.set(key, groups)
+    }
+    return groups[layer]
+  }
+
+  #reserveStaging(outputs: number): GPUBuffer {
+    const wanted = this.#countBytes + 4 * outputs * paddedColumns(this.#kernels.config.vocabSize)
+    if (this.#staging !== null && this.#staging.size >= wanted) return this.#staging
+    if (this.#staging !== null) this.#memory.release(this.#staging)
+    this.#prepared = null
+    this.#staging = this.#memory.buffer(wanted, buffers.staging)
+    return this.#staging
+  }
+
+  /** cos, then sin, of position · frequency: (positions, headDim), the same values as the CPU's. */
+  #reserveRotations(positions: number): void {
+    if (this.#rotation !== null && this.#rotation.positions >= positions) return
+    const { config } = this.#kernels
+    const width = headDimOf(config)
+    const room = Math.max(positions, FIRST_POSITIONS, 2 * (this.#rotation?.positions ?? 0))
+    const { frequencies, magnitudes } = rotationOf(config, width)
+    const table = new Float32Array(room * width)
+    for (let position = 0; position < room; position++) {
+      for (const [i, frequency] of frequencies.entries()) {
+        table[position * width + i] = magnitudes[i] * Math.cos(position * frequency)
+        table[position * width + width / 2 + i] = magnitudes[i] * Math.sin(position * frequency)
+      }
+    }
+    if (this.#rotation !== null) this.#memory.release(this.#rotation.buffer)
+    this.#rotation = { buffer: this.#memory.numbers(table), positions: room }
+  }
+}

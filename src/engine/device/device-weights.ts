@@ -1,0 +1,85 @@
+// A model's weights on the device, layer by layer: on the CPU never more than one layer is held beside the embedding.
+
+import { type Weights, weightTypeOf } from '../../kernels/index.js'
+import { type DeviceMatrix, type DeviceMemory, padded, vectorFormat } from '../../kernels/webgpu/index.js'
+import { headDimOf, type ModelConfig } from '../../nn/config.js'
+import { CompactNeurons } from '../model/compact-neurons.js'
+import type { LayerWeights, LearnedParameters } from '../model/weights.js'
+
+export interface DeviceLayer {
+  /** Blocks of rows, each from row `first` on: of q, k and v together, or where they differ in type of each. */
+  readonly qkv: readonly { readonly matrix: DeviceMatrix; readonly first: number }[]
+  /** The norm before it, then the bias. */
+  readonly qkvExtra: GPUBuffer
+  readonly output: DeviceMatrix
+  /** The bias. */
+  readonly outputExtra: GPUBuffer
+  readonly ffnNorm: GPUBuffer
+  readonly gate: DeviceMatrix
+  /** Up rows of a gated FFN that do not stand with the down columns; null where they do, and of a plain FFN. */
+  readonly up: DeviceMatrix | null
+  /** Down columns, with `gated` each after its up row. This, gate and up are cut into parts alike. */
+  readonly neurons: DeviceMatrix
+  readonly gated: boolean
+  readonly learned: LearnedParameters | null
+}
+
+export interface DeviceWeights {
+  readonly embedding: DeviceMatrix
+  readonly layers: readonly DeviceLayer[]
+  readonly norm: GPUBuffer
+  /** The embedding itself when the two are tied. */
+  readonly head: DeviceMatrix
+}
+
+/** Sizes of a layer's matrices: numbers of q, of k or v, and of all three together. */
+export function attentionWidths(config: ModelConfig): { q: number; kv: number; all: number } {
+  const q = headDimOf(config) * config.numAttentionHeads
+  const kv = headDimOf(config) * config.numKeyValueHeads
+  return { q, kv, all: q + 2 * kv }
+}
+
+export function uploadVocabulary(memory: DeviceMemory, config: ModelConfig, w: Weights): DeviceMatrix {
+  vectorFormat(weightTypeOf(w))
+  return memory.upload(w, { rows: config.vocabSize, columns: [config.hiddenSize] })
+}
+
+/** Throws OptionError WEBGPU_DTYPE, FlickerError WEBGPU_LIMITS, WEBGPU_BUFFER. */
+export function uploadLayer(memory: DeviceMemory, config: ModelConfig, layer: LayerWeights): DeviceLayer {
+  const { hiddenSize: d, intermediateSize: h } = config
+  const { q } = attentionWidths(config)
+  const { neurons, up, gated, inputNorm, ffnNorm } = layer
+  if (inputNorm === null || ffnNorm === null) throw new Error('a layer without norms was not refused')
+  if (neurons instanceof CompactNeurons) throw new Error('neurons kept in a file cannot be uploaded')
+  const columns = gated ? [d, d] : [d]
+  const rowsPerPart = Math.min(
+    memory.rowsPerPart(weightTypeOf(layer.gate), [d]),
+    memory.rowsPerPart(weightTypeOf(neurons), columns),
+    up === null ? Number.POSITIVE_INFINITY : memory.rowsPerPart(weightTypeOf(up), [d]),
+  )
+  let first = 0
+  const qkv = layer.qkv.map(({ weights, rows }) => {
+    const block = { matrix: memory.upload(weights, { rows, columns: [d] }), first }
+    first += rows
+    return block
+  })
+  return {
+    qkv,
+    qkvExtra: memory.numbers(joined(padded(inputNorm.weight), layer.qkvBias)),
+    output: memory.upload(layer.output, { rows: d, columns: [q] }),
+    outputExtra: memory.numbers(layer.outputBias ?? new Float32Array(4)),
+    ffnNorm: memory.numbers(padded(ffnNorm.weight)),
+    gate: memory.upload(layer.gate, { rows: h, columns: [d] }, rowsPerPart),
+    up: up === null ? null : memory.upload(up, { rows: h, columns: [d] }, rowsPerPart),
+    neurons: memory.upload(neurons, { rows: h, columns }, rowsPerPart),
+    gated,
+    learned: layer.learned,
+  }
+}
+
+function joined(first: Float32Array, second: Float32Array | null): Float32Array {
+  const out = new Float32Array(first.length + (second?.length ?? 0))
+  out.set(first)
+  if (second !== null) out.set(second, first.length)
+  return out
+}

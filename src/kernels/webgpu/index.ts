@@ -1,0 +1,38 @@
+// Decoding on a GPU: what the engine's device model is made of.
+
+export { activationCode, LAYER_WORDS, requireElementwise } from './activation-code.js'
+export {
+  ATTEND_ACCESS,
+  type AttentionShape,
+  attendCode,
+  cacheVectors,
+  STORE_ACCESS,
+  storeCode,
+} from './attention-code.js'
+export { type Bandwidth, measureBandwidth } from './bandwidth.js'
+export { buffers, MAP_FOR_READING } from './constants.js'
+export {
+  DOWN_ACCESS,
+  downCode,
+  downPlan,
+  type FeedForwardShape,
+  flagWords,
+  HIDDEN_ACCESS,
+  hiddenCode,
+} from './feed-forward.js'
+export { Gpu, openGpu } from './gpu.js'
+export type { GpuInfo, GpuOptions } from './gpu-info.js'
+export { compilerOf, type Dispatch, type Kernel, type KernelCompiler } from './kernel.js'
+export { type DeviceMatrix, DeviceMemory, deviceRowBytes, padded } from './matrix.js'
+export {
+  EMBEDDING_ACCESS,
+  embeddingCode,
+  MATVEC_ACCESS,
+  type MatvecShape,
+  matvecCode,
+  ROW_WORDS,
+  ROWS_PER_WORKGROUP,
+} from './matvec.js'
+export { fillRandom } from './random-weights.js'
+export { paddedColumns, vectorFormat } from './vector-formats.js'
+export { WEIGHT_RANGE } from './weight-range.js'

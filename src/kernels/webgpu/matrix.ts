@@ -1,0 +1,160 @@
+// Matrices on the device: rows filled up to whole vectors, in as many buffers as the limit of a binding asks for.
+
+import { FlickerError } from '../../errors.js'
+import { weightBytes } from '../weights/quantized.js'
+import { bytesOf, type Weights, type WeightType, weightTypeOf } from '../weights/types.js'
+import { buffers } from './constants.js'
+import type { Gpu } from './gpu.js'
+import { paddedColumns, rowVectors } from './vector-formats.js'
+
+/** Consecutive rows of a matrix. */
+export interface MatrixPart {
+  readonly buffer: GPUBuffer
+  readonly first: number
+  readonly count: number
+}
+
+export interface DeviceMatrix {
+  readonly type: WeightType
+  readonly rows: number
+  readonly parts: readonly MatrixPart[]
+  readonly bytes: number
+}
+
+/** What the rows of a matrix are: of `columns` numbers, or of several stretches of numbers one after another. */
+export interface RowShape {
+  readonly rows: number
+  readonly columns: readonly number[]
+}
+
+/** Parts begin at multiples of this many rows: a block of neurons lies in one part. */
+const PART_ROWS = 32
+/** Bytes that are handed over at a time. */
+const CHUNK = 16 * 2 ** 20
+
+/** Bytes of a row on the device. */
+export function deviceRowBytes(type: WeightType, columns: readonly number[]): number {
+  return columns.reduce((sum, count) => sum + 16 * rowVectors(type, count), 0)
+}
+
+/** Allocates buffers on one device, and releases them all. */
+export class DeviceMemory {
+  readonly #gpu: Gpu
+  readonly #owned = new Set<GPUBuffer>()
+  /** Bytes allocated and not released. */
+  bytes = 0
+
+  constructor(gpu: Gpu) {
+    this.#gpu = gpu
+  }
+
+  /** A buffer of zeros. Throws FlickerError WEBGPU_BUFFER where the device allows none as large. */
+  buffer(bytes: number, usage: number = buffers.storage): GPUBuffer {
+    const size = 16 * Math.ceil(Math.max(bytes, 16) / 16)
+    const most = this.#gpu.device.limits.maxBufferSize
+    if (size > most) {
+      throw new FlickerError(
+        'WEBGPU_BUFFER',
+        `a buffer of ${size} bytes is needed, and this GPU allows ${most}; use a shorter context or a smaller model`,
+      )
+    }
+    const buffer = this.#gpu.device.createBuffer({ size, usage })
+    this.#owned.add(buffer)
+    this.bytes += size
+    return buffer
+  }
+
+  /** A buffer with these numbers, and zeros up to `length`. */
+  numbers(values: Float32Array, length: number = values.length): GPUBuffer {
+    const buffer = this.buffer(4 * length)
+    this.write(buffer, 0, values)
+    return buffer
+  }
+
+  write(buffer: GPUBuffer, offset: number, values: Float32Array | Uint32Array): void {
+    this.#gpu.device.queue.writeBuffer(buffer, offset, values.buffer, values.byteOffset, values.byteLength)
+  }
+
+  release(buffer: GPUBuffer): void {
+    if (!this.#owned.delete(buffer)) return
+    this.bytes -= buffer.size
+    buffer.destroy()
+  }
+
+  releaseAll(): void {
+    for (const buffer of this.#owned) buffer.destroy()
+    this.#owned.clear()
+    this.bytes = 0
+    // Dawn frees what was destroyed when commands are handed over the next time.
+    this.#gpu.device.queue.submit([])
+  }
+
+  /** A matrix whose content is not yet written. rowsPerPart: at most; default: what a binding holds. */
+  allocate(
+    type: WeightType,
+    { rows, columns }: RowShape,
+    rowsPerPart = this.rowsPerPart(type, columns),
+  ): DeviceMatrix {
+    const rowBytes = deviceRowBytes(type, columns)
+    const parts: MatrixPart[] = []
+    for (let first = 0; first < rows; first += rowsPerPart) {
+      const count = Math.min(rowsPerPart, rows - first)
+      parts.push({ first, count, buffer: this.buffer(count * rowBytes) })
+    }
+    return { type, rows, parts, bytes: rows * rowBytes }
+  }
+
+  /** How many rows one binding holds. Throws FlickerError WEBGPU_LIMITS where it holds too few. */
+  rowsPerPart(type: WeightType, columns: readonly number[]): number {
+    const { maxBindingBytes } = this.#gpu
+    const rows = PART_ROWS * Math.floor(maxBindingBytes / (PART_ROWS * deviceRowBytes(type, columns)))
+    if (rows > 0) return rows
+    throw new FlickerError(
+      'WEBGPU_LIMITS',
+      `${PART_ROWS} rows of ${columns.join(' + ')} weights do not fit into the ${maxBindingBytes} bytes that this GPU can bind`,
+    )
+  }
+
+  /** `w`, as the engine lays it out. */
+  upload(w: Weights, shape: RowShape, rowsPerPart?: number): DeviceMatrix {
+    const type = weightTypeOf(w)
+    const { columns } = shape
+    const matrix = this.allocate(type, shape, rowsPerPart)
+    const bytes = bytesOf(w)
+    const widths = columns.map(count => weightBytes(type, count))
+    const from = widths.reduce((sum, width) => sum + width, 0)
+    const to = deviceRowBytes(type, columns)
+    const rowsPerChunk = Math.max(4, 4 * Math.floor(CHUNK / to / 4))
+    for (const { buffer, first, count } of matrix.parts) {
+      for (let row = 0; row < count; row += rowsPerChunk) {
+        const rows = Math.min(rowsPerChunk, count - row)
+        const own = bytes.subarray((first + row) * from, (first + row + rows) * from)
+        const chunk = from === to ? own : spread(own, rows, type, columns)
+        this.#gpu.device.queue.writeBuffer(buffer, row * to, chunk.buffer, chunk.byteOffset, chunk.byteLength)
+      }
+    }
+    return matrix
+  }
+}
+
+/** Rows whose stretches are filled up to whole vectors. */
+function spread(bytes: Uint8Array, rows: number, type: WeightType, columns: readonly number[]): Uint8Array {
+  const out = new Uint8Array(rows * deviceRowBytes(type, columns))
+  let [from, to] = [0, 0]
+  for (let row = 0; row < rows; row++) {
+    for (const count of columns) {
+      const width = weightBytes(type, count)
+      out.set(bytes.subarray(from, from + width), to)
+      from += width
+      to += 16 * rowVectors(type, count)
+    }
+  }
+  return out
+}
+
+/** A vector for kernels that read whole vectors: zeros up to `paddedColumns`. */
+export function padded(values: Float32Array): Float32Array {
+  const out = new Float32Array(paddedColumns(values.length))
+  out.set(values)
+  return out
+}

@@ -1,0 +1,96 @@
+// A device model's sessions, draws, limits, failures and memory.
+
+import { expect, it } from 'vitest'
+import { bytesTokenizer } from '../../../src/data/tokenizers/byte-pair.js'
+import { DeviceModel } from '../../../src/engine/device/device-model.js'
+import { EngineModel, LanguageModel } from '../../../src/engine/index.js'
+import { openGpu } from '../../../src/kernels/webgpu/index.js'
+import { bitsOf } from '../bits.js'
+import { randomTensors, smallConfig, tensorOf } from '../naive-model.js'
+import { describeWithGpu } from './with-gpu.js'
+
+const tokenizer = bytesTokenizer()
+const config = { ...smallConfig, vocabSize: tokenizer.vocabSize }
+const tensors = tensorOf(randomTensors(config, 9))
+
+await describeWithGpu('a model on the device', gpu => {
+  it('draws what the CPU draws: the same texts of several sequences at temperature 0, and other texts of other seeds', async () => {
+    const options = { activation: 'stocha:p=0.5', maxTokens: 12, ignoreEos: true, n: 2 }
+    const cpu = new LanguageModel(new EngineModel(config, tensors), tokenizer)
+    const device = new LanguageModel(await DeviceModel.create(config, tensors, { gpu }), tokenizer)
+    const texts = new Set<string>()
+    for (const seed of [1, 2]) {
+      const expected = await cpu.completeMany('Once', { ...options, seed })
+      const actual = await device.completeMany('Once', { ...options, seed })
+      expect(actual.map(({ tokens }) => tokens.map(({ id }) => id))).toEqual(
+        expected.map(({ tokens }) => tokens.map(({ id }) => id)),
+      )
+      for (const { tokens } of actual) texts.add(tokens.map(({ id }) => id).join())
+    }
+    expect(texts.size).toBeGreaterThan(1)
+    device.dispose()
+  })
+
+  it('reads a prompt longer than a pass, grows its cache and forks it, with the bits of one session', async () => {
+    const model = await DeviceModel.create({ ...config, maxPositionEmbeddings: 400 }, tensors, { gpu })
+    const prompt = Array.from({ length: 150 }, (_, i) => (7 * i) % 256)
+    const whole = model.session()
+    await whole.prefill([...prompt, 4, 5])
+    const parent = model.session()
+    await parent.prefill(prompt)
+    const [fork, other] = parent.fork([{}, { sequence: 1 }])
+    await model.stepTogether([fork, other, parent], [4, 9, 4])
+    await fork.step(5)
+    expect(fork.position).toBe(152)
+    expect(bitsOf(fork.logits)).toEqual(bitsOf(whole.logits))
+    model.dispose()
+  })
+
+  it('refuses what it does not compute, in one line', async () => {
+    const create = (other: object) => DeviceModel.create({ ...config, ...other }, tensors, { gpu })
+    await expect(create({ ffn: 'spark' })).rejects.toMatchObject({ code: 'WEBGPU_CONFIG' })
+    await expect(create({ somethingNew: 1 })).rejects.toMatchObject({ code: 'WEBGPU_CONFIG' })
+    await expect(create({ activation: 'topk:k=3' })).rejects.toMatchObject({ code: 'WEBGPU_ACTIVATION' })
+  })
+
+  it('gives back the memory of its sessions and of itself: fifty models hold no more than one', async () => {
+    const large = { ...config, hiddenSize: 256, intermediateSize: 1024, numHiddenLayers: 4 }
+    const weights = tensorOf(randomTensors(large, 3))
+    const resident: number[] = []
+    for (let i = 0; i < 50; i++) {
+      const model = await DeviceModel.create(large, weights, { gpu })
+      const before = model.deviceBytes
+      const session = model.session()
+      if (i % 10 === 0) await session.step(1)
+      session.dispose()
+      expect(model.deviceBytes - before).toBeLessThan(1e6)
+      model.dispose()
+      expect(model.deviceBytes).toBe(0)
+      await gpu.device.queue.onSubmittedWorkDone()
+      resident.push(process.memoryUsage().rss)
+    }
+    // Each has 16 MB of weights.
+    expect(resident[49] - resident[9]).toBeLessThan(200e6)
+  })
+})
+
+await describeWithGpu('a device that is lost', () => {
+  it('ends a step with one clear error, and every later one', async () => {
+    const gpu = await openGpu()
+    const model = await DeviceModel.create(config, tensors, { gpu })
+    const session = model.session()
+    await session.step(1)
+    const step = session.step(2)
+    gpu.device.destroy()
+    await expect(step).rejects.toMatchObject({ code: 'DEVICE_LOST' })
+    await expect(session.step(3)).rejects.toMatchObject({ code: 'DEVICE_LOST' })
+    await expect(session.step(3)).rejects.toThrow(/load the model again/)
+  })
+
+  it('says of a model that was disposed of that it was', async () => {
+    const model = await DeviceModel.create(config, tensors)
+    const session = model.session()
+    model.dispose()
+    await expect(session.step(1)).rejects.toMatchObject({ code: 'MODEL_DISPOSED' })
+  })
+})
