@@ -96,7 +96,8 @@ Examples:
     )
     .action(async (flags: DecodeFlags) => {
       if (flags.backend === 'webgpu') {
-        const { dtype, sparsity, tokens, profile = false } = flags
+        const { dtype, tokens, profile = false } = flags
+        const sparsity = typeof flags.sparsity === 'number' ? flags.sparsity : flags.sparsity[0]
         const measured = await benchDeviceDecode({ shape: shapeOf(flags), dtype, sparsity, tokens, profile })
         if (flags.json === true) printJson(measured)
         else printDeviceDecode(measured)
