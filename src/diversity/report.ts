@@ -180,7 +180,8 @@ function definitions(results: DiversityResults): Markup {
 /** `wins`, `loses`, or neither, by the interval of the difference. */
 export function verdictOf({ measure, difference, interval }: SameQuality): string {
   if (difference === null) return 'its likelihood is outside the other curve'
-  if (interval === null || (interval.low <= 0 && interval.high >= 0)) return 'no difference seen'
+  if (interval === null) return 'no interval: too few resamplings reach the other curve'
+  if (interval.low <= 0 && interval.high >= 0) return 'no difference seen'
   return difference > 0 === MEASURES[measure].higherIsBetter
     ? 'StochA is more diverse'
     : 'StochA is less diverse'
