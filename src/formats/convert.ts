@@ -104,7 +104,7 @@ function toGguf(source: ModelSource, tokenizer: Tokenizer, file: string, options
   if (architecture === 'flicker') {
     const { activation, ffn } = source.config
     notes.push(
-      `llama.cpp has no architecture with this block, a ${ffn} FFN and ${activation}, and will refuse this file rather than run another model`,
+      `llama.cpp runs no ${ffn} FFN with ${activation} in such a block, and will refuse this file rather than run another model`,
     )
   } else if (!tokenizerKnown) {
     notes.push('llama.cpp has no tokenizer that gives the same ids; in it, this file takes token ids alone')
