@@ -113,7 +113,9 @@ describeWith('checkpoints/stories260K.bin', 'converting a model of llama2.c', ()
     fs.writeFileSync(config, silu)
     expect(code).toBe(0)
     expect(stdout).toMatch(/relu\.gguf: gguf, f32, 47 tensors, 1\.\d MB\n$/)
-    expect(stderr).toMatch(/note: llama\.cpp runs no gated FFN with relu in such a block, and will refuse this file/)
+    expect(stderr).toMatch(
+      /note: llama\.cpp runs no gated FFN with relu in such a block, and will refuse this file/,
+    )
   })
 
   it.each<[string, string[], RegExp]>([
