@@ -16,20 +16,23 @@ cp build/gpu-kit/webgpu.js "$work/node_modules/webgpu/index.js"
 echo '{"name":"webgpu","version":"0.0.0","type":"module","main":"index.js"}' >"$work/node_modules/webgpu/package.json"
 cp build/gpu-kit/measure.mjs build/gpu-kit/package.json "$work/"
 
-# The description of the driver for the loader: that of the machine, or one that names NVIDIA's library.
+export LD_LIBRARY_PATH="$work/lib:${LD_LIBRARY_PATH:-}"
+
+# The description of the driver for the loader: the given one, that of the machine, or one that names NVIDIA's library for
+# machines without a display.
+finds() {
+  export VK_ICD_FILENAMES="$1" VK_DRIVER_FILES="$1"
+  (cd "$work" && timeout 30 ./node measure.mjs --info >"$work/info.txt" 2>&1) && grep -q '"fallback"' "$work/info.txt"
+}
 icd=${VK_ICD_FILENAMES:-}
 if [ -z "$icd" ]; then
+  echo '{"file_format_version":"1.0.0","ICD":{"library_path":"libEGL_nvidia.so.0","api_version":"1.3.0"}}' >"$work/nvidia_egl.json"
   for file in /usr/local/nvidia/share/vulkan/icd.d/nvidia_icd.json /usr/share/vulkan/icd.d/nvidia_icd.json \
-    /etc/vulkan/icd.d/nvidia_icd.json; do
-    [ -e "$file" ] && icd=$file && break
+    /etc/vulkan/icd.d/nvidia_icd.json "$work/nvidia_egl.json"; do
+    [ -e "$file" ] && finds "$file" && icd=$file && break
   done
 fi
-if [ -z "$icd" ]; then
-  icd=$work/nvidia_icd.json
-  echo '{"file_format_version":"1.0.0","ICD":{"library_path":"libGLX_nvidia.so.0","api_version":"1.3.0"}}' >"$icd"
-fi
 export VK_ICD_FILENAMES="$icd" VK_DRIVER_FILES="$icd"
-export LD_LIBRARY_PATH="$work/lib:${LD_LIBRARY_PATH:-}"
 export FLICKER_BACKEND=portable
 
 {

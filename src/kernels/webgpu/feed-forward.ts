@@ -35,7 +35,7 @@ export interface FeedForwardShape {
 }
 
 /** Neurons of one block of the sum, and of one word of bits. */
-const BLOCK = 32
+const BLOCK = 16
 /** Words of `flags` of one row of a pass: a word per workgroup of the first kernel, which has a bit per neuron. */
 export function flagWords(count: number): number {
   return (BLOCK / ROWS_PER_WORKGROUP) * Math.ceil(count / BLOCK)
@@ -106,7 +106,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   ${gated && !skips ? up.loads(upBase) : ''}
   norm(wg.y * ${paddedColumns(width) / 4}u, t);
   ${gate.product(gateBase, x)}
-  let value = activate(laneSum(gateSum, t), FIRST + local, row);
+  let scale = normScale();
+  let value = activate(laneSum(gateSum, t) * scale, FIRST + local, row);
   let on = inside && value != 0.0;
   ${
     gated
@@ -114,7 +115,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   ${skips ? `if (on) {\n${up.loads(upBase)}` : '{'}
     ${project}
   }
-  let result = value * laneSum(upPart, t);`
+  let result = value * (laneSum(upPart, t) * scale);`
       : 'let result = value;'
   }
   if (lane == 0u) {
@@ -217,8 +218,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     let block = slot * ${blocksPerSlot}u + b;
     let first = block * ${BLOCK}u;
     if (first >= COUNT) { break; }
-    let at = flagRow + 4u * block;
-    var bits = flags[at] | (flags[at + 1u] << 8u) | (flags[at + 2u] << 16u) | (flags[at + 3u] << 24u);
+    let at = flagRow + 2u * block;
+    var bits = flags[at] | (flags[at + 1u] << 8u);
     ${skips ? skipping() : all()}
   }
   ${format.parts

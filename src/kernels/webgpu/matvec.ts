@@ -71,7 +71,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     ${weights.loads(base)}`
   }
     ${weights.product(base, x)}
-    let total = laneSum(wSum, t);
+    let total = laneSum(wSum, t)${shape.normEps === null ? '' : ' * normScale()'};
     if (lane == 0u && first + t / LANES < COUNT) {
       let r = FIRST + local;
       let at = wg.y * ${paddedColumns(rows)}u + r;
@@ -83,8 +83,9 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
 }
 
 /**
- * norm(xRow, t): `normed` in workgroup memory = RMSNorm of the row of x that begins at vec4 xRow, by the weights at the
- * beginning of `extra`, whose values beyond the columns are 0.
+ * norm(xRow, t): `normed` in workgroup memory = the row of x that begins at vec4 xRow, times the weights at the beginning of
+ * `extra`, whose values beyond the columns are 0. What RMSNorm divides by comes later, as a factor of the products,
+ * normScale(): so one barrier is enough.
  */
 export function normFunction(norm: {
   readonly columns: number
@@ -96,6 +97,7 @@ export function normFunction(norm: {
   const { columns, size, eps, weights = 'extra' } = norm
   const vectors = paddedColumns(columns) / 4
   return `var<workgroup> normed: array<vec4<f32>, ${vectors}>;
+var<workgroup> squareSums: array<f32, ${ROWS_PER_WORKGROUP}>;
 fn norm(xRow: u32, t: u32) {
   var squares = 0.0;
   for (var i = t; i < ${vectors}u; i += ${size}u) {
@@ -104,14 +106,16 @@ fn norm(xRow: u32, t: u32) {
     squares = fma(v.y, v.y, squares);
     squares = fma(v.z, v.z, squares);
     squares = fma(v.w, v.w, squares);
-    normed[i] = v;
+    normed[i] = v * vec4<f32>(${weights}[4u * i], ${weights}[4u * i + 1u], ${weights}[4u * i + 2u], ${weights}[4u * i + 3u]);
   }
-  let scale = 1.0 / sqrt(workgroupSum(squares, t) / ${columns}.0 + ${float(eps)});
-  for (var i = t; i < ${vectors}u; i += ${size}u) {
-    let weight = vec4<f32>(${weights}[4u * i], ${weights}[4u * i + 1u], ${weights}[4u * i + 2u], ${weights}[4u * i + 3u]);
-    normed[i] = normed[i] * scale * weight;
-  }
+  let sum = laneSum(squares, t);
+  if (t % LANES == 0u) { squareSums[t / LANES] = sum; }
   workgroupBarrier();
+}
+fn normScale() -> f32 {
+  var total = 0.0;
+  for (var i = 0u; i < ${ROWS_PER_WORKGROUP}u; i++) { total += squareSums[i]; }
+  return 1.0 / sqrt(total / ${columns}.0 + ${float(eps)});
 }`
 }
 
