@@ -148,7 +148,8 @@ function approximationOf(engine: EngineModel | DeviceModel, { sparsity }: ModelS
 }
 
 /** Throws OptionError BACKEND_UNKNOWN, WEBGPU_OPTION. */
-function requireBackend(backend: string, { compact, kernels, kv, narrowGate, memory }: LoadOptions): void {
+function requireBackend(backend: string, options: LoadOptions): void {
+  const { compact, kernels, kv, narrowGate, memory, observer } = options
   if (backend === 'cpu') return
   if (backend !== 'webgpu') {
     throw new OptionError('BACKEND_UNKNOWN', `backend must be cpu or webgpu, not ${received(backend)}`)
@@ -157,6 +158,7 @@ function requireBackend(backend: string, { compact, kernels, kv, narrowGate, mem
     compact: compact !== undefined,
     kernels: kernels !== undefined,
     memory: memory !== undefined,
+    observer: observer !== undefined,
     [`kv ${kv}`]: kv !== undefined && kv !== 'f32',
     'narrowGate on': narrowGate === 'on',
   }
