@@ -15,7 +15,7 @@ const { evaluations } = await train({
   model: { hiddenSize: 16, intermediateSize: 48, numHiddenLayers: 2, numAttentionHeads: 2 },
   training: { steps: 20, batchSize: 2, context: 64, evalEvery: 20, evalTokens: 128 },
 })
-console.log('loss', evaluations.at(-1).loss.toFixed(3))
+console.log('loss', evaluations[evaluations.length - 1]?.loss.toFixed(3))
 
 const model = await load('runs/own-activation')
 const { stats } = await model.complete('# ', { maxTokens: 10 })

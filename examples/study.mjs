@@ -22,6 +22,7 @@ const results = await study(recipe, {
   onNotice: notice => console.log(`note: ${notice}`),
 })
 for (const { name, final } of results.runs) {
-  console.log(`${name}: loss ${final.loss.toFixed(3)}, ${(100 * final.sparsity).toFixed(1)} % exact zeros`)
+  const zeros = final.sparsity.map(fraction => `${(100 * fraction).toFixed(1)} %`).join(', ')
+  console.log(`${name}: loss ${final.loss.toFixed(3)}, exact zeros per layer: ${zeros}`)
 }
 console.log(`${directory}/report.html has the figures`)

@@ -45,7 +45,7 @@ export function loadedActivation(spec: string): Activation {
 }
 
 /** Options whose values name activations, in the library, in recipes and on the command line. */
-const ACTIVATION_OPTIONS = ['activation', 'activations', 'from', 'to']
+const ACTIVATION_OPTIONS = ['activation', 'activations', 'from', 'before', 'to']
 /** How deep these lie in a recipe: runs, one run, its activation. */
 const DEEPEST = 4
 

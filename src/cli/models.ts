@@ -32,7 +32,7 @@ Examples:
     .description('fetch a model, and print where it is')
     .argument('<model>', 'hf:owner/name[@revision][:file.gguf|:TYPE]')
     .addOption(jsonOption())
-    .addHelpText('after', '\nExample:\n  flicker models download hf:owner/name:Q4_K_M')
+    .addHelpText('after', '\nExamples:\n  flicker models download hf:owner/name:Q4_K_M')
     .action(async (model: string, { json }: { json?: boolean }) => {
       const { repo, revision, wanted } = parseHubReference(model)
       const path = await localModel(`hf:${repo}@${revision}${wanted === null ? '' : `:${wanted}`}`, false)
@@ -44,7 +44,7 @@ Examples:
     .description('delete a model from the cache')
     .argument('<model>', 'owner/name')
     .addOption(jsonOption())
-    .addHelpText('after', '\nExample:\n  flicker models remove owner/name')
+    .addHelpText('after', '\nExamples:\n  flicker models remove owner/name')
     .action((model: string, { json }: { json?: boolean }) => {
       const { repo, bytes, directory } = removeCachedModel(hubSettings().cache, parseHubReference(model).repo)
       if (json === true) printJson({ repo, bytes, directory })

@@ -103,7 +103,7 @@ export function splitFrom(strategy: unknown, from: string): { activation?: strin
     try {
       return { activation: parseActivation(from).spec }
     } catch (error) {
-      if (!(error instanceof FlickerError)) throw error
+      if (!(error instanceof FlickerError) || error.code === 'ACTIVATION_FILE_NOT_LOADED') throw error
       why = ` and no activation: ${error.message}`
     }
   }

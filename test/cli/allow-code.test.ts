@@ -82,6 +82,7 @@ const labRecipe = (file: string) =>
 const commands: [name: string, args: (file: string) => string[]][] = [
   ['train --activation', file => trainArguments('--activation', file)],
   ['train --from', file => trainArguments('--strategy', 'swift', '--from', file)],
+  ['train --before', file => trainArguments('--strategy', 'anneal', '--before', file)],
   ['train --to', file => trainArguments('--strategy', 'stocha', '--to', file)],
   [
     'generate --activation',
