@@ -6,7 +6,7 @@ import { EngineModel, type EngineOptions } from '../engine/engine-model.js'
 import type { EngineWeights, LayerWeights } from '../engine/model/weights.js'
 import { OptionError } from '../errors.js'
 import { isQuantized, rowsFrom, weightBytes, weightTypeOf } from '../kernels/index.js'
-import type { ModelConfig } from '../nn/config.js'
+import { headDimOf, type ModelConfig } from '../nn/config.js'
 import { type LayerCuts, MATRICES } from '../nn/cuts.js'
 import { LayerCutter } from '../sparsify/cut-layer.js'
 import { MagnitudeHistogram } from '../sparsify/histograms.js'
@@ -50,12 +50,25 @@ export function cutWeights(
   }
 }
 
-/** The matrices of a gated layer as if they were stored by input channel: up is the first half of the neurons' buffer. */
-function channelView({ hiddenSize: d, intermediateSize: h }: ModelConfig, layer: LayerWeights): LayerWeights {
+/**
+ * The matrices of a gated layer as if they were stored by input channel: q, k and v are parts of their buffer, and up is the
+ * first half of the neurons'.
+ */
+function channelView(config: ModelConfig, layer: LayerWeights): LayerWeights {
+  const { hiddenSize: d, intermediateSize: h, numAttentionHeads, numKeyValueHeads } = config
   const { neurons } = layer
   if ('rowOf' in neurons) return layer
   const downs = rowsFrom(neurons, d * weightBytes(weightTypeOf(neurons), h))
-  return { ...layer, storage: 'channels', up: neurons, neurons: downs, gated: false }
+  const [{ weights }] = layer.qkv
+  const headDim = headDimOf(config)
+  let first = 0
+  const qkv = [numAttentionHeads, numKeyValueHeads, numKeyValueHeads].map(heads => {
+    const rows = heads * headDim
+    const part = { weights: rowsFrom(weights, d * weightBytes(weightTypeOf(weights), first)), rows }
+    first += rows
+    return part
+  })
+  return { ...layer, storage: 'channels', qkv, up: neurons, neurons: downs, gated: false }
 }
 
 /** Magnitudes of the vectors of each layer over `tokens`, without cuts. */
