@@ -24,15 +24,23 @@ struct Index {
   constexpr operator int() const { return I; }
 };
 #define FLICKER_UNROLLED __attribute__((always_inline))
-template <int... I>
+template <typename T, T... I>
 struct Indices {};
+// The compilers' own names for the list 0, …, N − 1: no standard-library templates here.
+#if defined(__clang__)
+template <int N>
+using IndicesBelow = __make_integer_seq<Indices, int, N>;
+#else
+template <int N>
+using IndicesBelow = Indices<int, __integer_pack(N)...>;
+#endif
 template <typename Body, int... I>
-FLICKER_INLINE void unrolled_over(const Body& body, Indices<I...>) {
+FLICKER_INLINE void unrolled_over(const Body& body, Indices<int, I...>) {
   (body(Index<I>{}), ...);
 }
 template <int N, typename Body>
 FLICKER_INLINE void unrolled(const Body& body) {
-  unrolled_over(body, Indices<__integer_pack(N)...>{});
+  unrolled_over(body, IndicesBelow<N>{});
 }
 
 typedef uint16_t vh __attribute__((vector_size(lanes * 2)));
