@@ -8,6 +8,7 @@ import { Llama } from '../../src/nn/llama.js'
 import { Tape } from '../../src/tensor/index.js'
 import { TrainingStep } from '../../src/train/step.js'
 import { DESCRIPTIONS } from './descriptions.js'
+import { expectFiniteDifferences } from './finite-differences.js'
 
 const draw = { seedLow: 1, seedHigh: 2, purpose: 2, step: 3, firstRow: 0 }
 const inputs = Int32Array.of(1, 2, 3, 4, 10, 9, 8, 7)
@@ -30,24 +31,8 @@ describe.each(Object.entries(DESCRIPTIONS))('%s', (_, config) => {
       const tape = new Tape(portableKernels(), { dtype: 'f64', training })
       return { tape, loss: model.loss(tape, inputs, targets, 4, { activation, draw }) }
     }
-    const first = loss(true)
-    first.tape.backward(first.loss)
     // Scores of random weights change fast: a larger step leaves the linear part.
-    const h = 1e-6
-    for (const [name, { data, grad, size }] of model.parameters) {
-      for (let i = 0; i < size; i += Math.max(1, Math.floor(size / 7))) {
-        const at = data[i]
-        data[i] = at + h
-        const above = loss(false).loss.data[0]
-        data[i] = at - h
-        const below = loss(false).loss.data[0]
-        data[i] = at
-        const expected = (above - below) / (2 * h)
-        expect(Math.abs((grad?.[i] ?? Number.NaN) - expected), `${name}[${i}]`).toBeLessThan(
-          1e-7 + 2e-5 * Math.abs(expected),
-        )
-      }
-    }
+    expectFiniteDifferences(model, loss, { h: 1e-6, relative: 2e-5, samples: 7 })
   })
 
   it('loses less after 20 steps', () => {

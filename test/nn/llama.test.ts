@@ -6,21 +6,9 @@ import { availableKernels, portableKernels } from '../../src/kernels/index.js'
 import type { ModelConfig } from '../../src/nn/config.js'
 import { Llama } from '../../src/nn/llama.js'
 import { Tape } from '../../src/tensor/index.js'
+import { small as config } from './descriptions.js'
+import { expectFiniteDifferences } from './finite-differences.js'
 
-const config: ModelConfig = {
-  vocabSize: 11,
-  hiddenSize: 12,
-  intermediateSize: 10,
-  numHiddenLayers: 2,
-  numAttentionHeads: 3,
-  numKeyValueHeads: 1,
-  maxPositionEmbeddings: 8,
-  rmsNormEps: 1e-5,
-  ropeTheta: 100,
-  tieWordEmbeddings: false,
-  ffn: 'gated',
-  activation: 'silu',
-}
 const draw = { seedLow: 1, seedHigh: 2, purpose: 2, step: 3, firstRow: 0 }
 const inputs = Int32Array.of(1, 2, 3, 4, 10, 9, 8, 7)
 const targets = Int32Array.of(2, 3, 4, 5, 9, 8, 7, -1)
@@ -84,23 +72,7 @@ describe('the whole model', () => {
         const tape = new Tape(portableKernels(), { dtype: 'f64', training })
         return { tape, loss: model.loss(tape, inputs, targets, 4, { activation, draw }) }
       }
-      const first = loss(true)
-      first.tape.backward(first.loss)
-      const h = 1e-5
-      for (const [name, { data, grad, size }] of model.parameters) {
-        for (let i = 0; i < size; i += Math.max(1, Math.floor(size / 9))) {
-          const at = data[i]
-          data[i] = at + h
-          const above = loss(false).loss.data[0]
-          data[i] = at - h
-          const below = loss(false).loss.data[0]
-          data[i] = at
-          const expected = (above - below) / (2 * h)
-          expect(Math.abs((grad?.[i] ?? Number.NaN) - expected), `${name}[${i}]`).toBeLessThan(
-            1e-7 + 1e-5 * Math.abs(expected),
-          )
-        }
-      }
+      expectFiniteDifferences(model, loss, { h: 1e-5, relative: 1e-5, samples: 9 })
     })
   }
 
