@@ -24,9 +24,9 @@ struct BackwardBlock {
   float shift[BLOCK], lse[BLOCK], dot[BLOCK];
   int64_t queries;
   int64_t distance;  // of the first query from the first key
-  bool diagonal;  // queries and keys start at the same position
-  bool start;     // that is the start of the sequence
-  bool fresh;     // the first keys for these queries: d_q is set, not added to
+  bool diagonal;     // queries and keys start at the same position
+  bool start;        // that is the start of the sequence
+  bool fresh;        // the first keys for these queries: d_q is set, not added to
 
   static int64_t floats(const Layout& l) {
     return 2 * l.shape.head_dim * BLOCK + 5 * BLOCK * l.padded + 2 * BLOCK * BLOCK;
@@ -43,8 +43,8 @@ struct BackwardBlock {
     d_scores = weights + BLOCK * BLOCK;
   }
 
-  /// Sets to `hidden` what lies before the windows of R queries, of which the first is `distance` after key number 0, in N
-  /// vectors from key j · lanes on.
+  /// Sets to `hidden` what lies before the windows of R queries, of which the first is `distance` after key number 0,
+  /// in N vectors from key j · lanes on.
   template <int N>
   FLICKER_INLINE void hide(Tile& tile, int64_t from, int64_t j, vf hidden) const {
     const int64_t window = layout.shape.scores.window;

@@ -14,7 +14,8 @@ constexpr int64_t chunk = 128;              // positions
 constexpr int64_t span_queries = 96;        // queries that share a widened key, at most
 constexpr int64_t partial_bytes = 8 << 20;  // working memory for chunks that wait to be put together, about
 
-/// scores (n) → e^(score − largest), each first scaled and capped; returns the largest, and the sum of the results in *sum.
+/// scores (n) → e^(score − largest), each first scaled and capped; returns the largest, and the sum of the results in
+/// *sum.
 float chunk_softmax(float* scores, int64_t n, float scale, float softcap, float* sum) {
   vf largest = splat(-__builtin_inff());
   int64_t i = 0;

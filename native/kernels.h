@@ -54,8 +54,8 @@ struct RowSelection {
   double at;
 };
 
-/// How scores are made from q·k and which count: `AttentionScores` in src/kernels/interface/training.ts; 0 where it leaves a
-/// field out.
+/// How scores are made from q·k and which count: `AttentionScores` in src/kernels/interface/training.ts; 0 where it
+/// leaves a field out.
 struct AttentionScores {
   float scale, softcap;
   int64_t window;

@@ -103,7 +103,8 @@ void layer_norm(const float* x, const float* weight, const float* bias, float* o
   });
 }
 
-// With x̂ = (x − mean)·s, y = x̂·w + b and g = w·dy: dx = s·(g − mean(g) − x̂·mean(g·x̂)); dw = Σ_rows dy·x̂; db = Σ_rows dy.
+// With x̂ = (x − mean)·s, y = x̂·w + b and g = w·dy: dx = s·(g − mean(g) − x̂·mean(g·x̂)); dw = Σ_rows dy·x̂; db = Σ_rows
+// dy.
 void layer_norm_backward(const float* d_out, const float* x, const float* weight, const float* statistics, float* d_x,
                          float* d_weight, float* d_bias, int64_t rows, int64_t width) {
   const int64_t blocks = (rows + rows_per_block - 1) / rows_per_block;
