@@ -17,14 +17,8 @@ export {
   type TrainingOptions,
   trainingSchema,
 } from './options.js'
+export type { TrainedRun, TrainProgress, TrainRun, TrainStart } from './run.js'
 export { type RunOptions, readRunOptions } from './run-directory.js'
 export { openStartingPoint, type StartingPoint, splitFrom, withOwnActivation } from './starting-point.js'
 export { annealSchedules, makeStrategy, type Strategy, type StrategyOptions } from './strategies.js'
-export {
-  type InterruptReason,
-  type TrainedRun,
-  type TrainProgress,
-  type TrainRun,
-  type TrainStart,
-  train,
-} from './trainer.js'
+export { type InterruptReason, train } from './trainer.js'
