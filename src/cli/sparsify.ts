@@ -52,7 +52,7 @@ export function sparsifyCommand(): Command {
     .addOption(choiceOption('--method <name>', 'what is set to 0 (see below)', METHOD_NAMES))
     .option(
       '--sparsity <fraction>',
-      'above 0 and below 1: of the neurons (cats, chess, cett) or of the weights of all layers (teal, wina)',
+      'above 0 and below 1: of the neurons (cats, chess, cett) or of the weights of all layers (the others)',
       number,
     )
     .requiredOption(
@@ -183,6 +183,10 @@ const ABOUT: Readonly<Record<MethodName, string>> = {
   cett: 'neurons whose contribution to the output is short: their down columns are skipped; one error for all layers',
   teal: 'inputs of all seven matrices below a threshold each; levels by a greedy search',
   wina: 'as teal, the largest inputs at each token stay; those of k and gate weighted by the norms of their columns',
+  rsparse:
+    'inputs weighted by the norms of columns, below a threshold for each matrix; a low-rank term for the rest',
+  larosa:
+    'the largest inputs at each token in rotated axes stay; the rotation is one more small matrix per half layer',
 }
 
 function printResult(out: string, { method, level, counts, calibration, measured }: SparsifyResult): void {

@@ -58,6 +58,13 @@ export function nthLargest(values: Float32Array, n: number): number {
   return new Float32Array(Uint32Array.of(prefix).buffer)[0]
 }
 
+/** `LowRank` as the engine holds it: rows of `into` and of `out` are components. */
+export interface LowRankWeights {
+  readonly rank: number
+  readonly into: Weights
+  readonly out: Weights
+}
+
 /** The rows of a matrix of inputs, and which of them are cut. */
 export interface CutInput {
   /** (rows, channels). */
@@ -70,12 +77,18 @@ export interface CutInput {
   readonly cutRows: Uint8Array
   /** Skip where at most this fraction of the channels is not 0 at one row or more: 0 never, 1 always. */
   readonly mostActive: number
+  /** Stands for what the cut leaves out. Default: nothing does. */
+  readonly lowRank?: LowRankWeights
 }
 
 /** Products with matrices stored by input channel. */
 export class ChannelProduct {
   readonly #decode: DecodeKernels
   #masked = new Float32Array(0)
+  /** What the cut leaves out, (rows, channels), and its components, (rows, rank). */
+  #rest = new Float32Array(0)
+  #components = new Float32Array(0)
+  #none = new Int32Array(0)
   /** Elements of each row that are not 0, after `add`. */
   active = new Int32Array(0)
 
@@ -100,7 +113,29 @@ export class ChannelProduct {
     })
     const bytes = weightBytes(weightTypeOf(w), width)
     const read = union <= maxActive ? union : channels
-    return { read: read * bytes, skipped: (channels - read) * bytes }
+    const { lowRank } = input
+    const more = cuts && lowRank !== undefined ? this.#addRest(lowRank, input, masked, y, width) : 0
+    return { read: read * bytes + more, skipped: (channels - read) * bytes }
+  }
+
+  /** y += the low-rank product of what is in x and not in `masked`; returns the bytes read. */
+  #addRest(
+    { rank, into, out }: LowRankWeights,
+    { x, rows, channels }: CutInput,
+    masked: Float32Array,
+    y: Float32Array,
+    width: number,
+  ): number {
+    const size = rows * channels
+    if (this.#rest.length < size) this.#rest = new Float32Array(size)
+    if (this.#components.length < rows * rank) this.#components = new Float32Array(rows * rank)
+    if (this.#none.length < rows) this.#none = new Int32Array(rows)
+    const [rest, components] = [this.#rest, this.#components]
+    for (let i = 0; i < size; i++) rest[i] = masked[i] === 0 ? x[i] : 0
+    this.#decode.matvec(into, rest, components, rank, channels, rows, false)
+    const shape = { neurons: rank, width, upWidth: 1, batch: rows, gated: false, maxActive: 0 }
+    this.#decode.ffnNeurons(out, components, components, y, this.#none, shape)
+    return rank * (weightBytes(weightTypeOf(into), channels) + weightBytes(weightTypeOf(out), width))
   }
 
   /** A copy of x with its rows cut, (rows, channels); valid until the next call. */

@@ -3,7 +3,13 @@
 
 import { type Activation, parseActivation } from '../activations/index.js'
 import { CheckpointError, OptionError } from '../errors.js'
-import { type CacheType, decodeKernelsOf, type Kernels, kernels } from '../kernels/index.js'
+import {
+  type CacheType,
+  type DecodeKernels,
+  decodeKernelsOf,
+  type Kernels,
+  kernels,
+} from '../kernels/index.js'
 import type { ModelConfig } from '../nn/config.js'
 import { modelConfigProblem } from '../nn/config.js'
 import type { LayerCuts } from '../nn/cuts.js'
@@ -15,6 +21,7 @@ import { CutFfnPolicy } from './ffn/cut-policy.js'
 import { ExactFfnPolicy, type FfnMode, type NarrowGateMode, requireNarrowGate } from './ffn/policy.js'
 import { ForwardPass, type LayerContext } from './forward.js'
 import { checkTokens, requireReadable, Session, type SessionOptions } from './generation/session.js'
+import { rotatedSource } from './model/cut-weights.js'
 import {
   gigabytes,
   type Memory,
@@ -167,7 +174,7 @@ export class EngineModel {
       weights = source
     } else {
       if (cuts !== null && options.compact !== undefined) throw compactWithCuts()
-      const layout = this.#layout(source, cuts)
+      const layout = this.#layout(source, cuts, decode)
       requireNarrowGate(narrowGate, this.activation, layout.gateTypes)
       requireModelMemory(memory, layout.bytes, dtype)
       weights = options.compact === undefined ? layout.all() : this.#compact(layout, context, options.compact)
@@ -194,10 +201,12 @@ export class EngineModel {
   #layout(
     source: TensorSource | ((name: string) => Float32Array),
     cuts: readonly LayerCuts[] | null,
+    decode: DecodeKernels,
   ): WeightLayout {
     const names = () => parameterShapes(this.config).map(({ name }) => name)
     const tensors = typeof source === 'function' ? sourceOf(names(), source) : source
-    return new WeightLayout(this.config, tensors, this.dtype, cuts)
+    const laidOut = cuts === null ? tensors : rotatedSource(tensors, this.config, cuts, decode)
+    return new WeightLayout(this.config, laidOut, this.dtype, cuts)
   }
 
   #compact(layout: WeightLayout, context: LayerContext, tokens: ArrayLike<number>): EngineWeights {

@@ -6,6 +6,7 @@ import type { Activation } from '../activations/index.js'
 import { FlickerError } from '../errors.js'
 import { type DecodeKernels, type Draw, type Kernels, weightBytes, weightTypeOf } from '../kernels/index.js'
 import type { ModelConfig } from '../nn/config.js'
+import type { RotatedInput } from '../nn/cuts.js'
 import { Attention, type VectorObserver } from './attention/attention.js'
 import type { KvCache } from './attention/kv-cache.js'
 import { FeedForward } from './ffn/ffn.js'
@@ -102,6 +103,8 @@ export class Layers {
   normed = new Float32Array(0)
   /** What a branch adds to the residual stream, where it cannot be added at once: (rows, d). */
   #branch = new Float32Array(0)
+  /** `normed`, rotated. */
+  #turned = new Float32Array(0)
   readonly #addsAtOnce: boolean
   readonly ffn: FeedForward
   readonly #separate: SeparateFeedForward
@@ -147,7 +150,8 @@ export class Layers {
       observer,
     }
     const branch = this.#addsAtOnce ? x : this.#branch.subarray(0, rows * d)
-    const attentionInput = this.#normedOr(layer.inputNorm, rows)
+    const attentionNormed = this.#normedOr(layer.inputNorm, rows)
+    const attentionInput = this.#rotated(layer, 'attention', attentionNormed, rows, stats)
     observer?.('attention', index, attentionInput, rows, d)
     const attentionRows = parts.map(({ sequence: { cache, position }, count }) => ({
       cache,
@@ -167,7 +171,8 @@ export class Layers {
     stats.attentionBytesSkipped += attention.skipped
     // Of parallel branches the FFN reads the residual stream as attention found it.
     if (!this.#addsAtOnce && parallelBranches === undefined) this.#join(branch, layer.attentionNorm, rows)
-    const ffnInput = parallelBranches === 'oneNorm' ? attentionInput : this.#normedOr(layer.ffnNorm, rows)
+    const ffnNormed = parallelBranches === 'oneNorm' ? attentionNormed : this.#normedOr(layer.ffnNorm, rows)
+    const ffnInput = this.#rotated(layer, 'ffn', ffnNormed, rows, stats)
     observer?.('ffn', index, ffnInput, rows, d)
     // All positions of a sequence are one sample: they share a draw where the activation says per=sample.
     const rowsPerSample = this.#context.config.maxPositionEmbeddings
@@ -221,6 +226,23 @@ export class Layers {
     if (norm === null) return this.x
     this.norm(norm, 0, rows)
     return this.normed
+  }
+
+  /** The input that the matrices of a rotated layer are laid out for: the rows of `normed` times its rotation. */
+  #rotated(
+    { rotations }: LayerWeights,
+    input: RotatedInput,
+    normed: Float32Array,
+    rows: number,
+    stats: PassStats,
+  ): Float32Array {
+    if (rotations === undefined) return normed
+    const { decode, config } = this.#context
+    const { hiddenSize: d } = config
+    if (this.#turned.length < rows * d) this.#turned = new Float32Array(rows * d)
+    decode.matvec(rotations[input], normed, this.#turned, d, d, rows, false)
+    stats.otherBytesRead += d * weightBytes(weightTypeOf(rotations[input]), d)
+    return this.#turned
   }
 
   /** x += the branch, normed and scaled as the model says; the branch is then 0. */

@@ -15,12 +15,31 @@ export type Cut =
   | { readonly kind: 'threshold'; readonly limits: Float32Array }
   | { readonly kind: 'top'; readonly keep: number; readonly scale: Float32Array | null }
 
+/** Stands for what a cut leaves out of the input of a matrix W: W · x' ≈ Σ over components c of out_c · (into_c · x'). */
+export interface LowRank {
+  readonly rank: number
+  /** (rank, columns). */
+  readonly into: Float32Array
+  /** (rank, rows). */
+  readonly out: Float32Array
+}
+
+/** The inputs that can be rotated: of q, k and v, and of gate and up. */
+export const ROTATED = ['attention', 'ffn'] as const
+export type RotatedInput = (typeof ROTATED)[number]
+
 /** The cuts of one layer. */
 export interface LayerCuts {
   /** Of activation(gate · x), h elements: the neurons that become 0 need neither their up row nor their down column. */
   readonly neurons: Cut | null
   /** Of the input of a matrix, before it: the columns of the elements that become 0 are not needed. */
   readonly inputs: Readonly<Partial<Record<MatrixName, Cut>>>
+  /** What is computed in place of what the cuts of inputs leave out. Absent: nothing. */
+  readonly lowRank?: Readonly<Partial<Record<MatrixName, LowRank>>>
+  /**
+   * (d, d) orthogonal R each: the cuts of these inputs are of R · x, and their matrices W work as W · Rᵀ. Absent: none.
+   */
+  readonly rotations?: Readonly<Record<RotatedInput, Float32Array>>
 }
 
 /** Elements of the input of a matrix, and rows of the matrix. */
@@ -37,6 +56,12 @@ export function matrixShape(config: ModelConfig, matrix: MatrixName): { columns:
     up: { columns: d, rows: h },
     down: { columns: h, rows: d },
   }[matrix]
+}
+
+/** The matrices that read a rotated input. */
+export const ROTATED_MATRICES: Readonly<Record<RotatedInput, readonly MatrixName[]>> = {
+  attention: ['q', 'k', 'v'],
+  ffn: ['gate', 'up'],
 }
 
 /** The name of a matrix in Hugging Face's layout, such as `model.layers.0.self_attn.q_proj`. */

@@ -13,7 +13,11 @@ import { type ErrorCurve, errorCurve } from './error-curve.js'
 import { type GreedyStep, greedyPath } from './greedy.js'
 import { ChannelHistograms, MagnitudeHistogram } from './histograms.js'
 import { LayerError, ResidualStream } from './layer-pass.js'
+import type { ChannelMatrix } from './low-rank.js'
 import { METHODS, type MethodName } from './methods.js'
+import { SecondMoments } from './rotation.js'
+import { RowSample } from './row-sample.js'
+import { SplitStatistics } from './split-statistics.js'
 import type { LayerStatistics } from './statistics.js'
 
 /** Tokens whose hidden values give the curve of CETT. */
@@ -26,8 +30,8 @@ const MOST_SEARCH_WINDOWS = 8
 
 export interface CalibrateOptions {
   readonly methods: readonly MethodName[]
-  /** The highest level that cuts will be made for. */
-  readonly highest: number
+  /** The levels that cuts will be made for, at least one. */
+  readonly levels: readonly number[]
   readonly activation: Activation
   /** Called before each layer. */
   readonly onLayer?: (layer: number, layers: number) => void
@@ -55,7 +59,7 @@ function layerStatistics(
   layer: LayerWeights,
   index: number,
   stream: ResidualStream,
-  { methods, highest }: CalibrateOptions,
+  { methods, levels }: CalibrateOptions,
 ): LayerStatistics {
   const { config } = context
   const { intermediateSize: h, hiddenSize: d } = config
@@ -71,27 +75,22 @@ function layerStatistics(
   const perNeuron = wanted.some(({ neurons }) => neurons === 'mean-up') ? new ChannelHistograms(h) : null
   const upSums = new Float64Array(h)
   const wantsCurve = wanted.some(({ allocation }) => allocation === 'error')
-  const sample: Float32Array[] = []
-  let sampled = 0
+  const sample = new RowSample(CURVE_TOKENS, stream.count)
+  const splits = wanted.some(({ allocation }) => allocation === 'split')
+    ? new SplitStatistics(context, stream.count)
+    : null
+  const moments = wanted.some(({ allocation }) => allocation === 'rotated')
+    ? { attention: new SecondMoments(d, context.kernels), ffn: new SecondMoments(d, context.kernels) }
+    : null
   const observer: VectorObserver = (vector, _, values, rows, width) => {
     magnitudes[vector].add(values, rows * width)
     if (vector === 'gate') perNeuron?.add(values, rows)
     if (vector === 'up' && perNeuron !== null) {
       for (let i = 0; i < rows * width; i++) upSums[i % width] += Math.abs(values[i])
     }
-    if (vector === 'hidden' && wantsCurve && sampled < CURVE_TOKENS) {
-      // Rows spread over the text.
-      const some = Math.min(
-        rows,
-        CURVE_TOKENS - sampled,
-        Math.max(1, Math.ceil((CURVE_TOKENS * rows) / stream.count)),
-      )
-      for (let i = 0; i < some; i++) {
-        const row = Math.floor(((i + 0.5) * rows) / some)
-        sample.push(values.slice(row * width, (row + 1) * width))
-      }
-      sampled += some
-    }
+    if (vector === 'hidden' && wantsCurve) sample.add(values, rows, width)
+    if (vector === 'attention' || vector === 'ffn') moments?.[vector].add(values, rows)
+    splits?.add(vector, values, rows, width)
   }
   const columnNorms: Partial<Record<MatrixName, Float32Array>> = {}
   for (const matrix of matricesOf(config)) {
@@ -127,28 +126,39 @@ function layerStatistics(
         return [matrix, rows * columns]
       }),
     )
-    paths[method.name] = greedyPath(sizes, highest, GREEDY_STEP, levels => error.at(cutter.inputs(levels)))
+    paths[method.name] = greedyPath(sizes, Math.max(...levels), GREEDY_STEP, at =>
+      error.at(cutter.inputs(at)),
+    )
   }
   const curve = wantsCurve ? curveOf(context, layer, sample, downLengths) : null
-  // Nothing of the layer's weights is kept.
-  return { ...partial, curve, paths }
+  // Nothing of the layer's weights is kept beside what the cuts need.
+  return {
+    ...partial,
+    curve,
+    paths,
+    ...(splits !== null && {
+      channels: splits.channels,
+      lowRank: splits.terms(matrix => channelMatrix(context, layer, matrix), columnNorms, levels),
+    }),
+    ...(moments !== null && {
+      rotations: { attention: moments.attention.rotation(), ffn: moments.ffn.rotation() },
+    }),
+  }
 
   function curveOf(
     { decode }: LayerContext,
     weights: LayerWeights,
-    rows: readonly Float32Array[],
+    { values: hidden, count }: RowSample,
     lengths: Float32Array,
   ): ErrorCurve {
-    const hidden = new Float32Array(rows.length * h)
-    for (const [i, row] of rows.entries()) hidden.set(row, i * h)
-    const active = new Int32Array(rows.length)
+    const active = new Int32Array(count)
     const down = (values: Float32Array) => {
-      const out = new Float32Array(rows.length * d)
-      const shape = { neurons: h, width: d, upWidth: 1, batch: rows.length, gated: false, maxActive: 0 }
+      const out = new Float32Array(count * d)
+      const shape = { neurons: h, width: d, upWidth: 1, batch: count, gated: false, maxActive: 0 }
       decode.ffnNeurons(storedNeurons(weights), values, values, out, active, shape)
       return out
     }
-    return errorCurve(hidden, lengths, rows.length, down)
+    return errorCurve(hidden, lengths, count, down)
   }
 }
 
@@ -170,6 +180,15 @@ function channelLengths({ config }: LayerContext, layer: LayerWeights, matrix: M
     readRow(w, j, row)
     return Math.sqrt(row.reduce((sum, value) => sum + value * value, 0))
   })
+}
+
+/** A matrix stored by input channel, in f32. */
+function channelMatrix({ config }: LayerContext, layer: LayerWeights, matrix: MatrixName): ChannelMatrix {
+  const { columns, rows } = matrixShape(config, matrix)
+  const channels = new Float32Array(columns * rows)
+  const w = channelsOf(layer, matrix)
+  for (let j = 0; j < columns; j++) readRow(w, j, channels.subarray(j * rows, (j + 1) * rows))
+  return { columns, rows, channels }
 }
 
 function channelsOf(layer: LayerWeights, matrix: MatrixName): Weights {

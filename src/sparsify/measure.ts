@@ -103,10 +103,16 @@ export class ZeroCounter {
     )
   }
 
-  /** Fraction of the weights of all layers' matrices that no token needed, mean over tokens. */
+  /**
+   * Fraction of the weights of all layers' matrices that no token needed, mean over tokens; less the weights of rotations and
+   * low-rank terms, which every token needs.
+   */
   get weightsSkipped(): number {
     let [skipped, all] = [0, 0]
-    for (const levels of this.levels) {
+    for (const [layer, levels] of this.levels.entries()) {
+      const { lowRank = {}, rotations = {} } = this.#cuts[layer]
+      for (const { into, out } of Object.values(lowRank)) skipped -= into.length + out.length
+      for (const rotation of Object.values<Float32Array>(rotations)) skipped -= rotation.length
       for (const matrix of matricesOf(this.#config)) {
         const { rows, columns } = matrixShape(this.#config, matrix)
         skipped += (levels[matrix] ?? 0) * rows * columns

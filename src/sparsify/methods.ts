@@ -5,7 +5,7 @@ import { OptionError } from '../errors.js'
 import type { ModelConfig } from '../nn/config.js'
 import { MATRICES, type MatrixName } from '../nn/cuts.js'
 
-export const METHOD_NAMES = ['cats', 'chess', 'cett', 'teal', 'wina'] as const
+export const METHOD_NAMES = ['cats', 'chess', 'cett', 'teal', 'wina', 'rsparse', 'larosa'] as const
 export type MethodName = (typeof METHOD_NAMES)[number]
 
 /**
@@ -26,9 +26,11 @@ export interface Method {
   readonly cut: 'threshold' | 'top'
   /**
    * How a level becomes the levels of matrices: the same for all; greedily, where the output of the layer changes least
-   * for the weights saved; or one error for all layers (CETT), so that the level is met over the whole model.
+   * for the weights saved; one error for all layers (CETT), so that the level is met over the whole model; the same for all,
+   * each matrix's part divided between input channels and a low-rank term (`split`); or 0.8 of it for rotated inputs, 1.2 of it
+   * for the others (`rotated`).
    */
-  readonly allocation: 'uniform' | 'greedy' | 'error'
+  readonly allocation: 'uniform' | 'greedy' | 'error' | 'split' | 'rotated'
   /** What the level counts. */
   readonly counts: 'neurons' | 'weights'
 }
@@ -84,6 +86,26 @@ export const METHODS: Readonly<Record<MethodName, Method>> = {
     inputs: { ...of('magnitude'), k: 'column-norm', gate: 'column-norm' },
     cut: 'top',
     allocation: 'greedy',
+    counts: 'weights',
+  },
+  rsparse: {
+    name: 'rsparse',
+    title: 'R-Sparse',
+    source: 'Zhang et al. 2025, arXiv 2504.19449',
+    neurons: null,
+    inputs: of('column-norm'),
+    cut: 'threshold',
+    allocation: 'split',
+    counts: 'weights',
+  },
+  larosa: {
+    name: 'larosa',
+    title: 'LaRoSa',
+    source: 'Liu et al. 2025, arXiv 2507.01299',
+    neurons: null,
+    inputs: of('magnitude'),
+    cut: 'top',
+    allocation: 'rotated',
     counts: 'weights',
   },
 }

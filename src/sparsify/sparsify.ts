@@ -128,7 +128,7 @@ export class Sparsifier {
   }
 
   /** Throws OptionError CALIBRATION_MEMORY, MODEL_MEMORY before anything is computed. */
-  calibrate(methods: readonly MethodName[], highest: number): LayerStatistics[] {
+  calibrate(methods: readonly MethodName[], levels: readonly number[]): LayerStatistics[] {
     for (const name of methods) requireApplicable(METHODS[name], this.config)
     const { config } = this
     const using = kernels()
@@ -142,7 +142,7 @@ export class Sparsifier {
     }
     return calibrate(context, layout, this.#texts.calibration.tokens, {
       methods,
-      highest,
+      levels,
       activation: this.#activation,
       onLayer: (layer, layers) => this.#progress.onProgress?.('calibrating', layer, layers),
     })
@@ -225,7 +225,7 @@ export function sparsify(source: ModelSource, options: SparsifyOptions) {
   const texts = readTexts(tokenizer, source.config, options)
   const sparsifier = new Sparsifier(source, texts, options)
   const dense = sparsifier.measure(null, 'measuring the model')
-  const statistics = sparsifier.calibrate([name], level)
+  const statistics = sparsifier.calibrate([name], [level])
   const { cuts, error } = cutsAt(source.config, statistics, method, level)
   const sparse = sparsifier.measure(cuts, 'measuring the cut model')
   const record = {

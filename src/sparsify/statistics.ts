@@ -1,7 +1,7 @@
 // What a calibration text shows of a layer.
 
 import type { VectorName } from '../engine/attention/attention.js'
-import type { MatrixName } from '../nn/cuts.js'
+import type { LowRank, MatrixName, RotatedInput } from '../nn/cuts.js'
 import type { ErrorCurve } from './error-curve.js'
 import type { GreedyStep } from './greedy.js'
 import type { ChannelHistograms, MagnitudeHistogram } from './histograms.js'
@@ -29,5 +29,12 @@ export interface LayerStatistics {
   readonly downLengths: Float32Array
   /** ‖W[:, j]‖₂ of the matrices that a method scores by it. */
   readonly columnNorms: Readonly<Partial<Record<MatrixName, Float32Array>>>
+  /** Of |x_j| of each channel of a vector. */
+  readonly channels?: Readonly<Partial<Record<VectorName, ChannelHistograms>>>
+  /** Low-rank terms of matrices, as many components as a level may need, and the share of the budget that channels get at it. */
+  readonly lowRank?: Readonly<
+    Partial<Record<MatrixName, { readonly term: LowRank; readonly shares: ReadonlyMap<number, number> }>>
+  >
+  readonly rotations?: Readonly<Record<RotatedInput, Float32Array>>
   readonly paths: Readonly<Partial<Record<MethodName, readonly GreedyStep[]>>>
 }

@@ -62,7 +62,7 @@ export function sweep(source: ModelSource, options: SweepOptions) {
   }
   const sparsifier = new Sparsifier(source, texts, options)
   const dense = sparsifier.measure(null, 'measuring the model')
-  const statistics = sparsifier.calibrate(methods, Math.max(...levels))
+  const statistics = sparsifier.calibrate(methods, levels)
   const denseEngine = sparsifier.engine(null)
   const points: SweepPoint[] = []
   for (const method of methods) {

@@ -129,6 +129,8 @@ export interface NaiveRun {
   readonly sequence?: number
   /** Replaces the input of a matrix, such as `q_proj`, or the activated gate, `neurons`. */
   readonly cut?: (name: string, layer: number, x: number[]) => number[]
+  /** Joins the output of a matrix, of its input before `cut`; null for nothing. */
+  readonly add?: (name: string, layer: number, x: number[]) => number[] | null
 }
 
 /** Logits of every position, and the number of active neurons [layer][position]. */
@@ -148,8 +150,12 @@ export function naiveForward(
     const x = layer === undefined ? input : cut(name.split('.').at(-1) ?? '', Number(layer), input)
     const w = tensor(`${name}.weight`)
     const bias = tensors.get(`${name}.bias`)
+    const more = layer === undefined ? null : run.add?.(name.split('.').at(-1) ?? '', Number(layer), input)
     return Array.from({ length: w.length / x.length }, (_, row) =>
-      x.reduce((sum, value, column) => sum + w[row * x.length + column] * value, bias?.[row] ?? 0),
+      x.reduce(
+        (sum, value, column) => sum + w[row * x.length + column] * value,
+        (bias?.[row] ?? 0) + (more?.[row] ?? 0),
+      ),
     )
   }
   const norm = (name: string, x: number[]): number[] => {

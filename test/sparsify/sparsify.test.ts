@@ -65,8 +65,19 @@ describe.each(METHOD_NAMES)('%s', method => {
     // Of gate, up and down 3·32·96 weights, of q and o 2·32², of k and v 2·32·16: up and down are two thirds of the first.
     const ffn = 3 * 32 * 96
     const all = ffn + 2 * 32 * 32 + 2 * 32 * 16
+    // LaRoSa: 0.4 of q, k, v, gate, up, less two rotations of 32², and 0.6 of o and down.
+    const [rotated, others] = [(2 * ffn) / 3 + 32 * 32 + 2 * 32 * 16, ffn / 3 + 32 * 32]
+    const larosa = 0.4 * rotated + 0.6 * others - 2 * 32 * 32
     const wanted =
-      { cats: ffn / 3, chess: ffn / 3, cett: ffn / 6, teal: all / 2, wina: all / 2 }[method] / all
+      {
+        cats: ffn / 3,
+        chess: ffn / 3,
+        cett: ffn / 6,
+        teal: all / 2,
+        wina: all / 2,
+        rsparse: all / 2,
+        larosa,
+      }[method] / all
     expect(Math.abs(weightsSkipped - wanted)).toBeLessThan(0.04)
     expect(Math.abs(Math.log(perplexity / densePerplexity))).toBeGreaterThan(1e-4)
 
@@ -84,6 +95,13 @@ describe.each(METHOD_NAMES)('%s', method => {
     expect([exact.approximation, original.approximation]).toEqual([null, null])
     expect(cut.approximation).toMatch(new RegExp(`^approximate: cut by ${method} to 50.0 %`))
     expect(bitsOf(cut.logits(prompt))).not.toEqual(bitsOf(original.logits(prompt)))
+
+    // The weights of another program's model are not touched: what is rotated is rotated when it is loaded.
+    expect(
+      fs
+        .readFileSync(path.join(out, 'model.safetensors'))
+        .equals(fs.readFileSync(at('gated/model.safetensors'))),
+    ).toBe(true)
 
     // Converting keeps the cuts in a Hugging Face directory and says that GGUF has none.
     convertModel(out, at(`again-${method}`), { to: 'hf' })
@@ -158,7 +176,7 @@ describe('a cut model', () => {
 })
 
 describe('cutting a plain FFN', () => {
-  it.each(['teal', 'wina', 'cett'] as const)('works with %s', method => {
+  it.each(['teal', 'wina', 'cett', 'rsparse', 'larosa'] as const)('works with %s', method => {
     const source = openModel(at('plain'))
     const record = sparsify(source, { ...options, method, sparsity: 0.4, out: at(`plain-${method}`) })
     expect(record.measured?.weightsSkipped).toBeGreaterThan(0.1)
@@ -316,14 +334,14 @@ describe('a sweep', () => {
     const { code, stdout } = await sweep('plain', '--levels', '0.3', '--out', at('plain-sweep'), '--json')
     expect(code).toBe(0)
     const methods = JSON.parse(stdout).points.map(({ method }: { method: string }) => method)
-    expect(methods).toEqual(['cett', 'teal', 'wina'])
+    expect(methods).toEqual(['cett', 'teal', 'wina', 'rsparse', 'larosa'])
     const refused = await sweep('plain', '--methods', 'cats,teal', '--out', at('refused'))
     expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('METHOD_FFN')])
   })
 
   it.each([
     ['a level out of range', ['--levels', '0.5,1'], 'SPARSITY_RANGE'],
-    ['an unknown method', ['--methods', 'magic'], 'cats, chess, cett, teal, wina'],
+    ['an unknown method', ['--methods', 'magic'], 'cats, chess, cett, teal, wina, rsparse, larosa'],
     ['no text to measure on', ['--tokens', '60000'], 'HELD_OUT_MISSING'],
   ])('refuses %s and writes nothing', async (_, more, message) => {
     const { code, stderr } = await sweep('gated', '--out', at('refused'), ...more)

@@ -111,6 +111,7 @@ export class Attention {
         rows,
         channels: heads * headDim,
         cut: layer.cuts?.inputs.o ?? null,
+        lowRank: layer.lowRank?.o,
         ...cutting,
       }
       add(traffic, this.#channels.add(layer.output, input, out, d))
@@ -163,7 +164,8 @@ export class Attention {
       if (this.#part.length < rows * width) this.#part = new Float32Array(rows * width)
       const out = this.#part.subarray(0, rows * width).fill(0)
       if (layer.qkvBias !== null) addBias(out, layer.qkvBias.subarray(start, start + width), rows)
-      const input = { x: normed, rows, channels: d, cut: layer.cuts?.inputs[name] ?? null, ...cutting }
+      const cut = layer.cuts?.inputs[name] ?? null
+      const input = { x: normed, rows, channels: d, cut, lowRank: layer.lowRank?.[name], ...cutting }
       add(traffic, this.#channels.add(layer.qkv[index].weights, input, out, width))
       for (let row = 0; row < rows; row++) {
         this.#qkv.set(out.subarray(row * width, (row + 1) * width), row * stride + start)

@@ -4,7 +4,7 @@
 import type { DecodeKernels, Kernels, Weights } from '../../kernels/index.js'
 import { weightBytes, weightTypeOf } from '../../kernels/index.js'
 import type { ModelConfig } from '../../nn/config.js'
-import type { Cut } from '../../nn/cuts.js'
+import type { MatrixName } from '../../nn/cuts.js'
 import type { CutRows } from '../attention/attention.js'
 import { ChannelProduct, type Traffic } from '../cuts.js'
 import { type LayerWeights, storedNeurons } from '../model/weights.js'
@@ -45,18 +45,19 @@ export class SeparateFeedForward {
     if (this.#up.length < size) this.#up = new Float32Array(size)
     const [hidden, up] = [this.#hidden.subarray(0, size), this.#up.subarray(0, size)]
     // Of a plain FFN, `gate` is its up_proj.
-    const { down, [ffn === 'plain' ? 'up' : 'gate']: first, up: second } = layer.cuts?.inputs ?? {}
-    const traffic = [this.#project(layer, layer.gate, first ?? null, normed, hidden, rows, cutting)]
+    const gate = ffn === 'plain' ? 'up' : 'gate'
+    const traffic = [this.#project(layer, layer.gate, gate, normed, hidden, rows, cutting)]
     if (layer.gateBias !== null) this.#kernels.addBias(hidden, layer.gateBias, rows, h)
     activateRows(this.#kernels, layer, sequences, hidden, h)
     observer?.('gate', index, hidden, rows, h)
     if (layer.up !== null) {
-      traffic.push(this.#project(layer, layer.up, second ?? null, normed, up, rows, cutting))
+      traffic.push(this.#project(layer, layer.up, 'up', normed, up, rows, cutting))
       observer?.('up', index, up, rows, h)
       this.#kernels.multiply(hidden, up, hidden, size)
     }
     observer?.('hidden', index, hidden, rows, h)
-    const input = { x: hidden, rows, channels: h, cut: down ?? null, ...cutting }
+    const cut = layer.cuts?.inputs.down ?? null
+    const input = { x: hidden, rows, channels: h, cut, lowRank: layer.lowRank?.down, ...cutting }
     traffic.push(this.#channels.add(storedNeurons(layer), input, x, d))
     if (layer.downBias !== null) this.#kernels.addBias(x, layer.downBias, rows, d)
     let row = 0
@@ -72,9 +73,9 @@ export class SeparateFeedForward {
 
   /** y (rows, h) = normed · wᵀ, w stored as the layer's matrices are. */
   #project(
-    { storage }: LayerWeights,
+    { storage, cuts, lowRank }: LayerWeights,
     w: Weights,
-    cut: Cut | null,
+    name: MatrixName,
     normed: Float32Array,
     y: Float32Array,
     rows: number,
@@ -82,7 +83,9 @@ export class SeparateFeedForward {
   ): Traffic {
     const { hiddenSize: d, intermediateSize: h } = this.#config
     if (storage === 'channels') {
-      return this.#channels.add(w, { x: normed, rows, channels: d, cut, ...cutting }, y.fill(0), h)
+      const cut = cuts?.inputs[name] ?? null
+      const input = { x: normed, rows, channels: d, cut, lowRank: lowRank?.[name], ...cutting }
+      return this.#channels.add(w, input, y.fill(0), h)
     }
     this.#decode.matvec(w, normed, y, h, d, rows, false)
     return { read: h * weightBytes(weightTypeOf(w), d), skipped: 0 }

@@ -16,6 +16,7 @@ import { ffnWidths, headDimOf, layerNorms, type ModelConfig } from '../../nn/con
 import type { LayerCuts, MatrixName } from '../../nn/cuts.js'
 import { activationParameterName, activationParameters, parameterShapes } from '../../nn/parameters.js'
 import { CompactNeurons } from './compact-neurons.js'
+import { type CutWeights, cutBytes, cutWeights } from './cut-weights.js'
 import type { RowBlock } from './row-blocks.js'
 import { checkSize, storeColumns, storeRows } from './store.js'
 
@@ -49,6 +50,10 @@ export interface LayerWeights {
   readonly storage?: WeightStorage
   /** What is set to 0 in this layer, see `flicker sparsify`. Default: nothing. */
   readonly cuts?: LayerCuts | null
+  /** Stands for what cuts leave out of the inputs of matrices. Default: nothing does. */
+  readonly lowRank?: CutWeights['lowRank']
+  /** (d, d): the inputs of q, k and v, and of gate and up, are multiplied by these, for which their matrices are laid out. */
+  readonly rotations?: CutWeights['rotations']
   /** Of what attention reads; null where it reads the residual stream as it is. */
   readonly inputNorm: NormWeights | null
   /**
@@ -284,7 +289,8 @@ export class WeightLayout {
 
   /** Bytes of all matrices, without reading any. Throws CheckpointError TENSOR_MISSING. */
   get bytes(): number {
-    return this.#plans.reduce((sum, plan) => sum + bytesOf(plan, this.#typeOf(plan)), 0)
+    const matrices = this.#plans.reduce((sum, plan) => sum + bytesOf(plan, this.#typeOf(plan)), 0)
+    return matrices + (this.#cuts ?? []).reduce((sum, cuts) => sum + cutBytes(cuts), 0)
   }
 
   /** The types of the gates, without reading any. Throws CheckpointError TENSOR_MISSING. */
@@ -386,6 +392,7 @@ export class WeightLayout {
     return {
       storage: this.#storage,
       cuts: this.#cuts?.[layer] ?? null,
+      ...cutWeights(this.#config, this.#cuts?.[layer] ?? null, this.#typeOf(plans.output)),
       inputNorm: norm(norms.attentionInput),
       qkv: this.#rowBlocks(plans.qkv),
       qkvBias: attentionBias === undefined ? null : joined(biases(plans.qkv)),

@@ -67,7 +67,7 @@ export function measureSparsity(source: ModelSource, options: LabOptions) {
     )
   }
   const sparsifier = new Sparsifier(source, texts, options)
-  const statistics = sparsifier.calibrate(['cett'], 1)
+  const statistics = sparsifier.calibrate(['cett'], [1])
   const dense = sparsifier.measure(null, 'measuring the model')
   if (dense === null) throw new OptionError('HELD_OUT_MISSING', 'there is no held-out text')
 
