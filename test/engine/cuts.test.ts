@@ -125,7 +125,7 @@ describe.each(backends)('a model with cuts, %s', (_, kernels) => {
       if (!own) return x
       const turn = rotatedInput(matrix)
       if (cuts.rotations === undefined || turn === null) return masked(own, x)
-      // Cut in the other axes and turned back: what W · Rᵀ is multiplied by.
+      // cut in the other axes and rotated back: what W · Rᵀ is multiplied by.
       return transposed(cuts.rotations[turn], masked(own, times(cuts.rotations[turn], x)))
     }
     const add = (name: string, _layer: number, x: number[]) => {
