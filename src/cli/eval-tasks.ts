@@ -36,6 +36,7 @@ export interface EvalTasksFlags {
   readonly context?: number
   readonly seed: number
   readonly json?: boolean
+  readonly exact?: boolean
 }
 
 /** Flags that measure a loss and mean nothing to tasks. */
@@ -83,8 +84,9 @@ async function evalModel(
   flags: EvalTasksFlags,
   signal: AbortSignal,
 ): Promise<Evaluated> {
-  const { dtype, activation, tokenizer, seed, shots, limit, bootstrap } = flags
-  const loaded = await load(model, { dtype, activation, tokenizer })
+  const { dtype, activation, tokenizer, seed, shots, limit, bootstrap, exact = false } = flags
+  // Questions are prompts: cuts that do not apply to these would not be measured.
+  const loaded = await load(model, { dtype, activation, tokenizer, exact, sparsePrompt: 'all' })
   for (const note of loaded.notes) log(`flicker: ${note}`)
   try {
     const directory = path.join(flags.out, modelKey(model))
@@ -101,6 +103,7 @@ async function evalModel(
           activation: loaded.engine.activation.spec,
           tokenizer: tokenizer === undefined ? null : modelIdentity(tokenizer),
           seed,
+          ...(loaded.approximation !== null && { approximation: loaded.approximation }),
         },
         onProgress: progress => reporter.show(progress),
       })

@@ -6,6 +6,7 @@ import { parseActivation } from '../activations/index.js'
 import { heldOutText } from '../data/prepare.js'
 import { OptionError } from '../errors.js'
 import { Evaluator } from '../eval/evaluate.js'
+import { evaluateCut } from '../eval/evaluate-cut.js'
 import { TASK_GROUPS, TASKS } from '../eval/tasks/index.js'
 import { type ModelSource, openModel } from '../formats/index.js'
 import { kernels } from '../kernels/index.js'
@@ -17,6 +18,7 @@ import {
   allowCodeOption,
   choiceOption,
   corpusOption,
+  exactOption,
   integer,
   jsonOption,
   MODEL_KINDS,
@@ -77,6 +79,7 @@ export function evalCommand(): Command {
       `tokens per window (default: the model's context, at most ${LONGEST_WINDOW})`,
       integer(1),
     )
+    .addOption(exactOption())
     .optionsGroup('Held-out text:')
     .option('--max-tokens <n>', 'measure a sample of so many tokens when there are more', integer(1), 131_072)
     .option('--sample-seed <n>', 'draws the sample', integer(0), 1)
@@ -106,6 +109,7 @@ Examples:
   flicker eval --model runs/quick/swift
   flicker eval --model runs/quick/silu --activation relu
   flicker eval --model model.gguf --corpus book.txt --dtype q8_0
+  flicker eval --model silu-teal --corpus book.txt
   flicker eval --model runs/quick/stocha --corpus book.txt --whole --json
   flicker eval --model model.gguf --tasks hellaswag,arc_easy --data eval-data --limit 1000
   flicker eval --model runs/quick/silu --model runs/quick/swift --tasks blimp --data eval-data
@@ -123,11 +127,6 @@ Examples:
       }
       const source = openModel(model, { tokenizer: flags.tokenizer })
       for (const note of source.notes) log(`flicker: ${note}`)
-      if (source.sparsity) {
-        log(
-          'flicker: eval measures the weights without the cuts; config.json says what flicker sparsify measured with them',
-        )
-      }
       try {
         measure(source, model, flags)
       } finally {
@@ -154,8 +153,7 @@ function measure(source: ModelSource, path: string, flags: EvalFlags): void {
     corpusBytes: run?.source?.corpusBytes,
     whole: flags.whole === true,
   })
-  const model = Llama.from(config, name => roundedTo(flags.dtype, source, name))
-  const evaluation = new Evaluator(kernels()).run(model, heldOut, {
+  const options = {
     activation,
     step: 0,
     context: flags.context ?? Math.min(config.maxPositionEmbeddings, LONGEST_WINDOW),
@@ -163,15 +161,36 @@ function measure(source: ModelSource, path: string, flags: EvalFlags): void {
     maxTokens: flags.maxTokens,
     sampleSeed: flags.sampleSeed,
     seed: flags.seed,
-  })
+  }
+  const cuts = flags.exact === true ? null : (source.cuts?.() ?? null)
+  if (cuts !== null && source.sparsity) {
+    log(
+      `flicker: approximate: cut by ${source.sparsity.method}, at every position measured; --exact measures the weights without cuts`,
+    )
+  }
+  const evaluation =
+    cuts === null
+      ? new Evaluator(kernels()).run(
+          Llama.from(config, name => roundedTo(flags.dtype, source, name)),
+          heldOut,
+          options,
+        )
+      : evaluateCut(source, cuts, flags.dtype, heldOut, options)
   const { step: _, ...result } = evaluation
   const { corpus, measured } = heldOut
   if (flags.json === true) {
-    printJson({ ...result, dtype: flags.dtype, corpus, measured })
+    printJson({
+      ...result,
+      ...(cuts !== null && { approximate: true }),
+      dtype: flags.dtype,
+      corpus,
+      measured,
+    })
     return
   }
   const available = (heldOut.tokens.length - 1).toLocaleString('en-US')
   print(`corpus         ${corpus}`)
+  if (cuts !== null) print(`model          approximate: cut by ${source.sparsity?.method}, every position`)
   print(`measured       ${measured}`)
   print(
     `activation     ${result.activation}${result.drawnPer === null ? '' : `, drawn per ${result.drawnPer}`}`,

@@ -111,6 +111,16 @@ export function trainCommand(): Command {
         'both',
       ]),
     )
+    .option(
+      '--stage <1|2>',
+      'relufy: 2 puts relu after the norms too, for inputs with zeros (default: 1)',
+      number,
+    )
+    .option(
+      '--shift-quantile <fraction>',
+      'relufy --to shifted-relu: shift below which this part of the pre-activations lies, measured first',
+      number,
+    )
     .option('--sine-stages <n>', 'anneal, with --schedule sine: number of stages (default: 4)', number)
     .optionsGroup('Sparsity:')
     .addOption(
@@ -167,6 +177,7 @@ Examples:
   flicker train --out runs/spark --ffn spark --intermediate-size 576
   flicker train --out runs/stocha --strategy stocha --p 0.7 --corpus notes/ --hidden-size 256
   flicker train --out runs/relufied --from ./llama --strategy relufy --corpus notes/ --steps 300 --lr 1e-4
+  flicker train --out runs/shifted --from ./llama --strategy relufy --to shifted-relu --shift-quantile 0.9 --steps 300 --lr 1e-4
   flicker train --out runs/sparse --activation relu --regularizer l1 --target-active 0.08
   flicker train --out runs/anneal --strategy anneal --schedule sine --alpha 0.2
   flicker train --out runs/prosparse --strategy swift --alpha 0.4 --regularizer prosparse --factors 1e-4,1e-3,3e-3 --stages 0.1,0.5,0.8`,
@@ -226,7 +237,7 @@ const STRATEGY_FLAGS: Readonly<Record<string, readonly string[]>> = {
   swift: ['from', 'to', 'alpha'],
   stocha: ['p', 'positive', 'to', 'alpha'],
   anneal: ['before', 'to', 'schedule', 'sineStages', 'alpha'],
-  relufy: ['to', 'sides'],
+  relufy: ['to', 'sides', 'stage', 'shiftQuantile'],
 }
 
 const FLAGS_OF_BOTH = ['thresholdLoss', 'revive', 'deadAfter']

@@ -77,6 +77,8 @@ export interface CutInput {
   readonly cutRows: Uint8Array
   /** Skip where at most this fraction of the channels is not 0 at one row or more: 0 never, 1 always. */
   readonly mostActive: number
+  /** Whether elements of x are exactly 0 without a cut, so that skipping may pay. Default: no. */
+  readonly zeros?: boolean
   /** Stands for what the cut leaves out. Default: nothing does. */
   readonly lowRank?: LowRankWeights
 }
@@ -102,7 +104,7 @@ export class ChannelProduct {
     if (this.active.length < rows) this.active = new Int32Array(rows)
     const cuts = cut !== null && cutRows.subarray(0, rows).includes(1)
     const masked = cuts ? this.#mask(cut, input) : x
-    const maxActive = cuts ? Math.floor(mostActive * channels) : 0
+    const maxActive = cuts || input.zeros === true ? Math.floor(mostActive * channels) : 0
     const union = this.#decode.ffnNeurons(w, masked, x, y, this.active, {
       neurons: channels,
       width,

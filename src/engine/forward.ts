@@ -2,7 +2,7 @@
 // rows of a pass belong to one sequence (a prompt) or to several (decoded together); each weight is read once for all of
 // them, and every row comes out with the same bits as alone.
 
-import type { Activation } from '../activations/index.js'
+import { type Activation, parseActivation } from '../activations/index.js'
 import { FlickerError } from '../errors.js'
 import { type DecodeKernels, type Draw, type Kernels, weightBytes, weightTypeOf } from '../kernels/index.js'
 import type { ModelConfig } from '../nn/config.js'
@@ -13,10 +13,19 @@ import { FeedForward } from './ffn/ffn.js'
 import type { FfnPolicy } from './ffn/policy.js'
 import { SeparateFeedForward } from './ffn/separate-ffn.js'
 import { type CacheKind, cacheBytesPerPosition } from './model/memory.js'
-import { type EngineWeights, embed, type LayerWeights, type NormWeights } from './model/weights.js'
+import {
+  type EngineWeights,
+  embed,
+  holdsNeurons,
+  type LayerWeights,
+  type NormWeights,
+} from './model/weights.js'
 
 /** Logits that are computed together at most: 16 MB, which the caches of a processor about hold. */
 const SELECTED_LOGITS = 2 ** 22
+
+/** For an activation that draws nothing. */
+const NO_DRAW: Draw = { seedLow: 0, seedHigh: 0, purpose: 0, step: 0, layer: 0, firstRow: 0 }
 
 /** What one pass over the layers has read, counted for all the sequences that took part in it. */
 export interface PassStats {
@@ -150,7 +159,7 @@ export class Layers {
       observer,
     }
     const branch = this.#addsAtOnce ? x : this.#branch.subarray(0, rows * d)
-    const attentionNormed = this.#normedOr(layer.inputNorm, rows)
+    const attentionNormed = this.#rectified(this.#normedOr(layer.inputNorm, rows), rows)
     const attentionInput = this.#rotated(layer, 'attention', attentionNormed, rows, stats)
     observer?.('attention', index, attentionInput, rows, d)
     const attentionRows = parts.map(({ sequence: { cache, position }, count }) => ({
@@ -171,7 +180,10 @@ export class Layers {
     stats.attentionBytesSkipped += attention.skipped
     // Of parallel branches the FFN reads the residual stream as attention found it.
     if (!this.#addsAtOnce && parallelBranches === undefined) this.#join(branch, layer.attentionNorm, rows)
-    const ffnNormed = parallelBranches === 'oneNorm' ? attentionNormed : this.#normedOr(layer.ffnNorm, rows)
+    const ffnNormed =
+      parallelBranches === 'oneNorm'
+        ? attentionNormed
+        : this.#rectified(this.#normedOr(layer.ffnNorm, rows), rows)
     const ffnInput = this.#rotated(layer, 'ffn', ffnNormed, rows, stats)
     observer?.('ffn', index, ffnInput, rows, d)
     // All positions of a sequence are one sample: they share a draw where the activation says per=sample.
@@ -184,11 +196,10 @@ export class Layers {
       const firstCut = Math.max(0, (sequence.sparseFrom ?? 0) - firstRow)
       return { activation: sequence.activation, count, draw, activeNeurons, firstCut }
     })
-    const { read, skipped } =
-      (layer.storage ?? 'rows') === 'rows'
-        ? this.ffn.run(layer, index, ffnRows, ffnInput, branch)
-        : this.#separate.run(layer, index, ffnRows, ffnInput, branch, cutting)
-    if ((layer.storage ?? 'rows') === 'rows') {
+    const { read, skipped } = holdsNeurons(layer.storage)
+      ? this.ffn.run(layer, index, ffnRows, ffnInput, branch)
+      : this.#separate.run(layer, index, ffnRows, ffnInput, branch, cutting)
+    if (holdsNeurons(layer.storage)) {
       observer?.('gate', index, this.ffn.hidden, rows, this.#context.config.intermediateSize)
     }
     if (!this.#addsAtOnce) this.#join(branch, layer.ffnOutputNorm, rows)
@@ -226,6 +237,15 @@ export class Layers {
     if (norm === null) return this.x
     this.norm(norm, 0, rows)
     return this.normed
+  }
+
+  /** A normed input with what the config applies to it, in place: never to the residual stream itself (modelConfigProblem). */
+  #rectified(normed: Float32Array, rows: number): Float32Array {
+    const { kernels, config } = this.#context
+    const { hiddenSize: d, normActivation } = config
+    if (normActivation === undefined) return normed
+    kernels.activation(parseActivation(normActivation), normed, normed, rows, d, NO_DRAW)
+    return normed
   }
 
   /** The input that the matrices of a rotated layer are laid out for: the rows of `normed` times its rotation. */

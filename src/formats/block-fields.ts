@@ -12,6 +12,7 @@ const schema = z
   .strictObject({
     norm: z.enum(['rms', 'layer']),
     normPlacement: z.enum(['before', 'after', 'both']),
+    normActivation: z.enum(['relu']),
     parallelBranches: z.enum(['oneNorm', 'twoNorms']),
     learnedPositions: z.strictObject({ offset: z.int().nonnegative() }),
     rotaryDim: z.int().positive(),

@@ -35,6 +35,11 @@ export interface ModelConfig extends RopeConfig {
    */
   normPlacement?: 'before' | 'after' | 'both'
   /**
+   * What is applied to the normed input of attention and of the FFN: with `relu` their matrices read vectors with zeros (ReLU
+   * Strikes Back, stage 2, Mirzadeh et al. 2023). Needs norms before the branches. Absent: nothing.
+   */
+  normActivation?: 'relu'
+  /**
    * Attention and FFN read the same residual stream and both are added to it: through one norm (Falcon 7B, Phi) or each
    * through its own (GPT-NeoX, Falcon 40B). Absent: the FFN reads what attention has added to.
    */
@@ -223,6 +228,9 @@ function blockProblem(config: ModelConfig, headDim: number): string | null {
   }
   if (parallelBranches !== undefined && normPlacement !== 'before') {
     return `parallelBranches needs norms before its branches, and normPlacement is ${normPlacement}`
+  }
+  if (config.normActivation !== undefined && normPlacement === 'after') {
+    return 'normActivation needs norms before the branches, and normPlacement is after'
   }
   for (const field of ['slidingWindow'] as const) {
     const value = config[field]

@@ -2,6 +2,7 @@
 // Parameters carry Hugging Face's names.
 
 import { type Activation, parameterLayout } from '../activations/activation.js'
+import { parseActivation } from '../activations/index.js'
 import { CheckpointError } from '../errors.js'
 import type { Draw } from '../kernels/index.js'
 import { fillNormal, Purpose } from '../kernels/philox.js'
@@ -22,6 +23,8 @@ export interface ForwardOptions {
   readonly draw: Omit<Draw, 'layer'>
   /** Called with the FFN's hidden activations (rows, h) of every layer. */
   readonly onHidden?: (layer: number, hidden: Tensor) => void
+  /** Called with what the activation is applied to, (rows, h), of every layer. */
+  readonly onPreActivation?: (layer: number, values: Tensor) => void
   /** An L1 penalty on the FFN's hidden activations. */
   readonly penalty?: HiddenPenalty
 }
@@ -129,12 +132,14 @@ export class Llama {
     for (let layer = 0; layer < config.numHiddenLayers; layer++) {
       const prefix = `model.layers.${layer}`
       const named = (name: string | null) => (name === null ? null : `${prefix}.${name}`)
-      const attentionInput = this.#normed(tape, x, named(norms.attentionInput))
+      const input = (from: Tensor, norm: string | null) =>
+        this.#rectified(tape, this.#normed(tape, from, named(norm)), { ...options.draw, layer })
+      const attentionInput = input(x, norms.attentionInput)
       const mixed = this.#attention(tape, attentionInput, layer, seq)
       const after = this.#joined(tape, x, mixed, named(norms.attentionOutput))
       let ffnInput = attentionInput
       if (parallelBranches !== 'oneNorm') {
-        ffnInput = this.#normed(tape, parallelBranches === 'twoNorms' ? x : after, named(norms.ffnInput))
+        ffnInput = input(parallelBranches === 'twoNorms' ? x : after, norms.ffnInput)
       }
       const hidden = this.#feedForward(tape, ffnInput, layer, seq, options)
       x = this.#joined(tape, after, hidden, named(norms.ffnOutput))
@@ -166,6 +171,12 @@ export class Llama {
     const weight = this.#get(`${name}.weight`)
     if (norm !== 'layer') return ops.rmsNorm(tape, x, weight, rmsNormEps)
     return ops.layerNorm(tape, x, weight, this.#get(`${name}.bias`), rmsNormEps)
+  }
+
+  /** The normed input of a branch, with what the config applies to it. */
+  #rectified(tape: Tape, x: Tensor, draw: Draw): Tensor {
+    const { normActivation } = this.config
+    return normActivation === undefined ? x : ops.activation(tape, parseActivation(normActivation), x, draw)
   }
 
   /** The residual stream with a branch added to it: the last projection of the branch, bias included, of `input`. */
@@ -219,10 +230,13 @@ export class Llama {
     const learned = this.#learned(activation, layer)
     let hidden: Tensor
     if (ffn === 'plain') {
-      hidden = ops.activation(tape, activation, project('up_proj'), draw, learned)
+      const up = project('up_proj')
+      options.onPreActivation?.(layer, up)
+      hidden = ops.activation(tape, activation, up, draw, learned)
     } else {
       const [forGate, forUp] = ffn === 'spark' ? this.#split(tape, normed) : [normed, normed]
       const [gate, up] = [project('gate_proj', forGate), project('up_proj', forUp)]
+      options.onPreActivation?.(layer, gate)
       const combine = ffn === 'drelu' ? ops.dualGate : ops.gate
       hidden = combine(tape, activation, gate, up, draw, learned)
     }

@@ -35,7 +35,8 @@ export function trainingMemory(
     if (isTrained(name)) trained += sizeOf(shape)
   }
   const ffn = config.ffn === 'plain' ? 2 * h : 3 * h
-  const forward = layers * (4 * d + 3 * q + 3 * kv + ffn) + 2 * d + vocabSize
+  const rectified = config.normActivation === undefined ? 0 : 2 * d
+  const forward = layers * (4 * d + rectified + 3 * q + 3 * kv + ffn) + 2 * d + vocabSize
   // Gradients of one layer at a time: buffers are used again.
   const backward = 3 * d + 2 * q + 4 * kv + ffn
   const tokens = batchSize * context

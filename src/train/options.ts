@@ -133,6 +133,8 @@ const relufySchema = z.strictObject({
   strategy: z.literal('relufy'),
   to: activationSchema.default('relu'),
   sides: z.enum(['gate', 'both']).default('gate'),
+  stage: z.union([z.literal(1), z.literal(2)]).default(1),
+  shiftQuantile: z.number().gt(0).lt(1).optional(),
 })
 
 /** The fields of every strategy, for schemas that add their own (a run of a recipe has a name too). */

@@ -198,6 +198,7 @@ function withActivations(
   return {
     ...rest,
     ...(options.strategy === 'relufy' && options.sides === 'both' && { ffn: 'drelu' as const }),
+    ...(options.strategy === 'relufy' && options.stage === 2 && { normActivation: 'relu' as const }),
     activation: spec,
     ...(others.length > 0 && { trainedActivations: others }),
   }

@@ -8,12 +8,13 @@ import { requireVocabularyFits } from '../data/tokenizers/tokenizer.js'
 import type { TokenIds } from '../data/tokens.js'
 import { FlickerError, OptionError, TokenizerError } from '../errors.js'
 import { latestRunCheckpoint, type ModelSource, openModel } from '../formats/index.js'
-import type { ModelConfig } from '../nn/config.js'
+import { type ModelConfig, modelConfigProblem } from '../nn/config.js'
 import { Llama } from '../nn/llama.js'
 import { parameterShapes } from '../nn/parameters.js'
 import { availableMemory, trainingMemory } from './memory.js'
 import type { TrainingOptions } from './options.js'
 import { type RunStart, readRunOptions } from './run-directory.js'
+import { measuresShift } from './shift.js'
 import type { StrategyOptions } from './strategies.js'
 import { isTrained, type TrainablePart } from './trainable.js'
 
@@ -137,11 +138,23 @@ export function checkStart(
         `choose ${ownFfn ? '--sides gate' : '--trainable ffn or all'}`,
     )
   }
+  measuresShift(options.strategy)
+  if (options.strategy.strategy === 'relufy' && options.strategy.stage === 2) requireStageTwo(start)
   if (ownFfn && config.ffn !== 'gated' && config.ffn !== 'drelu') {
     throw new OptionError('NO_GATE', `${path} has a ${config.ffn} FFN, which cannot become a dReLU one`)
   }
   requireVocabularyFits(data.tokenizer, config.vocabSize)
   requireSameTokenizer(start, data)
+}
+
+/** Throws OptionError STAGE_NORMS: stage 2 of ReLU Strikes Back applies ReLU to what norms before the branches give. */
+function requireStageTwo({ config, path }: Pick<StartingPoint, 'config' | 'path'>): void {
+  const problem = modelConfigProblem({ ...config, normActivation: 'relu' })
+  if (problem === null) return
+  throw new OptionError(
+    'STAGE_NORMS',
+    `${path} cannot be continued with stage 2: ${problem}; choose --stage 1`,
+  )
 }
 
 /** Tokens of the training text that the checkpoint's tokenizer must give again. */

@@ -64,6 +64,12 @@ export interface RelufyOptions {
   to: string
   /** `both`: a gated FFN becomes dReLU's, with the activation on gate and up. TurboSparse, arXiv 2406.05955. */
   sides: 'gate' | 'both'
+  /** 2: ReLU after the norms before attention and FFN too, so that their inputs have zeros (stage 2). */
+  stage: 1 | 2
+  /**
+   * Of shifted-relu: its shift is measured, so that this fraction of the checkpoint's pre-activations lies below it. In (0, 1).
+   */
+  shiftQuantile?: number
 }
 
 export type StrategyOptions = ScratchOptions | SwiftOptions | StochaOptions | AnnealOptions | RelufyOptions

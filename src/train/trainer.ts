@@ -40,6 +40,7 @@ import {
 } from './run-directory.js'
 import { RunLock } from './run-lock.js'
 import { cosineSchedule } from './schedule.js'
+import { measuredShift, measuresShift } from './shift.js'
 import { openStartingPoint, requireMemory, type StartingPoint, withOwnActivation } from './starting-point.js'
 import { TrainingStep } from './step.js'
 import { makeStrategy } from './strategies.js'
@@ -69,27 +70,41 @@ export async function train(options: TrainRun): Promise<TrainedRun> {
 
 async function trainFrom(options: TrainRun, start: StartingPoint | undefined): Promise<TrainedRun> {
   const checked = checkOptions(runSchema, options, 'train')
-  const run: Run = { ...checked, ...(start !== undefined && { start }) }
-  const { directory, training, data } = run
+  const given: Run = { ...checked, ...(start !== undefined && { start }) }
+  const { directory, training, data } = given
   const { onNotice = warn } = options
   const kernels = options.kernels ?? defaultKernels()
   if (options.kernels === undefined) warnWithoutAddon()
-  checkStarts(options, run)
-  const config = modelOf(run)
-  checkData(data, training, config)
-  if (run.regularizer !== undefined) {
-    checkRegularizer(run.regularizer, makeStrategy(run.strategy, training.steps))
+  checkStarts(options, given)
+  const asGiven = modelOf(given)
+  checkData(data, training, asGiven)
+  if (given.regularizer !== undefined) {
+    checkRegularizer(given.regularizer, makeStrategy(given.strategy, training.steps))
   }
   if (start !== undefined) {
     for (const note of start.notes) onNotice(note)
-    onNotice(requireMemory(start, config, training))
+    onNotice(requireMemory(start, asGiven, training))
   }
+  const run = withShift(given, kernels)
+  const config = modelOf(run)
   const lock = RunLock.acquire(directory)
   try {
     return await trainLocked(options, run, config, kernels, lock)
   } finally {
     lock.release()
   }
+}
+
+/** The run with the shift of its shifted ReLU, measured on the checkpoint; once the run has a checkpoint, the one there. */
+function withShift(run: Run, kernels: Kernels): Run {
+  const { strategy, start, training, data } = run
+  if (start === undefined || !measuresShift(strategy)) return run
+  const { shiftQuantile: quantile } = strategy
+  const { context } = training
+  const to = start.isFirst
+    ? `shifted-relu:b=${measuredShift(start.load(start.config, 'all'), kernels, data.train, { quantile, context })}`
+    : start.config.activation
+  return { ...run, strategy: { ...strategy, to: parseActivation(to).spec } }
 }
 
 function warn(notice: string): void {

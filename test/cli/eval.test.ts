@@ -33,6 +33,68 @@ it('measures a GGUF file as it measures the directory that it was made from', as
   expect(await measured(at('model.gguf'))).toEqual(expected)
 })
 
+describe('a model with cuts', () => {
+  const evaluated = async (model: string, ...more: string[]) => {
+    const args = [
+      'eval',
+      '--model',
+      at(model),
+      '--corpus',
+      at('text.txt'),
+      '--whole',
+      '--context',
+      '16',
+      '--json',
+    ]
+    const { code, stdout, stderr } = await flickerHere([...args, ...more])
+    expect(code, stderr).toBe(0)
+    return { result: JSON.parse(stdout), stderr }
+  }
+
+  it('is measured as it is cut, and says so; --exact measures its weights', async () => {
+    const tokenizer = bytesTokenizer()
+    const config = { ...tinyConfig, vocabSize: tokenizer.vocabSize, activation: 'silu' }
+    writeCheckpoint(at('dense'), contentOf(config, { tokenizer: tokenizer.toJSON() }))
+    fs.writeFileSync(at('text.txt'), 'To be, or not to be, that is the question. '.repeat(20))
+    for (const [name, sparsity] of [
+      ['barely', '0.000001'],
+      ['half', '0.6'],
+    ]) {
+      const cut = await flickerHere([
+        ...[
+          'sparsify',
+          '--model',
+          at('dense'),
+          '--method',
+          'cats',
+          '--sparsity',
+          sparsity,
+          '--out',
+          at(name),
+        ],
+        ...['--calibrate', at('text.txt'), '--tokens', '300', '--context', '16'],
+      ])
+      expect(cut.code, cut.stderr).toBe(0)
+    }
+    const dense = await evaluated('dense')
+    const [barely, half, exact] = [
+      await evaluated('barely'),
+      await evaluated('half'),
+      await evaluated('half', '--exact'),
+    ]
+    // Two implementations of the same measurement: where almost nothing is cut they agree, the short last window included.
+    expect(barely.result.tokens).toBe(dense.result.tokens)
+    expect(Math.abs(barely.result.loss - dense.result.loss)).toBeLessThan(1e-5)
+    expect(Math.abs(barely.result.bitsPerByte - dense.result.bitsPerByte)).toBeLessThan(1e-5)
+    expect(Math.abs(half.result.loss - dense.result.loss)).toBeGreaterThan(1e-5)
+    for (const zeros of half.result.sparsity) expect(Math.abs(zeros - 0.6)).toBeLessThan(0.1)
+    expect(half.result.approximate).toBe(true)
+    expect(half.stderr).toMatch(/approximate: cut by cats, at every position/)
+    expect(exact.result).toEqual(dense.result)
+    expect(exact.stderr).not.toContain('approximate')
+  })
+})
+
 describe('--tasks', () => {
   const row = (i: number) => ({ goal: `goal number ${i}`, sol1: 'one way', sol2: `way ${i}`, label: i % 2 })
   const run = (...args: string[]) => flickerHere(['eval', ...args])

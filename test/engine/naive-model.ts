@@ -190,7 +190,11 @@ export function naiveForward(
   let stream = tokens.map(token => [...tensor('model.embed_tokens.weight').slice(token * d, (token + 1) * d)])
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
     const part = (name: string) => `model.layers.${layer}.${name}`
-    const normed = stream.map(x => norm(part('input_layernorm'), x))
+    const input = (name: string, x: number[]) => {
+      const normed = norm(part(name), x)
+      return config.normActivation === 'relu' ? normed.map(value => Math.max(value, 0)) : normed
+    }
+    const normed = stream.map(x => input('input_layernorm', x))
     const q = normed.map((x, t) => turn(times(part('self_attn.q_proj'), x), t))
     const k = normed.map((x, t) => turn(times(part('self_attn.k_proj'), x), t))
     const v = normed.map(x => times(part('self_attn.v_proj'), x))
@@ -212,7 +216,7 @@ export function naiveForward(
       return x.map((value, i) => value + added[i])
     })
     stream = stream.map((x, t) => {
-      const normed = norm(part('post_attention_layernorm'), x)
+      const normed = input('post_attention_layernorm', x)
       const activate = (values: number[]) => activateRow(run.activation, values, i => draw(layer, t, i))
       const split = config.ffn === 'spark' ? (config.sparkPredictorWidth ?? d / 2) : null
       const up = times(part('mlp.up_proj'), split === null ? normed : normed.slice(split))

@@ -47,6 +47,12 @@ export const DESCRIPTIONS: Readonly<Record<string, ModelConfig>> = {
     localRopeTheta: 10,
     ropeScaling: { type: 'linear', factor: 2 },
   },
+  'relu after norms': { ...small, activation: 'relu', normActivation: 'relu' },
+  'relu after norms, one norm': {
+    ...{ ...small, ffn: 'plain', activation: 'relu' },
+    normActivation: 'relu',
+    parallelBranches: 'oneNorm',
+  },
   phi4: {
     ...small,
     rotaryDim: 2,

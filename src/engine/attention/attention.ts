@@ -13,7 +13,7 @@ import { headDimOf, layerKind, type ModelConfig } from '../../nn/config.js'
 import { fillRotations, type RopeKind, type Rotation, rotationOf } from '../../nn/rope.js'
 import { ChannelProduct, type CutInput, type Traffic } from '../cuts.js'
 import { multiplyRowBlocks, rowBlockBytes } from '../model/row-blocks.js'
-import type { LayerWeights } from '../model/weights.js'
+import { isByChannel, type LayerWeights } from '../model/weights.js'
 import type { KvCache } from './kv-cache.js'
 
 /** New rows of one sequence: `count` positions from `position` on. */
@@ -90,7 +90,7 @@ export class Attention {
     const { window, rope } = layerKind(config, index)
     // Every kind has a table: the constructor has made it.
     const { cos, sin } = this.#rotations.get(rope)!
-    const byChannel = layer.storage === 'channels'
+    const byChannel = isByChannel(layer.storage)
     const traffic = { read: 0, skipped: 0 }
     if (byChannel) this.#projectByChannel(layer, normed, rows, cutting, traffic)
     else multiplyRowBlocks(this.#decode, layer.qkv, normed, qkv, d, rows, layer.qkvBias)
@@ -165,7 +165,12 @@ export class Attention {
       const out = this.#part.subarray(0, rows * width).fill(0)
       if (layer.qkvBias !== null) addBias(out, layer.qkvBias.subarray(start, start + width), rows)
       const cut = layer.cuts?.inputs[name] ?? null
-      const input = { x: normed, rows, channels: d, cut, lowRank: layer.lowRank?.[name], ...cutting }
+      const input = {
+        ...{ x: normed, rows, channels: d, cut },
+        lowRank: layer.lowRank?.[name],
+        zeros: this.#config.normActivation !== undefined,
+        ...cutting,
+      }
       add(traffic, this.#channels.add(layer.qkv[index].weights, input, out, width))
       for (let row = 0; row < rows; row++) {
         this.#qkv.set(out.subarray(row * width, (row + 1) * width), row * stride + start)

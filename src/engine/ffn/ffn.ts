@@ -14,10 +14,18 @@ import {
 } from '../../kernels/index.js'
 import { ffnWidths, type ModelConfig } from '../../nn/config.js'
 import type { Cut } from '../../nn/cuts.js'
-import { cutRow, type Traffic } from '../cuts.js'
+import { ChannelProduct, cutRow, type Traffic } from '../cuts.js'
 import { CompactNeurons } from '../model/compact-neurons.js'
-import { type LayerWeights, layerFfnBytes, neuronBytes, storedNeurons } from '../model/weights.js'
+import {
+  isByChannel,
+  type LayerWeights,
+  layerFfnBytes,
+  neuronBytes,
+  storedNeurons,
+} from '../model/weights.js'
 import { type FfnPolicy, type FfnRows, hasZeros } from './policy.js'
+
+const NO_ROWS = new Uint8Array(0)
 
 export class FeedForward {
   readonly #config: ModelConfig
@@ -25,6 +33,7 @@ export class FeedForward {
   readonly #decode: DecodeKernels
   readonly #narrow: NarrowGateKernels
   readonly #policy: FfnPolicy
+  readonly #channels: ChannelProduct
   readonly #widths: ReturnType<typeof ffnWidths>
   /** Pre-activations, then hidden activations, (rows, h). */
   #hidden = new Float32Array(0)
@@ -47,6 +56,7 @@ export class FeedForward {
     this.#decode = using.decode
     this.#narrow = narrowGateKernelsOf(using.decode)
     this.#policy = policy
+    this.#channels = new ChannelProduct(using.decode)
     this.#widths = ffnWidths(config)
     this.#anywhere = new Uint8Array(config.intermediateSize)
   }
@@ -77,7 +87,16 @@ export class FeedForward {
     // 1. The gate: pre-activations of all neurons, or of those that the narrow gate cannot prove inactive.
     let gateRowsRead = h
     let bytes = 0
-    if (plan.narrow === null) {
+    if (isByChannel(layer.storage)) {
+      const input = {
+        ...{ x: forGate, rows, channels: widths.gate, cut: null, cutRows: NO_ROWS, zeros: true },
+        mostActive: this.#policy.mostActiveChannels ?? 0,
+      }
+      const { read } = this.#channels.add(layer.gate, input, hidden.fill(0, 0, rows * h), h)
+      if (layer.gateBias !== null) this.#kernels.addBias(hidden, layer.gateBias, rows, h)
+      gateRowsRead = 0
+      bytes += read
+    } else if (plan.narrow === null) {
       this.#decode.matvec(layer.gate, forGate, hidden, h, widths.gate, rows, false, layer.gateBias)
     } else {
       const { index: narrowIndex, options } = plan.narrow

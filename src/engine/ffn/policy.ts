@@ -22,7 +22,13 @@ import { ffnWidths, type ModelConfig } from '../../nn/config.js'
 import type { Cut } from '../../nn/cuts.js'
 import { CompactNeurons } from '../model/compact-neurons.js'
 import type { Memory } from '../model/memory.js'
-import { gateTypesOf, type LayerWeights, layerFfnBytes, storedNeurons } from '../model/weights.js'
+import {
+  gateTypesOf,
+  isByChannel,
+  type LayerWeights,
+  layerFfnBytes,
+  storedNeurons,
+} from '../model/weights.js'
 import { type FfnWork, forcedCrossover, gateCrossover, neuronCrossover } from './crossover.js'
 
 /** `auto`: skip where counted zeros make it faster; `sparse`: wherever the activation is exactly 0; `dense`: nowhere. */
@@ -134,6 +140,13 @@ export class ExactFfnPolicy implements FfnPolicy {
     this.#decode = using.decode
     this.#memory = using.memory
     this.#options = options
+    if (options.narrowGate === 'on' && isByChannel(layers[0]?.storage)) {
+      throw new OptionError(
+        'NARROW_GATE_STORAGE',
+        'narrowGate "on" needs the gate neuron by neuron, and this model is stored by input channel, as its inputs have ' +
+          'zeros; use narrowGate "auto"',
+      )
+    }
   }
 
   requireUsable(activation: Activation): void {
@@ -200,6 +213,7 @@ export class ExactFfnPolicy implements FfnPolicy {
   /** The narrow gate of this layer where these rows can use it and it pays; else null. */
   #narrow(layer: number, sequences: readonly FfnRows[], rows: number): FfnPlan['narrow'] {
     if (this.#options.narrowGate === 'off' || rows > NARROW_ROWS) return null
+    if (isByChannel(this.#layers[layer].storage)) return null
     const [{ activation }] = sequences
     const alike = sequences.every(sequence => sequence.activation.spec === activation.spec)
     if (!alike || !isProvable(activation)) return null

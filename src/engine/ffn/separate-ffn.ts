@@ -9,7 +9,7 @@ import type { CutRows } from '../attention/attention.js'
 import { ChannelProduct, type Traffic } from '../cuts.js'
 import { type LayerWeights, storedNeurons } from '../model/weights.js'
 import { activateRows } from './ffn.js'
-import type { FfnRows } from './policy.js'
+import { type FfnRows, hasZeros } from './policy.js'
 
 export class SeparateFeedForward {
   readonly #config: ModelConfig
@@ -57,7 +57,11 @@ export class SeparateFeedForward {
     }
     observer?.('hidden', index, hidden, rows, h)
     const cut = layer.cuts?.inputs.down ?? null
-    const input = { x: hidden, rows, channels: h, cut, lowRank: layer.lowRank?.down, ...cutting }
+    const input = {
+      ...{ x: hidden, rows, channels: h, cut, zeros: hasZeros(sequences) },
+      lowRank: layer.lowRank?.down,
+      ...cutting,
+    }
     traffic.push(this.#channels.add(storedNeurons(layer), input, x, d))
     if (layer.downBias !== null) this.#kernels.addBias(x, layer.downBias, rows, d)
     let row = 0
@@ -84,7 +88,8 @@ export class SeparateFeedForward {
     const { hiddenSize: d, intermediateSize: h } = this.#config
     if (storage === 'channels') {
       const cut = cuts?.inputs[name] ?? null
-      const input = { x: normed, rows, channels: d, cut, lowRank: lowRank?.[name], ...cutting }
+      const zeros = this.#config.normActivation !== undefined
+      const input = { x: normed, rows, channels: d, cut, lowRank: lowRank?.[name], zeros, ...cutting }
       return this.#channels.add(w, input, y.fill(0), h)
     }
     this.#decode.matvec(w, normed, y, h, d, rows, false)

@@ -41,9 +41,18 @@ export interface NormWeights {
 /**
  * How matrices are stored. `rows`: as the fields of `LayerWeights` say. `separate`: as `rows`, but the up rows of a gated
  * FFN are in `up` and neurons are their down columns alone. `channels`: as `separate`, and q, k, v, o, gate and up are
- * stored by input channel, so that those of an element that is 0 are not read.
+ * stored by input channel, so that those of an element that is 0 are not read. `inputs`: as `rows`, but q, k, v, o and gate
+ * are stored by input channel, for models whose normed inputs have zeros.
  */
-export type WeightStorage = 'rows' | 'separate' | 'channels'
+export type WeightStorage = 'rows' | 'separate' | 'channels' | 'inputs'
+/** Whether q, k, v, o and gate are stored by input channel. */
+export function isByChannel(storage: WeightStorage = 'rows'): boolean {
+  return storage === 'channels' || storage === 'inputs'
+}
+/** Whether the up rows of a gated FFN stand with the down columns of their neurons. */
+export function holdsNeurons(storage: WeightStorage = 'rows'): boolean {
+  return storage === 'rows' || storage === 'inputs'
+}
 
 export interface LayerWeights {
   /** Default `rows`. */
@@ -157,24 +166,15 @@ function layerPlans(config: ModelConfig, layer: number, storage: WeightStorage) 
     ),
     output: plan(part('self_attn.o_proj', d, q)),
   }
-  if (storage !== 'rows') {
-    const order = storage === 'channels' ? byChannel : (given: Plan) => given
-    return {
-      qkv: order(attention.qkv),
-      output: order(attention.output),
-      gate: order(plan(ffn === 'plain' ? up : gate)),
-      up: ffn === 'plain' ? null : order(plan(up)),
-      down: plan(down),
-      neurons: null,
-    }
-  }
+  const order = isByChannel(storage) ? byChannel : (given: Plan) => given
   return {
-    ...attention,
-    gate: plan(ffn === 'plain' ? up : gate),
-    up: ffn === 'plain' ? null : plan(up),
+    qkv: order(attention.qkv),
+    output: order(attention.output),
+    gate: order(plan(ffn === 'plain' ? up : gate)),
+    up: ffn === 'plain' ? null : storage === 'channels' ? byChannel(plan(up)) : plan(up),
     down: plan(down),
     /** Up and down together, for forms of FFN that read them together. */
-    neurons: hasUpRows(ffn) ? { parts: [up, down], interleaved: true } : null,
+    neurons: holdsNeurons(storage) && hasUpRows(ffn) ? { parts: [up, down], interleaved: true } : null,
   }
 }
 
@@ -183,11 +183,14 @@ function hasUpRows(ffn: ModelConfig['ffn']): boolean {
   return ffn === 'gated' || ffn === 'spark'
 }
 
-/** How the matrices of a model with these cuts are stored: by channel only where inputs of wide rows are cut. */
-export function storageFor(cuts: readonly LayerCuts[] | null): WeightStorage {
+/** How the matrices of a model with these cuts are stored: by channel only where inputs of wide rows are cut or have zeros. */
+export function storageFor(
+  cuts: readonly LayerCuts[] | null,
+  { normActivation }: Pick<ModelConfig, 'normActivation'>,
+): WeightStorage {
   const cut = new Set((cuts ?? []).flatMap(({ inputs }) => Object.keys(inputs) as MatrixName[]))
-  if (cut.size === 0) return 'rows'
-  return cut.size === 1 && cut.has('down') ? 'separate' : 'channels'
+  if (cut.size === 0) return normActivation === undefined ? 'rows' : 'inputs'
+  return cut.size === 1 && cut.has('down') && normActivation === undefined ? 'separate' : 'channels'
 }
 
 /** Bytes of one neuron of `LayerWeights.neurons`. */
@@ -211,12 +214,11 @@ export function gateTypesOf(layers: readonly LayerWeights[]): Set<WeightType> {
 export function layerFfnBytes(config: ModelConfig, layer: LayerWeights): number {
   const { intermediateSize: h } = config
   const widths = ffnWidths(config)
-  const bytes = (w: Weights, columns: number) =>
-    layer.storage === 'channels'
-      ? columns * weightBytes(weightTypeOf(w), h)
-      : h * weightBytes(weightTypeOf(w), columns)
-  const up = layer.up === null ? 0 : bytes(layer.up, widths.up)
-  return bytes(layer.gate, widths.gate) + up + h * neuronBytes(config, layer)
+  const bytes = (w: Weights, columns: number, byChannel: boolean) =>
+    byChannel ? columns * weightBytes(weightTypeOf(w), h) : h * weightBytes(weightTypeOf(w), columns)
+  const up = layer.up === null ? 0 : bytes(layer.up, widths.up, layer.storage === 'channels')
+  const gate = bytes(layer.gate, widths.gate, isByChannel(layer.storage))
+  return gate + up + h * neuronBytes(config, layer)
 }
 
 /** x (d) = what the residual stream of `token` at `position` begins with. */
@@ -278,7 +280,7 @@ export class WeightLayout {
     source: TensorSource,
     dtype: EngineDtype,
     cuts: readonly LayerCuts[] | null = null,
-    storage: WeightStorage = storageFor(cuts),
+    storage: WeightStorage = storageFor(cuts, config),
   ) {
     this.#config = config
     this.#source = source
@@ -314,7 +316,7 @@ export class WeightLayout {
 
   /** One plan where all parts can be one matrix, else one of each. */
   #rowPlans(plan: Plan): Plan[] {
-    const together = this.#storage !== 'channels' && this.#typesOf(plan).size === 1
+    const together = !isByChannel(this.#storage) && this.#typesOf(plan).size === 1
     return together ? [plan] : plan.parts.map(part => ({ parts: [part] }))
   }
 
