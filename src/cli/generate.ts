@@ -1,12 +1,14 @@
 // `flicker generate`: text from a model, as it is decoded.
 
 import { Command, InvalidArgumentError } from 'commander'
+import { MAX_TEXT_BYTES } from '../data/text-file.js'
 import {
   type ChatMessage,
   type Completion,
   type DeviceModel,
   EngineModel,
   type GenerateManyOptions,
+  type JsonSchema,
   type LanguageModel,
   type LoadOptions,
   load,
@@ -16,6 +18,8 @@ import {
 import { FlickerError, OptionError } from '../errors.js'
 import { type BestOf, bestCompletion, deterministicActivation } from '../eval/best-of.js'
 import { encodePrompt, prefixToken } from '../eval/requests.js'
+import { storageError } from '../formats/storage.js'
+import { readRegularFile, UnreadFile } from '../regular-file.js'
 import { shown } from '../schema-issues.js'
 import { templateOf } from './chat-template.js'
 import { jsonReport, printStats, printTopLogprobs } from './generate-printing.js'
@@ -52,6 +56,7 @@ interface GenerateFlags
   readonly chatTemplate?: string
   readonly logitBias?: [token: string | number, bias: number][]
   readonly ignoreEos?: boolean
+  readonly jsonSchema?: string
   readonly stats?: boolean
   readonly bestOf?: BestOf
   readonly json?: boolean
@@ -97,6 +102,7 @@ export function generateCommand(): Command {
     .option('--top-k <n>', 'choose among the n most likely tokens', integer(0))
     .option('--top-p <p>', 'choose among the most likely tokens that together have this probability', number)
     .option('--min-p <p>', 'drop tokens with less than this fraction of the highest probability', number)
+    .option('--json-schema <file>', 'choose only tokens of JSON that fits the JSON schema in this file')
     .optionsGroup('Conversations:')
     .option('--chat', "the prompt is a message, put into the model's chat template")
     .option('--system <text>', 'a system message before it', anyText)
@@ -154,6 +160,7 @@ Examples:
   flicker generate --model silu-teal --prompt "The " --sparse-prompt half --stats
   flicker generate --model ./llama --chat --system "Be brief." --prompt "Why is the sky blue?" --temperature 0.7
   flicker generate --model model.gguf --prompt "1, 2, 3, " --stop ", 9" --top-logprobs 3
+  flicker generate --model ./llama --chat --prompt "Who wrote Emma?" --json-schema person.json
   cat question.txt | flicker generate --model model.gguf --chat --prompt -`,
     )
     .action(generate)
@@ -259,12 +266,34 @@ function heldBack({ text, tokens }: { text: string; tokens: readonly { text: str
 
 function generateOptions(flags: GenerateFlags): GenerateManyOptions {
   const { maxTokens, n, seed, sequence, temperature, topK, topP, minP, stop, topLogprobs } = flags
-  const { repetitionPenalty, frequencyPenalty, presencePenalty, logitBias, ignoreEos } = flags
+  const { repetitionPenalty, frequencyPenalty, presencePenalty, logitBias, ignoreEos, jsonSchema } = flags
   return {
     ...{ maxTokens, n, seed, sequence, temperature, topK, topP, minP, stop, topLogprobs },
     ...{ repetitionPenalty, frequencyPenalty, presencePenalty },
     logitBias: logitBias === undefined ? undefined : new Map(logitBias),
     ignoreEos,
+    ...(jsonSchema !== undefined && {
+      grammar: { type: 'json_schema', schema: readJsonFile(jsonSchema) as JsonSchema },
+    }),
+  }
+}
+
+/** Throws OptionError JSON_SCHEMA_UNREADABLE; StorageError. */
+function readJsonFile(file: string): unknown {
+  try {
+    return JSON.parse(readRegularFile(file, MAX_TEXT_BYTES).toString('utf8'))
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    const why =
+      cause instanceof UnreadFile
+        ? cause.message
+        : cause instanceof SyntaxError
+          ? 'is not JSON'
+          : code === 'ENOENT'
+            ? 'does not exist'
+            : null
+    if (why === null) throw storageError(cause, file, 0)
+    throw new OptionError('JSON_SCHEMA_UNREADABLE', `--json-schema: ${file} ${why}`, { cause })
   }
 }
 

@@ -111,6 +111,8 @@ export class EngineModel {
   readonly config: ModelConfig
   readonly dtype: EngineDtype
   readonly kv: CacheType
+  /** Whether zeros are skipped: never the reason for another result. */
+  readonly ffn: FfnMode
   readonly activation: Activation
   readonly sparsePrompt: SparsePrompt
   /** Whether cuts make this model an approximation of its weights. */
@@ -157,6 +159,7 @@ export class EngineModel {
     this.config = config
     this.dtype = dtype
     this.kv = kv
+    this.ffn = ffn
     this.activation = parseActivation(options.activation ?? config.activation)
     const using = options.kernels ?? kernels()
     const decode = decodeKernelsOf(using)

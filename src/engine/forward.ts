@@ -347,6 +347,12 @@ export class ForwardPass {
     stats.otherBytesRead += vocabSize * weightBytes(weightTypeOf(head), d)
   }
 
+  /** (count, d), valid until the next call: the first `count` rows of the last run after the final norm. */
+  hidden(count: number): Float32Array {
+    this.#layers.norm(this.weights.norm, 0, count)
+    return this.#layers.normed.subarray(0, count * this.config.hiddenSize)
+  }
+
   /**
    * Logits of some rows of the last run, ascending, in blocks: `each` gets (count, vocab), valid during the call, and the
    * index in `rows` of the block's first. Afterwards the run's rows are gone.

@@ -2,6 +2,9 @@
 
 export { resolveModelDirectory } from '../formats/index.js'
 export type { ChatMessage, ChatOptions, ChatPrompt, ChatTemplates } from './chat/chat.js'
+export { type ToolCallFormat, toolCallFormat } from './chat/tool-format.js'
+export { type Tool, type ToolRules, toolGrammar } from './chat/tool-grammar.js'
+export { type AnswerPart, ToolCallParser } from './chat/tool-parser.js'
 export type { CompactionSummary } from './compaction.js'
 export { DeviceModel, type DeviceOptions } from './device/device-model.js'
 export type { DeviceSession } from './device/device-session.js'
@@ -15,6 +18,8 @@ export type { TokenLogprob } from './generation/logprobs.js'
 export type { PenaltyOptions } from './generation/penalties.js'
 export { checkSampling, chooseToken, type SamplingOptions, tokenDistribution } from './generation/samplers.js'
 export { type ReadRow, Session, type SessionOptions, type SessionRead } from './generation/session.js'
+export type { Grammar, Tag, TagFormat } from './grammar/grammar.js'
+export type { JsonSchema } from './grammar/json-schema.js'
 export {
   LanguageModel,
   type LanguageModelExtras,

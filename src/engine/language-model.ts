@@ -11,8 +11,9 @@ import {
   NO_CHAT_TEMPLATES,
   renderChat,
 } from './chat/chat.js'
+import { type ToolCallFormat, toolCallFormat } from './chat/tool-format.js'
 import type { EngineModel } from './engine-model.js'
-import type { GeneratedToken } from './generation/continuation.js'
+import type { GeneratedToken, TokenConstraint } from './generation/continuation.js'
 import {
   CHAT_OPTION_NAMES,
   type CheckedOptions,
@@ -24,6 +25,7 @@ import {
 import { type Completion, Generation } from './generation/generation.js'
 import { requireReadable } from './generation/session.js'
 import type { TextEngine } from './generation/text-engine.js'
+import { Grammars } from './grammar/text-grammar.js'
 import {
   isTokenList,
   received,
@@ -49,6 +51,8 @@ export interface LanguageModelExtras {
 export interface PreparedPrompt {
   readonly tokens: readonly number[]
   readonly options: CheckedOptions
+  /** With a grammar: that of each sequence. */
+  readonly constraints: readonly TokenConstraint[]
 }
 
 export interface TokenListener {
@@ -66,6 +70,8 @@ export class LanguageModel<Engine extends TextEngine = EngineModel> {
   readonly notes: readonly string[]
   /** Says that the results are not those of the weights, and why; null where they are. */
   readonly approximation: string | null
+  #grammars: Grammars | null = null
+  readonly #toolFormats = new Map<string, Promise<ToolCallFormat>>()
 
   /**
    * The tokenizer may have fewer ids than the model has rows (vocabularies are often padded), but not more.
@@ -155,6 +161,23 @@ export class LanguageModel<Engine extends TextEngine = EngineModel> {
     return renderChat(this.chatTemplates, { messages, ...options })
   }
 
+  /**
+   * How the model writes calls of tools, as its chat template shows them. Throws OptionError TOOLS_UNSUPPORTED, and as
+   * renderChat does.
+   */
+  toolCallFormat(options: Pick<ChatOptions, 'template' | 'variables'> = {}): Promise<ToolCallFormat> {
+    const key = JSON.stringify(options)
+    const known = this.#toolFormats.get(key)
+    if (known !== undefined) return known
+    const endTexts = this.endOfText.map(id => new TextDecoder().decode(this.tokenizer.tokenBytes(id)))
+    const found = toolCallFormat(prompt => renderChat(this.chatTemplates, prompt), endTexts, options)
+    // Few variants are in use; variables come from clients, so there could be any number.
+    if (this.#toolFormats.size >= 16) this.#toolFormats.clear()
+    this.#toolFormats.set(key, found)
+    found.catch(() => this.#toolFormats.delete(key))
+    return found
+  }
+
   /** Logits of every position: (tokens.length, vocab), row t seeing tokens 0 … t. Throws as EngineModel.logits does. */
   logits(tokens: ArrayLike<number>): ReturnType<Engine['logits']> {
     return this.engine.logits(tokens) as ReturnType<Engine['logits']>
@@ -162,6 +185,7 @@ export class LanguageModel<Engine extends TextEngine = EngineModel> {
 
   /** Releases the weights; every later use of the model fails with MODEL_DISPOSED. */
   dispose(): void {
+    this.#grammars?.dispose()
     this.engine.dispose()
   }
 
@@ -170,12 +194,21 @@ export class LanguageModel<Engine extends TextEngine = EngineModel> {
     const checked = checkGenerateOptions(options, this.engine.activation, this.tokenizer, this.endOfText)
     const tokens = Array.from(await this.#promptTokens(prompt))
     requireReadable(tokens, this.config, 0)
-    return { tokens, options: checked }
+    return { tokens, options: checked, constraints: await this.#constraintsOf(checked) }
   }
 
   async #begin(prompt: Prompt, options: GenerateManyOptions): Promise<Generation> {
     const checked = checkGenerateOptions(options, this.engine.activation, this.tokenizer, this.endOfText)
-    return new Generation(this.engine, await this.#promptTokens(prompt), checked)
+    const tokens = await this.#promptTokens(prompt)
+    return new Generation(this.engine, tokens, checked, await this.#constraintsOf(checked))
+  }
+
+  /** Throws OptionError GRAMMAR_REFUSED. */
+  async #constraintsOf({ grammar, sequences }: CheckedOptions): Promise<readonly TokenConstraint[]> {
+    if (grammar === null) return []
+    this.#grammars ??= new Grammars(this.tokenizer, this.endOfText)
+    const grammars = this.#grammars
+    return Promise.all(sequences.map(() => grammars.open(grammar)))
   }
 
   async #promptTokens(prompt: Prompt): Promise<ArrayLike<number>> {

@@ -3,8 +3,9 @@
 import { randomUUID } from 'node:crypto'
 import type { FinishReason, GeneratedToken, LanguageModel } from '../engine/index.js'
 import { OptionError } from '../errors.js'
+import { generateOptions, promptsOf } from './generate-options.js'
 import type { Job } from './job.js'
-import { type CompletionBody, generateOptions, promptsOf } from './requests.js'
+import type { CompletionBody } from './requests.js'
 import type { Scheduler } from './scheduler.js'
 import { tokenText } from './token-text.js'
 import { type Usage, usageOf } from './usage.js'
@@ -73,7 +74,7 @@ export class CompletionRequest {
     { name, fingerprint, signal }: { name: string; fingerprint: string; signal: AbortSignal },
   ): Promise<CompletionRequest> {
     const { model } = scheduler
-    const prompts = promptsOf(body)
+    const prompts = promptsOf(body.prompt)
     const { n, best_of, echo, logprobs } = body
     if (best_of != null && best_of !== (n ?? 1)) {
       throw new OptionError('REQUEST_INVALID', `best_of is ${best_of}; it must be n, or be left out`)
@@ -90,7 +91,7 @@ export class CompletionRequest {
       throw new OptionError('REQUEST_INVALID', 'max_tokens 0 returns nothing without echo')
     }
     const options = {
-      ...generateOptions(body, Math.max(1, maxTokens)),
+      ...generateOptions(body, Math.max(1, maxTokens), model.engine.ffn),
       topLogprobs: logprobs ?? 0,
     }
     const prepared = await Promise.all(prompts.map(prompt => model.prepare(prompt, options)))

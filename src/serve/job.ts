@@ -17,10 +17,15 @@ export interface Request {
   readonly promptLogprobs?: number
   /** Read the prompt and generate nothing. */
   readonly promptOnly?: boolean
+  /** Read the prompt for the mean of its last hidden states, and generate nothing. */
+  readonly embedding?: boolean
   readonly signal?: AbortSignal
 }
 
-/** A continuation that decodes; `pending` is the token that it has chosen and not read yet. */
+/**
+ * A continuation that decodes; `pending` is the token that it has chosen and not read yet, null while it is to choose one
+ * by the logits that it has.
+ */
 export interface Running {
   readonly continuation: Continuation
   pending: number | null
@@ -40,6 +45,8 @@ export class Job {
   running: Running[] = []
   /** Of the prompt's tokens from the second on. */
   readonly promptLogprobs: PromptLogprob[] = []
+  /** Sum of the last hidden states so far, (d); with `embedding`. */
+  hiddenSum = new Float64Array(0)
   readonly #generated = new Map<number, number[]>()
   #unread: GeneratedToken[] = []
   #ended = false
@@ -95,6 +102,7 @@ export class Job {
     if (error !== undefined) this.#unread = []
     this.running = []
     this.session = null
+    for (const constraint of this.request.prepared.constraints) constraint.dispose()
     this.#wake()
   }
 

@@ -32,6 +32,8 @@ export interface SchedulerCounts {
   passes: number
   /** Sum over the passes of the sequences that took part. */
   sequences: number
+  /** Neurons of the FFNs that were not exactly 0, over layers and generated tokens. */
+  activeNeurons: number
 }
 
 export class Scheduler {
@@ -44,6 +46,7 @@ export class Scheduler {
     decodeSeconds: 0,
     passes: 0,
     sequences: 0,
+    activeNeurons: 0,
   }
   readonly #maxBatch: number
   readonly #maxQueue: number
@@ -79,6 +82,15 @@ export class Scheduler {
    * N_RANGE, and FlickerError SERVER_CLOSING.
    */
   submit(request: Request): Job {
+    try {
+      return this.#submit(request)
+    } catch (error) {
+      for (const constraint of request.prepared.constraints) constraint.dispose()
+      throw error
+    }
+  }
+
+  #submit(request: Request): Job {
     const { tokens, options } = request.prepared
     const n = options.sequences.length
     if (this.#closed) throw new FlickerError('SERVER_CLOSING', 'the server is shutting down', { exitCode: 1 })
@@ -134,6 +146,8 @@ export class Scheduler {
       this.#jobs = this.#jobs.filter(job => !job.ended)
       this.#admit()
       const read = this.#readPiece()
+      // Those that had to wait for their grammars.
+      for (const job of this.#jobs) this.#choose(job)
       const decoded = this.#decode()
       if (this.#jobs.length === 0 && this.#queue.length === 0) break
       if (read || decoded) await new Promise(resolve => setImmediate(resolve))
@@ -190,8 +204,10 @@ export class Scheduler {
     const key = this.#prefixKey(job)
     if (job.session === null) {
       const known = key === null ? null : this.#prefixes.find(key, prompt)
+      const sparseFrom = engine.sparseFrom(prompt.length)
       job.session =
-        known?.fork([{ seed, sequence: 0 }])[0] ?? engine.session({ seed, sequence: 0, activation })
+        known?.fork([{ seed, sequence: 0 }])[0] ??
+        engine.session({ seed, sequence: 0, activation, sparseFrom })
       job.cachedTokens = job.session.position
       this.counts.cachedTokens += job.cachedTokens
     }
@@ -199,13 +215,14 @@ export class Scheduler {
     const from = session.position
     const piece = prompt.slice(from, Math.min(common, from + this.#promptPiece))
     if (piece.length > 0) {
-      if (request.promptLogprobs === undefined) session.prefill(piece)
+      if (request.embedding === true) addHidden(job, session, piece, engine.config.hiddenSize)
+      else if (request.promptLogprobs === undefined) session.prefill(piece)
       else this.#score(job, session, piece)
       this.counts.promptTokens += piece.length
     }
     if (session.position < common) return
     if (key !== null) this.#prefixes.add(key, prompt.slice(0, common), session)
-    if (request.promptOnly === true) {
+    if (request.promptOnly === true || request.embedding === true) {
       job.end()
       return
     }
@@ -217,11 +234,12 @@ export class Scheduler {
     const room = engine.config.maxPositionEmbeddings - prompt.length + 1
     const limitReason = options.maxTokens <= room ? ('length' as const) : ('context' as const)
     const rules = { ...options, limit: this.#limit(request), limitReason }
-    job.running = sessions.map(session => ({
-      continuation: new Continuation(rules, session, prompt),
+    const { constraints } = request.prepared
+    job.running = sessions.map((session, i) => ({
+      continuation: new Continuation(rules, session, prompt, constraints[i]),
       pending: null,
     }))
-    this.#advance(job)
+    this.#choose(job)
   }
 
   /** The log-probabilities of the tokens that follow those of `piece`, which `session` reads. */
@@ -248,7 +266,7 @@ export class Scheduler {
   /** One token for every sequence that decodes, in one pass over the weights. Returns whether there was one. */
   #decode(): boolean {
     const jobs = this.#jobs.filter(job => job.running.length > 0 && !job.ended && !job.paused)
-    const running = jobs.flatMap(job => job.running)
+    const running = jobs.flatMap(job => job.running.filter(({ pending }) => pending !== null))
     if (running.length === 0) return false
     const started = performance.now()
     try {
@@ -260,20 +278,27 @@ export class Scheduler {
       for (const job of jobs) job.end(error)
       return true
     }
-    for (const job of jobs) this.#advance(job)
+    for (const one of running) one.pending = null
+    for (const job of jobs) this.#choose(job)
     this.counts.decodeSeconds += (performance.now() - started) / 1000
     this.counts.passes++
     this.counts.sequences += running.length
     return true
   }
 
-  /** The next token of each continuation of a job, from the logits that are there. */
-  #advance(job: Job): void {
+  /** The next token of each continuation of a job that has logits for one and knows what its grammar allows. */
+  #choose(job: Job): void {
+    if (job.ended || !job.running.some(({ pending }) => pending === null)) return
     const left: Job['running'] = []
     try {
       for (const running of job.running) {
+        if (running.pending !== null || !this.#isReady(job, running.continuation)) {
+          left.push(running)
+          continue
+        }
         const token = running.continuation.next()
         this.counts.generatedTokens++
+        for (const active of token.activeNeurons) this.counts.activeNeurons += active
         running.pending = token.id
         job.push(token)
         if (token.finishReason === null) left.push(running)
@@ -287,6 +312,19 @@ export class Scheduler {
     if (left.length === 0) job.end()
   }
 
+  /** Whether the grammar of a text has said what may follow; when not, the loop is woken when it has. */
+  #isReady(job: Job, continuation: Continuation): boolean {
+    if (continuation.isReady) return true
+    continuation.ready().then(
+      () => this.#wake?.(),
+      error => {
+        job.end(error)
+        this.#wake?.()
+      },
+    )
+    return false
+  }
+
   /** A conversation goes on from its last answer. */
   #remember(job: Job, { session }: Continuation): void {
     const key = this.#prefixKey(job)
@@ -298,13 +336,22 @@ export class Scheduler {
   /** Requests with equal keys can begin with each other's sessions; null: this one with none. */
   #prefixKey({ request }: Job): string | null {
     const { activation } = request.prepared.options
-    // Drawn neurons make what was read depend on seed and sequence; log-probabilities need every logit of the prompt.
-    return activation.draws || request.promptLogprobs !== undefined ? null : activation.spec
+    // Drawn neurons make what was read depend on seed and sequence; log-probabilities and embeddings need every position;
+    // where a model's cuts begin depends on the length of the prompt.
+    const isWhole = request.promptLogprobs !== undefined || request.embedding === true
+    return activation.draws || isWhole || this.model.engine.approximate ? null : activation.spec
   }
 
   /** Tokens that each continuation generates at most. */
-  #limit({ prepared: { tokens, options }, promptOnly }: Request): number {
-    if (promptOnly === true) return 1
+  #limit({ prepared: { tokens, options }, promptOnly, embedding }: Request): number {
+    if (promptOnly === true || embedding === true) return 1
     return Math.min(options.maxTokens, this.model.config.maxPositionEmbeddings - tokens.length + 1)
   }
+}
+
+/** Reads `piece`, and adds the last hidden states of its tokens to the job's sum. */
+function addHidden(job: Job, session: Session, piece: readonly number[], hiddenSize: number): void {
+  const hidden = session.prefillHidden(piece)
+  if (job.hiddenSum.length === 0) job.hiddenSum = new Float64Array(hiddenSize)
+  for (let i = 0; i < hidden.length; i++) job.hiddenSum[i % hiddenSize] += hidden[i]
 }

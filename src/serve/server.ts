@@ -4,19 +4,24 @@ import { createHash } from 'node:crypto'
 import { type Context, Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { cors } from 'hono/cors'
+import type { z } from 'zod'
 import type { LanguageModel } from '../engine/index.js'
+import { parameterShapes } from '../nn/parameters.js'
 import { version } from '../version.js'
 import { ChatRequest } from './chat.js'
 import { CompletionRequest } from './completions.js'
+import { embeddings } from './embeddings.js'
 import { errorBody, HttpError, httpError } from './errors.js'
 import { eventStream } from './event-stream.js'
 import { isAuthorized } from './keys.js'
 import { Metrics } from './metrics.js'
+import { openApiDocument, ROUTES } from './openapi.js'
 import {
   chatSchema,
   checkBody,
   completionSchema,
   detokenizeSchema,
+  embeddingSchema,
   tokenizeSchema,
   unknownFields,
 } from './requests.js'
@@ -91,12 +96,7 @@ export function createServer(options: ServerOptions): Server {
   )
 
   /** The body, checked; fields that nothing reads are refused or noted. */
-  const bodyOf = async <
-    T extends typeof completionSchema | typeof chatSchema | typeof tokenizeSchema | typeof detokenizeSchema,
-  >(
-    context: Context,
-    schema: T,
-  ) => {
+  const bodyOf = async <T extends z.ZodObject>(context: Context, schema: T): Promise<z.output<T>> => {
     const body = checkBody(schema, await jsonOf(context.req.raw))
     const unknown = unknownFields(body, schema)
     if (unknown.length > 0 && strict) {
@@ -156,6 +156,12 @@ export function createServer(options: ServerOptions): Server {
       ChatRequest.submit(scheduler, body, { ...served, signal }),
     )
   })
+  app.post('/v1/embeddings', async context => {
+    const body = await bodyOf(context, embeddingSchema)
+    const { scheduler, name } = models.named(body.model)
+    return context.json(await embeddings(scheduler, body, { name, signal: context.req.raw.signal }))
+  })
+  app.get('/openapi.json', context => context.json(openApiDocument()))
   app.post('/tokenize', async context => {
     const body = await bodyOf(context, tokenizeSchema)
     return context.json({
@@ -189,15 +195,7 @@ export function createServer(options: ServerOptions): Server {
   return { fetch: request => app.fetch(request), close: grace => models.close(grace) }
 }
 
-const KNOWN_PATHS = new Set([
-  '/health',
-  '/metrics',
-  '/v1/models',
-  '/v1/completions',
-  '/v1/chat/completions',
-  '/tokenize',
-  '/detokenize',
-])
+const KNOWN_PATHS = new Set(ROUTES.map(({ path }) => path))
 const MOST_NOTED = 100
 
 function faultNotice(path: string, error: unknown): string {
@@ -267,6 +265,8 @@ class Models {
   describe(name: string) {
     const { scheduler } = this.named(name)
     const { config, engine } = scheduler.model
+    const { counts } = scheduler
+    const neurons = counts.generatedTokens * config.numHiddenLayers * config.intermediateSize
     return {
       id: name,
       object: 'model',
@@ -277,8 +277,15 @@ class Models {
         n_ctx_train: config.maxPositionEmbeddings,
         n_vocab: config.vocabSize,
         n_embd: config.hiddenSize,
+        n_params: parameterShapes(config).reduce(
+          (sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1),
+          0,
+        ),
+        dtype: engine.dtype,
         activation: engine.activation.spec,
         exact_zeros: engine.activation.exactZeros,
+        /** Fraction of the neurons that were exactly 0 over the tokens generated so far. */
+        zeros: neurons === 0 ? null : 1 - counts.activeNeurons / neurons,
       },
     }
   }

@@ -31,6 +31,7 @@ beforeAll(() => {
   const lines = Array.from({ length: 300 }, (_, i) => `line ${i}: ${i * i} is the square of ${i}`)
   fs.writeFileSync(path.join(cwd, 'corpus.txt'), lines.join('\n'))
   writeEveryTask(path.join(cwd, 'eval-data'))
+  fs.writeFileSync(path.join(cwd, 'person.json'), JSON.stringify({ type: 'object', properties: {} }))
   writeRows(cwd, 'questions', [{ prompt: '1 + 1 =', answers: ['2'] }])
 })
 
@@ -43,6 +44,7 @@ const PLACEHOLDERS: readonly [RegExp, string][] = [
   [/^(model-hf|stories260K)$/, path.join(cwd, 'converted')],
   [/^(book\.txt|my-texts\/|notes\/)$/, path.join(cwd, 'corpus.txt')],
   [/^prompts\.txt$/, path.join(cwd, 'corpus.txt')],
+  [/^person\.json$/, path.join(cwd, 'person.json')],
   [/^questions\.jsonl$/, path.join(cwd, 'questions.jsonl')],
   [/^eval-data$/, path.join(cwd, 'eval-data')],
   [/^\[?NAME\]?$/, 'silu'],

@@ -1,9 +1,12 @@
 // The API: shapes as OpenAI has them, errors too, and texts as the library gives them.
 
+import { execFile, spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import http from 'node:http'
-import { serve } from '@hono/node-server'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { promisify } from 'node:util'
+import { describe, expect, it } from 'vitest'
 import { createServer, type Server, type ServerOptions } from '../../src/serve/index.js'
+import { listening } from './listening.js'
 import { servedModel } from './served-model.js'
 
 const model = servedModel()
@@ -177,6 +180,28 @@ describe('what a client does wrong', () => {
       'activation_file_not_loaded',
       /a\.mjs/,
     ],
+    ['another ffn than the server has', { prompt: 'a', ffn: 'dense' }, 400, 'ffn_fixed', /auto/],
+    [
+      'a format that there is not',
+      { prompt: 'a', response_format: { type: 'xml' } },
+      400,
+      'request_invalid',
+      /json_schema/,
+    ],
+    [
+      'a broken pattern',
+      { prompt: 'a', response_format: { type: 'regex', pattern: '((' } },
+      400,
+      'grammar_refused',
+      /parenthesis/,
+    ],
+    [
+      'bias that leaves no token',
+      { prompt: 'a', response_format: { type: 'regex', pattern: 'x' }, logit_bias: { 120: -1e300 } },
+      400,
+      'logits_invalid',
+      /no token/,
+    ],
     ['a suffix', { prompt: 'a', suffix: 'b' }, 400, 'request_invalid', /suffix/],
     ['JSON that is too deep', `{"prompt": ${'['.repeat(100_000)}`, 400, 'invalid_json', /JSON/],
   ])('%s: one error with a code', async (_, body, status, code, message) => {
@@ -276,6 +301,52 @@ describe('what the server says of itself', () => {
     expect(metrics).toContain('flicker:http_requests_total{path="/v1/completions",status="200"} 1')
   })
 
+  it('its paths, with the schemas that check their bodies', async () => {
+    const app = server()
+    const response = await app.fetch(new Request('http://localhost/openapi.json'))
+    const document = (await response.json()) as {
+      openapi: string
+      paths: Record<
+        string,
+        Record<
+          string,
+          {
+            requestBody: {
+              content: Record<
+                string,
+                {
+                  schema: { required: unknown; properties: Record<string, { anyOf: { anyOf: unknown[] }[] }> }
+                }
+              >
+            }
+          }
+        >
+      >
+    }
+    expect(document.openapi).toBe('3.1.0')
+    for (const [path, methods] of Object.entries(document.paths)) {
+      for (const method of Object.keys(methods)) {
+        const init = { method: method.toUpperCase(), ...(method === 'post' && { body: '{}' }) }
+        const response = await app.fetch(
+          new Request(`http://localhost${path.replace('{model}', 'tiny')}`, init),
+        )
+        // It is there: without what it requires, a body is refused for that.
+        expect([path, response.status]).toEqual([path, method === 'post' ? 400 : 200])
+      }
+    }
+    const { schema } = document.paths['/v1/chat/completions'].post.requestBody.content['application/json']
+    expect(schema.required).toEqual(['messages'])
+    expect(Object.keys(schema.properties)).toEqual(
+      expect.arrayContaining(['tools', 'response_format', 'min_p']),
+    )
+    expect(schema.properties.tool_choice.anyOf[0].anyOf[0]).toEqual({
+      type: 'string',
+      enum: ['none', 'auto', 'required'],
+    })
+    // References within a schema would point to other places in the document.
+    expect(JSON.stringify(schema)).not.toContain('$ref')
+  })
+
   it('503 while a model loads, and for requests to it', async () => {
     let finish: (ready: typeof model) => void = () => {}
     const loading = new Promise<typeof model>(resolve => {
@@ -293,16 +364,6 @@ describe('what the server says of itself', () => {
 })
 
 describe('over a socket', () => {
-  async function listening(app: Server): Promise<number> {
-    return new Promise(resolve => {
-      const http = serve({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' }, ({ port }) => resolve(port))
-      onTestFinished(async () => {
-        await app.close()
-        http.close()
-      })
-    })
-  }
-
   /** How many tokens the server has generated, once it computes nothing any more. */
   async function tokensAtRest(app: Server): Promise<number> {
     let last = ''
@@ -333,14 +394,17 @@ describe('over a socket', () => {
     expect(await tokensAtRest(app)).toBeLessThan(32 * 80)
   })
 
-  it('answers curl as the documents show it', async () => {
-    const port = await listening(server())
-    const response = await fetch(`http://127.0.0.1:${port}/v1/completions`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: '{"prompt": "The ", "max_tokens": 20}',
-    })
-    const { choices } = await bodyOf(response)
-    expect(choices).toHaveLength(1)
-  })
+  const page = readFileSync('docs/server.md', 'utf8')
+  const commands = [...page.matchAll(/^curl (?:\\\n|[^'\n]|'[^']*')*$/gm)].map(([command]) => command)
+
+  it('the documents show curl', () => expect(commands.length).toBeGreaterThan(1))
+
+  it.skipIf(spawnSync('curl', ['--version']).error !== undefined).each(commands)(
+    'answers as the documents show it: %s',
+    async command => {
+      const port = await listening(server())
+      const { stdout } = await promisify(execFile)('sh', ['-c', command.replaceAll('8080', String(port))])
+      expect(JSON.parse(stdout)).toMatchObject({ choices: [{ index: 0, text: expect.any(String) }] })
+    },
+  )
 })

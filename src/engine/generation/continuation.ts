@@ -37,6 +37,17 @@ export interface GeneratedToken {
   readonly finishReason: FinishReason | null
 }
 
+/** What restricts the tokens of one text. */
+export interface TokenConstraint {
+  /** Bit i of word w is set when token 32·w + i may follow; null while that is worked out. */
+  readonly allowed: Int32Array | null
+  /** Resolves once `allowed` is known. Throws what has gone wrong, as OptionError where the grammar is the cause. */
+  ready(): Promise<void>
+  /** The text goes on with `token`. */
+  accept(token: number): void
+  dispose(): void
+}
+
 /** What all continuations of one call have in common: options checked and completed. */
 export interface GenerationRules {
   readonly tokenizer: Tokenizer
@@ -62,10 +73,17 @@ export class Continuation<Own extends TextSession = Session> {
   readonly #stream: TextStream
   readonly #stops: StopStrings
   readonly #adjustment: LogitAdjustment
+  readonly #constraint: TokenConstraint | null
 
   /** `session` has read `prompt`. */
-  constructor(rules: GenerationRules, session: Own, prompt: ArrayLike<number>) {
+  constructor(
+    rules: GenerationRules,
+    session: Own,
+    prompt: ArrayLike<number>,
+    constraint: TokenConstraint | null = null,
+  ) {
     this.session = session
+    this.#constraint = constraint
     this.#rules = rules
     const { startOfText = null, endOfText } = rules.tokenizer
     const isWhole = prompt.length === 1 && (prompt[0] === startOfText || prompt[0] === endOfText)
@@ -79,6 +97,16 @@ export class Continuation<Own extends TextSession = Session> {
     return this.#stops.found
   }
 
+  /** Whether `next` can be called at once: nothing restricts the token, or it is known what does. */
+  get isReady(): boolean {
+    return this.#constraint === null || this.#constraint.allowed !== null
+  }
+
+  /** Resolves when `next` can be called. Throws as TokenConstraint.ready does. */
+  async ready(): Promise<void> {
+    await this.#constraint?.ready()
+  }
+
   /** Chooses the token that follows what the session has read. Throws FlickerError LOGITS_INVALID. */
   next(): GeneratedToken {
     const { tokenizer, seed, sampling, endOfText, topLogprobs: top } = this.#rules
@@ -86,10 +114,12 @@ export class Continuation<Own extends TextSession = Session> {
     const { logits, sequence, position } = session
     // Rows beyond the tokenizer's ids only pad the vocabulary; no token has them.
     const known = logits.subarray(0, tokenizer.vocabSize)
-    const id = chooseToken(this.#adjustment.apply(known), sampling, { seed, sequence, position })
+    const adjusted = this.#adjustment.apply(known, this.#constraint?.allowed)
+    const id = chooseToken(adjusted, sampling, { seed, sequence, position })
     this.#adjustment.count(id)
     this.#count++
     const text = this.#advance(id, endOfText.has(id))
+    if (this.finishReason === null) this.#constraint?.accept(id)
     const logSum = session.logSumExp
     return {
       sequence,

@@ -4,6 +4,7 @@ import { type Activation, parseActivation } from '../../activations/index.js'
 import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
 import { OptionError } from '../../errors.js'
 import type { ChatOptions } from '../chat/chat.js'
+import { checkGrammar, type Grammar } from '../grammar/grammar.js'
 import { type OptionNames, received, requireKnownOptions, requireOptionalType } from '../option-checks.js'
 import type { GenerationRules } from './continuation.js'
 import { checkTopLogprobs } from './logprobs.js'
@@ -28,6 +29,8 @@ export interface GenerateOptions extends SamplingOptions, PenaltyOptions {
   readonly ignoreEndOfText?: boolean
   /** Return with each token this many of the most likely tokens at its position and their log-probabilities. Default 0. */
   readonly topLogprobs?: number
+  /** What the text must be: JSON, JSON of a schema, … Tokens that it does not allow are never chosen. */
+  readonly grammar?: Grammar
   /** Once it is aborted, no further token is generated. */
   readonly signal?: AbortSignal
 }
@@ -57,6 +60,7 @@ const OPTION_NAMES: OptionNames<GenerateManyOptions> = {
   ignoreEos: true,
   ignoreEndOfText: 'hidden',
   topLogprobs: true,
+  grammar: true,
   signal: true,
   n: true,
 }
@@ -73,6 +77,7 @@ export interface CheckedOptions extends Omit<GenerationRules, 'limit' | 'limitRe
   /** Of each continuation. */
   readonly sequences: readonly number[]
   readonly activation: Activation
+  readonly grammar: Grammar | null
   readonly signal: AbortSignal | undefined
 }
 
@@ -87,7 +92,7 @@ export function splitChatOptions(options: GenerateOptions & ChatOptions): {
 
 /**
  * The options with their defaults. endOfText: ids that end a text. Throws OptionError: OPTION_UNKNOWN, OPTION_TYPE, …_RANGE,
- * STOP_INVALID, SIGNAL_INVALID, LOGIT_BIAS_…, SAMPLING_CONTRADICTION; ActivationError.
+ * STOP_INVALID, SIGNAL_INVALID, LOGIT_BIAS_…, SAMPLING_CONTRADICTION, GRAMMAR_…; ActivationError.
  */
 export function checkGenerateOptions(
   options: GenerateManyOptions,
@@ -138,6 +143,8 @@ export function checkGenerateOptions(
         'set a temperature above 0, or an activation that draws such as stocha:p=0.3',
     )
   }
+  const grammar = options.grammar === undefined ? null : checkGrammar(options.grammar)
+  if (grammar !== null) requireEnd(ignoreEos, endOfText)
   return {
     tokenizer,
     seed,
@@ -149,6 +156,17 @@ export function checkGenerateOptions(
     maxTokens,
     sequences: Array.from({ length: n }, (_, i) => sequence + i),
     activation,
+    grammar,
     signal,
   }
+}
+
+/** A text with a grammar ends with an end-of-text token. Throws OptionError GRAMMAR_END. */
+function requireEnd(ignoreEos: boolean, endOfText: readonly number[]): void {
+  const why = ignoreEos
+    ? 'a text with a grammar ends where the grammar does; leave ignoreEos out'
+    : endOfText.length === 0
+      ? 'the vocabulary has no end-of-text token, so that a text could not end where its grammar does'
+      : null
+  if (why !== null) throw new OptionError('GRAMMAR_END', why)
 }

@@ -3,7 +3,7 @@
 
 import { OptionError } from '../../errors.js'
 import { bytesRead, bytesSkipped, type PassStats } from '../forward.js'
-import { Continuation, type FinishReason, type GeneratedToken } from './continuation.js'
+import { Continuation, type FinishReason, type GeneratedToken, type TokenConstraint } from './continuation.js'
 import type { CheckedOptions } from './generate-options.js'
 import { PREFILL_BLOCK } from './session.js'
 import type { TextEngine, TextSession } from './text-engine.js'
@@ -48,9 +48,15 @@ export class Generation {
   #firstToken = Number.NaN
   #ended = Number.NaN
   #continuations: Continuation<TextSession>[] = []
+  readonly #constraints: readonly TokenConstraint[]
 
-  /** Throws OptionError CONTEXT_OVERFLOW. */
-  constructor(engine: TextEngine, prompt: ArrayLike<number>, options: CheckedOptions) {
+  /** constraints: of each sequence, or none. Throws OptionError CONTEXT_OVERFLOW. */
+  constructor(
+    engine: TextEngine,
+    prompt: ArrayLike<number>,
+    options: CheckedOptions,
+    constraints: readonly TokenConstraint[] = [],
+  ) {
     const { maxPositionEmbeddings } = engine.config
     if (prompt.length > maxPositionEmbeddings) {
       throw new OptionError(
@@ -61,10 +67,19 @@ export class Generation {
     this.#engine = engine
     this.#prompt = prompt
     this.#options = options
+    this.#constraints = constraints
   }
 
   /** The tokens of all continuations, position by position, in the order of their sequences. */
   async *tokens(): AsyncGenerator<GeneratedToken, void, undefined> {
+    try {
+      yield* this.#tokens()
+    } finally {
+      for (const constraint of this.#constraints) constraint.dispose()
+    }
+  }
+
+  async *#tokens(): AsyncGenerator<GeneratedToken, void, undefined> {
     const { signal } = this.#options
     let running = await this.#start()
     while (running.length > 0) {
@@ -72,6 +87,7 @@ export class Generation {
       const unfinished: Continuation<TextSession>[] = []
       for (const continuation of running) {
         if (signal?.aborted) break
+        if (!continuation.isReady) await continuation.ready()
         const token = continuation.next()
         if (Number.isNaN(this.#firstToken)) this.#firstToken = performance.now()
         this.#ended = performance.now()
@@ -153,7 +169,9 @@ export class Generation {
 
     const limitReason = maxTokens <= room ? ('length' as const) : ('context' as const)
     const rules = { ...this.#options, limit, limitReason }
-    this.#continuations = sessions.map(session => new Continuation(rules, session, prompt))
+    this.#continuations = sessions.map(
+      (session, i) => new Continuation(rules, session, prompt, this.#constraints[i]),
+    )
     return this.#continuations
   }
 }

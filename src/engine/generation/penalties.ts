@@ -1,5 +1,6 @@
 // What changes the logits before a token is chosen: logit bias, then the repetition penalty, then the frequency and
-// presence penalties; the order of llama.cpp, vLLM and Hugging Face's generate. The model's own logits are kept.
+// presence penalties, the order of llama.cpp, vLLM and Hugging Face's generate; last, tokens that a grammar does not allow
+// are forbidden. The model's own logits are kept.
 
 import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
 import { OptionError } from '../../errors.js'
@@ -126,9 +127,12 @@ export class LogitAdjustment {
     if (this.#active) this.#counts.set(id, (this.#counts.get(id) ?? 0) + 1)
   }
 
-  /** (vocab), valid until the next call; without penalties and bias `logits` themselves, which are never changed. */
-  apply(logits: Float32Array): Float32Array {
-    if (!this.#active) return logits
+  /**
+   * (vocab), valid until the next call; where nothing changes, `logits` themselves, which are never changed. allowed: bit
+   * i of word w is set when token 32·w + i may be chosen; null: all.
+   */
+  apply(logits: Float32Array, allowed: Int32Array | null = null): Float32Array {
+    if (!this.#active && allowed === null) return logits
     const { repetition, presence, frequency, bias } = this.#penalties
     if (this.#adjusted.length !== logits.length) this.#adjusted = new Float32Array(logits.length)
     const adjusted = this.#adjusted
@@ -139,6 +143,18 @@ export class LogitAdjustment {
       const repeated = logit < 0 ? logit * repetition : logit / repetition
       adjusted[id] = repeated - count * frequency - (count > 0 ? presence : 0)
     }
+    if (allowed !== null) forbidOthers(adjusted, allowed)
     return adjusted
+  }
+}
+
+function forbidOthers(logits: Float32Array, allowed: Int32Array): void {
+  for (let word = 0; 32 * word < logits.length; word++) {
+    const bits = allowed[word] ?? 0
+    if (bits === -1) continue
+    const end = Math.min(32, logits.length - 32 * word)
+    for (let i = 0; i < end; i++) {
+      if ((bits & (1 << i)) === 0) logits[32 * word + i] = Number.NEGATIVE_INFINITY
+    }
   }
 }

@@ -105,7 +105,8 @@ function invalidLogits(value: number): FlickerError {
     value === Number.NEGATIVE_INFINITY
       ? 'no token is left to choose: every logit is -Infinity (a logit bias that forbids all, or broken weights)'
       : `the model gives ${value} as a logit: its weights are broken (NaN), or too large`
-  return new FlickerError('LOGITS_INVALID', message, { exitCode: 1 })
+  // Broken weights are no fault of who asks; a bias is.
+  return new FlickerError('LOGITS_INVALID', message, { exitCode: value === Number.NEGATIVE_INFINITY ? 2 : 1 })
 }
 
 export interface TokenDistribution {

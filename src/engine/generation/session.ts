@@ -173,6 +173,24 @@ export class Session {
     return this.#logits
   }
 
+  /**
+   * Reads tokens, at least one, without logits: their last hidden states, (tokens.length, d), after the final norm. Throws
+   * as prefill does.
+   */
+  prefillHidden(tokens: ArrayLike<number>): Float32Array {
+    const { hiddenSize, numHiddenLayers } = this.#pass.config
+    this.#check(tokens)
+    const hidden = new Float32Array(tokens.length * hiddenSize)
+    for (let start = 0; start < tokens.length; start += PREFILL_BLOCK) {
+      const count = Math.min(PREFILL_BLOCK, tokens.length - start)
+      const activeNeurons = new Int32Array(numHiddenLayers)
+      const pass = this.#pass.run([{ sequence: this.#state, tokens, start, count, activeNeurons }])
+      hidden.set(this.#pass.hidden(count), start * hiddenSize)
+      this.#stats = { activeNeurons, pass }
+    }
+    return hidden
+  }
+
   /** Reads one token; as prefill([token]). */
   step(token: number): Float32Array {
     return this.prefill([token])
