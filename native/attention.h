@@ -15,8 +15,6 @@ constexpr int R = 4, NV = 2;  // 8 of 16
 #endif
 constexpr float LOG2_E = 1.44269504f, LN_2 = 0.693147181f;
 
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-inline int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t round_up(int64_t n, int64_t to) { return ceil_div(n, to) * to; }
 
 typedef vf Tile[R][NV];

@@ -90,17 +90,11 @@ inline void store_cached(CacheType type, const float* x, int64_t n, uint8_t* row
   }
 }
 
-/// Runs body.operator()<Row>() for the type's rows.
-template <typename Body>
-FLICKER_INLINE void dispatch_cache(CacheType type, const Body& body) {
-  switch (type) {
-    case kCacheF32:
-      return body.template operator()<F32Row>();
-    case kCacheF16:
-      return body.template operator()<F16Row>();
-    case kCacheQ8:
-      return body.template operator()<Q8Row>();
-  }
+/// How rows of n elements are stored.
+inline RowStorage stored_as(CacheType type, int64_t n) {
+  const WeightType rows[] = {kF32, kF16, kQ8_0};
+  static_assert(kCacheF32 == 0 && kCacheF16 == 1 && kCacheQ8 == 2);
+  return {rows[type], ceil_div(n, 32) * 2};
 }
 
 }  // namespace

@@ -58,7 +58,8 @@ struct Call {
   const float* qkv;
   float* out;
   const Place* places;  // (batch)
-  int64_t group, row, row_bytes, scale_bytes;
+  int64_t group, row, row_bytes;
+  RowStorage storage;
   float scale;
   // Of the chunks first_chunk, first_chunk + 1, …: (chunk, kv_heads, batch, group), and as many sums of head_dim.
   Partial* partials;
@@ -130,7 +131,6 @@ struct Call {
   }
 
   /// One chunk for rows [first, last) of the batch and the query heads of one key head.
-  template <typename Row>
   void attend(int64_t chunk_number, int64_t first, int64_t last, int64_t kv_head) const {
     const int64_t chunk_start = chunk_number * chunk, dim = shape.head_dim, queries = (last - first) * group;
     bool seen = false;
@@ -151,21 +151,21 @@ struct Call {
       if (some > 1)
         tiles.each(
             [&](int64_t of, int64_t width) { pack_tile(query_at, dim, of, width, memory + packed_size(of, dim)); });
-      const Matrix<Row> keys = rows_of<Row>(run, run.segment->keys, kv_head);
+      const RowMatrix keys = rows_of(run, run.segment->keys, kv_head);
       const auto key_at = [&](int64_t i) { return keys[i]; };
       const auto put = [&](int64_t i, int64_t q, int64_t width, const float* dots) {
         for (int64_t c = 0; c < width; c++) scores_of(run)[(q + c) * chunk + i] = dots[c];
       };
       const Packed packed = {memory, tiles, dim};
       // Behind the keys come the values: rows are too short to ask for the next alone.
-      const Matrix<Row> values = rows_of<Row>(run, run.segment->values, kv_head);
+      const RowMatrix values = rows_of(run, run.segment->values, kv_head);
       const auto key_or_value_at = [&](int64_t i) { return i < count ? keys[i] : values[i - count]; };
       if (some == 1)
-        row_kernels.dots_in_line[Row::type](keys.line(0, count, values.data), query_at(0), dim, scores_of(run));
+        row_kernels[storage.type]->dots_in_line(keys.line(0, count, values.data), query_at(0), dim, scores_of(run));
       else if (some <= few)
-        direct_dots<Row>(key_or_value_at, count, 2 * count, packed, put, ahead());
+        direct_dots(storage, key_or_value_at, count, 2 * count, packed, put, ahead());
       else
-        packed_dots<Row>(key_at, count, count, row_bytes, packed, put);
+        packed_dots(storage, key_at, count, count, row_bytes, packed, put);
     });
 
     // Weights, unnormalized, in place of the scores: 0 for what a row does not see.
@@ -184,7 +184,7 @@ struct Call {
 
     each_run(first, last, chunk_start, [&](Run run) {
       const int64_t some = (run.last - run.first) * group, count = run.end - run.start;
-      const Matrix<Row> values = rows_of<Row>(run, run.segment->values, kv_head);
+      const RowMatrix values = rows_of(run, run.segment->values, kv_head);
       const auto value_at = [&](int64_t i) { return values[i]; };
       const float* weights = scores_of(run);
       float* to = sums + partial_at(chunk_number, kv_head, run.first) * dim;
@@ -192,13 +192,13 @@ struct Call {
       if (some <= few) {
         if (!add) memset(to, 0, static_cast<size_t>(some * dim) * 4);
         if (some == 1)
-          row_kernels.sums_in_line[Row::type](values.line(0, count, keys_after(run, kv_head)), weights, to, dim);
+          row_kernels[storage.type]->sums_in_line(values.line(0, count, keys_after(run, kv_head)), weights, to, dim);
         else
-          add_values<Row>(value_at, count, weights, some, to);
+          add_values(value_at, count, weights, some, to);
       } else {
         for (int64_t q = 0; q < some; q++)
           for (int64_t i = 0; i < count; i++) transposed[i * some + q] = weights[q * chunk + i];
-        weighted_rows<Row>(value_at, transposed, some, count, some, to, dim, dim, add);
+        weighted_rows(storage, value_at, transposed, some, count, some, to, dim, dim, add);
       }
     });
   }
@@ -207,25 +207,25 @@ struct Call {
   int64_t ahead() const { return ceil_div(8192, row_bytes); }
 
   /// sums (queries × head_dim) += Σ_i weights[query · chunk + i] · value_at(i), for a few queries.
-  template <typename Row, typename RowAt>
+  template <typename RowAt>
   void add_values(const RowAt& value_at, int64_t count, const float* weights, int64_t queries, float* to) const {
     const Tiles tiles(queries, max_direct);
     for (int64_t i = 0; i < count; i += tile_rows) {
-      const RowPointers values = rows_from(value_at, i, tile_rows, count, count, ahead());
+      const RowPointers values = rows_from(storage, value_at, i, tile_rows, count, count, ahead());
       tiles.each([&](int64_t q, int64_t width) {
         float factors[tile_rows * max_direct];
         for (int64_t r = 0; r < tile_rows; r++)
           for (int64_t c = 0; c < width; c++)
             factors[r * width + c] = i + r < count ? weights[(q + c) * chunk + i + r] : 0.f;
-        row_kernels.sums[Row::type][width](values, factors, to + q * shape.head_dim, shape.head_dim, 0, shape.head_dim);
+        row_kernels[storage.type]->sums[width](values, factors, to + q * shape.head_dim, shape.head_dim, 0,
+                                               shape.head_dim);
       });
     }
   }
 
-  template <typename Row>
-  Matrix<Row> rows_of(Run run, const uint8_t* data, int64_t kv_head) const {
+  RowMatrix rows_of(Run run, const uint8_t* data, int64_t kv_head) const {
     const int64_t at = kv_head * run.segment->capacity + run.start - run.segment->start;
-    return {data + at * row_bytes, row_bytes, scale_bytes};
+    return {storage, data + at * row_bytes, row_bytes};
   }
 
   /// Puts `count` chunks of one row and head together with those before them; `so_far` is its state.
@@ -297,7 +297,7 @@ void cached_attention(float* qkv, const float* cos, const float* sin, const Cach
                group,
                (heads + 2 * kv_heads) * dim,
                row_bytes,
-               shape.type == kCacheQ8 ? ceil_div(dim, 32) * 2 : 0,
+               stored_as(shape.type, dim),
                shape.scores.scale_of(dim),
                partials,
                sums,
@@ -335,7 +335,7 @@ void cached_attention(float* qkv, const float* cos, const float* sin, const Cach
     in_parallel(count * spans * kv_heads, min(longest, chunk) * dim * rows * group, [&](int64_t job) {
       const int64_t number = call.first_chunk + job % count, first = job / count % spans * span;
       const int64_t head = job / count / spans, last = min(batch, first + span);
-      dispatch_cache(shape.type, [&]<typename Row>() { call.attend<Row>(number, first, last, head); });
+      call.attend(number, first, last, head);
       if (chunks > 1) return;
       // Nothing to wait for.
       for (int64_t b = first; b < last; b++)

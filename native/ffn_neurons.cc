@@ -21,15 +21,14 @@ int64_t block_size(int64_t neurons) {
 }
 
 /// The neurons of one FFN at some positions.
-template <typename Row>
 struct Neurons {
-  Matrix<Row> ups, downs;  // each neuron's two rows stand next to each other
+  RowMatrix ups, downs;    // each neuron's two rows stand next to each other
   const float* activated;  // (batch, neurons)
   FfnShape shape;
   int64_t block;
 
-  Row up(int64_t neuron) const { return ups[place(neuron)]; }
-  Row down(int64_t neuron) const { return downs[place(neuron)]; }
+  const uint8_t* up(int64_t neuron) const { return ups[place(neuron)]; }
+  const uint8_t* down(int64_t neuron) const { return downs[place(neuron)]; }
   int64_t place(int64_t neuron) const { return shape.row_of == nullptr ? neuron : shape.row_of[neuron]; }
   int64_t up_bytes() const { return downs.data - ups.data; }
   int64_t blocks() const { return ceil_div(shape.neurons, block); }
@@ -57,26 +56,26 @@ struct Neurons {
   void run_one(int64_t number, const float* x, float* sums) const {
     int32_t list[max_block];
     const int64_t n = list_active(number, list);
-    const bool stream = streams(Row::type) && n == min(block, shape.neurons - number * block);
+    const WeightType type = ups.storage.type;
+    const bool stream = streams(type) && n == min(block, shape.neurons - number * block);
     memset(sums, 0, static_cast<size_t>(shape.width) * 4);
     for (int64_t i = 0; i < n;) {
       const bool one = stream || n - i < tile_rows;
       const int64_t height = one ? 1 : tile_rows;
-      RowPointers ups, downs;
+      RowPointers up_rows, down_rows;
       float hidden[tile_rows], dots[tile_rows];
-      ups.scale_bytes = this->ups.scale_bytes, downs.scale_bytes = this->downs.scale_bytes;
+      up_rows.scale_bytes = ups.storage.scale_bytes, down_rows.scale_bytes = downs.storage.scale_bytes;
       for (int64_t r = 0; r < height; r++) {
         hidden[r] = activated[list[i + r]];
-        ups.rows[r] = up(list[i + r]).begin();
-        ups.next[r] = downs.rows[r] = down(list[i + r]).begin();
-        downs.next[r] = up(list[min(i + r + height, n - 1)]).begin();
+        up_rows.rows[r] = up(list[i + r]);
+        up_rows.next[r] = down_rows.rows[r] = down(list[i + r]);
+        down_rows.next[r] = up(list[min(i + r + height, n - 1)]);
       }
       if (shape.gated) {
-        (one ? row_kernels.dot_of_one[Row::type] : row_kernels.dots[Row::type][1])(ups, x, shape.up_width, dots);
+        (one ? row_kernels[type]->dot_of_one : row_kernels[type]->dots[1])(up_rows, x, shape.up_width, dots);
         for (int64_t r = 0; r < height; r++) hidden[r] *= dots[r];
       }
-      (one ? row_kernels.sum_of_one[Row::type] : row_kernels.sums[Row::type][1])(downs, hidden, sums, 0, 0,
-                                                                                 shape.width);
+      (one ? row_kernels[type]->sum_of_one : row_kernels[type]->sums[1])(down_rows, hidden, sums, 0, 0, shape.width);
       i += height;
     }
   }
@@ -99,23 +98,25 @@ struct Neurons {
     };
     for (int64_t i = shape.gated ? n : 0; i < ceil_div(n, height) * height; i++)
       tiles.each([&](int64_t first, int64_t width) { put(i, first, width, nullptr); });
-    if (shape.gated) each_dot<Row>([&](int64_t i) { return up(list[i]); }, n, n, up_bytes(), x, put);
+    if (shape.gated)
+      each_dot(
+          ups.storage, [&](int64_t i) { return up(list[i]); }, n, n, up_bytes(), x, put);
     // So many columns at a time that their sums stay in the level-1 cache.
     const int64_t columns = 4096 / batch / slice * slice;
     for (int64_t k = 0; k < shape.width; k += columns)
       for (int64_t i = 0; i < n; i += height) {
-        const RowPointers downs = rows_from([&](int64_t j) { return down(list[j]); }, i, height, n, n);
+        const RowPointers rows = rows_from(
+            downs.storage, [&](int64_t j) { return down(list[j]); }, i, height, n, n);
         tiles.each([&](int64_t first, int64_t width) {
-          row_kernels.sums[Row::type][width](downs, group(i, first), sums + first * sums_stride(), sums_stride(), k,
-                                             min(shape.width, k + columns));
+          row_kernels[downs.storage.type]->sums[width](rows, group(i, first), sums + first * sums_stride(),
+                                                       sums_stride(), k, min(shape.width, k + columns));
         });
       }
   }
 };
 
 /// One position or a few: blocks with sums of their own.
-template <typename Row>
-void by_blocks(const Neurons<Row>& neurons, const float* x, float* y) {
+void by_blocks(const Neurons& neurons, const float* x, float* y) {
   const FfnShape& shape = neurons.shape;
   const int64_t blocks = neurons.blocks(), stride = neurons.sums_stride(), sums_size = shape.batch * stride;
   float* sums = static_cast<float*>(scratch(0, static_cast<uint64_t>(blocks * sums_size) * 4));
@@ -143,8 +144,7 @@ void by_blocks(const Neurons<Row>& neurons, const float* x, float* y) {
 }
 
 /// Many positions, at most many_at_once.
-template <typename Row>
-void by_columns(const Neurons<Row>& neurons, const float* x, float* y) {
+void by_columns(const Neurons& neurons, const float* x, float* y) {
   const FfnShape& shape = neurons.shape;
   const int64_t batch = shape.batch, width = shape.width, block = neurons.block, blocks = neurons.blocks();
   // Of each block the active neurons, and their hidden values as (tile of positions, neuron, position).
@@ -172,7 +172,9 @@ void by_columns(const Neurons<Row>& neurons, const float* x, float* y) {
         }
       };
       if (shape.gated)
-        packed_dots<Row>([&](int64_t i) { return neurons.up(list[i]); }, n, n, neurons.up_bytes(), positions, put);
+        packed_dots(
+            neurons.ups.storage, [&](int64_t i) { return neurons.up(list[i]); }, n, n, neurons.up_bytes(), positions,
+            put);
       else
         for (int64_t i = 0; i < n; i++)
           tiles.each([&](int64_t first, int64_t tile_width) { put(i, first, tile_width, nullptr); });
@@ -188,7 +190,8 @@ void by_columns(const Neurons<Row>& neurons, const float* x, float* y) {
     for (int64_t number = 0; number < blocks; number++) {
       const int32_t* list = lists + number * block;
       const int64_t n = counts[number];
-      widen_slice<Row>([&](int64_t i) { return neurons.down(list[i]); }, n, first_column, end, panel);
+      widen_slice(
+          neurons.downs.storage, [&](int64_t i) { return neurons.down(list[i]); }, n, first_column, end, panel);
       for (int64_t start = 0; start < batch; start += at_once)
         Tiles(min(at_once, batch - start)).each([&](int64_t first, int64_t tile_width) {
           const float* h = hidden + number * block * batch + (start + first) * n;
@@ -287,21 +290,17 @@ int64_t ffn_neurons(Weights w, const float* activated, const float* x, float* y,
   const int64_t anywhere = shape.batch == 1 ? active[0] : count_anywhere(activated, shape.batch, shape.neurons);
   shape.sparse = anywhere <= shape.max_active;
   if (went_by_rows(w, activated, x, y, active, shape)) return anywhere;
-  dispatch(w, shape.width, [&]<typename Row>(Matrix<Row> weights) {
-    const int64_t up_bytes = shape.gated ? weight_row_bytes(w.type, shape.up_width) : 0;
-    const int64_t step = up_bytes + weights.row_bytes;
-    const Matrix<Row> ups = {weights.data, step, weight_scale_bytes(shape.up_width)};
-    const Matrix<Row> downs = {weights.data + up_bytes, step, weights.scale_bytes};
-    const int64_t at_once = shape.batch <= few ? few : many_at_once;
-    for (int64_t start = 0; start < shape.batch; start += at_once) {
-      Neurons<Row> neurons = {ups, downs, activated + start * shape.neurons, shape, block_size(shape.neurons)};
-      neurons.shape.batch = min(at_once, shape.batch - start);
-      if (neurons.shape.batch <= few)
-        by_blocks(neurons, x + start * shape.up_width, y + start * shape.width);
-      else
-        by_columns(neurons, x + start * shape.up_width, y + start * shape.width);
-    }
-  });
+  const RowMatrix weights = matrix_of(w, shape.width);
+  const int64_t up_bytes = shape.gated ? weight_row_bytes(w.type, shape.up_width) : 0;
+  const int64_t step = up_bytes + weights.row_bytes;
+  const RowMatrix ups = {{w.type, weight_scale_bytes(shape.up_width)}, weights.data, step};
+  const RowMatrix downs = {weights.storage, weights.data + up_bytes, step};
+  const int64_t at_once = shape.batch <= few ? few : many_at_once;
+  for (int64_t start = 0; start < shape.batch; start += at_once) {
+    Neurons neurons = {ups, downs, activated + start * shape.neurons, shape, block_size(shape.neurons)};
+    neurons.shape.batch = min(at_once, shape.batch - start);
+    (neurons.shape.batch <= few ? by_blocks : by_columns)(neurons, x + start * shape.up_width, y + start * shape.width);
+  }
   return anywhere;
 }
 

@@ -53,8 +53,8 @@ struct Call {
       const auto row_at = [&](int64_t i) { return up(listed(own, n, i, later)); };
       each_tile(n, weight_scale_bytes(shape.up_width), row_at, [&](const RowPointers& ups, int64_t at, int64_t height) {
         float dots[tile_rows];
-        (height == 1 ? row_kernels.dot_of_one[w.type] : row_kernels.dots[w.type][1])(ups, x + b * shape.up_width,
-                                                                                     shape.up_width, dots);
+        (height == 1 ? row_kernels[w.type]->dot_of_one : row_kernels[w.type]->dots[1])(ups, x + b * shape.up_width,
+                                                                                       shape.up_width, dots);
         for (int64_t r = 0; r < height; r++) to[own[at + r]] *= dots[r];
       });
     }
@@ -78,8 +78,8 @@ struct Call {
                     // Rows that only fill up a tile are added 0 times.
                     float factors[tile_rows] = {};
                     for (int64_t r = 0; r < height; r++) factors[r] = from[own[at + r]];
-                    (height == 1 ? row_kernels.sum_of_one[w.type] : row_kernels.sums[w.type][1])(downs, factors, to, 0,
-                                                                                                 0, shape.width);
+                    (height == 1 ? row_kernels[w.type]->sum_of_one : row_kernels[w.type]->sums[1])(downs, factors, to,
+                                                                                                   0, 0, shape.width);
                   });
       }
   }

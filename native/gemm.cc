@@ -119,9 +119,6 @@ void pack_a(const float* a, int64_t lda, bool trans, int64_t depth, int64_t rows
     for (int64_t i = 0; i < rows; i++) out[k * MR + i] = a[k * lda + i];
 }
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
-
 /// The tile of c at (i, j) += or = packed panel of a · packed panel of b.
 template <bool TRANS_A>
 FLICKER_INLINE void tile(const float* panel_a, const float* panel_b, float* c, int64_t i, int64_t j, int64_t m,

@@ -57,8 +57,8 @@ struct RowSelection {
 /// How scores are made from q·k and which count: `AttentionScores` in src/kernels/interface/training.ts; 0 where it
 /// leaves a field out.
 struct AttentionScores {
-  float scale, softcap;
-  int64_t window;
+  float scale = 0, softcap = 0;
+  int64_t window = 0;
 
   float scale_of(int64_t head_dim) const {
     return scale != 0 ? scale : 1.f / __builtin_sqrtf(static_cast<float>(head_dim));
@@ -69,7 +69,7 @@ struct AttentionScores {
 
 struct AttentionShape {
   int64_t batch, seq, heads, kv_heads, head_dim;
-  AttentionScores scores;
+  AttentionScores scores = {};
 };
 
 struct AdamWStep {
@@ -132,7 +132,7 @@ struct CachedSequence {
 struct CachedAttentionShape {
   int64_t batch, sequences, heads, kv_heads, head_dim;
   CacheType type;
-  AttentionScores scores;
+  AttentionScores scores = {};
 };
 static inline int64_t cache_row_bytes(CacheType type, int64_t head_dim) {
   switch (type) {

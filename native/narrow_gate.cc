@@ -94,29 +94,29 @@ struct Call {
 
   /// The dot products of rows list[first … end), with the bits of matvec; those of `later` on are likely this thread's
   /// next.
-  template <typename Row>
-  void refine(Matrix<Row> weights, const int32_t* list, int64_t first, int64_t end, int64_t later,
-              int64_t count) const {
+  void refine(RowMatrix weights, const int32_t* list, int64_t first, int64_t end, int64_t later, int64_t count) const {
     if (shape.batch > 1) {
-      each_dot<Row>([&](int64_t j) { return weights[list[first + j]]; }, end - first, end - first, weights.row_bytes,
-                    positions,
-                    [&](int64_t j, int64_t b, int64_t width, const float* dots) {
-                      for (int64_t c = 0; c < width; c++) {
-                        const int64_t at = (b + c) * shape.rows + list[first + j];
-                        if (!verdicts[at]) y[at] = dots[c];
-                      }
-                    });
+      each_dot(
+          weights.storage, [&](int64_t j) { return weights[list[first + j]]; }, end - first, end - first,
+          weights.row_bytes, positions,
+          [&](int64_t j, int64_t b, int64_t width, const float* dots) {
+            for (int64_t c = 0; c < width; c++) {
+              const int64_t at = (b + c) * shape.rows + list[first + j];
+              if (!verdicts[at]) y[at] = dots[c];
+            }
+          });
       return;
     }
     const auto row_at = [&](int64_t i) {
-      return weights[list[first + i < end ? first + i : min(later + first + i - end, count - 1)]].begin();
+      return weights[list[first + i < end ? first + i : min(later + first + i - end, count - 1)]];
     };
-    each_tile(end - first, weights.scale_bytes, row_at, [&](const RowPointers& rows, int64_t at, int64_t height) {
-      float dots[tile_rows];
-      (height == 1 ? row_kernels.dot_of_one[Row::type] : row_kernels.dots[Row::type][1])(rows, positions.data,
-                                                                                         shape.columns, dots);
-      for (int64_t r = 0; r < height; r++) y[list[first + at + r]] = dots[r];
-    });
+    each_tile(
+        end - first, weights.storage.scale_bytes, row_at, [&](const RowPointers& rows, int64_t at, int64_t height) {
+          float dots[tile_rows];
+          (height == 1 ? row_kernels[weights.storage.type]->dot_of_one : row_kernels[weights.storage.type]->dots[1])(
+              rows, positions.data, shape.columns, dots);
+          for (int64_t r = 0; r < height; r++) y[list[first + at + r]] = dots[r];
+        });
   }
 };
 
@@ -149,14 +149,13 @@ int64_t narrow_gate(Weights w, NarrowIndex index, const float* x, float* y, Narr
     call.judge(first, min(per_job, shape.rows - first));
   });
   const int64_t count = call.list_unproven(list), threads = thread_count();
+  if (count == 0) return 0;
   // Few rows to a job where there are few, so that all threads have some; the cut changes no sum.
   const int64_t rows_per_job = min(32, ceil_div(ceil_div(count, 8 * threads), tile_rows) * tile_rows);
-  dispatch_wide(w, shape.columns, [&]<typename Row>(Matrix<Row> weights) {
-    if (count == 0) return;
-    parallel_for(ceil_div(count, rows_per_job), [&](int64_t job) {
-      const int64_t first = job * rows_per_job;
-      call.refine(weights, list, first, min(count, first + rows_per_job), first + threads * rows_per_job, count);
-    });
+  const RowMatrix weights = matrix_of(w, shape.columns);
+  parallel_for(ceil_div(count, rows_per_job), [&](int64_t job) {
+    const int64_t first = job * rows_per_job;
+    call.refine(weights, list, first, min(count, first + rows_per_job), first + threads * rows_per_job, count);
   });
   return count;
 }

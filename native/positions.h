@@ -9,7 +9,6 @@
 #include "row_kernels.h"
 
 namespace flicker::FLICKER_ISA {
-namespace {
 
 // A tile: tile_rows rows × up to tile_positions positions, or tile_vectors vectors of columns × as many positions.
 #if FLICKER_LANES == 16 || defined(__aarch64__)
@@ -67,32 +66,6 @@ struct Ahead {
   }
 };
 
-/// Columns [k, end) of a row as vectors at distance STRIDE; k is a multiple of 128, the last vector is filled up with
-/// zeros.
-template <int64_t STRIDE, typename Row>
-FLICKER_INLINE void widen_row(const Row& row, int64_t k, int64_t end, float* out) {
-  constexpr int vectors = Row::unit / lanes;
-  while (k < end) {
-    const int64_t start = k / Row::chunk * Row::chunk, chunk_end = min(end, start + Row::chunk);
-    const typename Row::Scales scales = row.scales(start);
-    for (; k + Row::unit <= chunk_end; k += Row::unit, out += vectors * STRIDE) {
-      vf w[vectors];
-      read(row, k, scales, k - start, w);
-#pragma GCC unroll 32
-      for (int j = 0; j < vectors; j++) store(out + j * STRIDE, w[j]);
-    }
-    if (k < chunk_end) {
-      alignas(64) float w[Row::unit];
-      read_last(row, k, chunk_end - k, scales, k - start, w);
-      for (int64_t j = 0; k + j * lanes < chunk_end; j++) {
-        const int64_t width = min(lanes, chunk_end - k - j * lanes);
-        store(out + j * STRIDE, load_first(w + j * lanes, width));
-      }
-      k = chunk_end;
-    }
-  }
-}
-
 /// Floats that `positions` positions of n columns take when packed.
 inline int64_t packed_size(int64_t positions, int64_t n) { return positions * ceil_div(n, lanes) * lanes; }
 
@@ -109,81 +82,19 @@ FLICKER_INLINE void pack_tile(const At& at, int64_t n, int64_t first, int64_t wi
   }
 }
 
-/// out[r·C + c] = row r · position c, from a panel (steps, tile_rows, lanes) and a packed tile of C positions.
-template <int C>
-void tile_dots(const float* panel, const float* xs, int64_t steps, Ahead& ahead, float* out) {
-  static_assert(dot_block / lanes % Ahead::section == 0);
-  vf totals[tile_rows * C] = {};
-  for (int64_t k = 0; k < steps;) {
-    vf sums[tile_rows * C] = {};
-    for (const int64_t block_end = min(steps, k + dot_block / lanes); k < block_end;) {
-      ahead.some();
-      for (const int64_t end = min(block_end, k + Ahead::section); k < end; k++) {
-        vf x[C];
-#pragma GCC unroll 8
-        for (int c = 0; c < C; c++) x[c] = load(xs + (k * C + c) * lanes);
-#pragma GCC unroll 8
-        for (int r = 0; r < tile_rows; r++) {
-          const vf w = load(panel + (k * tile_rows + r) * lanes);
-#pragma GCC unroll 8
-          for (int c = 0; c < C; c++) sums[r * C + c] += w * x[c];
-        }
-      }
-    }
-#pragma GCC unroll 32
-    for (int i = 0; i < tile_rows * C; i++) totals[i] += sums[i];
-  }
-  store_lane_sums<tile_rows * C>(totals, out);
-}
+/// out[r·positions + p] = row r · position p, from a panel (steps, tile_rows, lanes) and a packed tile of positions.
+using TileDots = void (*)(const float* panel, const float* xs, int64_t steps, Ahead& ahead, float* out);
+/// sums (positions × stride), `width` (≤ tile_vectors·lanes) columns (+)= Σ_i h[i·h_stride + p] · row i of the panel,
+/// whose rows lie `panel_stride` apart.
+using TileSums = void (*)(const float* panel, int64_t panel_stride, const float* h, int64_t h_stride, int64_t count,
+                          float* sums, int64_t stride, int64_t width, bool add);
 
-/// sums (P × stride), `width` (≤ tile_vectors·lanes) columns (+)= Σ_i h[i·h_stride + p] · row i of the panel, whose
-/// rows lie `panel_stride` apart.
-template <int P>
-void tile_sums(const float* panel, int64_t panel_stride, const float* h, int64_t h_stride, int64_t count, float* sums,
-               int64_t stride, int64_t width, bool add) {
-  vf s[P][tile_vectors] = {};
-  if (add)
-    for (int p = 0; p < P; p++)
-      for (int j = 0; j < tile_vectors && j * lanes < width; j++)
-        s[p][j] = load_first(sums + p * stride + j * lanes, min(lanes, width - j * lanes));
-  for (int64_t i = 0; i < count; i++) {
-    vf w[tile_vectors];
-#pragma GCC unroll 4
-    for (int j = 0; j < tile_vectors; j++) w[j] = load(panel + i * panel_stride + j * lanes);
-#pragma GCC unroll 8
-    for (int p = 0; p < P; p++) {
-      const vf factor = splat(h[i * h_stride + p]);
-#pragma GCC unroll 4
-      for (int j = 0; j < tile_vectors; j++) s[p][j] += factor * w[j];
-    }
-  }
-  if (width == tile_vectors * lanes) {
-#pragma GCC unroll 8
-    for (int p = 0; p < P; p++)
-#pragma GCC unroll 4
-      for (int j = 0; j < tile_vectors; j++) store(sums + p * stride + j * lanes, s[p][j]);
-    return;
-  }
-  float rest[tile_vectors * lanes];
-  for (int p = 0; p < P; p++) {
-    memcpy(rest, s[p], sizeof rest);
-    memcpy(sums + p * stride, rest, static_cast<size_t>(width) * 4);
-  }
-}
-
-// Both for every number of positions up to tile_positions.
+/// By number of positions, up to tile_positions.
 struct TileKernels {
-  decltype(&tile_dots<1>) dots[tile_positions + 1];
-  decltype(&tile_sums<1>) sums[tile_positions + 1];
-  template <int C>
-  constexpr void fill() {
-    dots[C] = tile_dots<C>;
-    sums[C] = tile_sums<C>;
-    if constexpr (C > 1) fill<C - 1>();
-  }
-  constexpr TileKernels() : dots(), sums() { fill<tile_positions>(); }
+  TileDots dots[tile_positions + 1];
+  TileSums sums[tile_positions + 1];
 };
-constexpr TileKernels tile_kernels{};
+extern const TileKernels& tile_kernels;
 
 /// Positions, n columns each, packed tile after tile.
 struct Packed {
@@ -195,10 +106,11 @@ struct Packed {
 };
 
 /// put(i, first, width, values) for every one of `count` rows and every tile of positions [first, first + width): their
-/// dot products with row i, which is row_at(i), `bytes` long. Rows up to `last` exist, beyond count too: they are asked
-/// for ahead. For many positions.
-template <typename Row, typename RowAt, typename Put>
-void packed_dots(const RowAt& row_at, int64_t count, int64_t last, int64_t bytes, Packed x, const Put& put) {
+/// dot products with row i, which starts at row_at(i) and is `bytes` long. Rows up to `last` exist, beyond count too:
+/// they are asked for ahead. For many positions.
+template <typename RowAt, typename Put>
+void packed_dots(RowStorage rows, const RowAt& row_at, int64_t count, int64_t last, int64_t bytes, Packed x,
+                 const Put& put) {
   const int64_t steps = ceil_div(x.n, lanes);
   float* panel = static_cast<float*>(scratch(3, static_cast<uint64_t>(steps * tile_rows * lanes) * 4));
   if (panel == nullptr) return;
@@ -206,8 +118,9 @@ void packed_dots(const RowAt& row_at, int64_t count, int64_t last, int64_t bytes
     Ahead ahead(bytes, x.tiles.count * ceil_div(steps, Ahead::section));
     for (int r = 0; r < tile_rows; r++) {
       // Beyond the last row: the last again, and the result is dropped.
-      widen_row<tile_rows * lanes>(row_at(min(i + r, count - 1)), 0, x.n, panel + r * lanes);
-      ahead.rows[r] = row_at(min(i + r + tile_rows, last - 1)).begin();
+      row_kernels[rows.type]->widen(row_at(min(i + r, count - 1)), rows.scale_bytes, 0, x.n, tile_rows * lanes,
+                                    panel + r * lanes);
+      ahead.rows[r] = row_at(min(i + r + tile_rows, last - 1));
     }
     x.tiles.each([&](int64_t first, int64_t width) {
       float out[tile_rows * tile_positions];
@@ -220,21 +133,22 @@ void packed_dots(const RowAt& row_at, int64_t count, int64_t last, int64_t bytes
 /// Rows [i, i + height), each of `count` the last one where there are no more, and as many of the rows up to `last`
 /// that are asked for meanwhile: `ahead` further on, by default the next.
 template <typename RowAt>
-FLICKER_INLINE RowPointers rows_from(const RowAt& row_at, int64_t i, int64_t height, int64_t count, int64_t last,
-                                     int64_t ahead = 0) {
+FLICKER_INLINE RowPointers rows_from(RowStorage rows, const RowAt& row_at, int64_t i, int64_t height, int64_t count,
+                                     int64_t last, int64_t ahead = 0) {
   RowPointers at;
   ahead = ahead < height ? height : ahead;
   for (int64_t r = 0; r < height; r++) {
-    at.rows[r] = row_at(min(i + r, count - 1)).begin();
-    at.next[r] = row_at(min(i + r + ahead, last - 1)).begin();
+    at.rows[r] = row_at(min(i + r, count - 1));
+    at.next[r] = row_at(min(i + r + ahead, last - 1));
   }
-  at.scale_bytes = row_at(0).scale_bytes();
+  at.scale_bytes = rows.scale_bytes;
   return at;
 }
 
 /// As packed_dots, for a few positions in tiles of up to max_direct, or one. `ahead`: see rows_from.
-template <typename Row, typename RowAt, typename Put>
-void direct_dots(const RowAt& row_at, int64_t count, int64_t last, Packed x, const Put& put, int64_t ahead = 0) {
+template <typename RowAt, typename Put>
+void direct_dots(RowStorage rows, const RowAt& row_at, int64_t count, int64_t last, Packed x, const Put& put,
+                 int64_t ahead = 0) {
   constexpr int64_t group = 12;  // an integer of tiles of any height; read for every tile of positions
   for (int64_t start = 0; start < count; start += group) {
     const int64_t end = min(count, start + group);
@@ -242,9 +156,9 @@ void direct_dots(const RowAt& row_at, int64_t count, int64_t last, Packed x, con
       for (int64_t i = start; i < end;) {
         const bool one = width == 1 && end - i == 1;
         const int64_t height = one ? 1 : rows_for(width);
-        const RowDots dots = one ? row_kernels.dot_of_one[Row::type] : row_kernels.dots[Row::type][width];
+        const RowDots dots = one ? row_kernels[rows.type]->dot_of_one : row_kernels[rows.type]->dots[width];
         float out[sums_in_registers];
-        dots(rows_from(row_at, i, height, count, last, ahead), x.tile(first), x.n, out);
+        dots(rows_from(rows, row_at, i, height, count, last, ahead), x.tile(first), x.n, out);
         for (int64_t r = 0; r < min(height, end - i); r++) put(i + r, first, width, out + r * width);
         i += height;
       }
@@ -276,37 +190,36 @@ struct Positions : Packed {
 };
 
 /// As packed_dots, for any number of positions.
-template <typename Row, typename RowAt, typename Put>
-FLICKER_INLINE void each_dot(const RowAt& row_at, int64_t count, int64_t last, int64_t bytes, const Positions& x,
-                             const Put& put) {
+template <typename RowAt, typename Put>
+FLICKER_INLINE void each_dot(RowStorage rows, const RowAt& row_at, int64_t count, int64_t last, int64_t bytes,
+                             const Positions& x, const Put& put) {
   if (x.tiles.positions <= few)
-    direct_dots<Row>(row_at, count, last, x, put);
+    direct_dots(rows, row_at, count, last, x, put);
   else
-    packed_dots<Row>(row_at, count, last, bytes, x, put);
+    packed_dots(rows, row_at, count, last, bytes, x, put);
 }
 
 /// panel (count, slice) = columns [first, end), at most `slice`, of rows row_at(i).
-template <typename Row, typename RowAt>
-void widen_slice(const RowAt& row_at, int64_t count, int64_t first, int64_t end, float* panel) {
+template <typename RowAt>
+void widen_slice(RowStorage rows, const RowAt& row_at, int64_t count, int64_t first, int64_t end, float* panel) {
   constexpr int64_t ahead = 8;
   for (int64_t i = 0; i < count; i++) {
-    const Row next = row_at(min(i + ahead, count - 1));
-    for (int64_t k = first; k < end; k += Row::unit) next.prefetch(k);
-    widen_row<lanes>(row_at(i), first, end, panel + i * slice);
+    row_kernels[rows.type]->ask_for(row_at(min(i + ahead, count - 1)), rows.scale_bytes, first, end);
+    row_kernels[rows.type]->widen(row_at(i), rows.scale_bytes, first, end, lanes, panel + i * slice);
   }
 }
 
 /// sums (batch × stride), n columns, (+)= Σ_i h[i·h_stride + position] · row_at(i), in order of i.
-template <typename Row, typename RowAt>
-void weighted_rows(const RowAt& row_at, const float* h, int64_t h_stride, int64_t count, int64_t batch, float* sums,
-                   int64_t stride, int64_t n, bool add) {
+template <typename RowAt>
+void weighted_rows(RowStorage rows, const RowAt& row_at, const float* h, int64_t h_stride, int64_t count, int64_t batch,
+                   float* sums, int64_t stride, int64_t n, bool add) {
   constexpr int64_t tile_columns = tile_vectors * lanes;
   // Room behind the last row for what a whole tile reads.
   float* panel = static_cast<float*>(scratch(3, static_cast<uint64_t>(count * slice + tile_columns) * 4));
   if (panel == nullptr) return;
   for (int64_t k = 0; k < n; k += slice) {
     const int64_t end = min(n, k + slice);
-    widen_slice<Row>(row_at, count, k, end, panel);
+    widen_slice(rows, row_at, count, k, end, panel);
     Tiles(batch).each([&](int64_t first, int64_t width) {
       for (int64_t column = k; column < end; column += tile_columns)
         tile_kernels.sums[width](panel + column - k, slice, h + first, h_stride, count, sums + first * stride + column,
@@ -315,5 +228,4 @@ void weighted_rows(const RowAt& row_at, const float* h, int64_t h_stride, int64_
   }
 }
 
-}  // namespace
 }  // namespace flicker::FLICKER_ISA

@@ -14,7 +14,6 @@ constexpr int64_t drawn_together = 4 * lanes;
 constexpr int64_t elements_per_task = 4096, most_tasks = 128;
 
 int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /// Rows [begin, end) of task t: about elements_per_task elements, more where there would be too many tasks.
 struct Tasks {

@@ -21,6 +21,12 @@ constexpr int rows_for(int64_t positions) {
   return positions * tile_rows <= sums_in_registers ? tile_rows : static_cast<int>(sums_in_registers / positions);
 }
 
+/// How rows are stored: their type, and the bytes of scales at their start where the type has such (else ignored).
+struct RowStorage {
+  WeightType type;
+  int64_t scale_bytes;
+};
+
 /// Rows by where they start. While several are read, `next` are asked for, so that memory is never idle between rows.
 struct RowPointers {
   const uint8_t *rows[tile_rows], *next[tile_rows];
@@ -36,6 +42,31 @@ struct RowsInLine {
   int64_t row_bytes, scale_bytes, count;
   const uint8_t* next = nullptr;
 };
+
+/// Rows at equal distances.
+struct RowMatrix {
+  RowStorage storage;
+  const uint8_t* data;
+  int64_t row_bytes;
+
+  const uint8_t* operator[](int64_t i) const { return data + i * row_bytes; }
+  RowsInLine line(int64_t first, int64_t count, const uint8_t* next = nullptr) const {
+    return {data + first * row_bytes, row_bytes, storage.scale_bytes, count, next};
+  }
+};
+
+/// Weights with so many columns.
+inline RowMatrix matrix_of(Weights w, int64_t columns) {
+  return {
+      {w.type, weight_scale_bytes(columns)}, static_cast<const uint8_t*>(w.data), weight_row_bytes(w.type, columns)};
+}
+
+/// Columns [first, end) of a row as vectors at distance `stride`; `first` is a multiple of 128, the last vector is
+/// filled up with zeros.
+using WidenRow = void (*)(const uint8_t* row, int64_t scale_bytes, int64_t first, int64_t end, int64_t stride,
+                          float* out);
+/// Asks for those columns.
+using AskForRow = void (*)(const uint8_t* row, int64_t scale_bytes, int64_t first, int64_t end);
 
 /// out[r·positions + c] = row r · position c, n columns; xs is the position itself, or several as pack_tile leaves
 /// them.
@@ -56,17 +87,22 @@ constexpr bool streams(WeightType type) { return !is_quantized(type); }
 
 constexpr bool stands_in_line(WeightType type) { return streams(type) || type == kQ8_0; }
 
-/// By type of weights.
+/// The kernels of one type of weights.
 struct RowKernels {
-  RowDots dots[weight_types][max_direct + 1];  // of rows_for(positions) rows
-  RowSums sums[weight_types][max_direct + 1];  // of tile_rows rows
-  RowDots dot_of_one[weight_types];            // one row, one position
-  RowSums sum_of_one[weight_types];
+  RowDots dots[max_direct + 1];  // of rows_for(positions) rows
+  RowSums sums[max_direct + 1];  // of tile_rows rows
+  RowDots dot_of_one;            // one row, one position
+  RowSums sum_of_one;
+  WidenRow widen;
+  AskForRow ask_for;
   // Of types that stand in a line only: those that are streamed, and q8_0, which caches have.
-  LineDots dots_in_line[weight_types];
-  LineSums sums_in_line[weight_types];
+  LineDots dots_in_line;
+  LineSums sums_in_line;
 };
-extern const RowKernels& row_kernels;
+extern const RowKernels f32_rows, bf16_rows, q8_0_rows, q4_0_rows, f16_rows, q4_k_rows, q5_k_rows, q6_k_rows;
+
+/// By type of weights.
+extern const RowKernels* const row_kernels[weight_types];
 
 /// body(rows, first, height) for rows [0, n), tile by tile: `height` of them are meant, the rest of a tile repeats the
 /// last; a row by itself comes alone. row_at(i) is where row i starts; those from n on are rows that will be read

@@ -27,6 +27,8 @@
 #endif
 
 #define FLICKER_INLINE inline __attribute__((always_inline))
+/// Of a lambda: inlined wherever it is called.
+#define FLICKER_UNROLLED __attribute__((always_inline))
 
 namespace flicker::FLICKER_ISA {
 
@@ -34,6 +36,9 @@ constexpr int lanes = FLICKER_LANES;
 typedef float vf __attribute__((vector_size(lanes * 4)));
 typedef int32_t vi __attribute__((vector_size(lanes * 4)));
 typedef uint32_t vu __attribute__((vector_size(lanes * 4)));
+
+constexpr int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 FLICKER_INLINE vf load(const float* p) {
   vf v;
@@ -117,6 +122,31 @@ FLICKER_INLINE void each_vector(int64_t n, const Body& body) {
   int64_t i = 0;
   for (; i + lanes <= n; i += lanes) body(i, lanes);
   if (i < n) body(i, n - i);
+}
+
+/// body(0), …, body(N − 1), each with its own copy of the code: arrays that are indexed by it live in registers.
+template <int I>
+struct Index {
+  static constexpr int value = I;
+  constexpr operator int() const { return I; }
+};
+template <typename T, T... I>
+struct Indices {};
+// The compilers' own names for the list 0, …, N − 1: no standard-library templates here.
+#if defined(__clang__)
+template <int N>
+using IndicesBelow = __make_integer_seq<Indices, int, N>;
+#else
+template <int N>
+using IndicesBelow = Indices<int, __integer_pack(N)...>;
+#endif
+template <typename Body, int... I>
+FLICKER_INLINE void unrolled_over(const Body& body, Indices<int, I...>) {
+  (body(Index<I>{}), ...);
+}
+template <int N, typename Body>
+FLICKER_INLINE void unrolled(const Body& body) {
+  unrolled_over(body, IndicesBelow<N>{});
 }
 
 FLICKER_INLINE vf as_float(vi v) { return (vf)v; }

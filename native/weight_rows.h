@@ -14,35 +14,6 @@
 namespace flicker::FLICKER_ISA {
 namespace {
 
-inline int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-/// body(0), …, body(N − 1), each with its own copy of the code: arrays that are indexed by it live in registers.
-template <int I>
-struct Index {
-  static constexpr int value = I;
-  constexpr operator int() const { return I; }
-};
-#define FLICKER_UNROLLED __attribute__((always_inline))
-template <typename T, T... I>
-struct Indices {};
-// The compilers' own names for the list 0, …, N − 1: no standard-library templates here.
-#if defined(__clang__)
-template <int N>
-using IndicesBelow = __make_integer_seq<Indices, int, N>;
-#else
-template <int N>
-using IndicesBelow = Indices<int, __integer_pack(N)...>;
-#endif
-template <typename Body, int... I>
-FLICKER_INLINE void unrolled_over(const Body& body, Indices<int, I...>) {
-  (body(Index<I>{}), ...);
-}
-template <int N, typename Body>
-FLICKER_INLINE void unrolled(const Body& body) {
-  unrolled_over(body, IndicesBelow<N>{});
-}
-
 typedef uint16_t vh __attribute__((vector_size(lanes * 2)));
 
 /// `lanes` bf16 as floats: a bf16 is the upper half of a float.
@@ -267,69 +238,6 @@ FLICKER_INLINE void read(const Row& row, int64_t k, const typename Row::Scales& 
   else
     unrolled<Row::unit / lanes>(
         [&](auto j) FLICKER_UNROLLED { out[j] = row.template vector<decltype(j)::value>(k, scales, at); });
-}
-
-/// As read_last of a row type, for all: quantized rows are filled up to whole units.
-template <typename Row>
-FLICKER_INLINE void read_last(const Row& row, int64_t k, int64_t n, const typename Row::Scales& scales, int64_t at,
-                              float* out) {
-  if constexpr (requires { row.read_last(k, n, scales, at, out); }) {
-    row.read_last(k, n, scales, at, out);
-  } else {
-    vf values[Row::unit / lanes];
-    read(row, k, scales, at, values);
-    memcpy(out, values, sizeof values);
-  }
-}
-
-/// Rows of one type at equal distances.
-template <typename Row>
-struct Matrix {
-  const uint8_t* data;
-  int64_t row_bytes, scale_bytes;
-
-  FLICKER_INLINE Row operator[](int64_t i) const { return Row(data + i * row_bytes, scale_bytes); }
-  RowsInLine line(int64_t first, int64_t count, const uint8_t* next = nullptr) const {
-    return {data + first * row_bytes, row_bytes, scale_bytes, count, next};
-  }
-};
-
-/// Runs body(Matrix<Row>) for weights that are not quantized, with so many columns.
-template <typename Body>
-void dispatch_wide(Weights w, int64_t columns, const Body& body) {
-  const uint8_t* data = static_cast<const uint8_t*>(w.data);
-  const int64_t row_bytes = weight_row_bytes(w.type, columns);
-  if (w.type == kF32)
-    body(Matrix<F32Row>{data, row_bytes, 0});
-  else if (w.type == kF16)
-    body(Matrix<F16Row>{data, row_bytes, 0});
-  else
-    body(Matrix<Bf16Row>{data, row_bytes, 0});
-}
-
-/// Runs body(Matrix<Row>) for weights of any type with so many columns.
-template <typename Body>
-void dispatch(Weights w, int64_t columns, const Body& body) {
-  const uint8_t* data = static_cast<const uint8_t*>(w.data);
-  const int64_t row_bytes = weight_row_bytes(w.type, columns), scale_bytes = weight_scale_bytes(columns);
-  switch (w.type) {
-    case kF32:
-      return body(Matrix<F32Row>{data, row_bytes, 0});
-    case kBf16:
-      return body(Matrix<Bf16Row>{data, row_bytes, 0});
-    case kQ8_0:
-      return body(Matrix<Q8Row>{data, row_bytes, scale_bytes});
-    case kQ4_0:
-      return body(Matrix<Q4Row>{data, row_bytes, scale_bytes});
-    case kF16:
-      return body(Matrix<F16Row>{data, row_bytes, 0});
-    case kQ4_k:
-      return body(Matrix<Q4KRow>{data, row_bytes, 0});
-    case kQ5_k:
-      return body(Matrix<Q5KRow>{data, row_bytes, 0});
-    case kQ6_k:
-      return body(Matrix<Q6KRow>{data, row_bytes, 0});
-  }
 }
 
 }  // namespace

@@ -24,17 +24,15 @@ trap 'rm -rf "$build"' EXIT
 flags="-std=c++20 -O2 -fno-math-errno -fno-trapping-math -ffp-contract=fast -Wall -Wextra"
 headers=$(node -p "require('node-api-headers').include_dir")
 
-# compile COMPILER ISA OUTPUT: the program of native/check/kernels.cc with one instruction set's kernels.
+# compile COMPILER ISA OUTPUT: the program of native/check/kernels.cc with one instruction set's kernels, on all cores.
 compile() {
   compiler=$1 isa=$2 output=$3
-  objects=
-  for file in native/*.cc native/check/kernels.cc; do
-    case $file in native/binding.cc | native/cpu.cc | native/*_entries.cc) continue ;; esac
-    object="$build/$isa-$(basename "$file" .cc).o"
-    "$compiler" $flags -Werror -DFLICKER_ISA="$isa" -c "$file" -o "$object"
-    objects="$objects $object"
-  done
-  "$compiler" -static -pthread $objects -o "$output"
+  mkdir "$build/$isa-objects"
+  ls native/*.cc native/check/kernels.cc | grep -vE '/(binding|cpu|[a-z]+_entries)\.cc$' |
+    xargs -P "$(nproc)" -I FILE sh -c \
+      '"$1" $2 -Werror -DFLICKER_ISA="$3" -c "$4" -o "$5/$(basename "$4" .cc).o"' sh \
+      "$compiler" "$flags" "$isa" FILE "$build/$isa-objects"
+  "$compiler" -static -pthread "$build/$isa-objects"/*.o -o "$output"
 }
 
 # The boundary to Node has no program to run in: it is compiled only.

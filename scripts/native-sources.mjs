@@ -23,19 +23,18 @@ const shared = [
   'parallel.cc',
 ]
 /** Kernel files whose inner loops are written as vectors: -O3 makes them no faster, and takes up to twice as long. */
-const writtenAsVectors = ['ffn_neurons.cc', 'gemm.cc', 'matvec.cc', 'narrow_gate.cc']
+const writtenAsVectors = ['gemm.cc', 'narrow_gate.cc']
 
 /** Compiled first, because they take longest: a core that begins one last would work alone at the end. */
 const slowest = [
-  'row_kernels.cc',
-  'ffn_neurons.cc',
-  'cached_attention.cc',
-  'activation.cc',
-  'row_selection.cc',
+  'super_block_rows.cc',
+  'scaled_rows.cc',
   'gemm.cc',
-  'matvec.cc',
-  'mlp.cc',
+  'activation.cc',
+  'unscaled_rows.cc',
   'attention_backward.cc',
+  'row_selection.cc',
+  'mlp.cc',
 ]
 
 /** Instruction sets of an architecture, best first, each with the compiler's flags. */

@@ -120,16 +120,17 @@ void decoding(const Kernels& k) {
       const bool turn = type == kCacheF32;
       const Floats none(static_cast<size_t>(305 * dim / 2)), whole(none.size(), 1.f);
       const Floats cos = turn ? normal(305 * dim / 2) : whole, sin = turn ? normal(305 * dim / 2) : none;
-      const auto attend = [&](std::vector<CachedSequence> sequences) {
+      const auto attend = [&](std::vector<CachedSequence> sequences, AttentionScores scores = {}) {
         int64_t batch = 0;
         for (const CachedSequence& sequence : sequences) batch += sequence.count;
         Floats qkv = normal(batch * row), out(static_cast<size_t>(batch * heads * dim));
         k.cached_attention(qkv.data(), cos.data(), sin.data(), sequences.data(), out.data(),
-                           {batch, static_cast<int64_t>(sequences.size()), heads, kv_heads, dim, type});
+                           {batch, static_cast<int64_t>(sequences.size()), heads, kv_heads, dim, type, scores});
         keep("cached_attention", {out});
       };
       attend({{130, 0, 1, prompt}, {300, 0, 1, alone}});
       attend({{1, 130, 2, first}, {5, 130, 2, second}, {5, 300, 1, alone}});
+      attend({{1, 131, 2, first}, {4, 301, 1, alone}}, {0.3f, 5, 70});
     }
 }
 
@@ -174,6 +175,11 @@ void norms(const Kernels& k) {
       k.rms_norm_backward(normal(n).data(), x.data(), weight.data(), rstd.data(), d_x.data(), d_weight.data(), rows,
                           width);
       keep("rms_norm", {out, rstd, d_x, d_weight});
+      Floats statistics(2 * rows), d_bias = normal(width);
+      k.layer_norm(x.data(), weight.data(), d_bias.data(), out.data(), statistics.data(), rows, width, 1e-5f);
+      k.layer_norm_backward(normal(n).data(), x.data(), weight.data(), statistics.data(), d_x.data(), d_weight.data(),
+                            d_bias.data(), rows, width);
+      keep("layer_norm", {out, statistics, d_x, d_weight, d_bias});
       Floats biased = x, sums = normal(width), turned(2 * n), d = normal(2 * n);
       k.add_bias(biased.data(), weight.data(), rows, width);
       k.column_sums(x.data(), sums.data(), rows, width);
@@ -185,7 +191,11 @@ void norms(const Kernels& k) {
 }
 
 void attentions(const Kernels& k) {
-  for (AttentionShape s : {AttentionShape{1, 1, 1, 1, 1}, {2, 33, 4, 2, 6}, {1, 130, 2, 1, 32}, {1, 150, 1, 1, 100}}) {
+  for (AttentionShape s : {AttentionShape{1, 1, 1, 1, 1},
+                           {2, 33, 4, 2, 6},
+                           {1, 130, 2, 1, 32},
+                           {1, 150, 1, 1, 100},
+                           {1, 140, 2, 1, 24, {0.2f, 3, 50}}}) {
     const int64_t n = s.batch * s.seq * s.heads * s.head_dim, kv = n / s.heads * s.kv_heads;
     Floats q = normal(n), key = normal(kv), value = normal(kv), out(n), lse(s.batch * s.seq * s.heads);
     Floats d_q = normal(n), d_k = normal(kv), d_v = normal(kv);
