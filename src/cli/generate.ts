@@ -47,7 +47,17 @@ interface GenerateFlags
   extends Omit<GenerateManyOptions, 'logitBias' | 'signal' | 'ignoreEndOfText'>,
     Pick<
       LoadOptions,
-      'backend' | 'dtype' | 'kv' | 'ffn' | 'narrowGate' | 'compact' | 'tokenizer' | 'exact' | 'sparsePrompt'
+      | 'backend'
+      | 'dtype'
+      | 'kv'
+      | 'ffn'
+      | 'narrowGate'
+      | 'compact'
+      | 'tokenizer'
+      | 'exact'
+      | 'sparsePrompt'
+      | 'reuse'
+      | 'predictor'
     >,
     PromptFlags {
   readonly model: string
@@ -107,7 +117,7 @@ export function generateCommand(): Command {
     .option('--chat', "the prompt is a message, put into the model's chat template")
     .option('--system <text>', 'a system message before it', anyText)
     .option('--chat-template <name|file>', "one of the model's templates, or a file with one")
-    .optionsGroup('Engine (only dtype, kv, activation, exact and sparse-prompt change the text):')
+    .optionsGroup('Engine (only dtype, kv, activation and the next four change the text):')
     .addOption(backendOption())
     .addOption(dtypeOption())
     .addOption(kvOption())
@@ -134,6 +144,15 @@ export function generateCommand(): Command {
     )
     .addOption(exactOption())
     .addOption(sparsePromptOption())
+    .option(
+      '--reuse <n>',
+      'approximate: for n tokens compute only the neurons that the n before used, then n in full, and so on',
+      integer(1),
+    )
+    .option(
+      '--predictor <file>',
+      'approximate: compute only the neurons that a predictor of flicker sparsity takes for active',
+    )
     .addOption(allowCodeOption())
     .addOption(tokenizerOption())
     .addOption(threadsOption())
@@ -158,6 +177,7 @@ Examples:
   flicker generate --model runs/quick/swift --prompt "The " --temperature 0.8 --n 32 --best-of likelihood
   flicker generate --model runs/quick/silu --prompt "import " --temperature 0.8 --top-p 0.95 --stats
   flicker generate --model silu-teal --prompt "The " --sparse-prompt half --stats
+  flicker generate --model runs/quick/relu --prompt "The " --reuse 8 --stats
   flicker generate --model ./llama --chat --system "Be brief." --prompt "Why is the sky blue?" --temperature 0.7
   flicker generate --model model.gguf --prompt "1, 2, 3, " --stop ", 9" --top-logprobs 3
   flicker generate --model ./llama --chat --prompt "Who wrote Emma?" --json-schema person.json
@@ -168,7 +188,7 @@ Examples:
 
 async function generate(flags: GenerateFlags): Promise<void> {
   const { model: path, json, dtype, kv, ffn, narrowGate, activation, compact, tokenizer } = flags
-  const { exact, sparsePrompt, backend = 'cpu' } = flags
+  const { exact, sparsePrompt, reuse, predictor, backend = 'cpu' } = flags
   const given = await readPrompt(flags)
   if (given === undefined) {
     throw new OptionError(
@@ -183,6 +203,7 @@ async function generate(flags: GenerateFlags): Promise<void> {
   }
   const model = await load(path, {
     ...{ dtype, kv, ffn, narrowGate, activation, compact, tokenizer, exact, sparsePrompt, backend },
+    ...{ reuse, predictor },
   })
   for (const note of model.notes) log(`flicker: ${note}`)
   const onCpu = isOnCpu(model) ? model : null

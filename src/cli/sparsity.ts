@@ -4,10 +4,18 @@ import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { Command } from 'commander'
 import { OptionError } from '../errors.js'
-import { openModel, writeFileAtomic } from '../formats/index.js'
+import { openModel, writeFileAtomic, writePredictor } from '../formats/index.js'
 import { type LabResults, measureSparsity } from '../sparsify/lab/measure.js'
 import { renderSparsityLab } from '../sparsify/lab/report.js'
-import { integer, jsonOption, modelOption, threadsOption, tokenizerOption } from './options.js'
+import {
+  integer,
+  jsonOption,
+  modelOption,
+  number,
+  numbers,
+  threadsOption,
+  tokenizerOption,
+} from './options.js'
 import { phaseProgress } from './phase-progress.js'
 import { log, print, printJson } from './terminal.js'
 
@@ -18,6 +26,11 @@ interface SparsityFlags {
   readonly heldOut?: string
   readonly measureTokens: number
   readonly context?: number
+  readonly reuse?: number[]
+  readonly decodeTokens: number
+  readonly trainPredictor?: string
+  readonly predictorRank?: number
+  readonly predictorRecall?: number
   readonly tokenizer?: string
   readonly out: string
   readonly force?: boolean
@@ -33,6 +46,11 @@ export function sparsityCommand(): Command {
     .option('--held-out <file>', 'text to measure perplexity on (default: what follows those tokens)')
     .option('--measure-tokens <n>', 'tokens of each perplexity, at most', integer(1), 4096)
     .option('--context <n>', "tokens per window (default: the model's context, at most 1024)", integer(2))
+    .option('--reuse <list>', 'windows of re-use to decode with (default: 4,16)', numbers)
+    .option('--decode-tokens <n>', 'tokens decoded to measure that, 0 for none', integer(0), 512)
+    .option('--train-predictor <file>', 'train a predictor of active neurons and write it to this file')
+    .option('--predictor-rank <n>', 'its rank (default: an eighth of the width)', integer(1))
+    .option('--predictor-recall <fraction>', 'active neurons that it finds (default: 0.95)', number)
     .addOption(tokenizerOption())
     .requiredOption('--out <directory>', 'where results.json and report.html are written')
     .option('--force', 'write into a directory that exists')
@@ -43,14 +61,25 @@ export function sparsityCommand(): Command {
       `
 Measured: exact zeros and quantiles of each layer; CETT and the sparsity at which perplexity rises by 1 % and 5 %; the largest
 values at each token; firing rates, dead and hot neurons; aggregated sparsity and re-use over windows of tokens; neurons that
-are active together.
+are active together; decoding with neurons of earlier tokens alone (--reuse), and with those that a predictor chooses.
 
 Examples:
   flicker sparsity --model runs/quick/relu --text book.txt --out lab
+  flicker sparsity --model runs/quick/relu --text book.txt --train-predictor relu-predictor.safetensors --out lab
   flicker sparsity --model runs/quick/silu --text book.txt --tokens 30000 --measure-tokens 8192 --out lab`,
     )
     .action((flags: SparsityFlags) => {
-      const { model, out, force, json, tokenizer, ...options } = flags
+      const { model, out, force, json, tokenizer, trainPredictor: file, ...options } = flags
+      const { predictorRank: rank, predictorRecall: recall } = flags
+      if (file === undefined && (rank !== undefined || recall !== undefined)) {
+        throw new OptionError(
+          'OPTION_CONFLICT',
+          '--predictor-rank and --predictor-recall belong to --train-predictor FILE; give it too',
+        )
+      }
+      if (file !== undefined && force !== true && existsSync(file)) {
+        throw new OptionError('DESTINATION_EXISTS', `${file} exists; give --force to replace it`)
+      }
       if (force !== true && existsSync(out)) {
         throw new OptionError(
           'DESTINATION_EXISTS',
@@ -62,13 +91,19 @@ Examples:
       const { onProgress, stop } = phaseProgress()
       let results: LabResults
       try {
-        results = measureSparsity(source, { ...options, onProgress })
+        results = measureSparsity(source, {
+          ...options,
+          ...(file !== undefined && { predictor: { rank, recall } }),
+          onProgress,
+        })
       } finally {
         stop()
         source.close()
       }
+      const { trained, ...written } = results
+      if (file !== undefined && trained !== undefined) writePredictor(file, trained)
       const plain = JSON.stringify(
-        results,
+        written,
         (_, value) => (value instanceof Float64Array ? [...value] : value),
         2,
       )
@@ -92,6 +127,18 @@ function printResults(out: string, results: LabResults): void {
   for (const { rise, sparsity, error } of results.atRise) {
     print(
       `CETT-PPL-${100 * rise} %    ${percent(sparsity)} of the neurons left out at CETT ${error.toFixed(3)}`,
+    )
+  }
+  for (const one of results.decoding) {
+    const way = 'reuse' in one ? `reuse ${one.reuse}` : `predictor ${one.rank}`
+    print(
+      `${way.padEnd(14)} perplexity ${one.perplexity.toFixed(3)} (exactly ${one.exactPerplexity.toFixed(3)}), KL ${one.divergence.toPrecision(3)}, ` +
+        `${percent(one.ffnBytes)} of the FFN bytes of exact decoding`,
+    )
+  }
+  for (const [i, { precision, recall, chosen }] of (results.predictor?.layers ?? []).entries()) {
+    print(
+      `predictor      layer ${i}: precision ${percent(precision)}, recall ${percent(recall)}, ${percent(chosen)} taken for active`,
     )
   }
   print(`report         ${path.join(out, 'report.html')}`)

@@ -14,11 +14,16 @@ import type { ModelConfig } from '../nn/config.js'
 import { modelConfigProblem } from '../nn/config.js'
 import type { LayerCuts } from '../nn/cuts.js'
 import { parameterShapes } from '../nn/parameters.js'
+import { type Predictor, predictorProblem } from '../nn/predictor.js'
 import type { VectorObserver } from './attention/attention.js'
 import { Compaction, type CompactionSummary, summarizeCompaction } from './compaction.js'
 import { cacheDirectory } from './ffn/crossover.js'
 import { CutFfnPolicy } from './ffn/cut-policy.js'
+import type { NeuronSelector } from './ffn/neuron-selector.js'
 import { ExactFfnPolicy, type FfnMode, type NarrowGateMode, requireNarrowGate } from './ffn/policy.js'
+import { PredictorSelector } from './ffn/predictor-selector.js'
+import { ReuseSelector } from './ffn/reuse-selector.js'
+import { SelectingFfnPolicy } from './ffn/selecting-policy.js'
 import { ForwardPass, type LayerContext } from './forward.js'
 import { checkTokens, requireReadable, Session, type SessionOptions } from './generation/session.js'
 import { rotatedSource } from './model/cut-weights.js'
@@ -34,9 +39,11 @@ import {
   type EngineDtype,
   type EngineWeights,
   gateTypesOf,
+  isByChannel,
   sourceOf,
   type TensorSource,
   WeightLayout,
+  type WeightStorage,
 } from './model/weights.js'
 import {
   type OptionNames,
@@ -76,6 +83,13 @@ export interface EngineOptions {
   readonly cuts?: readonly LayerCuts[] | null
   /** Which tokens of a prompt the cuts apply to: none (the default), the second half of them, or all. */
   readonly sparsePrompt?: SparsePrompt
+  /**
+   * For so many tokens compute only neurons that as many tokens before have used, then as many in full, and so on: approximate.
+   * For activations with exact zeros; of a prompt as `sparsePrompt` says, and only tokens that are read alone. Default: never.
+   */
+  readonly reuse?: number
+  /** Compute the neurons alone that this takes for active: approximate, as `reuse` is. Default: all. */
+  readonly predictor?: Predictor
   /** Sees the vectors between the matrices of every pass. Default: none. */
   readonly observer?: VectorObserver
   /** Tells how much memory is available. Default: the system's. */
@@ -95,6 +109,8 @@ export const ENGINE_OPTION_NAMES: OptionNames<EngineOptions> = {
   compact: true,
   cuts: true,
   sparsePrompt: true,
+  reuse: true,
+  predictor: true,
   observer: true,
   memory: true,
 }
@@ -115,8 +131,10 @@ export class EngineModel {
   readonly ffn: FfnMode
   readonly activation: Activation
   readonly sparsePrompt: SparsePrompt
-  /** Whether cuts make this model an approximation of its weights. */
+  /** Whether cuts or a selector make this model an approximation of its weights. */
   readonly approximate: boolean
+  /** What chooses the neurons that are computed; null: all are. */
+  readonly selector: NeuronSelector | null
   /** What a user should know about how the model runs; often empty. */
   readonly notes: readonly string[]
   readonly #pass: ForwardPass
@@ -126,7 +144,7 @@ export class EngineModel {
    * `source` has the tensors of `parameterShapes(config)` by their Hugging Face names: an open model, or a function that
    * gives their values. Or it is weights laid out already, such as another model's: both models use them, without a copy.
    * Throws CheckpointError (a config or tensor that does not fit), ActivationError, and OptionError: DTYPE_UNKNOWN,
-   * KV_UNKNOWN, FFN_UNKNOWN, NARROW_GATE_UNKNOWN, SPARSE_PROMPT_UNKNOWN, COMPACT_CUTS, NARROW_GATE_ACTIVATION, NARROW_GATE_DTYPE, WEIGHTS_LAID_OUT,
+   * REUSE_RANGE, SELECTOR_CONFLICT, SELECTOR_ACTIVATION, SELECTOR_STORAGE, PREDICTOR_FIT, KV_UNKNOWN, FFN_UNKNOWN, NARROW_GATE_UNKNOWN, SPARSE_PROMPT_UNKNOWN, COMPACT_CUTS, NARROW_GATE_ACTIVATION, NARROW_GATE_DTYPE, WEIGHTS_LAID_OUT,
    * MODEL_MEMORY, OPTION_UNKNOWN, OPTION_TYPE.
    */
   constructor(
@@ -189,8 +207,14 @@ export class EngineModel {
       { ffn, narrowGate },
     )
     this.sparsePrompt = sparsePrompt
-    this.approximate = weights.layers.some(layer => (layer.cuts ?? null) !== null)
-    const policy = this.approximate ? new CutFfnPolicy(exact, weights.layers) : exact
+    const isCut = weights.layers.some(layer => (layer.cuts ?? null) !== null)
+    this.selector = this.#selector(options, decode, { isCut, storage: weights.layers[0].storage })
+    this.approximate = isCut || this.selector !== null
+    const policy = isCut
+      ? new CutFfnPolicy(exact, weights.layers)
+      : this.selector === null
+        ? exact
+        : new SelectingFfnPolicy(exact, this.selector)
     this.#pass = new ForwardPass(context, weights, policy)
     const { compaction } = this
     this.notes = [
@@ -210,6 +234,43 @@ export class EngineModel {
     const tensors = typeof source === 'function' ? sourceOf(names(), source) : source
     const laidOut = cuts === null ? tensors : rotatedSource(tensors, this.config, cuts, decode)
     return new WeightLayout(this.config, laidOut, this.dtype, cuts)
+  }
+
+  /** Throws OptionError REUSE_RANGE, SELECTOR_CONFLICT, SELECTOR_ACTIVATION, SELECTOR_STORAGE, PREDICTOR_FIT. */
+  #selector(
+    { reuse, predictor }: EngineOptions,
+    decode: DecodeKernels,
+    { isCut, storage }: { readonly isCut: boolean; readonly storage: WeightStorage | undefined },
+  ): NeuronSelector | null {
+    if (reuse === undefined && predictor === undefined) return null
+    const given = reuse === undefined ? 'predictor' : 'reuse'
+    const refuse = (code: string, why: string) => new OptionError(code, `${given}: ${why}`)
+    if (reuse !== undefined && predictor !== undefined) {
+      throw refuse('SELECTOR_CONFLICT', 'a predictor chooses neurons too; give one of reuse and predictor')
+    }
+    if (isCut) {
+      throw refuse(
+        'SELECTOR_CONFLICT',
+        'this model is cut to be sparse already; leave it out, or run it with exact',
+      )
+    }
+    if (!this.activation.exactZeros) {
+      throw refuse(
+        'SELECTOR_ACTIVATION',
+        `${this.activation.spec} is exactly 0 nowhere, so no neuron is inactive; train the model to be sparse first`,
+      )
+    }
+    if (isByChannel(storage)) {
+      throw refuse(
+        'SELECTOR_STORAGE',
+        'the inputs of this model have zeros, so its gate is stored by input; leave it out',
+      )
+    }
+    const { numHiddenLayers: layers, intermediateSize: neurons } = this.config
+    if (predictor === undefined) return new ReuseSelector(reuse ?? 0, { layers, neurons })
+    const problem = predictorProblem(predictor, this.config)
+    if (problem !== null) throw refuse('PREDICTOR_FIT', `it does not fit this model: ${problem}`)
+    return new PredictorSelector(predictor, decode)
   }
 
   #compact(layout: WeightLayout, context: LayerContext, tokens: ArrayLike<number>): EngineWeights {

@@ -194,7 +194,11 @@ export class Layers {
       const firstRow = sequence.position
       const draw = { seedLow, seedHigh, purpose, step, layer: index, firstRow, rowsPerSample }
       const firstCut = Math.max(0, (sequence.sparseFrom ?? 0) - firstRow)
-      return { activation: sequence.activation, count, draw, activeNeurons, firstCut }
+      const approximateFrom = sequence.sparseFrom ?? 0
+      return {
+        ...{ activation: sequence.activation, count, draw, activeNeurons },
+        ...{ firstCut, sequence, approximateFrom },
+      }
     })
     const { read, skipped } = holdsNeurons(layer.storage)
       ? this.ffn.run(layer, index, ffnRows, ffnInput, branch)

@@ -4,7 +4,7 @@ import { loadActivationFiles } from '../activations/index.js'
 import { decodeText, FileProblem, readBytes } from '../data/text-file.js'
 import type { Tokenizer } from '../data/tokenizers/tokenizer.js'
 import { OptionError } from '../errors.js'
-import { type ModelSource, openModel } from '../formats/index.js'
+import { type ModelSource, openModel, readPredictor } from '../formats/index.js'
 import {
   type DownloadOptions,
   downloadModel,
@@ -24,11 +24,13 @@ import {
   wrongType,
 } from './option-checks.js'
 
-export interface LoadOptions extends Omit<EngineOptions, 'compact' | 'cuts'> {
+export interface LoadOptions extends Omit<EngineOptions, 'compact' | 'cuts' | 'predictor'> {
   /** `cpu` (the default), or `webgpu`: on a GPU, through the npm package webgpu. */
   readonly backend?: 'cpu' | 'webgpu'
   /** Run the weights of a model that `flicker sparsify` wrote without its cuts. Default false. */
   readonly exact?: boolean
+  /** A file with a predictor of active neurons, as `flicker sparsity --train-predictor` writes it: `EngineOptions.predictor`. */
+  readonly predictor?: string
   /** A tokenizer instead of the model's own: any file or directory that `loadTokenizer` reads. */
   readonly tokenizer?: string
   /**
@@ -91,12 +93,14 @@ export async function load(
     allowCode,
     download,
     exact = false,
+    predictor,
     tokenizer: tokenizerPath,
     ...engineOptions
   } = options
   requireBackend(backend, options)
   requireOptionalType('tokenizer', 'string', tokenizerPath)
   requireOptionalType('compact', 'string', compact)
+  requireOptionalType('predictor', 'string', predictor)
   requireOptionalType('allowCode', 'boolean', allowCode)
   requireOptionalType('exact', 'boolean', exact)
   requireOptionalType('activation', 'string', options.activation)
@@ -116,6 +120,7 @@ export async function load(
         : new EngineModel(source.config, source, {
             ...engineOptions,
             cuts,
+            ...(predictor !== undefined && { predictor: readPredictor(predictor) }),
             ...(compact !== undefined && { compact: compactTokens(compact, tokenizer) }),
           })
     return new LanguageModel(engine, tokenizer, {
@@ -134,7 +139,11 @@ export async function load(
 
 /** What a user must know of a model whose results are not those of its weights. */
 function approximationOf(engine: EngineModel | DeviceModel, { sparsity }: ModelSource): string | null {
-  if (!(engine instanceof EngineModel && engine.approximate) || !sparsity) return null
+  if (!(engine instanceof EngineModel && engine.approximate)) return null
+  if (engine.selector !== null) {
+    return `approximate: ${engine.selector.description}; without --reuse and --predictor the text is exact`
+  }
+  if (!sparsity) return null
   const { method, level } = sparsity
   const prompt = {
     none: 'not to the prompt',
@@ -149,13 +158,15 @@ function approximationOf(engine: EngineModel | DeviceModel, { sparsity }: ModelS
 
 /** Throws OptionError BACKEND_UNKNOWN, WEBGPU_OPTION. */
 function requireBackend(backend: string, options: LoadOptions): void {
-  const { compact, kernels, kv, narrowGate, memory, observer } = options
+  const { compact, kernels, kv, narrowGate, memory, observer, reuse, predictor } = options
   if (backend === 'cpu') return
   if (backend !== 'webgpu') {
     throw new OptionError('BACKEND_UNKNOWN', `backend must be cpu or webgpu, not ${received(backend)}`)
   }
   const unusable = {
     compact: compact !== undefined,
+    reuse: reuse !== undefined,
+    predictor: predictor !== undefined,
     kernels: kernels !== undefined,
     memory: memory !== undefined,
     observer: observer !== undefined,

@@ -19,6 +19,7 @@ export {
 } from './huggingface/index.js'
 export type { ModelSource, StoredTensor } from './model-source.js'
 export { type OpenModelOptions, openModel, resolveModelDirectory } from './open-model.js'
+export { readPredictor, writePredictor } from './predictor-file.js'
 export {
   type NamedTensor,
   openSafetensors,

@@ -303,6 +303,12 @@ export function safetensorsSize(layout: readonly TensorSpec[], dtype: WeightDtyp
   return header.byteLength + dataBytes
 }
 
+/** The bytes of a file with these tensors in f32, one piece after the other: for writeFileAtomic. */
+export function* safetensorsPieces(tensors: readonly NamedTensor[]): Generator<Uint8Array> {
+  yield layOut(tensors, 'f32').header
+  for (const { data } of tensors) yield new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+}
+
 /**
  * Writes a new file with the tensors of `layout`, in that order, f32 or rounded to bf16 / f16. `tensors` gives the
  * same tensors in any order, one at a time: none but the current one need be in memory. Not atomic by itself: call

@@ -33,6 +33,8 @@ export interface CalibrateOptions {
   /** The levels that cuts will be made for, at least one. */
   readonly levels: readonly number[]
   readonly activation: Activation
+  /** Sees the vectors of each layer, uncut, and is told when the text has gone through it. */
+  readonly inspector?: { readonly observer: VectorObserver; readonly done: (layer: number) => void }
   /** Called before each layer. */
   readonly onLayer?: (layer: number, layers: number) => void
 }
@@ -59,7 +61,7 @@ function layerStatistics(
   layer: LayerWeights,
   index: number,
   stream: ResidualStream,
-  { methods, levels }: CalibrateOptions,
+  { methods, levels, inspector }: CalibrateOptions,
 ): LayerStatistics {
   const { config } = context
   const { intermediateSize: h, hiddenSize: d } = config
@@ -83,6 +85,7 @@ function layerStatistics(
     ? { attention: new SecondMoments(d, context.kernels), ffn: new SecondMoments(d, context.kernels) }
     : null
   const observer: VectorObserver = (vector, _, values, rows, width) => {
+    inspector?.observer(vector, index, values, rows, width)
     magnitudes[vector].add(values, rows * width)
     if (vector === 'gate') perNeuron?.add(values, rows)
     if (vector === 'up' && perNeuron !== null) {
@@ -102,6 +105,7 @@ function layerStatistics(
   // Before the stream leaves this layer's input.
   const windows = stream.sample(searchWindows(context), SEARCH_WINDOW)
   stream.advance(layer, index, observer)
+  inspector?.done(index)
   const partial = {
     magnitudes,
     neurons:

@@ -14,7 +14,7 @@ import { type ModelSource, writeModelDirectory } from '../formats/index.js'
 import { decodeKernelsOf, kernels } from '../kernels/index.js'
 import type { ModelConfig } from '../nn/config.js'
 import type { LayerCuts } from '../nn/cuts.js'
-import { calibrate } from './calibrate.js'
+import { type CalibrateOptions, calibrate } from './calibrate.js'
 import { cutsAt } from './cut-layer.js'
 import { type TextLoss, textLoss, ZeroCounter } from './measure.js'
 import { METHODS, type Method, type MethodName, requireApplicable, requireLevel } from './methods.js'
@@ -128,7 +128,11 @@ export class Sparsifier {
   }
 
   /** Throws OptionError CALIBRATION_MEMORY, MODEL_MEMORY before anything is computed. */
-  calibrate(methods: readonly MethodName[], levels: readonly number[]): LayerStatistics[] {
+  calibrate(
+    methods: readonly MethodName[],
+    levels: readonly number[],
+    inspector?: CalibrateOptions['inspector'],
+  ): LayerStatistics[] {
     for (const name of methods) requireApplicable(METHODS[name], this.config)
     const { config } = this
     const using = kernels()
@@ -143,6 +147,7 @@ export class Sparsifier {
     return calibrate(context, layout, this.#texts.calibration.tokens, {
       methods,
       levels,
+      inspector,
       activation: this.#activation,
       onLayer: (layer, layers) => this.#progress.onProgress?.('calibrating', layer, layers),
     })
@@ -151,14 +156,14 @@ export class Sparsifier {
   /** The model with these cuts, the tokens of its prompts cut as `prompt` says; null: without cuts. */
   engine(
     cuts: readonly LayerCuts[] | null,
-    observer?: ConstructorParameters<typeof EngineModel>[2],
+    more?: ConstructorParameters<typeof EngineModel>[2],
   ): EngineModel {
     return new EngineModel(this.config, this.#source, {
       dtype: this.#dtype,
       memory: this.#memory,
       cuts,
       sparsePrompt: 'all',
-      ...observer,
+      ...more,
     })
   }
 

@@ -40,6 +40,7 @@ const PLACEHOLDERS: readonly [RegExp, string][] = [
   [/^(MODEL|PATH|SRC|runs\/\S+|\.\/llama|model\.gguf|stories260K\.bin)$/, path.join(cwd, 'model')],
   [/^(DST|silu\.gguf)$/, path.join(cwd, 'converted.gguf')],
   [/^silu-(teal|cats)$/, path.join(cwd, 'cut')],
+  [/^relu-predictor\.safetensors$/, path.join(cwd, 'relu-predictor.safetensors')],
   [/^(sweep|lab)$/, path.join(cwd, 'sparsity-report')],
   [/^(model-hf|stories260K)$/, path.join(cwd, 'converted')],
   [/^(book\.txt|my-texts\/|notes\/)$/, path.join(cwd, 'corpus.txt')],

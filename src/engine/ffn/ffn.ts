@@ -23,6 +23,7 @@ import {
   neuronBytes,
   storedNeurons,
 } from '../model/weights.js'
+import type { NeuronSelector, SelectedToken } from './neuron-selector.js'
 import { type FfnPolicy, type FfnRows, hasZeros } from './policy.js'
 
 const NO_ROWS = new Uint8Array(0)
@@ -43,6 +44,8 @@ export class FeedForward {
   #parts = new Float32Array(0)
   /** Active neurons of each row. */
   #active = new Int32Array(0)
+  /** Which neurons a selector has chosen, (rows, h). */
+  #chosen = new Float32Array(0)
   /** One flag per neuron. */
   readonly #anywhere: Uint8Array
 
@@ -83,6 +86,10 @@ export class FeedForward {
     const plan = this.#policy.plan(index, sequences, rows)
     const { cut = null } = plan
     const zeros = cut !== null || hasZeros(sequences)
+    const tokens = plan.selector === undefined ? [] : tokensOf(sequences)
+    const full = new Set<number>()
+    const chosen =
+      plan.selector === undefined ? null : this.#choose(plan.selector, index, tokens, normed, full)
 
     // 1. The gate: pre-activations of all neurons, or of those that the narrow gate cannot prove inactive.
     let gateRowsRead = h
@@ -96,6 +103,12 @@ export class FeedForward {
       if (layer.gateBias !== null) this.#kernels.addBias(hidden, layer.gateBias, rows, h)
       gateRowsRead = 0
       bytes += read
+    } else if (chosen !== null) {
+      // Where another row has chosen a neuron it is computed in this one too, and set to 0 below.
+      this.#decode.selectedRows(layer.gate, chosen, forGate, hidden, h, widths.gate, rows)
+      if (layer.gateBias !== null) this.#kernels.addBias(hidden, layer.gateBias, rows, h)
+      gateRowsRead = this.#anywhereIn(chosen, rows)
+      bytes += rows * (plan.selector?.bytes ?? 0)
     } else if (plan.narrow === null) {
       this.#decode.matvec(layer.gate, forGate, hidden, h, widths.gate, rows, false, layer.gateBias)
     } else {
@@ -108,6 +121,10 @@ export class FeedForward {
     // 2. The activation, which makes inactive neurons exactly 0.
     activateRows(this.#kernels, layer, sequences, hidden, h)
     if (cut !== null) this.#cut(cut, sequences)
+    if (chosen !== null) this.#kernels.multiply(hidden, chosen, hidden, rows * h)
+    for (const row of full) {
+      plan.selector?.observe(index, tokens[row], hidden.subarray(row * h, (row + 1) * h))
+    }
 
     // 3. Where it is a matrix of its own: the up projection of the neurons that the gate has left, of a dReLU FFN activated.
     let leftByGate: number | null = null
@@ -149,6 +166,31 @@ export class FeedForward {
       activeNeurons[index] = active[row - 1]
     }
     return { read: bytes, skipped: Math.max(0, layerFfnBytes(this.#config, layer) - bytes) }
+  }
+
+  /**
+   * (rows, h): 1 for the neurons that are computed; null where all are, in all rows. `full` receives the rows with all. A token
+   * that is read together with others of its sequence is computed in full.
+   */
+  #choose(
+    selector: NeuronSelector,
+    index: number,
+    tokens: readonly RowToken[],
+    input: Float32Array,
+    full: Set<number>,
+  ): Float32Array | null {
+    const { intermediateSize: h, hiddenSize: d } = this.#config
+    const rows = tokens.length
+    if (this.#chosen.length < rows * h) this.#chosen = new Float32Array(rows * h)
+    for (const [row, token] of tokens.entries()) {
+      const own = this.#chosen.subarray(row * h, (row + 1) * h)
+      const selects =
+        token.alone && selector.select(index, token, input.subarray(row * d, (row + 1) * d), own)
+      if (selects) continue
+      own.fill(1)
+      full.add(row)
+    }
+    return full.size === rows ? null : this.#chosen.subarray(0, rows * h)
   }
 
   /** Neurons that the cut of the layer leaves out, in the rows that it applies to. */
@@ -209,11 +251,16 @@ export class FeedForward {
 
   /** How many neurons are active at one or more of the rows. */
   #activeAnywhere(rows: number): number {
+    return this.#anywhereIn(this.#hidden, rows)
+  }
+
+  /** How many columns of `values` (rows, h) are not 0 in one or more rows. */
+  #anywhereIn(values: Float32Array, rows: number): number {
     const { intermediateSize: h } = this.#config
-    if (rows === 1) return h - this.#kernels.countZeros(this.#hidden, h)
+    if (rows === 1) return h - this.#kernels.countZeros(values, h)
     const anywhere = this.#anywhere.fill(0)
     for (let row = 0, at = 0; row < rows; row++) {
-      for (let i = 0; i < h; i++, at++) if (this.#hidden[at] !== 0) anywhere[i] = 1
+      for (let i = 0; i < h; i++, at++) if (values[at] !== 0) anywhere[i] = 1
     }
     return anywhere.reduce((sum, flag) => sum + flag, 0)
   }
@@ -229,6 +276,20 @@ export class FeedForward {
     this.#hidden = new Float32Array(rows * this.#config.intermediateSize)
     this.#active = new Int32Array(rows)
   }
+}
+
+/** A row of a pass, and whether it is the only one of its sequence. */
+interface RowToken extends SelectedToken {
+  readonly alone: boolean
+}
+
+function tokensOf(sequences: readonly FfnRows[]): RowToken[] {
+  return sequences.flatMap(rows => {
+    const { count, draw, sequence = rows, approximateFrom: from = Number.POSITIVE_INFINITY } = rows
+    return Array.from({ length: count }, (_, i) => {
+      return { sequence, position: draw.firstRow + i, from, alone: count === 1 }
+    })
+  })
 }
 
 /** Applies each sequence's activation to its rows of `values` (rows, neurons). */

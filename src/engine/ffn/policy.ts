@@ -30,6 +30,7 @@ import {
   storedNeurons,
 } from '../model/weights.js'
 import { type FfnWork, forcedCrossover, gateCrossover, neuronCrossover } from './crossover.js'
+import type { NeuronSelector } from './neuron-selector.js'
 
 /** `auto`: skip where counted zeros make it faster; `sparse`: wherever the activation is exactly 0; `dense`: nowhere. */
 export type FfnMode = 'auto' | 'dense' | 'sparse'
@@ -51,6 +52,10 @@ export interface FfnRows {
   readonly activeNeurons: Int32Array
   /** The first of the rows that the model's cuts apply to. Default: none. */
   readonly firstCut?: number
+  /** The same object for all rows of a sequence, in every pass. */
+  readonly sequence?: object
+  /** The first position of the sequence that approximations apply to. Default: none. */
+  readonly approximateFrom?: number
 }
 
 /** How one layer's FFN computes the rows of a pass. */
@@ -61,6 +66,8 @@ export interface FfnPlan {
   readonly maxActive: number
   /** Set neurons to 0 as this says, in the rows that the model's cuts apply to: approximate. Default: none. */
   readonly cut?: Cut | null
+  /** Compute the neurons alone that this chooses, at tokens that are read alone: approximate. Default: all. */
+  readonly selector?: NeuronSelector
 }
 
 /** What a layer's FFN showed while it was computed. */
@@ -73,8 +80,8 @@ export interface FfnObservation {
 }
 
 /**
- * Decides how FFNs are computed. Both implementations here are exact. One that may be wrong (the thresholds of
- * cut-policy.ts, a predictor) is another implementation, never chosen by default.
+ * Decides how FFNs are computed. Both implementations here are exact. Those that may be wrong (cut-policy.ts,
+ * selecting-policy.ts) are never chosen by default.
  */
 export interface FfnPolicy {
   /** Throws OptionError where the options rule this activation out. */

@@ -2,17 +2,22 @@
 // left out. Sources of the measures: docs/sparsify.md.
 
 import { parseActivation } from '../../activations/index.js'
-import { EngineModel } from '../../engine/index.js'
+import type { VectorObserver } from '../../engine/attention/attention.js'
+import { EngineModel, type EngineOptions } from '../../engine/index.js'
 import { CorpusError, OptionError } from '../../errors.js'
 import type { ModelSource } from '../../formats/index.js'
 import { kernels } from '../../kernels/index.js'
 import { machineInfo } from '../../kernels/machine-info.js'
+import type { ModelConfig } from '../../nn/config.js'
 import type { LayerCuts } from '../../nn/cuts.js'
+import type { LayerPredictor, Predictor } from '../../nn/predictor.js'
 import { leftOutAt } from '../error-curve.js'
 import { METHODS, requireApplicable } from '../methods.js'
 import { type Progress, readTexts, requireUncut, Sparsifier, type TextOptions } from '../sparsify.js'
 import type { LayerStatistics } from '../statistics.js'
 import { type Activity, ActivityCounter, MOST_WINDOW } from './activity.js'
+import { type ApproximateDecoding, measureApproximate } from './approximate.js'
+import { LayerRecord, type PredictorQuality, trainPredictor } from './train-predictor.js'
 
 /** CETT below which a neuron counts as inactive where the activation is nowhere 0 (ReLU² wins: the bend of the curves). */
 const INACTIVE_ERROR = 0.2
@@ -25,10 +30,28 @@ const SEARCH_STEPS = 9
 const QUANTILES = [0.1, 0.25, 0.5, 0.75, 0.9, 0.99]
 /** Tokens whose text and active neurons are shown. */
 const SHOWN_TOKENS = 96
+const REUSE = [4, 16]
+const DECODED_TOKENS = 512
+const RECALL = 0.95
+/** Rows that a predictor is trained on, at most. */
+const PREDICTOR_ROWS = 8192
 
 export interface LabOptions extends Omit<TextOptions, 'calibrate'>, Progress {
   /** The text that statistics are taken from; what follows it is measured on, unless `heldOut` is given. */
   readonly text: string
+  /** γ of re-use that are measured. Default REUSE. */
+  readonly reuse?: readonly number[]
+  /** Held-out tokens that approximate decoding is measured on, one at a time; 0 leaves it out. Default DECODED_TOKENS. */
+  readonly decodeTokens?: number
+  /** Train a predictor of active neurons, of this rank and recall. Default: none. */
+  readonly predictor?: PredictorOptions
+}
+
+export interface PredictorOptions {
+  /** Default: an eighth of the width, at least 4. */
+  readonly rank?: number
+  /** Fraction of the active neurons that it is to find, in (0, 1). Default 0.95. */
+  readonly recall?: number
 }
 
 /** One layer's measures. */
@@ -67,7 +90,8 @@ export function measureSparsity(source: ModelSource, options: LabOptions) {
     )
   }
   const sparsifier = new Sparsifier(source, texts, options)
-  const statistics = sparsifier.calibrate(['cett'], [1])
+  const training = options.predictor && new PredictorTraining(config, options.predictor)
+  const statistics = sparsifier.calibrate(['cett'], [1], training)
   const dense = sparsifier.measure(null, 'measuring the model')
   if (dense === null) throw new OptionError('HELD_OUT_MISSING', 'there is no held-out text')
 
@@ -103,6 +127,26 @@ export function measureSparsity(source: ModelSource, options: LabOptions) {
     }
     return { rise, ...best }
   })
+  const { exactZeros } = parseActivation(config.activation)
+  const { decodeTokens = DECODED_TOKENS, reuse = REUSE } = options
+  const decoding: (ApproximateDecoding & ({ reuse: number } | { rank: number }))[] = []
+  if (exactZeros && decodeTokens > 0) {
+    const tokens = heldOut.subarray(0, Math.max(decodeTokens, context) + 1)
+    const exact = sparsifier.engine(null)
+    const decode = (more: Pick<EngineOptions, 'reuse' | 'predictor'>, label: string) => {
+      options.onProgress?.(`decoding with ${label}`, 0, 1)
+      const approximate = sparsifier.engine(null, more)
+      const measured = measureApproximate(exact, approximate, kernels(), tokens, context)
+      approximate.dispose()
+      return measured
+    }
+    for (const gamma of reuse) decoding.push({ reuse: gamma, ...decode({ reuse: gamma }, `re-use ${gamma}`) })
+    if (training !== undefined) {
+      const { predictor } = training
+      decoding.push({ rank: predictor.rank, ...decode({ predictor }, 'the predictor') })
+    }
+    exact.dispose()
+  }
   const { counters, shown } = countActivity(source, statistics, calibration.tokens, context)
   const layers = statistics.map((layer, i): LayerMeasures => {
     const { curve, magnitudes } = layer
@@ -130,11 +174,62 @@ export function measureSparsity(source: ModelSource, options: LabOptions) {
     byKept,
     atRise,
     layers,
+    /** Decoding that computes some neurons alone, against exact decoding of the same tokens. */
+    decoding,
+    /** Per layer, on tokens that the predictor was not trained on; null without one. */
+    predictor: training === undefined ? null : { rank: training.predictor.rank, layers: training.qualities },
+    /** The predictor itself, for a file; not part of results.json. */
+    trained: training?.predictor,
     shown: {
       texts: shown.tokens.map(token => tokenizer.decode([token])),
       /** Per layer, the active fraction at each token shown. */
       active: shown.active,
     },
+  }
+}
+
+/** Trains a predictor for each layer as soon as the text has gone through it. */
+class PredictorTraining {
+  readonly qualities: PredictorQuality[] = []
+  readonly #layers: LayerPredictor[] = []
+  readonly #rank: number
+  readonly #recall: number
+  #record = new LayerRecord(PREDICTOR_ROWS)
+
+  /** Throws OptionError SELECTOR_ACTIVATION, PREDICTOR_RANGE. */
+  constructor(config: ModelConfig, options: PredictorOptions) {
+    const { rank = Math.max(4, Math.floor(config.hiddenSize / 8)), recall = RECALL } = options
+    if (!parseActivation(config.activation).exactZeros) {
+      throw new OptionError(
+        'SELECTOR_ACTIVATION',
+        `a predictor learns which neurons are exactly 0, and ${config.activation} is nowhere; train the model to be sparse first`,
+      )
+    }
+    if (!(Number.isInteger(rank) && rank >= 1 && rank <= config.hiddenSize && recall > 0 && recall < 1)) {
+      throw new OptionError(
+        'PREDICTOR_RANGE',
+        `a predictor has a rank from 1 to ${config.hiddenSize} and a recall above 0 and below 1, not ${rank} and ${recall}`,
+      )
+    }
+    this.#rank = rank
+    this.#recall = recall
+  }
+
+  readonly observer: VectorObserver = (vector, _, values, rows, width) => {
+    if (vector === 'ffn') this.#record.addInput(values, rows, width)
+    if (vector === 'gate') this.#record.addActivated(values, rows, width)
+  }
+
+  readonly done = (layer: number): void => {
+    const options = { rank: this.#rank, recall: this.#recall, layer, kernels: kernels() }
+    const { predictor, quality } = trainPredictor(this.#record, options)
+    this.#layers.push(predictor)
+    this.qualities.push(quality)
+    this.#record = new LayerRecord(PREDICTOR_ROWS)
+  }
+
+  get predictor(): Predictor {
+    return { rank: this.#rank, layers: this.#layers }
   }
 }
 

@@ -36,6 +36,7 @@ ${fixed(heldOut.tokens, 0)} held-out tokens in windows of ${heldOut.context}: ${
         title: 'Neighboring tokens',
         content: html`${aggregatedFigure(results)}${reuseFigure(results)}`,
       },
+      { id: 'decoding', title: 'Approximate decoding', content: decodingTable(results) },
       { id: 'together', title: 'Active together', content: togetherFigures(results) },
     ],
     data: { name: 'sparsity-lab', content: results },
@@ -192,6 +193,35 @@ function reuseFigure(results: LabResults): Markup {
     x: (_, i) => i + 1,
     y: layers.map(({ reuse }) => reuse),
   })
+}
+
+function decodingTable({ decoding, predictor }: LabResults): Markup {
+  if (decoding.length === 0) {
+    return html`<p>Not measured: it needs an activation that is exactly 0 somewhere, and tokens to decode.</p>`
+  }
+  const row = (titles: readonly (string | Markup)[]) =>
+    html`<tr>${titles.map(title => html`<th scope="col">${title}</th>`)}</tr>`
+  const body = decoding.map(
+    one =>
+      html`<tr><th scope="row">${'reuse' in one ? `re-use, γ = ${one.reuse}` : `predictor of rank ${one.rank}`}</th><td>${perplexity(one.perplexity)}</td><td>${signedPercent(one.perplexity / one.exactPerplexity - 1)}</td><td>${one.divergence.toPrecision(3)}</td><td>${percent(one.ffnBytes)}</td></tr>\n`,
+  )
+  const head = row([
+    'neurons computed',
+    'perplexity',
+    'change',
+    'KL divergence, nats',
+    'FFN bytes of exact decoding',
+  ])
+  const { tokens, exactPerplexity } = decoding[0]
+  const layers = (predictor?.layers ?? []).map(
+    ({ precision, recall, chosen, active }, layer) =>
+      html`<tr><th scope="row">${layer}</th>${[precision, recall, chosen, active].map(value => html`<td>${percent(value)}</td>`)}</tr>\n`,
+  )
+  return html`${scrollingTable(head, body)}<p class="note">On ${fixed(tokens, 0)} tokens, one at a time, perplexity ${perplexity(exactPerplexity)} exactly. With re-use, γ tokens compute only neurons that the γ before them used, then γ are computed in full.</p>${
+    layers.length === 0
+      ? ''
+      : scrollingTable(row(['layer', 'precision', 'recall', 'taken for active', 'active']), layers)
+  }`
 }
 
 function rateFigure(results: LabResults): Markup {
