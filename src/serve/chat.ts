@@ -97,7 +97,12 @@ export class ChatRequest {
   static async submit(
     scheduler: Scheduler,
     body: ChatBody,
-    { name, fingerprint, signal }: { name: string; fingerprint: string; signal: AbortSignal },
+    {
+      name,
+      fingerprint,
+      signal,
+      template,
+    }: { name: string; fingerprint: string; signal: AbortSignal; template?: string },
   ): Promise<ChatRequest> {
     const { model } = scheduler
     const { max_tokens, max_completion_tokens, logprobs, top_logprobs } = body
@@ -105,13 +110,13 @@ export class ChatRequest {
       throw new OptionError('REQUEST_INVALID', 'top_logprobs needs logprobs: true')
     }
     const maxTokens = max_completion_tokens ?? max_tokens ?? wholeContext(model)
-    const tools = await toolRules(model, body)
+    const tools = await toolRules(model, body, template)
     const options = {
       ...generateOptions(body, maxTokens, model.engine.ffn),
       topLogprobs: logprobs === true ? (top_logprobs ?? 0) : 0,
       ...(tools !== null && { grammar: tools.grammar }),
     }
-    const prepared = await model.prepare(conversationOf(body), options)
+    const prepared = await model.prepare(conversationOf(body, template), options)
     const head = {
       id: `chatcmpl-${randomUUID()}`,
       created: Math.floor(Date.now() / 1000),

@@ -78,10 +78,11 @@ function formatGrammar(format: SamplingBody['response_format']): Grammar | undef
 }
 
 /** The conversation of a request, as a prompt; with tools unless none may be called. */
-export function conversationOf(body: ChatBody): Prompt {
+export function conversationOf(body: ChatBody, template?: string): Prompt {
   const { messages, chat_template_kwargs, tools, tool_choice } = body
   return {
     messages: messages.map(messageOf),
+    ...(template !== undefined && { template }),
     ...(chat_template_kwargs != null && { variables: chat_template_kwargs }),
     ...(tools != null && tools.length > 0 && tool_choice !== 'none' && { tools }),
   }
@@ -131,14 +132,16 @@ function argumentsOf(given: unknown): unknown {
 export async function toolRules(
   model: LanguageModel,
   { tools, tool_choice, parallel_tool_calls, chat_template_kwargs, response_format }: ChatBody,
+  template?: string,
 ): Promise<{ format: ToolCallFormat; grammar: Grammar } | null> {
   if (tools == null || tools.length === 0 || tool_choice === 'none') {
     if (tool_choice == null || tool_choice === 'none' || tool_choice === 'auto') return null
     throw new OptionError('TOOL_UNKNOWN', 'tool_choice asks for a call, but there are no tools')
   }
-  const format = await model.toolCallFormat(
-    chat_template_kwargs == null ? {} : { variables: chat_template_kwargs },
-  )
+  const format = await model.toolCallFormat({
+    ...(template !== undefined && { template }),
+    ...(chat_template_kwargs != null && { variables: chat_template_kwargs }),
+  })
   const choice = tool_choice ?? 'auto'
   const content = formatGrammar(response_format)
   if (content !== undefined && content.type !== 'json_object' && content.type !== 'json_schema') {

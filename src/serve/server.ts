@@ -202,13 +202,34 @@ function faultNotice(path: string, error: unknown): string {
   return `${path} failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`
 }
 
+/** No schema or conversation is this deep; what reads a body may recurse over it. */
+const DEEPEST_JSON = 128
+
 async function jsonOf(request: globalThis.Request): Promise<unknown> {
+  let body: unknown
   try {
-    return JSON.parse(await request.text())
+    body = JSON.parse(await request.text())
   } catch (error) {
     if (error instanceof HttpError) throw error
     throw new HttpError(400, 'invalid_json', 'the body is not JSON')
   }
+  if (isDeeper(body, DEEPEST_JSON)) {
+    throw new HttpError(
+      400,
+      'invalid_json',
+      `the JSON of the body is nested deeper than ${DEEPEST_JSON} levels`,
+    )
+  }
+  return body
+}
+
+function isDeeper(value: unknown, levels: number): boolean {
+  let level = [value]
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > levels) return true
+    level = level.flatMap(one => (typeof one === 'object' && one !== null ? Object.values(one) : []))
+  }
+  return false
 }
 
 interface Served {
