@@ -95,15 +95,26 @@ const MODELS = [
     'phi3',
     {
       rotaryDim: 12,
-      maxPositionEmbeddings: 64,
       ropeScaling: {
         type: 'longrope',
         factor: 4,
-        ...original,
+        // llama.cpp takes the long factors for contexts above this, and makes contexts of 256 tokens at least.
+        originalMaxPositionEmbeddings: 256,
         shortFactors: [1, 1.05, 1.1, 1.2, 1.3, 1.5],
         longFactors: [1, 1.5, 2, 3, 4, 6],
       },
     },
+  ],
+  ['mixtral', 'llama', { experts: { count: 4, perToken: 2, normalized: true } }],
+  [
+    'qwen3moe',
+    'qwen3moe',
+    { qkNorm: 'head', headDim: 24, experts: { count: 6, perToken: 3, normalized: true } },
+  ],
+  [
+    'olmoe',
+    'olmoe',
+    { numKeyValueHeads: 4, qkNorm: 'projection', experts: { count: 4, perToken: 2, normalized: false } },
   ],
   ['olmo2', 'olmo2', { normPlacement: 'after', qkNorm: 'projection' }],
   [

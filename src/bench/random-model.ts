@@ -1,12 +1,8 @@
 // Models of a given shape with random weights, laid out for the engine at the speed of copying: normal values are drawn
 // once into a pool, and matrices are filled with stretches of it that begin ever elsewhere.
 
-import {
-  atLeastAtVocabulary,
-  type EngineWeights,
-  type LayerWeights,
-  type NormWeights,
-} from '../engine/model/weights.js'
+import { atLeastAtVocabulary } from '../engine/model/weight-plans.js'
+import type { EngineWeights, LayerWeights, NormWeights } from '../engine/model/weights.js'
 import { OptionError } from '../errors.js'
 import {
   allocateWeights,

@@ -2,7 +2,8 @@
 
 import type { CompactionSummary, Completion, GeneratedToken } from '../engine/index.js'
 import { kernels, measureMachine } from '../kernels/index.js'
-import type { ModelConfig } from '../nn/config.js'
+import { type ModelConfig, neuronsPerToken } from '../nn/config.js'
+import { parameterCounts } from '../nn/parameters.js'
 import { log } from './terminal.js'
 
 /** The object of --json. */
@@ -70,6 +71,7 @@ export function printStats(
         `(${percent(bytesSkippedPerToken / all)})${backend === 'cpu' ? fractionOfLimit(bytesReadPerToken * tokensPerSecond) : ''}`,
     )
   }
+  log(`params   ${parametersText(config)}`)
   log(`weights  ${weights}`)
   if (compaction !== null) {
     const { dropped, neurons, recalled, bytes } = compaction
@@ -81,7 +83,7 @@ export function printStats(
   // The first token of a text comes from the pass over the prompt.
   const decoded = completions.flatMap(({ tokens }) => (tokens.length > 1 ? tokens.slice(1) : tokens))
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
-    const active = mean(decoded, token => token.activeNeurons[layer] / config.intermediateSize)
+    const active = mean(decoded, token => token.activeNeurons[layer] / neuronsPerToken(config))
     const skipped = mean(decoded, ({ pass }) => {
       const [read, left] = [pass.ffnBytesRead[layer], pass.ffnBytesSkipped[layer]]
       return left / (read + left)
@@ -112,4 +114,14 @@ function megabytes(bytes: number): string {
 
 function gigabytes(bytesPerSecond: number): string {
   return `${(bytesPerSecond / 1e9).toPrecision(3)} GB/s`
+}
+
+/** `46.7 B, 12.9 B of them read for a token (2 of 8 experts)`. */
+export function parametersText(config: ModelConfig): string {
+  const { total, active } = parameterCounts(config)
+  const short = (count: number) =>
+    count >= 1e9 ? `${(count / 1e9).toPrecision(3)} B` : `${(count / 1e6).toPrecision(3)} M`
+  const { experts } = config
+  if (experts === undefined) return short(total)
+  return `${short(total)}, ${short(active)} of them read for a token (${experts.perToken} of ${experts.count} experts)`
 }

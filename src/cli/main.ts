@@ -15,6 +15,7 @@ import { evalCommand } from './eval.js'
 import { generateCommand } from './generate.js'
 import { downloadModelFlags } from './hub-models.js'
 import { infoCommand } from './info.js'
+import { inspectCommand } from './inspect.js'
 import { logitsCommand } from './logits.js'
 import { mlpCommand } from './mlp.js'
 import { modelsCommand } from './models.js'
@@ -44,6 +45,7 @@ export function createProgram(): Command {
         logitsCommand,
         evalCommand,
         diversityCommand,
+        inspectCommand,
         convertCommand,
         modelsCommand,
       ],

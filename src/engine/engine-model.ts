@@ -35,16 +35,8 @@ import {
   systemMemory,
 } from './model/memory.js'
 import { SpillFile } from './model/spill-file.js'
-import {
-  type EngineDtype,
-  type EngineWeights,
-  gateTypesOf,
-  isByChannel,
-  sourceOf,
-  type TensorSource,
-  WeightLayout,
-  type WeightStorage,
-} from './model/weights.js'
+import { type EngineDtype, sourceOf, type TensorSource, WeightLayout } from './model/weight-layout.js'
+import { type EngineWeights, ffnsOf, gateTypesOf, isByChannel, type WeightStorage } from './model/weights.js'
 import {
   type OptionNames,
   received,
@@ -144,7 +136,7 @@ export class EngineModel {
    * `source` has the tensors of `parameterShapes(config)` by their Hugging Face names: an open model, or a function that
    * gives their values. Or it is weights laid out already, such as another model's: both models use them, without a copy.
    * Throws CheckpointError (a config or tensor that does not fit), ActivationError, and OptionError: DTYPE_UNKNOWN,
-   * REUSE_RANGE, SELECTOR_CONFLICT, SELECTOR_ACTIVATION, SELECTOR_STORAGE, PREDICTOR_FIT, KV_UNKNOWN, FFN_UNKNOWN, NARROW_GATE_UNKNOWN, SPARSE_PROMPT_UNKNOWN, COMPACT_CUTS, NARROW_GATE_ACTIVATION, NARROW_GATE_DTYPE, WEIGHTS_LAID_OUT,
+   * REUSE_RANGE, SELECTOR_CONFLICT, SELECTOR_ACTIVATION, SELECTOR_STORAGE, PREDICTOR_FIT, KV_UNKNOWN, FFN_UNKNOWN, NARROW_GATE_UNKNOWN, SPARSE_PROMPT_UNKNOWN, COMPACT_CUTS, EXPERTS_OPTION, NARROW_GATE_ACTIVATION, NARROW_GATE_DTYPE, WEIGHTS_LAID_OUT,
    * MODEL_MEMORY, OPTION_UNKNOWN, OPTION_TYPE.
    */
   constructor(
@@ -188,6 +180,7 @@ export class EngineModel {
       cacheKind: { config, type: kv, memory },
       observer: options.observer,
     }
+    if (config.experts !== undefined) requireNoExperts(options)
     let weights: EngineWeights
     if (isLaidOut(source)) {
       requireNothingToLayOut(source, options)
@@ -202,7 +195,7 @@ export class EngineModel {
     }
     const exact = new ExactFfnPolicy(
       config,
-      weights.layers,
+      ffnsOf(weights.layers),
       { kernels: using, decode, memory },
       { ffn, narrowGate },
     )
@@ -381,6 +374,17 @@ function compactWithCuts(): OptionError {
     'COMPACT_CUTS',
     'compact keeps neurons that are exactly 0 out of memory, and this model is cut to be sparse; leave compact out, or ' +
       'run it exactly',
+  )
+}
+
+/** What needs every neuron of a layer at every token. */
+function requireNoExperts({ compact, cuts, observer, reuse, predictor }: EngineOptions): void {
+  const unusable = { compact, observer, reuse, predictor, 'cuts (as flicker sparsify makes them)': cuts ?? undefined }
+  const [option] = Object.entries(unusable).find(([, given]) => given !== undefined) ?? []
+  if (option === undefined) return
+  throw new OptionError(
+    'EXPERTS_OPTION',
+    `this model is a mixture of experts, of which only those that are chosen are computed; ${option} is not supported for it: leave it out`,
   )
 }
 

@@ -9,6 +9,7 @@ import type { ModelConfig } from '../nn/config.js'
 import type { RotatedInput } from '../nn/cuts.js'
 import { Attention, type VectorObserver } from './attention/attention.js'
 import type { KvCache } from './attention/kv-cache.js'
+import { ExpertsFeedForward } from './ffn/experts-ffn.js'
 import { FeedForward } from './ffn/ffn.js'
 import type { FfnPolicy } from './ffn/policy.js'
 import { SeparateFeedForward } from './ffn/separate-ffn.js'
@@ -117,6 +118,7 @@ export class Layers {
   readonly #addsAtOnce: boolean
   readonly ffn: FeedForward
   readonly #separate: SeparateFeedForward
+  readonly #experts: ExpertsFeedForward
   readonly #policy: FfnPolicy
   readonly #context: LayerContext
   readonly #attention: Attention
@@ -134,6 +136,7 @@ export class Layers {
     this.#policy = policy
     this.ffn = new FeedForward(config, context, policy)
     this.#separate = new SeparateFeedForward(config, context)
+    this.#experts = new ExpertsFeedForward(config, context, this.ffn)
   }
 
   /** Makes room for a pass of `rows` rows at positions below `positions`; the content of `x` is then unspecified. */
@@ -200,10 +203,13 @@ export class Layers {
         ...{ firstCut, sequence, approximateFrom },
       }
     })
-    const { read, skipped } = holdsNeurons(layer.storage)
-      ? this.ffn.run(layer, index, ffnRows, ffnInput, branch)
-      : this.#separate.run(layer, index, ffnRows, ffnInput, branch, cutting)
-    if (holdsNeurons(layer.storage)) {
+    const isWhole = holdsNeurons(layer.storage)
+    const { read, skipped } = layer.experts
+      ? this.#experts.run(layer.experts, index, ffnRows, ffnInput, branch)
+      : isWhole
+        ? this.ffn.run(layer, index, ffnRows, ffnInput, branch)
+        : this.#separate.run(layer, index, ffnRows, ffnInput, branch, cutting)
+    if (isWhole) {
       observer?.('gate', index, this.ffn.hidden, rows, this.#context.config.intermediateSize)
     }
     if (!this.#addsAtOnce) this.#join(branch, layer.ffnOutputNorm, rows)

@@ -29,5 +29,5 @@ export {
 } from './language-model.js'
 export { type LoadOptions, load } from './load.js'
 export { gigabytes, type Memory, requireModelMemory, systemMemory } from './model/memory.js'
+export type { EngineDtype, TensorSource } from './model/weight-layout.js'
 export { weightTypesText } from './model/weight-types.js'
-export type { EngineDtype, TensorSource } from './model/weights.js'

@@ -5,6 +5,7 @@ import { type Activation, drawUnits } from '../activations/activation.js'
 import { measuredWindows, type TokenIds, validationBatches } from '../data/tokens.js'
 import type { Kernels } from '../kernels/index.js'
 import { Purpose, seedWords } from '../kernels/philox.js'
+import { neuronsPerLayer, neuronsPerToken } from '../nn/config.js'
 import type { Llama } from '../nn/llama.js'
 import { firesIn } from '../nn/neurons.js'
 import { Tape } from '../tensor/index.js'
@@ -83,7 +84,7 @@ export class Evaluator {
     const perPass = drawnPer === 'neuron' || drawnPer === 'batch'
     const batchSize = perPass ? 1 : options.batchSize
     const zeros = new Array<number>(model.config.numHiddenLayers).fill(0)
-    const silent = zeros.map(() => Array.from({ length: model.config.intermediateSize }, (_, i) => i))
+    const silent = zeros.map(() => Array.from({ length: neuronsPerLayer(model.config) }, (_, i) => i))
     let [nats, tokens, bytes, rows] = [0, 0, 0, 0]
     for (const batch of validationBatches(heldOut.tokens, windows, { batchSize, context })) {
       const { inputs, targets, targetCount, firstWindow } = batch
@@ -95,11 +96,16 @@ export class Evaluator {
       const loss = model.loss(this.#tape, inputs, targets, context, {
         activation,
         draw,
-        onHidden: (layer, hidden) => {
-          zeros[layer] += this.#kernels.countZeros(hidden.data, targetCount * hidden.width)
-          if (activation.exactZeros) {
-            silent[layer] = silent[layer].filter(neuron => !firesIn(hidden, neuron, targetCount))
-          }
+        onHidden: (layer, hidden, of) => {
+          const { width } = hidden
+          const counted = of === undefined ? targetCount : of.rows.filter(row => row < targetCount).length
+          zeros[layer] += this.#kernels.countZeros(hidden.data, counted * width)
+          if (!activation.exactZeros) return
+          const first = (of?.expert ?? 0) * width
+          silent[layer] = silent[layer].filter(neuron => {
+            const own = neuron - first
+            return own < 0 || own >= width || !firesIn(hidden, own, counted)
+          })
         },
       })
       nats += loss.data[0] * targetCount
@@ -114,7 +120,7 @@ export class Evaluator {
       // The largest number that JSON can hold stands for all above it.
       perplexity: Math.min(Math.exp(loss), Number.MAX_VALUE),
       bitsPerByte: nats / Math.LN2 / Math.max(1, bytes),
-      sparsity: zeros.map(count => count / (tokens * model.config.intermediateSize)),
+      sparsity: zeros.map(count => count / (tokens * neuronsPerToken(model.config))),
       ...(activation.exactZeros && { deadNeurons: silent.map(({ length }) => length) }),
       activation: activation.spec,
       drawnPer,

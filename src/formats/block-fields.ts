@@ -29,6 +29,11 @@ const schema = z
     logitScale: positive,
     finalSoftcap: positive,
     headBias: z.boolean(),
+    experts: z.strictObject({
+      count: z.int().positive(),
+      perToken: z.int().positive(),
+      normalized: z.boolean(),
+    }),
   } satisfies { [Field in BlockField]: z.ZodType })
   .partial()
 

@@ -16,6 +16,7 @@ import { portableDecodeKernels } from './portable/decoding.js'
 import { portableNarrowGateKernels } from './portable/narrow-gate.js'
 import { portableKernels } from './portable/training.js'
 
+export { chooseExperts } from './choose-experts.js'
 export type {
   AttentionHeads,
   CachedSequence,

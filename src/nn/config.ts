@@ -7,6 +7,17 @@ import { type RopeConfig, type RopeKind, ropeScalingProblem } from './rope.js'
 /** See `ModelConfig.ffn`. */
 export const FFN_FORMS = ['gated', 'plain', 'drelu', 'spark'] as const
 
+/**
+ * A mixture of experts (Shazeer et al. 2017, arXiv 1701.06538). For each token, p = softmax(router · x) over all experts; the
+ * `perToken` experts with the largest p are computed, and their outputs added up with the factors p, divided by their own sum
+ * where `normalized` (Mixtral: always; Qwen3-MoE and OLMoE: as norm_topk_prob says).
+ */
+export interface ExpertsConfig {
+  readonly count: number
+  readonly perToken: number
+  readonly normalized: boolean
+}
+
 /** Everything that fixes the model's tensors and its forward pass, weights aside. */
 export interface ModelConfig extends RopeConfig {
   vocabSize: number
@@ -71,6 +82,8 @@ export interface ModelConfig extends RopeConfig {
   /** Whether the head adds a bias. Absent: no. */
   headBias?: boolean
   tieWordEmbeddings: boolean
+  /** A mixture of experts instead of one FFN in every layer; intermediateSize is then the width of an expert. Absent: one FFN. */
+  experts?: ExpertsConfig
   /**
    * `gated`: down(f(gate x) ⊙ up x); `plain`: down(f(up x)); `drelu`: down(f(gate x) ⊙ f(up x)), f on both sides
    * (relu in TurboSparse, Song et al. 2024); `spark`: gated, but gate_proj reads only the first r values of x and
@@ -162,6 +175,24 @@ export function sparkSplit(
   return { sparkPredictorWidth: width }
 }
 
+/** Neurons that are computed for a token in each layer, those that are 0 included: of a mixture those of the chosen experts. */
+export function neuronsPerToken(config: Pick<ModelConfig, 'intermediateSize' | 'experts'>): number {
+  return config.intermediateSize * (config.experts?.perToken ?? 1)
+}
+
+/** Neurons of a layer. */
+export function neuronsPerLayer(config: Pick<ModelConfig, 'intermediateSize' | 'experts'>): number {
+  return config.intermediateSize * (config.experts?.count ?? 1)
+}
+
+/**
+ * The number that draws of an expert's activation take for the layer (`Draw.layer`): another one for each expert of each
+ * layer; that of the layer itself for expert 0 and for models without experts.
+ */
+export function drawLayer(config: Pick<ModelConfig, 'numHiddenLayers'>, layer: number, expert = 0): number {
+  return layer + config.numHiddenLayers * expert
+}
+
 /** Far above any model, low enough that lists per layer and sizes of tensors are exact integers. */
 const MOST_LAYERS = 10_000
 const LARGEST_SIZE = 2 ** 31 - 1
@@ -212,6 +243,8 @@ export function modelConfigProblem(config: ModelConfig): string | null {
   }
   const spark = sparkProblem(config)
   if (spark !== null) return `sparkPredictorWidth ${spark}`
+  const experts = expertsProblem(config)
+  if (experts !== null) return experts
   return config.ropeScaling === undefined
     ? null
     : ropeScalingProblem(config.ropeScaling, config.rotaryDim ?? headDim)
@@ -256,6 +289,22 @@ function blockProblem(config: ModelConfig, headDim: number): string | null {
     return `ffnBias is for ffn plain alone, and ffn is ${config.ffn}`
   }
   return null
+}
+
+/** Experts times layers: what the counter of random numbers has room for. */
+const MOST_EXPERTS = 2 ** 16
+
+function expertsProblem({ experts, ffn, ffnBias, numHiddenLayers }: ModelConfig): string | null {
+  if (experts === undefined) return null
+  const { count, perToken } = experts
+  if (!(Number.isInteger(count) && count >= 1 && count * numHiddenLayers <= MOST_EXPERTS)) {
+    return `experts.count must be an integer from 1 on, and times the layers at most ${MOST_EXPERTS}, not ${count}`
+  }
+  if (!(Number.isInteger(perToken) && perToken >= 1 && perToken <= count)) {
+    return `experts.perToken must be an integer from 1 to experts.count (${count}), not ${perToken}`
+  }
+  if (ffn !== 'gated' && ffn !== 'drelu') return `experts are for ffn gated and drelu, and ffn is ${ffn}`
+  return ffnBias === true ? 'experts have no biases, and ffnBias is true' : null
 }
 
 const SCALES = [

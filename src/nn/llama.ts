@@ -3,13 +3,21 @@
 
 import { type Activation, parameterLayout } from '../activations/activation.js'
 import { parseActivation } from '../activations/index.js'
-import { CheckpointError } from '../errors.js'
+import { ActivationError, CheckpointError } from '../errors.js'
 import type { Draw } from '../kernels/index.js'
 import { fillNormal, Purpose } from '../kernels/philox.js'
 import { constant, type DType, ops, parameter, sizeOf, type Tape, type Tensor } from '../tensor/index.js'
 import type { RopeTable } from '../tensor/ops/index.js'
-import { ffnWidths, headDimOf, layerKind, layerNorms, type ModelConfig } from './config.js'
-import { activationParameterName, parameterShapes } from './parameters.js'
+import {
+  drawLayer,
+  type ExpertsConfig,
+  ffnWidths,
+  headDimOf,
+  layerKind,
+  layerNorms,
+  type ModelConfig,
+} from './config.js'
+import { activationParameterName, expertName, parameterShapes } from './parameters.js'
 import { type RopeKind, ropeTable, rotationOf } from './rope.js'
 
 /** Standard deviation of the initial weights; the two projections back into the residual stream get 1/√(2L) of it. */
@@ -21,13 +29,23 @@ export interface ForwardOptions {
   readonly activation: Activation
   /** What the activation's random numbers depend on; `layer` is filled in per layer. */
   readonly draw: Omit<Draw, 'layer'>
-  /** Called with the FFN's hidden activations (rows, h) of every layer. */
-  readonly onHidden?: (layer: number, hidden: Tensor) => void
-  /** Called with what the activation is applied to, (rows, h), of every layer. */
+  /** Called with the FFN's hidden activations of every layer. */
+  readonly onHidden?: HiddenObserver
+  /** Called with what the activation is applied to, (rows, h), of every layer; of a mixture for each expert that some rows chose. */
   readonly onPreActivation?: (layer: number, values: Tensor) => void
   /** An L1 penalty on the FFN's hidden activations. */
   readonly penalty?: HiddenPenalty
 }
+
+/**
+ * `hidden`: (rows, h). Of a mixture of experts it is called for each expert that some rows chose: `expert` is its number, and
+ * `rows` are those of the batch, ascending.
+ */
+export type HiddenObserver = (
+  layer: number,
+  hidden: Tensor,
+  of?: { readonly expert: number; readonly rows: Int32Array },
+) => void
 
 /** loss += factor · Σ |h| over all layers, rows and neurons of a pass. */
 export interface HiddenPenalty {
@@ -141,8 +159,11 @@ export class Llama {
       if (parallelBranches !== 'oneNorm') {
         ffnInput = input(parallelBranches === 'twoNorms' ? x : after, norms.ffnInput)
       }
-      const hidden = this.#feedForward(tape, ffnInput, layer, seq, options)
-      x = this.#joined(tape, after, hidden, named(norms.ffnOutput))
+      const branch =
+        config.experts === undefined
+          ? this.#feedForward(tape, ffnInput, layer, seq, options)
+          : this.#mixture(tape, ffnInput, layer, seq, options, config.experts)
+      x = this.#joined(tape, after, branch, named(norms.ffnOutput))
     }
     return this.#normed(tape, x, 'model.norm')
   }
@@ -180,12 +201,14 @@ export class Llama {
   }
 
   /** The residual stream with a branch added to it: the last projection of the branch, bias included, of `input`. */
-  #joined(tape: Tape, x: Tensor, { input, weight, bias }: Branch, norm: string | null): Tensor {
+  #joined(tape: Tape, x: Tensor, branch: Branch | Tensor, norm: string | null): Tensor {
     const { residualScale } = this.config
-    if (norm === null && residualScale === undefined) {
-      return ops.linear(tape, input, weight, { bias, residual: x })
+    if ('weight' in branch && norm === null && residualScale === undefined) {
+      return ops.linear(tape, branch.input, branch.weight, { bias: branch.bias, residual: x })
     }
-    const output = this.#normed(tape, ops.linear(tape, input, weight, { bias }), norm)
+    const projected =
+      'weight' in branch ? ops.linear(tape, branch.input, branch.weight, { bias: branch.bias }) : branch
+    const output = this.#normed(tape, projected, norm)
     return ops.add(tape, this.#scaled(tape, output, residualScale), x)
   }
 
@@ -218,15 +241,46 @@ export class Llama {
     return { input: mixed, weight: this.#get(`${prefix}.o_proj.weight`), bias: bias('o_proj') }
   }
 
-  /** The FFN up to its down projection, of its normed input; its hidden activations as the form in the config says. */
-  #feedForward(tape: Tape, normed: Tensor, layer: number, seq: number, options: ForwardOptions): Branch {
+  /** The experts that each row has chosen, mixed: (rows, d). */
+  #mixture(
+    tape: Tape,
+    normed: Tensor,
+    layer: number,
+    seq: number,
+    options: ForwardOptions,
+    experts: ExpertsConfig,
+  ): Tensor {
+    const logits = ops.linear(tape, normed, this.#get(`model.layers.${layer}.mlp.gate.weight`))
+    const routed = ops.routing(tape, logits, experts)
+    const outputs = routed.rows.map((rows, expert) => {
+      if (rows.length === 0) return null
+      const own = ops.selectRows(tape, normed, rows)
+      const { input, weight } = this.#feedForward(tape, own, layer, seq, options, { expert, rows })
+      return ops.linear(tape, input, weight)
+    })
+    return ops.mixExperts(tape, routed, outputs, normed.width)
+  }
+
+  /**
+   * The FFN, or one expert of a mixture at its `rows`, up to its down projection, of its normed input; its hidden activations as
+   * the form in the config says.
+   */
+  #feedForward(
+    tape: Tape,
+    normed: Tensor,
+    layer: number,
+    seq: number,
+    options: ForwardOptions,
+    of?: { readonly expert: number; readonly rows: Int32Array },
+  ): Branch {
     const { ffn } = this.config
-    const prefix = `model.layers.${layer}.mlp`
+    const prefix = `model.layers.${layer}.${of === undefined ? 'mlp' : expertName(of.expert)}`
     const bias = (name: string) => this.parameters.get(`${prefix}.${name}.bias`) ?? null
     const project = (name: string, input = normed) =>
       ops.linear(tape, input, this.#get(`${prefix}.${name}.weight`), { bias: bias(name) })
-    const draw = { ...options.draw, layer, rowsPerSample: seq }
+    const draw = { ...options.draw, layer: drawLayer(this.config, layer, of?.expert), rowsPerSample: seq }
     const { activation } = options
+    if (of !== undefined && activation.draws) throw drawingExperts(activation)
     const learned = this.#learned(activation, layer)
     let hidden: Tensor
     if (ffn === 'plain') {
@@ -240,7 +294,7 @@ export class Llama {
       const combine = ffn === 'drelu' ? ops.dualGate : ops.gate
       hidden = combine(tape, activation, gate, up, draw, learned)
     }
-    options.onHidden?.(layer, hidden)
+    options.onHidden?.(layer, hidden, of)
     const { penalty } = options
     if (penalty !== undefined) {
       ops.l1Penalty(tape, hidden, penalty.factor, (magnitudes, zeros) =>
@@ -280,4 +334,12 @@ interface Branch {
   readonly input: Tensor
   readonly weight: Tensor
   readonly bias: Tensor | null
+}
+
+/** The rows of an expert are not consecutive, and draws are made for consecutive rows. */
+function drawingExperts({ spec }: Activation): ActivationError {
+  return new ActivationError(
+    'ACTIVATION_EXPERTS',
+    `${spec} draws random numbers, which training a mixture of experts does not support; use an activation that draws none, such as relu`,
+  )
 }

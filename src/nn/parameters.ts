@@ -54,9 +54,14 @@ export function parameterShapes(config: ModelConfig): ParameterShape[] {
     }
     layerNorm(norms.attentionOutput)
     layerNorm(norms.ffnInput)
-    if (config.ffn !== 'plain') add('mlp.gate_proj', h, gate)
-    project('mlp.up_proj', config.ffnBias === true, h, up)
-    project('mlp.down_proj', config.ffnBias === true, d, h)
+    const { experts } = config
+    if (experts !== undefined) add('mlp.gate', experts.count, d)
+    for (let expert = 0; expert < (experts?.count ?? 1); expert++) {
+      const ffn = experts === undefined ? 'mlp' : expertName(expert)
+      if (config.ffn !== 'plain') add(`${ffn}.gate_proj`, h, gate)
+      project(`${ffn}.up_proj`, config.ffnBias === true, h, up)
+      project(`${ffn}.down_proj`, config.ffnBias === true, d, h)
+    }
     layerNorm(norms.ffnOutput)
   }
   addNorm('model.norm')
@@ -69,6 +74,30 @@ export function parameterShapes(config: ModelConfig): ParameterShape[] {
     }
   }
   return shapes
+}
+
+/** Where an expert's matrices are in a layer: `mlp.experts.3`. */
+export function expertName(expert: number): string {
+  return `mlp.experts.${expert}`
+}
+
+/** The expert that a part of a layer belongs to, and its name without it: `mlp.up_proj` of `mlp.experts.3.up_proj`; else null. */
+export function expertPart(part: string): { readonly expert: number; readonly part: string } | null {
+  const match = /^mlp\.experts\.(\d+)\.(.+)$/.exec(part)
+  return match === null ? null : { expert: Number(match[1]), part: `mlp.${match[2]}` }
+}
+
+/** Parameters of a model, and those of them that a token's pass reads: of a mixture the chosen experts' alone. */
+export function parameterCounts(config: ModelConfig): { readonly total: number; readonly active: number } {
+  const { experts } = config
+  let [total, ofExperts] = [0, 0]
+  for (const { name, shape } of parameterShapes(config)) {
+    const size = shape.reduce((a, b) => a * b)
+    total += size
+    if (name.includes('.mlp.experts.')) ofExperts += size
+  }
+  const idle = experts === undefined ? 0 : (ofExperts / experts.count) * (experts.count - experts.perToken)
+  return { total, active: total - idle }
 }
 
 /** `model.layers.0.mlp.act.alpha`. */

@@ -116,7 +116,16 @@ export function isApplicable({ neurons }: Method, { ffn }: Pick<ModelConfig, 'ff
 }
 
 /** Throws OptionError METHOD_FFN where the method cannot cut this model's FFN. */
-export function requireApplicable(method: Method, { ffn }: Pick<ModelConfig, 'ffn'>): void {
+export function requireApplicable(
+  method: Method,
+  { ffn, experts }: Pick<ModelConfig, 'ffn' | 'experts'>,
+): void {
+  if (experts !== undefined) {
+    throw new OptionError(
+      'METHOD_EXPERTS',
+      `method ${method.name}: this model is a mixture of ${experts.count} experts, and only models with one FFN per layer can be cut; use one of these`,
+    )
+  }
   if (isApplicable(method, { ffn })) return
   const { name, title, neurons } = method
   const others = METHOD_NAMES.filter(other => METHODS[other].neurons === null).join(', ')

@@ -3,11 +3,13 @@
 // arXiv 2603.23198, section on dead neurons.
 
 import { fillNormal, Purpose } from '../kernels/philox.js'
+import { neuronsPerLayer } from '../nn/config.js'
 import { INITIAL_STD, type Llama } from '../nn/llama.js'
 import { firesIn } from '../nn/neurons.js'
+import { expertName } from '../nn/parameters.js'
 import type { Tensor } from '../tensor/index.js'
 
-/** For each layer the last step in which each neuron fired. */
+/** For each layer the last step in which each neuron fired; of a mixture those of all experts, one expert after the other. */
 export type LastFired = readonly (readonly number[])[]
 
 export class DeadNeurons {
@@ -15,18 +17,17 @@ export class DeadNeurons {
 
   /** `since`: the step after which it counts; neurons of which nothing is stored count as having fired then. */
   constructor({ config }: Pick<Llama, 'config'>, since: number, lastFired?: LastFired) {
-    const { numHiddenLayers, intermediateSize } = config
-    this.#lastFired = Array.from({ length: numHiddenLayers }, (_, layer) => {
+    const neurons = neuronsPerLayer(config)
+    this.#lastFired = Array.from({ length: config.numHiddenLayers }, (_, layer) => {
       const stored = lastFired?.[layer]
-      return stored?.length === intermediateSize
-        ? Int32Array.from(stored)
-        : new Int32Array(intermediateSize).fill(since)
+      return stored?.length === neurons ? Int32Array.from(stored) : new Int32Array(neurons).fill(since)
     })
   }
 
-  /** Notes which neurons are not 0 in some row of `hidden` (rows, h). */
-  observe(step: number, layer: number, hidden: Tensor): void {
-    const last = this.#lastFired[layer]
+  /** Notes which neurons are not 0 in some row of `hidden` (rows, h), of a mixture those of one expert. */
+  observe(step: number, layer: number, hidden: Tensor, expert = 0): void {
+    const { width } = hidden
+    const last = this.#lastFired[layer].subarray(expert * width, (expert + 1) * width)
     for (const neuron of last.keys()) if (firesIn(hidden, neuron)) last[neuron] = step
   }
 
@@ -41,20 +42,25 @@ export class DeadNeurons {
    */
   revive(model: Llama, step: number, options: { after: number; lambda: number; seed: number }): number {
     const { after, lambda, seed } = options
-    const { ffn, numHiddenLayers } = model.config
+    const { ffn, numHiddenLayers, intermediateSize: h, experts } = model.config
+    const gate = ffn === 'plain' ? 'up_proj' : 'gate_proj'
     let revived = 0
     for (const [layer, neurons] of this.dead(step, after).entries()) {
       if (neurons.length === 0) continue
-      const name = `model.layers.${layer}.mlp.${ffn === 'plain' ? 'up_proj' : 'gate_proj'}.weight`
-      const weights = model.parameters.get(name)
-      if (weights?.requiresGrad !== true) continue
-      const { data, width } = weights
+      const gates = Array.from({ length: experts?.count ?? 1 }, (_, expert) => {
+        const part = experts === undefined ? 'mlp' : expertName(expert)
+        return model.parameters.get(`model.layers.${layer}.${part}.${gate}.weight`)
+      })
+      const [first] = gates
+      if (first?.requiresGrad !== true) continue
+      const { width } = first
       const fresh = new Float32Array(neurons.length * width)
       const stream = (step * numHiddenLayers + layer) % 2 ** 32
       fillNormal(fresh, { seed, purpose: Purpose.revival, stream }, 0, INITIAL_STD)
       for (const [at, neuron] of neurons.entries()) {
+        const { data } = gates[Math.floor(neuron / h)] ?? first
         for (let i = 0; i < width; i++) {
-          const w = neuron * width + i
+          const w = (neuron % h) * width + i
           data[w] = (1 - lambda) * data[w] + lambda * fresh[at * width + i]
         }
       }

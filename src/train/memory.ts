@@ -2,7 +2,7 @@
 
 import os from 'node:os'
 import process from 'node:process'
-import { headDimOf, type ModelConfig } from '../nn/config.js'
+import { headDimOf, type ModelConfig, neuronsPerToken } from '../nn/config.js'
 import { parameterShapes } from '../nn/parameters.js'
 import { sizeOf } from '../tensor/index.js'
 
@@ -26,7 +26,9 @@ export function trainingMemory(
   { batchSize, context }: { readonly batchSize: number; readonly context: number },
   isTrained: (name: string) => boolean,
 ): TrainingMemory {
-  const { hiddenSize: d, intermediateSize: h, numHiddenLayers: layers, vocabSize } = config
+  const { hiddenSize: d, numHiddenLayers: layers, vocabSize } = config
+  // Of a mixture, as if its rows were spread evenly; every chosen expert also has a copy of its rows and an output.
+  const [h, more] = [neuronsPerToken(config), 2 * d * (config.experts?.perToken ?? 0)]
   const q = headDimOf(config) * config.numAttentionHeads
   const kv = headDimOf(config) * config.numKeyValueHeads
   let [weights, trained] = [0, 0]
@@ -36,7 +38,7 @@ export function trainingMemory(
   }
   const ffn = config.ffn === 'plain' ? 2 * h : 3 * h
   const rectified = config.normActivation === undefined ? 0 : 2 * d
-  const forward = layers * (4 * d + rectified + 3 * q + 3 * kv + ffn) + 2 * d + vocabSize
+  const forward = layers * (4 * d + rectified + 3 * q + 3 * kv + ffn + more) + 2 * d + vocabSize
   // Gradients of one layer at a time: buffers are used again.
   const backward = 3 * d + 2 * q + 4 * kv + ffn
   const tokens = batchSize * context

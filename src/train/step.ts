@@ -4,8 +4,8 @@
 import type { Activation } from '../activations/index.js'
 import type { Floats, Kernels } from '../kernels/index.js'
 import { Purpose, seedWords } from '../kernels/philox.js'
-import type { Llama } from '../nn/llama.js'
-import { Tape, type Tensor } from '../tensor/index.js'
+import type { HiddenObserver, Llama } from '../nn/llama.js'
+import { Tape } from '../tensor/index.js'
 import { AdamW, type AdamWOptions } from './optimizer.js'
 
 /** One micro-batch: inputs and targets (batch·seq); a target of −1 is not counted. */
@@ -28,8 +28,8 @@ export interface StepResult {
 export interface HiddenOptions {
   /** What the |h| of one element adds to the loss of a micro-batch of `rows` tokens; 0: no penalty. */
   factor(rows: number): number
-  /** Called with the hidden activations (rows, h) of every layer. */
-  readonly onHidden?: (layer: number, hidden: Tensor) => void
+  /** Called with the hidden activations of every layer. */
+  readonly onHidden?: HiddenObserver
 }
 
 /** A model, its optimizer and the tape whose buffers every step reuses. */

@@ -196,7 +196,9 @@ async function trainLocked(
     const learningRate = cosineSchedule(step, training)
     const { loss, gradNorm, penalty } = stepper.run(step, learningRate, activation, batches, {
       factor: rows => regularizer?.factor(step, rows, config.numHiddenLayers) ?? 0,
-      ...(neurons !== undefined && { onHidden: (layer, hidden) => neurons.observe(step, layer, hidden) }),
+      ...(neurons !== undefined && {
+        onHidden: (layer, hidden, of) => neurons.observe(step, layer, hidden, of?.expert),
+      }),
     })
     if (!Number.isFinite(loss)) throw diverged(step, `the loss (${loss})`, saved, directory)
     if (!Number.isFinite(gradNorm)) throw diverged(step, 'the gradient', saved, directory)

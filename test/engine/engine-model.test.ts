@@ -56,6 +56,18 @@ const models: Record<string, ModelConfig> = {
       originalMaxPositionEmbeddings: 40,
     },
   },
+  'experts, gated, relu': { ...smallConfig, experts: { count: 5, perToken: 2, normalized: true } },
+  'experts, gated, relu after the norms': {
+    ...smallConfig,
+    normActivation: 'relu',
+    experts: { count: 4, perToken: 2, normalized: true },
+  },
+  'experts, gated, stocha, factors as they are': {
+    ...smallConfig,
+    activation: 'stocha:p=0.4',
+    experts: { count: 4, perToken: 3, normalized: false },
+  },
+  'experts, drelu': { ...smallConfig, ffn: 'drelu', experts: { count: 3, perToken: 1, normalized: false } },
   'drelu, stocha on both sides': { ...smallConfig, ffn: 'drelu', activation: 'stocha:p=0.5' },
   'gated, silu, biases of q, k and v, interpolated positions': {
     ...smallConfig,

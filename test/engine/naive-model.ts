@@ -83,7 +83,9 @@ function roundedTo(bits: number, leastExponent: number, tensors: Tensors): Tenso
     const [below, rest] = [Math.floor(x / unit), x / unit - Math.floor(x / unit)]
     return unit * (rest > 0.5 || (rest === 0.5 && below % 2 !== 0) ? below + 1 : below)
   }
-  return new Map([...tensors].map(([name, data]) => [name, /norm|bias/.test(name) ? data : data.map(round)]))
+  return new Map(
+    [...tensors].map(([name, data]) => [name, /norm|bias|mlp\.gate\./.test(name) ? data : data.map(round)]),
+  )
 }
 
 /**
@@ -113,7 +115,7 @@ export function roundedToBlocks(config: ModelConfig, tensors: Tensors, dtype: Qu
         )
         for (let k = 0; k < d; k++) out[k * h + i] = column[k]
       }
-    } else if (shape.length === 2) {
+    } else if (shape.length === 2 && !name.endsWith('mlp.gate.weight')) {
       const [rows, columns] = shape
       for (let r = 0; r < rows; r++)
         out.set(round(data.subarray(r * columns, (r + 1) * columns), type), r * columns)
@@ -215,23 +217,46 @@ export function naiveForward(
       const added = times(part('self_attn.o_proj'), mixed)
       return x.map((value, i) => value + added[i])
     })
-    stream = stream.map((x, t) => {
-      const normed = input('post_attention_layernorm', x)
-      const activate = (values: number[]) => activateRow(run.activation, values, i => draw(layer, t, i))
+    /** What one FFN adds, and its active neurons. `drawn`: the layer that its draws are of. */
+    const feedForward = (prefix: string, drawn: number, normed: number[], t: number) => {
+      const activate = (values: number[]) => activateRow(run.activation, values, i => draw(drawn, t, i))
       const split = config.ffn === 'spark' ? (config.sparkPredictorWidth ?? d / 2) : null
-      const up = times(part('mlp.up_proj'), split === null ? normed : normed.slice(split))
-      const gate = () => times(part('mlp.gate_proj'), split === null ? normed : normed.slice(0, split))
+      const up = times(`${prefix}.up_proj`, split === null ? normed : normed.slice(split))
+      const gate = () => times(`${prefix}.gate_proj`, split === null ? normed : normed.slice(0, split))
       const activated = cut('neurons', layer, activate(config.ffn === 'plain' ? up : gate()))
       const other = {
         plain: () => Array(h).fill(1),
         gated: () => up,
-        drelu: () => activateRow(run.activation, up, i => draw(layer, t, i, Purpose.decode + 128)),
+        drelu: () => activateRow(run.activation, up, i => draw(drawn, t, i, Purpose.decode + 128)),
         spark: () => up,
       }[config.ffn]()
       const hidden = activated.map((value, i) => value * other[i])
-      active[layer].push((config.ffn === 'drelu' ? hidden : activated).filter(value => value !== 0).length)
-      const added = times(part('mlp.down_proj'), hidden)
-      return x.map((value, i) => value + added[i])
+      const counted = config.ffn === 'drelu' ? hidden : activated
+      return {
+        added: times(`${prefix}.down_proj`, hidden),
+        count: counted.filter(value => value !== 0).length,
+      }
+    }
+    stream = stream.map((x, t) => {
+      const normed = input('post_attention_layernorm', x)
+      const { experts } = config
+      const parts: { factor: number; of: ReturnType<typeof feedForward> }[] = []
+      if (experts === undefined) parts.push({ factor: 1, of: feedForward(part('mlp'), layer, normed, t) })
+      else {
+        const scores = times(part('mlp.gate'), normed).map(Math.exp)
+        const chosen = scores
+          .map((score, expert) => ({ score, expert }))
+          .sort((a, b) => b.score - a.score)
+          .slice(0, experts.perToken)
+        const total = (experts.normalized ? chosen.map(({ score }) => score) : scores).reduce((a, b) => a + b)
+        for (const { score, expert } of chosen) {
+          const drawn = layer + expert * config.numHiddenLayers
+          const of = feedForward(part(`mlp.experts.${expert}`), drawn, normed, t)
+          parts.push({ factor: score / total, of })
+        }
+      }
+      active[layer].push(parts.reduce((sum, { of }) => sum + of.count, 0))
+      return x.map((value, i) => parts.reduce((sum, { factor, of }) => sum + factor * of.added[i], value))
     })
   }
   const head = config.tieWordEmbeddings ? 'model.embed_tokens' : 'lm_head'

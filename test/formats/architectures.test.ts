@@ -242,7 +242,7 @@ describe('SparseLM runs relu although its config says silu', () => {
 describe('an architecture that is not ours', () => {
   it.each([
     ['SparseLlamaForCausalLM of sparse attention', ['SparseLlamaForCausalLM'], 'llama'],
-    ['Mixtral', ['MixtralForCausalLM'], 'mixtral'],
+    ['Qwen2-MoE, with its shared expert', ['Qwen2MoeForCausalLM'], 'qwen2_moe'],
     ['Qwen3-Next', ['Qwen3NextForCausalLM'], 'qwen3_next'],
     ['Granite 4', ['GraniteMoeHybridForCausalLM'], 'granitemoehybrid'],
   ])('%s is named in the refusal', (_, architectures, model_type) => {
@@ -258,7 +258,7 @@ describe('an architecture that is not ours', () => {
   it.each([
     ['qwen3_next', /layers of linear attention, which are not supported: use llama.cpp or transformers/],
     ['falcon_h1', /recurrent layers/],
-    ['mixtral', /mixtures of experts/],
+    ['deepseek_v3', /mixtures of experts of another kind/],
   ])('%s is refused with its reason and what to use instead', (model_type, reason) => {
     const dir = directoryOf({ ...sizes, architectures: ['SomeForCausalLM'], model_type }, base)
     expect(() => readCheckpoint(dir)).toThrow(reason)

@@ -17,6 +17,8 @@ interface Fixture {
   readonly tokens: number[]
   readonly positions: number[]
   readonly logits: number[][]
+  /** The most likely token after each. */
+  readonly greedy: number[]
 }
 
 const fixtures = path.join(import.meta.dirname, '../fixtures/transformers')
@@ -62,7 +64,11 @@ function directoryOf({ config, tensors }: Fixture): string {
 /** Rounding of f32 in sums of some dozens of terms through a few layers. */
 const TOLERANCE = 2e-5
 
-function expectLogits(source: ModelSource, { tokens, positions, logits }: Fixture, context?: number): void {
+function expectLogits(
+  source: ModelSource,
+  { tokens, positions, logits, greedy }: Fixture,
+  context?: number,
+): void {
   const config = { ...source.config, ...(context === undefined ? {} : { maxPositionEmbeddings: context }) }
   const engine = new EngineModel(config, source)
   const all = engine.logits(tokens)
@@ -72,6 +78,12 @@ function expectLogits(source: ModelSource, { tokens, positions, logits }: Fixtur
     const worst = Math.max(...logits[i].map((theirs, k) => Math.abs(theirs - ours[k])))
     expect(worst / largest, `position ${position}`).toBeLessThan(TOLERANCE)
   }
+  expect(
+    tokens.map((_, t) => {
+      const row = all.subarray(t * config.vocabSize, (t + 1) * config.vocabSize)
+      return row.indexOf(row.reduce((a, b) => Math.max(a, b)))
+    }),
+  ).toEqual(greedy)
   // Token by token, through windows and caches, the last row comes out with the same bits.
   const session = engine.session()
   session.prefill(tokens.slice(0, 9))
@@ -115,6 +127,9 @@ const MODELS = [
   ['stablelm', 'stablelm', 'StableLmForCausalLM'],
   ['stablelm-parallel', 'stablelm', 'StableLmForCausalLM'],
   ['phi', 'phi2', 'PhiForCausalLM'],
+  ['mixtral', 'llama', 'MixtralForCausalLM'],
+  ['qwen3_moe', 'qwen3moe', 'Qwen3MoeForCausalLM'],
+  ['olmoe', 'flicker', 'OlmoeForCausalLM'],
 ] as const
 
 describe.each(MODELS)('%s', (name, architecture, written) => {

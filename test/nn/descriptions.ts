@@ -81,4 +81,12 @@ export const DESCRIPTIONS: Readonly<Record<string, ModelConfig>> = {
     headBias: true,
     parallelBranches: 'oneNorm',
   },
+  mixtral: { ...small, experts: { count: 4, perToken: 2, normalized: true } },
+  olmoe: { ...small, qkNorm: 'projection', experts: { count: 3, perToken: 2, normalized: false } },
+  'turbosparse-mixtral': {
+    ...small,
+    ffn: 'drelu',
+    activation: 'relu',
+    experts: { count: 4, perToken: 2, normalized: true },
+  },
 }

@@ -16,13 +16,7 @@ import { ffnWidths, type ModelConfig } from '../../nn/config.js'
 import type { Cut } from '../../nn/cuts.js'
 import { ChannelProduct, cutRow, type Traffic } from '../cuts.js'
 import { CompactNeurons } from '../model/compact-neurons.js'
-import {
-  isByChannel,
-  type LayerWeights,
-  layerFfnBytes,
-  neuronBytes,
-  storedNeurons,
-} from '../model/weights.js'
+import { type FfnWeights, ffnBytes, isByChannel, neuronBytes, storedNeurons } from '../model/weights.js'
 import type { NeuronSelector, SelectedToken } from './neuron-selector.js'
 import { type FfnPolicy, type FfnRows, hasZeros } from './policy.js'
 
@@ -64,14 +58,22 @@ export class FeedForward {
     this.#anywhere = new Uint8Array(config.intermediateSize)
   }
 
+  /** Active neurons of each row of the last run, (rows). */
+  get active(): Int32Array {
+    return this.#active
+  }
+
   /** Hidden activations of the last run, (rows, h). */
   get hidden(): Float32Array {
     return this.#hidden
   }
 
-  /** x (rows, d) += FFN(normed (rows, d)), the rows of `sequences` one after the other. */
+  /**
+   * x (rows, d) += FFN(normed (rows, d)), the rows of `sequences` one after the other. index: of the FFN among those of the
+   * model, as the policy counts them.
+   */
   run(
-    layer: LayerWeights,
+    layer: FfnWeights,
     index: number,
     sequences: readonly FfnRows[],
     normed: Float32Array,
@@ -165,7 +167,7 @@ export class FeedForward {
       row += count
       activeNeurons[index] = active[row - 1]
     }
-    return { read: bytes, skipped: Math.max(0, layerFfnBytes(this.#config, layer) - bytes) }
+    return { read: bytes, skipped: Math.max(0, ffnBytes(this.#config, layer) - bytes) }
   }
 
   /**
@@ -210,7 +212,7 @@ export class FeedForward {
    * has made 0 are not read.
    */
   #multiplyByUp(
-    layer: LayerWeights,
+    layer: FfnWeights,
     up: Weights,
     sequences: readonly FfnRows[],
     x: Float32Array,
@@ -295,7 +297,7 @@ function tokensOf(sequences: readonly FfnRows[]): RowToken[] {
 /** Applies each sequence's activation to its rows of `values` (rows, neurons). */
 export function activateRows(
   kernels: Kernels,
-  layer: LayerWeights,
+  layer: FfnWeights,
   sequences: readonly FfnRows[],
   values: Float32Array,
   neurons: number,

@@ -22,13 +22,7 @@ import { ffnWidths, type ModelConfig } from '../../nn/config.js'
 import type { Cut } from '../../nn/cuts.js'
 import { CompactNeurons } from '../model/compact-neurons.js'
 import type { Memory } from '../model/memory.js'
-import {
-  gateTypesOf,
-  isByChannel,
-  type LayerWeights,
-  layerFfnBytes,
-  storedNeurons,
-} from '../model/weights.js'
+import { type FfnWeights, ffnBytes, gateTypesOf, isByChannel, storedNeurons } from '../model/weights.js'
 import { type FfnWork, forcedCrossover, gateCrossover, neuronCrossover } from './crossover.js'
 import type { NeuronSelector } from './neuron-selector.js'
 
@@ -86,6 +80,7 @@ export interface FfnObservation {
 export interface FfnPolicy {
   /** Throws OptionError where the options rule this activation out. */
   requireUsable(activation: Activation): void
+  /** layer: the number of the FFN among those of the model: of the layer, or of an expert. */
   plan(layer: number, sequences: readonly FfnRows[], rows: number): FfnPlan
   /** Called after every pass in which neurons could be inactive. */
   observe(layer: number, observation: FfnObservation): void
@@ -126,7 +121,7 @@ export function hasZeros(sequences: readonly FfnRows[]): boolean {
 export class ExactFfnPolicy implements FfnPolicy {
   readonly #config: ModelConfig
   readonly #options: FfnOptions
-  readonly #layers: readonly LayerWeights[]
+  readonly #layers: readonly FfnWeights[]
   readonly #kernels: Kernels
   readonly #decode: DecodeKernels
   readonly #memory: Memory
@@ -134,10 +129,10 @@ export class ExactFfnPolicy implements FfnPolicy {
   readonly #crossovers = new Map<number, number>()
   #narrowGates: NarrowGates | 'unavailable' | null = null
 
-  /** Speed is measured with the weights of `layers`. */
+  /** Speed is measured with the weights of `layers`, the FFNs of the model (`ffnsOf`). */
   constructor(
     config: ModelConfig,
-    layers: readonly LayerWeights[],
+    layers: readonly FfnWeights[],
     using: { readonly kernels: Kernels; readonly decode: DecodeKernels; readonly memory: Memory },
     options: FfnOptions,
   ) {
@@ -201,7 +196,7 @@ export class ExactFfnPolicy implements FfnPolicy {
   }
 
   get #small(): boolean {
-    return this.#layers.reduce((sum, layer) => sum + layerFfnBytes(this.#config, layer), 0) < SMALL_MODEL
+    return this.#layers.reduce((sum, layer) => sum + ffnBytes(this.#config, layer), 0) < SMALL_MODEL
   }
 
   #work(batch: number): FfnWork {

@@ -2,6 +2,7 @@
 // up.
 
 import { OptionError } from '../../errors.js'
+import { neuronsPerToken } from '../../nn/config.js'
 import { bytesRead, bytesSkipped, type PassStats } from '../forward.js'
 import { Continuation, type FinishReason, type GeneratedToken, type TokenConstraint } from './continuation.js'
 import type { CheckedOptions } from './generate-options.js'
@@ -110,7 +111,7 @@ export class Generation {
 
   completions(tokens: readonly GeneratedToken[]): Completion[] {
     const { sequences } = this.#options
-    const { intermediateSize } = this.#engine.config
+    const neurons = neuronsPerToken(this.#engine.config)
     const promptTokens = this.#prompt.length
     const later = Math.max(0, tokens.length - sequences.length)
     const decodeSeconds = seconds(this.#firstToken, this.#ended)
@@ -136,7 +137,7 @@ export class Generation {
         stopString: continuation?.stopString ?? null,
         tokens: own,
         usage: { promptTokens, completionTokens: own.length, totalTokens: promptTokens + own.length },
-        stats: { ...shared, activeFraction: activeFraction(own, intermediateSize) },
+        stats: { ...shared, activeFraction: activeFraction(own, neurons) },
       }
     })
   }

@@ -19,11 +19,12 @@ export function weightTypes({ embedding, head, layers }: EngineWeights): Map<Wei
 }
 
 function layerMatrices(layer: LayerWeights): [name: string, Weights][] {
-  const { qkv, output, gate, up, gated } = layer
+  const { qkv, output, gate, up, gated, experts } = layer
   // One block has q, k and v; else each has its own.
   const attention = ['q', 'k', 'v'].map((name, i): [string, Weights] => [name, (qkv[i] ?? qkv[0]).weights])
   const ups: [string, Weights][] = up !== null ? [['up', up]] : gated ? [['up', storedNeurons(layer)]] : []
-  return [...attention, ['o', output], ['gate', gate], ...ups, ['down', storedNeurons(layer)]]
+  const router: [string, Weights][] = experts ? [['router', experts.router]] : []
+  return [...attention, ['o', output], ...router, ['gate', gate], ...ups, ['down', storedNeurons(layer)]]
 }
 
 /** In one line. */

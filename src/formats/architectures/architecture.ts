@@ -50,6 +50,8 @@ export interface GgufForm {
   readonly factors?: 'one' | 'shortAndLong'
   /** Whether llama.cpp runs it with heads of another width than d / heads. Absent: yes. */
   readonly ownHeadDim?: false
+  /** Whether llama.cpp runs it with fewer heads of keys and values than of queries. Absent: yes. */
+  readonly groupedHeads?: false
   describe(keys: GgufKeys): Differences | { readonly problem: string }
   /** Keys to write beside the usual ones, without the prefix of the architecture. Absent: it is never written. */
   write?(config: ModelConfig): readonly MetadataEntry[]

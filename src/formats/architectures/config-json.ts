@@ -46,6 +46,14 @@ export const configSchema = z.object({
   scale_emb: z.number().nullish(),
   scale_depth: z.number().nullish(),
   dim_model_base: z.number().nullish(),
+  // Mixtures of experts.
+  num_experts: size.nullish(),
+  num_local_experts: size.nullish(),
+  num_experts_per_tok: size.nullish(),
+  norm_topk_prob: z.boolean().nullish(),
+  moe_intermediate_size: size.nullish(),
+  decoder_sparse_step: z.int().nullish(),
+  mlp_only_layers: z.array(z.int()).nullish(),
   // Layout of the block.
   parallel_attn: z.boolean().nullish(),
   use_parallel_residual: z.boolean().nullish(),

@@ -8,13 +8,16 @@ import { GPT_NEOX } from './gpt-neox.js'
 import { GPT2 } from './gpt2.js'
 import { GRANITE, MINICPM } from './granite.js'
 import { LLAMA } from './llama.js'
+import { MIXTRAL } from './mixtral.js'
 import { NEMOTRON } from './nemotron.js'
 import { OLMO2 } from './olmo2.js'
+import { OLMOE } from './olmoe.js'
 import { OPT } from './opt.js'
 import { PHI } from './phi.js'
 import { PHI3 } from './phi3.js'
 import { QWEN2 } from './qwen2.js'
 import { QWEN3 } from './qwen3.js'
+import { QWEN3_MOE } from './qwen3-moe.js'
 import { SMOLLM3 } from './smollm3.js'
 import { STABLELM } from './stablelm.js'
 import { STARCODER2 } from './starcoder2.js'
@@ -23,7 +26,9 @@ import { STARCODER2 } from './starcoder2.js'
 const ARCHITECTURES: readonly Architecture[] = [
   QWEN2,
   LLAMA,
+  MIXTRAL,
   QWEN3,
+  QWEN3_MOE,
   SMOLLM3,
   ARCEE,
   GEMMA,
@@ -31,6 +36,7 @@ const ARCHITECTURES: readonly Architecture[] = [
   GEMMA3,
   PHI3,
   OLMO2,
+  OLMOE,
   GRANITE,
   MINICPM,
   STARCODER2,
@@ -60,7 +66,10 @@ const REFUSED: readonly (readonly [names: RegExp, what: string])[] = [
     /^(mamba2?|falcon[-_]mamba|falcon[-_]h1|jamba|bamba|zamba2?|nemotron[-_]h\w*|granitemoehybrid|granitehybrid|plamo2|recurrent_gemma|lfm2\w*|rwkv\w*|arwkv7|xlstm)$/,
     'recurrent layers (Mamba, RWKV or convolutions)',
   ],
-  [/(moe|mixtral|deepseek|gpt[-_]oss|dbrx|arctic|llama4)/, 'mixtures of experts'],
+  [
+    /(moe|mixtral|deepseek|gpt[-_]oss|dbrx|arctic|llama4)/,
+    'mixtures of experts of another kind (shared experts, groups or biases)',
+  ],
   [/^(bert|t5|bart|roberta|whisper|clip|modernbert)/, 'encoders'],
 ]
 

@@ -3,6 +3,7 @@
 
 import type { Architecture, GgufForm, HuggingFaceForm } from './architecture.js'
 import type { ConfigJson } from './config-json.js'
+import { expertEntries, ggufExperts } from './experts.js'
 import { jsonWindows, windowFields, windowsOf } from './windows.js'
 
 const llama: HuggingFaceForm = {
@@ -30,9 +31,13 @@ const gguf: GgufForm = {
   describe(keys) {
     const layers = keys.number('block_count')
     const all = Array<boolean>(layers).fill(true)
-    return windowsOf(keys.number('attention.sliding_window', 0), all, keys.number('context_length'))
+    return {
+      ...windowsOf(keys.number('attention.sliding_window', 0), all, keys.number('context_length')),
+      // Mixtral.
+      ...ggufExperts(keys, true),
+    }
   },
-  write: () => [],
+  write: expertEntries,
 }
 
 export const LLAMA: Architecture = {

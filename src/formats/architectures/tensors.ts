@@ -9,12 +9,19 @@ import { decodeStored, encodeStored } from '../stored.js'
 /** The tensor of a file in which a parameter is. */
 export interface FileTensor {
   readonly name: string
-  /** Which of its rows are the parameter's, in the parameter's order. Absent: all as they stand. */
+  /** The parameter is in one of so many equal parts of it, along a first dimension of its own: an expert's of a tensor of all. */
+  readonly slice?: Slice
+  /** Which of its rows (of the slice's, where there is one) are the parameter's, in the parameter's order. Absent: all as they stand. */
   readonly rows?: Rows
   /** The file has the matrix as (in, out). */
   readonly transposed?: boolean
   /** What is added to its values: 1 to norms that files hold as w of 1 + w. */
   readonly plus?: number
+}
+
+export interface Slice {
+  readonly index: number
+  readonly count: number
 }
 
 export interface Rows {
@@ -93,12 +100,13 @@ export function projectionRows(config: ModelConfig): { readonly q: number; reado
 }
 
 /** The shape that the file's tensor has for a parameter of `shape`. */
-export function fileShape(shape: readonly number[], { rows, transposed }: FileTensor): number[] {
+export function fileShape(shape: readonly number[], { rows, transposed, slice }: FileTensor): number[] {
   const own = [rows?.total ?? shape[0], ...shape.slice(1)]
-  return transposed === true ? own.toReversed() : own
+  const ordered = transposed === true ? own.toReversed() : own
+  return slice === undefined ? ordered : [slice.count, ...ordered]
 }
 
-/** A parameter of `shape`, out of the tensor that has it. */
+/** A parameter of `shape`, out of the tensor that has it: of a sliced one, out of the slice. */
 export function parameterOf(stored: StoredTensor, shape: readonly number[], from: FileTensor): StoredTensor {
   const { rows, transposed, plus } = from
   if (rows === undefined && transposed !== true && plus === undefined) return { ...stored, shape }
@@ -164,8 +172,9 @@ export function assembled(
   for (const { parameter, from } of parts) {
     const values = valuesOf(parameter.name)
     const width = values.length / parameter.shape[0]
+    const start = sliceStart(out.length, from)
     for (let row = 0; row < parameter.shape[0]; row++) {
-      const at = (from.rows?.at(row) ?? row) * width
+      const at = start + (from.rows?.at(row) ?? row) * width
       for (let k = 0; k < width; k++) out[at + k] = values[row * width + k] - (from.plus ?? 0)
     }
   }
@@ -186,15 +195,22 @@ export function assembledBytes(
     const bytes = bytesOf(parameter.name)
     if (bytes === null) return null
     const width = bytes.length / parameter.shape[0]
-    out ??= new Uint8Array(new ArrayBuffer(shape[0] * width))
+    const rows = shape.slice(0, -1).reduce((a, b) => a * b)
+    out ??= new Uint8Array(new ArrayBuffer(rows * width))
+    const start = sliceStart(out.length, from)
     for (let row = 0; row < parameter.shape[0]; row++) {
-      const at = (from.rows?.at(row) ?? row) * width
+      const at = start + (from.rows?.at(row) ?? row) * width
       out.set(bytes.subarray(row * width, (row + 1) * width), at)
     }
   }
   return out
 }
 
-function isPlain({ rows, transposed, plus }: FileTensor): boolean {
-  return rows === undefined && transposed !== true && plus === undefined
+/** Where a parameter's slice begins in a tensor of `length` values or bytes. */
+function sliceStart(length: number, { slice }: FileTensor): number {
+  return slice === undefined ? 0 : (slice.index * length) / slice.count
+}
+
+function isPlain({ rows, transposed, plus, slice }: FileTensor): boolean {
+  return rows === undefined && transposed !== true && plus === undefined && slice === undefined
 }

@@ -18,6 +18,7 @@ import {
 } from '../../nn/config.js'
 import { magnitudeOf } from '../../nn/rope.js'
 import type { Differences, GgufForm } from '../architectures/architecture.js'
+import { type ExpertTensors, expertTensorsOf, withExperts } from '../architectures/experts.js'
 import { GgufKeys, type MetadataEntry } from '../architectures/gguf-keys.js'
 import { GGUF_FORMS, refusalOf } from '../architectures/index.js'
 import type { TensorMap } from '../architectures/tensors.js'
@@ -78,9 +79,9 @@ export function writtenForm(config: ModelConfig): WrittenForm {
   return { architecture: form.name, entries, tensors: tensorMap(form, config), more: factorTensors(config) }
 }
 
-function tensorMap(form: GgufForm, config: ModelConfig): TensorMap {
+function tensorMap(form: GgufForm, config: ModelConfig, experts: ExpertTensors = 'merged'): TensorMap {
   const usual = ggufTensors(config, form.rowsInPairs === true ? 'pairs' : 'halves')
-  return form.tensors?.(config, usual) ?? usual
+  return withExperts(config, form.tensors?.(config, usual) ?? usual, experts)
 }
 
 function factorTensors({ ropeScaling, ...config }: ModelConfig): Map<string, Float32Array> {
@@ -117,7 +118,8 @@ function loads(form: GgufForm, config: ModelConfig): boolean {
   const factors = ropeFactors(config) !== null ? 'one' : longrope ? 'shortAndLong' : undefined
   return (
     (factors === undefined || factors === form.factors) &&
-    (headDim === undefined || form.ownHeadDim !== false)
+    (headDim === undefined || form.ownHeadDim !== false) &&
+    (config.numKeyValueHeads === config.numAttentionHeads || form.groupedHeads !== false)
   )
 }
 
@@ -273,7 +275,8 @@ export function readGgufConfig(
         `${config.maxPositionEmbeddings} here, not ${keys.number('context_length')}`,
     )
   }
-  return { architecture: form.name, config, tensors: tensorMap(form, config), notes }
+  const map = tensorMap(form, config, expertTensorsOf(tensors))
+  return { architecture: form.name, config, tensors: map, notes }
 }
 
 function readForm(

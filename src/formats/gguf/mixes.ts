@@ -3,6 +3,7 @@
 
 import type { WeightType } from '../../kernels/index.js'
 import type { ModelConfig } from '../../nn/config.js'
+import { expertPart } from '../../nn/parameters.js'
 
 /** A type for all matrices, or a mix by llama.cpp's name. */
 export type WrittenDtype = WeightType | 'q4_k_m'
@@ -19,8 +20,11 @@ export function mixedDtype(name: string, config: ModelConfig, dtype: WrittenDtyp
     const isHead = name === 'lm_head.weight' || config.tieWordEmbeddings
     return isHead ? 'q6_k' : 'q4_k'
   }
+  // A router is small, and decides which experts are computed.
+  if (inLayer[2] === 'mlp.gate') return 'f32'
   if (dtype !== 'q4_k_m') return dtype
-  const [, layer, part] = inLayer
+  const [, layer, own] = inLayer
+  const part = expertPart(own)?.part ?? own
   const sensitive = part === 'self_attn.v_proj' || part === 'mlp.down_proj'
   return sensitive && hasMoreBits(Number(layer), config.numHiddenLayers) ? 'q6_k' : 'q4_k'
 }

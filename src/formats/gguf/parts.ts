@@ -4,6 +4,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { CheckpointError } from '../../errors.js'
+import type { Slice } from '../architectures/tensors.js'
 import { type FileBytes, openFileBytes } from '../file-bytes.js'
 import { quoted } from '../safetensors.js'
 import { supportedArchitecture } from './config.js'
@@ -16,8 +17,8 @@ export interface GgufParts {
   readonly metadata: Metadata
   /** Of all parts. */
   readonly tensors: ReadonlyMap<string, GgufTensor>
-  /** The bytes of a tensor as the file has them. */
-  read(tensor: GgufTensor): Uint8Array<ArrayBuffer>
+  /** The bytes of a tensor, or of a slice of it, as the file has them. */
+  read(tensor: GgufTensor, slice?: Slice): Uint8Array<ArrayBuffer>
   close(): void
 }
 
@@ -72,7 +73,10 @@ export function openGgufParts(file: string): GgufParts {
       file: names[0],
       metadata,
       tensors,
-      read: tensor => fileOf.get(tensor)!.read(tensor.offset, tensor.bytes),
+      read(tensor, { index, count } = { index: 0, count: 1 }) {
+        const bytes = tensor.bytes / count
+        return fileOf.get(tensor)!.read(tensor.offset + index * bytes, bytes)
+      },
       close,
     }
   } catch (error) {

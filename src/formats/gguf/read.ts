@@ -41,7 +41,9 @@ function sourceOf(parts: GgufParts, model: GgufModel): ModelSource {
   }
   const stored = (name: string) => {
     const { tensor, from, shape } = info(name)
-    return parameterOf({ dtype: tensor.dtype, shape: tensor.shape, bytes: parts.read(tensor) }, shape, from)
+    const { dtype } = tensor
+    const own = from.slice === undefined ? tensor.shape : tensor.shape.slice(1)
+    return parameterOf({ dtype, shape: own, bytes: parts.read(tensor, from.slice) }, shape, from)
   }
   return {
     path: file,
@@ -115,7 +117,7 @@ function reasonFor(tensor: string): string {
   if (/_norm\.bias$/.test(tensor)) return 'biases of norms are not supported'
   if (/\.ffn_(gate|up|down)\.bias$/.test(tensor)) return 'biases of the FFN are not supported'
   if (/\.attn_(q|k)_norm\./.test(tensor)) return 'norms of queries and keys are not supported'
-  if (/_exps|_shexp|ffn_gate_inp/.test(tensor)) return 'mixtures of experts are not supported'
+  if (/_exps|_shexp|ffn_gate_inp/.test(tensor)) return 'this kind of experts is not supported'
   if (/\.bias$/.test(tensor)) return 'this bias is not supported'
   return 'the metadata describes another one'
 }

@@ -151,15 +151,14 @@ function blocked(dtype: WeightType, columns: number): WeightType {
 }
 
 function unblocked({ config, dtype }: GgufContent, form: WrittenForm): WrittenGguf['unblocked'] {
-  return fileTensors(parameterShapes(config), form.tensors).flatMap(
-    ({ parts: [first], shape: [, columns] }) => {
-      const { name } = first.parameter
-      if (columns === undefined) return []
-      const asked = matrixDtype(name, config, dtype)
-      const written = blocked(asked, columns)
-      return written === asked ? [] : [{ name, columns, asked, written }]
-    },
-  )
+  return fileTensors(parameterShapes(config), form.tensors).flatMap(({ parts: [first], shape }) => {
+    const { name } = first.parameter
+    const columns = shape.at(-1)
+    if (columns === undefined || shape.length === 1) return []
+    const asked = matrixDtype(name, config, dtype)
+    const written = blocked(asked, columns)
+    return written === asked ? [] : [{ name, columns, asked, written }]
+  })
 }
 
 /** llama_ftype: what most matrices of a layer are. */

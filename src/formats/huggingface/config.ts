@@ -85,6 +85,9 @@ const NEUTRAL_FIELDS: Readonly<Record<string, readonly unknown[]>> = {
   num_experts: [0],
   num_local_experts: [0],
   n_routed_experts: [0],
+  n_shared_experts: [0],
+  num_shared_experts: [0],
+  shared_expert_intermediate_size: [0],
 }
 
 /** The first field that asks for what is not supported, with its value; null when there is none. */

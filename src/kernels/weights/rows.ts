@@ -3,7 +3,7 @@
 
 import { alignedBuffer } from '../native/addon.js'
 import { allocateWeights, weightBytes } from './quantized.js'
-import type { Weights, WeightType } from './types.js'
+import { bytesOf, type Weights, type WeightType } from './types.js'
 
 /** Room for `bytes` bytes of rows, all zero, starting on a cache line. */
 export function allocateRows(type: WeightType, bytes: number): Weights {
@@ -11,9 +11,13 @@ export function allocateRows(type: WeightType, bytes: number): Weights {
   return { type, data: new Uint8Array(alignedBuffer(bytes)) }
 }
 
-/** The weights from byte `start` of `w` on, where a row begins: as a matrix of that row's width, it is row 0. */
-export function rowsFrom(w: Weights, start: number): Weights {
-  if (w instanceof Float32Array) return w.subarray(start / w.BYTES_PER_ELEMENT)
-  if (w instanceof Uint16Array) return w.subarray(start / w.BYTES_PER_ELEMENT)
-  return { type: w.type, data: w.data.subarray(start) }
+/**
+ * The weights from byte `start` of `w` on, where a row begins: as a matrix of that row's width, it is row 0. bytes: default
+ * all to the end.
+ */
+export function rowsFrom(w: Weights, start: number, bytes = bytesOf(w).length - start): Weights {
+  const end = start + bytes
+  if (w instanceof Float32Array) return w.subarray(start / w.BYTES_PER_ELEMENT, end / w.BYTES_PER_ELEMENT)
+  if (w instanceof Uint16Array) return w.subarray(start / w.BYTES_PER_ELEMENT, end / w.BYTES_PER_ELEMENT)
+  return { type: w.type, data: w.data.subarray(start, end) }
 }

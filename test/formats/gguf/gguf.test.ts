@@ -66,10 +66,10 @@ describe('a file of another program', () => {
       /"bloom" is not supported; supported: qwen2, llama, qwen3, .*flicker/,
     ],
     [
-      'a mixture of experts',
+      'shared experts',
       'GGUF_INVALID',
-      value('llama.expert_count', { type: 'u32', value: 8 }),
-      /llama\.expert_count is 8, which would change the results/,
+      value('llama.expert_shared_count', { type: 'u32', value: 1 }),
+      /llama\.expert_shared_count is 1, which would change the results/,
     ],
     [
       'an unknown scaling',
