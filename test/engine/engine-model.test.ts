@@ -57,11 +57,6 @@ const models: Record<string, ModelConfig> = {
     },
   },
   'experts, gated, relu': { ...smallConfig, experts: { count: 5, perToken: 2, normalized: true } },
-  'experts, gated, relu after the norms': {
-    ...smallConfig,
-    normActivation: 'relu',
-    experts: { count: 4, perToken: 2, normalized: true },
-  },
   'experts, gated, stocha, factors as they are': {
     ...smallConfig,
     activation: 'stocha:p=0.4',
