@@ -7,7 +7,7 @@ import { DeviceModel } from '../../../src/engine/device/device-model.js'
 import { EngineModel, type EngineOptions } from '../../../src/engine/index.js'
 import { ffnBytes } from '../../../src/engine/model/weights.js'
 import { bytesOf, kernels } from '../../../src/kernels/index.js'
-import { neuronsPerToken } from '../../../src/nn/config.js'
+import { type ModelConfig, neuronsPerToken } from '../../../src/nn/config.js'
 import { Llama } from '../../../src/nn/llama.js'
 import { parameterCounts } from '../../../src/nn/parameters.js'
 import { METHODS, requireApplicable } from '../../../src/sparsify/methods.js'
@@ -70,8 +70,8 @@ describe('a mixture of experts', () => {
 
   it.each([
     ['with a norm before it', config],
-    ['with ReLU after the norm, stored by input channel', { ...config, normActivation: 'relu' }],
-  ])('is the graph that is trained, %s', (_, config) => {
+    ['with ReLU after the norm, stored by input channel', { ...config, normActivation: 'relu' as const }],
+  ] satisfies [string, ModelConfig][])('is the graph that is trained, %s', (_, config) => {
     const tape = new Tape(kernels(), { training: false })
     const activation = parseActivation(config.activation)
     const draw = { seedLow: 0, seedHigh: 0, purpose: 2, step: 0, firstRow: 0 }
@@ -97,6 +97,7 @@ describe('a mixture of experts', () => {
     const code = { code: 'EXPERTS_OPTION', message: expect.stringMatching(/mixture of experts/) }
     expect(() => model({ compact: tokens })).toThrow(expect.objectContaining(code))
     expect(() => model({ observer: () => {} })).toThrow(expect.objectContaining(code))
+    expect(() => model({ reuse: 4 })).toThrow(expect.objectContaining(code))
     const cuts = Array.from({ length: config.numHiddenLayers }, () => ({ neurons: null, inputs: {} }))
     expect(() => model({ cuts })).toThrow(expect.objectContaining(code))
     expect(() => requireApplicable(METHODS.cats, config)).toThrow(
