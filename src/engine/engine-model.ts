@@ -379,7 +379,13 @@ function compactWithCuts(): OptionError {
 
 /** What needs every neuron of a layer at every token. */
 function requireNoExperts({ compact, cuts, observer, reuse, predictor }: EngineOptions): void {
-  const unusable = { compact, observer, reuse, predictor, 'cuts (as flicker sparsify makes them)': cuts ?? undefined }
+  const unusable = {
+    compact,
+    observer,
+    reuse,
+    predictor,
+    'cuts (as flicker sparsify makes them)': cuts ?? undefined,
+  }
   const [option] = Object.entries(unusable).find(([, given]) => given !== undefined) ?? []
   if (option === undefined) return
   throw new OptionError(
