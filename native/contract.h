@@ -8,7 +8,7 @@
 namespace flicker::contract {
 
 /// What these files say, shortened: contractDigest in src/kernels/native/signatures.ts.
-constexpr const char* digest = "0bb3a514d55e95fc";
+constexpr const char* digest = "c8ac97c32bde5453";
 
 struct Gemm {
   enum : size_t { at_a, at_b, at_c, at_m, at_n, at_k, at_trans_a, at_trans_b, at_accumulate, count };
@@ -1050,6 +1050,74 @@ struct FfnNeurons {
 };
 double call(const FfnNeurons& with, Arguments& in, const Kernels& kernels);
 
+struct IntegerMatvec {
+  enum : size_t { at_w, at_weight_type, at_chosen, at_x, at_y, at_rows, at_columns, at_batch, at_accumulate, at_bias, count };
+  static constexpr const char* names[] = {"w", "weightType", "chosen", "x", "y", "rows", "columns", "batch", "accumulate", "bias"};
+  Weights w = {};
+  WeightType weight_type = {};
+  const float* chosen = {};
+  const float* x = {};
+  float* y = {};
+  int64_t rows = {};
+  int64_t columns = {};
+  int64_t batch = {};
+  bool accumulate = {};
+  const float* bias = {};
+
+  explicit IntegerMatvec(Arguments& in) {
+    weight_type = in.weight_type(at_weight_type);
+    rows = in.size(at_rows);
+    columns = in.size(at_columns);
+    batch = in.size(at_batch);
+    accumulate = in.flag(at_accumulate);
+    w = in.weights(at_w, weight_type, rows, columns, Types::kAll);
+    chosen = in.input(at_chosen, {batch, rows}, kOptional);
+    x = in.input(at_x, {batch, columns});
+    y = in.output(at_y, {batch, rows});
+    bias = in.input(at_bias, {rows}, kOptional);
+    in.require(has_integer_kernels(weight_type), at_weight_type, "must be that of q8_0 or q4_0");
+    in.finish(count);
+  }
+};
+double call(const IntegerMatvec& with, Arguments& in, const Kernels& kernels);
+
+struct IntegerNeurons {
+  enum : size_t { at_w, at_weight_type, at_activated, at_x, at_y, at_active, at_neurons, at_width, at_up_width, at_batch, at_gated, at_max_active, at_row_of, count };
+  static constexpr const char* names[] = {"w", "weightType", "activated", "x", "y", "active", "neurons", "width", "upWidth", "batch", "gated", "maxActive", "rowOf"};
+  Weights w = {};
+  WeightType weight_type = {};
+  const float* activated = {};
+  const float* x = {};
+  float* y = {};
+  int32_t* active = {};
+  int64_t neurons = {};
+  int64_t width = {};
+  int64_t up_width = {};
+  int64_t batch = {};
+  bool gated = {};
+  int64_t max_active = {};
+  const int32_t* row_of = {};
+
+  explicit IntegerNeurons(Arguments& in) {
+    weight_type = in.weight_type(at_weight_type);
+    neurons = in.size(at_neurons);
+    width = in.size(at_width);
+    up_width = in.size(at_up_width);
+    batch = in.size(at_batch);
+    gated = in.flag(at_gated);
+    max_active = in.size(at_max_active);
+    row_of = in.indices(at_row_of, {neurons}, kOptional);
+    w = in.weights(at_w, weight_type, stored_rows(row_of, neurons), width, gated ? up_width : 0, Types::kAll);
+    activated = in.input(at_activated, {batch, neurons});
+    x = in.input(at_x, {batch, up_width});
+    y = in.output(at_y, {batch, width});
+    active = in.counts(at_active, {batch});
+    in.require(has_integer_kernels(weight_type), at_weight_type, "must be that of q8_0 or q4_0");
+    in.finish(count);
+  }
+};
+double call(const IntegerNeurons& with, Arguments& in, const Kernels& kernels);
+
 struct NarrowIndex {
   enum : size_t { at_w, at_weight_type, at_codes, at_scales, at_bounds, at_rows, at_columns, count };
   static constexpr const char* names[] = {"w", "weightType", "codes", "scales", "bounds", "rows", "columns"};
@@ -1293,6 +1361,8 @@ double call(const MlpForward& with, Arguments& in, const Kernels& kernels);
   E(matvec, Matvec, false) \
   E(selectedRows, SelectedRows, false) \
   E(ffnNeurons, FfnNeurons, true) \
+  E(integerMatvec, IntegerMatvec, false) \
+  E(integerNeurons, IntegerNeurons, true) \
   E(narrowIndex, NarrowIndex, false) \
   E(narrowGate, NarrowGate, true) \
   E(cachedAttention, CachedAttention, false) \

@@ -22,6 +22,21 @@ double call(const FfnNeurons& with, Arguments& in, const Kernels& kernels) {
   return static_cast<double>(kernels.ffn_neurons(with.w, with.activated, with.x, with.y, with.active, shape));
 }
 
+double call(const IntegerMatvec& with, Arguments&, const Kernels& kernels) {
+  kernels.integer_matvec(with.w, with.chosen, with.x, with.y, with.rows, with.columns, with.batch, with.accumulate,
+                         with.bias);
+  return 0;
+}
+
+double call(const IntegerNeurons& with, Arguments& in, const Kernels& kernels) {
+  if (with.row_of != nullptr)
+    in_range(in, with.at_row_of, with.row_of, with.neurons, -1, INT64_MAX, "holds a row below -1");
+  if (!in.ok()) return 0;
+  const FfnShape shape = {with.neurons, with.width,      with.up_width, with.batch,
+                          with.gated,   with.max_active, with.row_of};
+  return static_cast<double>(kernels.integer_neurons(with.w, with.activated, with.x, with.y, with.active, shape));
+}
+
 double call(const NarrowIndex& with, Arguments&, const Kernels& kernels) {
   kernels.narrow_index(with.w, with.codes, with.scales, with.bounds, with.rows, with.columns);
   return 0;

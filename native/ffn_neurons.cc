@@ -5,20 +5,13 @@
 // hidden values come first, then each job takes some columns and goes through all blocks in order. Where few neurons
 // are active, each position goes through its own rows alone (ffn_rows.h). The additions are the same.
 #include "ffn_rows.h"
+#include "neuron_blocks.h"
 #include "positions.h"
 
 namespace flicker::FLICKER_ISA {
 namespace {
 
-constexpr int64_t max_block = 256;     // neurons in a block, at most
 constexpr int64_t many_at_once = 256;  // positions whose hidden values are kept at a time
-
-/// Neurons per block, a function of the size alone: some 24 blocks, which threads share evenly; more would have more
-/// sums.
-int64_t block_size(int64_t neurons) {
-  const int64_t wanted = ceil_div(ceil_div(neurons, 24), 32) * 32;
-  return wanted < 64 ? 64 : min(wanted, max_block);
-}
 
 /// The neurons of one FFN at some positions.
 struct Neurons {
@@ -261,24 +254,6 @@ bool went_by_rows(Weights w, const float* activated, const float* x, float* y, c
     ffn_by_rows(w, found, own, x + start * shape.up_width, y + start * shape.width, some);
   }
   return true;
-}
-
-/// Neurons that are not 0 at one position or more; what is not a number is not 0.
-int64_t count_anywhere(const float* activated, int64_t batch, int64_t neurons) {
-  vi counts = {};
-  int64_t i = 0;
-  for (; i + lanes <= neurons; i += lanes) {
-    vi anywhere = {};
-    for (int64_t b = 0; b < batch; b++) anywhere |= ~(load(activated + b * neurons + i) == vf{});
-    counts -= anywhere;
-  }
-  int64_t count = lane_sum(counts);
-  for (; i < neurons; i++) {
-    bool anywhere = false;
-    for (int64_t b = 0; b < batch; b++) anywhere |= !(activated[b * neurons + i] == 0.f);
-    count += anywhere;
-  }
-  return count;
 }
 
 }  // namespace

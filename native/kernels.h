@@ -84,6 +84,8 @@ struct Weights {
 };
 /// Whether a type has groups of columns with a scale each.
 constexpr bool is_quantized(WeightType type) { return type != kF32 && type != kBf16 && type != kF16; }
+/// Whether a type has kernels that multiply integers (integer_rows.h).
+constexpr bool has_integer_kernels(WeightType type) { return type == kQ8_0 || type == kQ4_0; }
 /// Columns of a super-block, and bytes of one of each type.
 constexpr int64_t super_block = 256, q4_k_bytes = 144, q5_k_bytes = 176, q6_k_bytes = 210;
 /// Bytes of the scales at the start of a row of q8_0 or q4_0, and of a whole row of any type.
@@ -251,6 +253,11 @@ struct MlpCall {
   K(void, selected_rows,                                                                                               \
     (Weights w, const float* chosen, const float* x, float* y, int64_t rows, int64_t columns, int64_t batch))          \
   K(int64_t, ffn_neurons,                                                                                              \
+    (Weights w, const float* activated, const float* x, float* y, int32_t* active, FfnShape shape))                    \
+  K(void, integer_matvec,                                                                                              \
+    (Weights w, const float* chosen, const float* x, float* y, int64_t rows, int64_t columns, int64_t batch,           \
+     bool accumulate, const float* bias))                                                                              \
+  K(int64_t, integer_neurons,                                                                                          \
     (Weights w, const float* activated, const float* x, float* y, int32_t* active, FfnShape shape))                    \
   K(void, narrow_index, (Weights w, int8_t * codes, float* scales, float* bounds, int64_t rows, int64_t columns))      \
   K(int64_t, narrow_gate, (Weights w, NarrowIndex index, const float* x, float* y, NarrowGateShape shape))             \

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "lane_sums.h"
-#include "row_kernels.h"
+#include "row_jobs.h"
 
 namespace flicker::FLICKER_ISA {
 
@@ -20,15 +20,6 @@ constexpr int tile_positions = 2, tile_vectors = 4;  // 8 of 16: more would need
 #endif
 constexpr int64_t slice = 128;  // columns of a panel of weighted rows
 constexpr int64_t few = 16;     // up to so many positions rows are read directly, in tiles of up to max_direct
-
-/// Rows of a job that reads them one after another. Memory comes at full speed only after some 100 KiB of a line; where
-/// there are fewer, the threads get equal parts.
-inline int64_t rows_per_job(int64_t rows, int64_t row_bytes) {
-  constexpr int64_t least = 64 << 10, most = 512 << 10;
-  const int64_t share = rows * row_bytes / (8 * thread_count());
-  const int64_t bytes = share < least ? least : min(share, most);
-  return ceil_div(ceil_div(bytes, row_bytes + 1), tile_rows) * tile_rows;
-}
 
 /// Positions in tiles of nearly equal size.
 struct Tiles {

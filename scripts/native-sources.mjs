@@ -23,7 +23,7 @@ const shared = [
   'parallel.cc',
 ]
 /** Kernel files whose inner loops are written as vectors: -O3 makes them no faster, and takes up to twice as long. */
-const writtenAsVectors = ['gemm.cc', 'narrow_gate.cc']
+const writtenAsVectors = ['integer_matvec.cc', 'integer_neurons.cc', 'gemm.cc', 'narrow_gate.cc']
 
 /** Compiled first, because they take longest: a core that begins one last would work alone at the end. */
 const slowest = [

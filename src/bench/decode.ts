@@ -9,9 +9,11 @@ import { Session } from '../engine/generation/session.js'
 import type { EngineWeights } from '../engine/model/weights.js'
 import { OptionError } from '../errors.js'
 import {
+  type ActivationType,
   bytesOf,
   type CacheType,
   defaultThreads,
+  hasIntegerKernels,
   kernels,
   narrowable,
   setThreads,
@@ -31,6 +33,8 @@ export interface DecodeBenchOptions {
   readonly shape: DecodeShape
   readonly dtype: WeightType
   readonly kv: CacheType
+  /** Of quantized weights: with int16, dense decoding in f32 is measured beside. */
+  readonly activations: ActivationType
   /** Fraction of the neurons that is exactly zero, from 0 to 1; a list is spread over the layers. */
   readonly sparsity: number | readonly number[]
   /** Which sparse variants are measured: `on` with the narrow gate, `off` without, `auto` both. */
@@ -48,7 +52,14 @@ export interface DecodeBenchOptions {
 
 /** One variant of computing the same tokens. */
 export interface DecodeRow {
-  readonly variant: 'dense' | 'sparse' | 'sparse, narrow gate' | 'auto' | BenchMethod
+  readonly variant:
+    | 'dense'
+    | 'dense, f32'
+    | 'sparse, f32'
+    | 'sparse'
+    | 'sparse, narrow gate'
+    | 'auto'
+    | BenchMethod
   readonly millisecondsPerToken: number
   readonly tokensPerSecond: number
   /** Tokens per second over those of `dense`, token by token. */
@@ -63,9 +74,20 @@ export interface DecodeRow {
 }
 
 /** The variants that the options choose, `dense` first. */
-function variants({ dtype, narrowGate }: DecodeBenchOptions) {
+function variants({ dtype, narrowGate, activations }: DecodeBenchOptions) {
+  const integers = hasIntegerKernels(dtype) && activations === 'int16'
   const all: { variant: DecodeRow['variant']; options: EngineOptions; wanted: boolean }[] = [
     { variant: 'dense', options: { ffn: 'dense', narrowGate: 'off' }, wanted: true },
+    {
+      variant: 'dense, f32',
+      options: { ffn: 'dense', narrowGate: 'off', activations: 'f32' },
+      wanted: integers,
+    },
+    {
+      variant: 'sparse, f32',
+      options: { ffn: 'sparse', narrowGate: 'off', activations: 'f32' },
+      wanted: integers,
+    },
     { variant: 'sparse', options: { ffn: 'sparse', narrowGate: 'off' }, wanted: narrowGate !== 'on' },
     {
       variant: 'sparse, narrow gate',
@@ -91,7 +113,7 @@ const PREFILL_ROUNDS = 6
 
 /** Throws OptionError NARROW_GATE_DTYPE, NO_NATIVE_KERNELS, and what EngineModel throws. */
 export function benchDecode(options: DecodeBenchOptions) {
-  const { shape, dtype, kv, sparsity, tokens, samples, prefill, threads } = options
+  const { shape, dtype, kv, activations, sparsity, tokens, samples, prefill, threads } = options
   const { backend, isa } = kernels()
   if (backend === 'portable') {
     throw new OptionError(
@@ -110,7 +132,8 @@ export function benchDecode(options: DecodeBenchOptions) {
     const started = performance.now()
     const { config, weights, zeros } = sparseModel(options)
     const buildSeconds = (performance.now() - started) / 1000
-    const engine = (other: EngineOptions) => new EngineModel(config, weights, { dtype, kv, ...other })
+    const engine = (other: EngineOptions) =>
+      new EngineModel(config, weights, { dtype, kv, activations, ...other })
     const random = new RandomStream({ seed: 3, purpose: Purpose.sampler, stream: 0 })
     const randomTokens = (n: number) => Int32Array.from({ length: n }, () => random.below(shape.vocabSize))
 
@@ -139,6 +162,7 @@ export function benchDecode(options: DecodeBenchOptions) {
       shape,
       dtype,
       kv,
+      activations,
       parameters: parameterCount(config),
       weightBytes: weightBytesOf(weights),
       buildSeconds,
@@ -176,6 +200,9 @@ function sparseModel({ shape, dtype, sparsity, tokens, samples, prefill, method 
   return { config: randomConfig(shape, threshold, context), weights, zeros }
 }
 
+/** Beside integers: variants that compute in f32, and have bits of their own. */
+const isF32 = (variant: DecodeRow['variant']) => variant.endsWith(', f32')
+
 interface Variant {
   readonly variant: DecodeRow['variant']
   readonly model: EngineModel
@@ -188,7 +215,7 @@ const CALIBRATION_TOKENS = 48
 
 /** The dense model and the cut one; the masks without skipping are the check of its bits. */
 function cutVariants(
-  { sparsity, dtype, kv }: DecodeBenchOptions,
+  { sparsity, dtype, kv, activations }: DecodeBenchOptions,
   method: BenchMethod,
   { config, weights }: { readonly config: ModelConfig; readonly weights: EngineWeights },
   randomTokens: RandomTokens,
@@ -198,7 +225,7 @@ function cutVariants(
   }
   const cut = cutWeights(config, weights, method, sparsity, randomTokens(CALIBRATION_TOKENS))
   const model = (own: EngineWeights, ffn: 'dense' | 'auto') =>
-    new EngineModel(config, own, { dtype, kv, ffn, narrowGate: 'off' })
+    new EngineModel(config, own, { dtype, kv, activations, ffn, narrowGate: 'off' })
   return [
     { variant: 'dense', model: model(weights, 'dense') },
     { variant: method, model: model(cut, 'auto'), masked: model(cut, 'dense') },
@@ -245,9 +272,10 @@ function decodeAlternately(
       skipped.push(bytesSkipped(session.stats.pass))
     }
     const [{ session: dense }, ...others] = runs
-    identical &&= others.every(
-      ({ session, masked }) => masked !== undefined || sameBits(session.logits, dense.logits),
-    )
+    identical &&= others.every(({ session, masked, variant }) => {
+      const like = runs.find(run => run.variant === (isF32(variant) ? 'dense, f32' : 'dense')) ?? runs[0]
+      return masked !== undefined || sameBits(session.logits, like.session.logits)
+    })
     if (i >= WARM_UP) for (const count of dense.activeNeurons) active.push(count / shape.intermediateSize)
   }
   for (const { session, masked } of runs) {
@@ -277,9 +305,13 @@ function measurePrefill(options: DecodeBenchOptions, engine: Engine, randomToken
   const prompt = randomTokens(prefill)
   const gigaflops = prefillFlops(shape, prefill) / 1e9
   const product = squareProduct()
-  const runs = (['dense', 'auto'] as const).map(ffn => {
-    return { ffn, model: engine({ ffn, narrowGate: 'off' }), seconds: [] as number[] }
-  })
+  const integers = hasIntegerKernels(options.dtype) && options.activations === 'int16'
+  const runs = [
+    ...(['dense', 'auto'] as const).map(ffn => ({ ffn, model: engine({ ffn, narrowGate: 'off' }) })),
+    ...(integers
+      ? [{ ffn: 'dense, f32', model: engine({ ffn: 'dense', narrowGate: 'off', activations: 'f32' }) }]
+      : []),
+  ].map(run => ({ ...run, seconds: [] as number[] }))
   const gemms: number[] = []
   // The first round is not counted.
   for (let round = 0; round <= PREFILL_ROUNDS; round++) {

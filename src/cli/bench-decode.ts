@@ -10,6 +10,7 @@ import { defaultThreads } from '../kernels/index.js'
 import { intervalText } from '../paired-measurement.js'
 import { mean } from '../statistics.js'
 import {
+  activationTypeOption,
   backendOption,
   choiceOption,
   fraction,
@@ -50,6 +51,7 @@ export function benchDecodeCommand(): Command {
     .option('--vocab-size <n>', "instead of the shape's", integer(2))
     .addOption(choiceOption('--dtype <type>', 'how weights are stored', WEIGHT_TYPES, 'bf16'))
     .addOption(kvOption())
+    .addOption(activationTypeOption())
     .addOption(
       choiceOption(
         '--method <name>',
@@ -90,6 +92,7 @@ Examples:
   flicker bench decode --shape sparselm-1.5b --dtype bf16 --sparsity 0.9 --threads 2
   flicker bench decode --sparsity 0.83,0.95,0.97,0.94 --prefill 0 --samples 0
   flicker bench decode --shape sparselm-0.5b --dtype q8_0 --sparsity 0.9 --json
+  flicker bench decode --shape sparselm-0.5b --dtype q4_0 --activations int16
   flicker bench decode --method teal --sparsity 0.5
   flicker bench decode --backend webgpu --dtype f16 --sparsity 0.9 --tokens 64
   flicker bench decode --hidden-size 1024 --intermediate-size 4096 --num-hidden-layers 12 --num-attention-heads 16`,
@@ -175,7 +178,9 @@ function printDecode(result: DecodeBenchResult): void {
   print(
     result.identical
       ? result.method === null
-        ? 'all variants: the same bits'
+        ? result.rows.some(({ variant }) => variant === 'dense, f32')
+          ? 'all variants in int16: the same bits; both in f32 too'
+          : 'all variants: the same bits'
         : `${result.method}: approximate; the same bits as with its masks and nothing skipped`
       : 'THE VARIANTS DIFFER: this is a bug, please report it',
   )
@@ -186,7 +191,7 @@ function printDecode(result: DecodeBenchResult): void {
     )
     for (const { ffn, tokensPerSecond, gigaflopsPerSecond, fractionOfGemm, ratio } of prefill.rows) {
       print(
-        `  ${ffn.padEnd(6)} ${tokensPerSecond.toFixed(1)} tok/s, ${gigaflopsPerSecond.toFixed(0)} GFLOP/s, ${percent(fractionOfGemm)} of it, ${intervalText(ratio, 2)} × dense`,
+        `  ${ffn.padEnd(10)} ${tokensPerSecond.toFixed(1)} tok/s, ${gigaflopsPerSecond.toFixed(0)} GFLOP/s, ${percent(fractionOfGemm)} of it, ${intervalText(ratio, 2)} × dense`,
       )
     }
   }

@@ -24,6 +24,7 @@ import { shown } from '../schema-issues.js'
 import { templateOf } from './chat-template.js'
 import { jsonReport, printStats, printTopLogprobs } from './generate-printing.js'
 import {
+  activationTypeOption,
   allowCodeOption,
   anyText,
   backendOption,
@@ -50,6 +51,7 @@ interface GenerateFlags
       | 'backend'
       | 'dtype'
       | 'kv'
+      | 'activations'
       | 'ffn'
       | 'narrowGate'
       | 'compact'
@@ -117,10 +119,11 @@ export function generateCommand(): Command {
     .option('--chat', "the prompt is a message, put into the model's chat template")
     .option('--system <text>', 'a system message before it', anyText)
     .option('--chat-template <name|file>', "one of the model's templates, or a file with one")
-    .optionsGroup('Engine (only dtype, kv, activation and the next four change the text):')
+    .optionsGroup('Engine (only dtype, kv, activations, activation and the next four change the text):')
     .addOption(backendOption())
     .addOption(dtypeOption())
     .addOption(kvOption())
+    .addOption(activationTypeOption())
     .addOption(
       choiceOption(
         '--ffn <mode>',
@@ -187,7 +190,7 @@ Examples:
 }
 
 async function generate(flags: GenerateFlags): Promise<void> {
-  const { model: path, json, dtype, kv, ffn, narrowGate, activation, compact, tokenizer } = flags
+  const { model: path, json, dtype, kv, activations, ffn, narrowGate, activation, compact, tokenizer } = flags
   const { exact, sparsePrompt, reuse, predictor, backend = 'cpu' } = flags
   const given = await readPrompt(flags)
   if (given === undefined) {
@@ -202,7 +205,19 @@ async function generate(flags: GenerateFlags): Promise<void> {
     throw new OptionError('WEBGPU_OPTION', 'the WebGPU backend has no --best-of; leave it out, or --backend')
   }
   const model = await load(path, {
-    ...{ dtype, kv, ffn, narrowGate, activation, compact, tokenizer, exact, sparsePrompt, backend },
+    ...{
+      dtype,
+      kv,
+      activations,
+      ffn,
+      narrowGate,
+      activation,
+      compact,
+      tokenizer,
+      exact,
+      sparsePrompt,
+      backend,
+    },
     ...{ reuse, predictor },
   })
   for (const note of model.notes) log(`flicker: ${note}`)

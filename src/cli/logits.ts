@@ -7,6 +7,7 @@ import { OptionError } from '../errors.js'
 import { openModel } from '../formats/index.js'
 import { shown } from '../schema-issues.js'
 import {
+  activationTypeOption,
   dtypeOption,
   exactOption,
   integer,
@@ -20,7 +21,7 @@ import {
 import { addPromptOptions, type PromptFlags, readPrompt } from './prompt.js'
 import { log, print, printJson } from './terminal.js'
 
-interface LogitsFlags extends PromptFlags, Pick<EngineOptions, 'dtype' | 'kv'> {
+interface LogitsFlags extends PromptFlags, Pick<EngineOptions, 'dtype' | 'kv' | 'activations'> {
   readonly model: string
   readonly tokens?: string
   readonly last?: boolean
@@ -44,6 +45,7 @@ export function logitsCommand(): Command {
     .addOption(tokenizerOption())
     .addOption(dtypeOption())
     .addOption(kvOption())
+    .addOption(activationTypeOption())
     .addOption(exactOption())
     .addOption(threadsOption())
     .addOption(jsonOption('print one JSON object: {tokens, texts, vocabSize, logits}, logits by position'))
@@ -63,7 +65,7 @@ Examples:
         const tokens = flags.tokens === undefined ? encoded(prompt, tokenizer) : parseTokens(flags.tokens)
         const { vocabSize } = source.config
         const model = new EngineModel(source.config, source, {
-          ...{ dtype: flags.dtype, kv: flags.kv },
+          ...{ dtype: flags.dtype, kv: flags.kv, activations: flags.activations },
           cuts: flags.exact === true ? null : (source.cuts?.() ?? null),
         })
         if (model.approximate)

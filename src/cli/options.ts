@@ -3,7 +3,7 @@
 
 import { InvalidArgumentError, Option } from 'commander'
 import { SPARSE_PROMPTS } from '../engine/index.js'
-import { defaultThreads } from '../kernels/index.js'
+import { activationTypes, defaultThreads } from '../kernels/index.js'
 import { shown } from '../schema-issues.js'
 
 /** What `--model` may be, for help texts. */
@@ -37,6 +37,16 @@ export function dtypeOption(): Option {
 
 export function kvOption(): Option {
   return choiceOption('--kv <type>', 'keys and values in memory', ['f32', 'f16', 'q8'], 'f32')
+}
+
+/** Of weights of 8 and 4 bits. */
+export function activationTypeOption(): Option {
+  return choiceOption(
+    '--activations <type>',
+    'hidden states times q8_0 and q4_0 weights: integers of 16 bits, or f32',
+    activationTypes,
+    'f32',
+  )
 }
 
 /** Of a model that `flicker sparsify` wrote. */

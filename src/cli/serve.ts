@@ -7,6 +7,7 @@ import { type LanguageModel, type LoadOptions, load } from '../engine/index.js'
 import { OptionError, StorageError } from '../errors.js'
 import { createServer } from '../serve/index.js'
 import {
+  activationTypeOption,
   choiceOption,
   dtypeOption,
   integer,
@@ -18,7 +19,8 @@ import {
 } from './options.js'
 import { log } from './terminal.js'
 
-interface ServeFlags extends Pick<LoadOptions, 'dtype' | 'kv' | 'ffn' | 'narrowGate' | 'tokenizer'> {
+interface ServeFlags
+  extends Pick<LoadOptions, 'dtype' | 'kv' | 'activations' | 'ffn' | 'narrowGate' | 'tokenizer'> {
   readonly model: string[]
   readonly host: string
   readonly port: number
@@ -52,6 +54,7 @@ export function serveCommand(): Command {
     .option('--grace <seconds>', 'on SIGTERM or Ctrl-C, time for requests to finish', number, 10)
     .addOption(dtypeOption())
     .addOption(kvOption())
+    .addOption(activationTypeOption())
     .addOption(
       choiceOption('--ffn <mode>', 'skip zeros where it is faster', ['auto', 'dense', 'sparse'], 'auto'),
     )
@@ -81,13 +84,13 @@ async function run(flags: ServeFlags): Promise<void> {
       `flicker: ${host} can be reached from other machines, and there is no --api-key: everyone may use the server`,
     )
   }
-  const { dtype, kv, ffn, narrowGate, tokenizer } = flags
+  const { dtype, kv, activations, ffn, narrowGate, tokenizer } = flags
   const loading: Record<string, Promise<LanguageModel>> = {}
   const listening = new AbortController()
   for (const [name, modelPath] of paths) {
     // After the port is open: until then a model that takes long would be silence.
     loading[name] = opened(listening.signal).then(() =>
-      load(modelPath, { dtype, kv, ffn, narrowGate, tokenizer }),
+      load(modelPath, { dtype, kv, activations, ffn, narrowGate, tokenizer }),
     )
     loading[name].catch(() => {})
   }

@@ -4,6 +4,8 @@
 import { type Activation, parseActivation } from '../activations/index.js'
 import { CheckpointError, OptionError } from '../errors.js'
 import {
+  type ActivationType,
+  activationTypes,
   type CacheType,
   type DecodeKernels,
   decodeKernelsOf,
@@ -52,6 +54,11 @@ export interface EngineOptions {
   readonly dtype?: EngineDtype
   /** How keys and values are stored. Default f32. */
   readonly kv?: CacheType
+  /**
+   * How hidden states are multiplied by weights of q8_0 and q4_0: in f32, or as integers of 16 bits, which is faster and rounds
+   * them to 1/65,534 of the range of 32 of them. Other types always take f32. Default f32.
+   */
+  readonly activations?: ActivationType
   /** Skip neurons that are exactly 0; the result is the same. Default `auto`: where it is faster. */
   readonly ffn?: FfnMode
   /**
@@ -94,6 +101,7 @@ export type SparsePrompt = (typeof SPARSE_PROMPTS)[number]
 export const ENGINE_OPTION_NAMES: OptionNames<EngineOptions> = {
   dtype: true,
   kv: true,
+  activations: true,
   ffn: true,
   narrowGate: true,
   activation: true,
@@ -110,6 +118,7 @@ export const ENGINE_OPTION_NAMES: OptionNames<EngineOptions> = {
 const CHOICES = {
   dtype: ['auto', 'f32', 'bf16', 'f16', 'q8_0', 'q6_k', 'q5_k', 'q4_k', 'q4_0'],
   kv: ['f32', 'f16', 'q8'],
+  activations: activationTypes,
   ffn: ['auto', 'dense', 'sparse'],
   narrowGate: ['auto', 'on', 'off'],
   sparsePrompt: SPARSE_PROMPTS,
@@ -121,6 +130,7 @@ export class EngineModel {
   readonly kv: CacheType
   /** Whether zeros are skipped: never the reason for another result. */
   readonly ffn: FfnMode
+  readonly activations: ActivationType
   readonly activation: Activation
   readonly sparsePrompt: SparsePrompt
   /** Whether cuts or a selector make this model an approximation of its weights. */
@@ -136,7 +146,7 @@ export class EngineModel {
    * `source` has the tensors of `parameterShapes(config)` by their Hugging Face names: an open model, or a function that
    * gives their values. Or it is weights laid out already, such as another model's: both models use them, without a copy.
    * Throws CheckpointError (a config or tensor that does not fit), ActivationError, and OptionError: DTYPE_UNKNOWN,
-   * REUSE_RANGE, SELECTOR_CONFLICT, SELECTOR_ACTIVATION, SELECTOR_STORAGE, PREDICTOR_FIT, KV_UNKNOWN, FFN_UNKNOWN, NARROW_GATE_UNKNOWN, SPARSE_PROMPT_UNKNOWN, COMPACT_CUTS, EXPERTS_OPTION, NARROW_GATE_ACTIVATION, NARROW_GATE_DTYPE, WEIGHTS_LAID_OUT,
+   * REUSE_RANGE, SELECTOR_CONFLICT, SELECTOR_ACTIVATION, SELECTOR_STORAGE, PREDICTOR_FIT, KV_UNKNOWN, ACTIVATIONS_UNKNOWN, FFN_UNKNOWN, NARROW_GATE_UNKNOWN, SPARSE_PROMPT_UNKNOWN, COMPACT_CUTS, EXPERTS_OPTION, NARROW_GATE_ACTIVATION, NARROW_GATE_DTYPE, WEIGHTS_LAID_OUT,
    * MODEL_MEMORY, OPTION_UNKNOWN, OPTION_TYPE.
    */
   constructor(
@@ -148,6 +158,8 @@ export class EngineModel {
     const { dtype = 'auto', kv = 'f32', ffn = 'auto', narrowGate = 'auto', memory = systemMemory } = options
     requireChoice('dtype', 'DTYPE_UNKNOWN', dtype)
     requireChoice('kv', 'KV_UNKNOWN', kv)
+    const { activations = 'f32' } = options
+    requireChoice('activations', 'ACTIVATIONS_UNKNOWN', activations)
     requireChoice('ffn', 'FFN_UNKNOWN', ffn)
     requireChoice('narrowGate', 'NARROW_GATE_UNKNOWN', narrowGate)
     const { cuts = null, sparsePrompt = 'none' } = options
@@ -170,9 +182,10 @@ export class EngineModel {
     this.dtype = dtype
     this.kv = kv
     this.ffn = ffn
+    this.activations = activations
     this.activation = parseActivation(options.activation ?? config.activation)
     const using = options.kernels ?? kernels()
-    const decode = decodeKernelsOf(using)
+    const decode = decodeKernelsOf(using, activations)
     const context = {
       config,
       kernels: using,

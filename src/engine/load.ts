@@ -158,12 +158,13 @@ function approximationOf(engine: EngineModel | DeviceModel, { sparsity }: ModelS
 
 /** Throws OptionError BACKEND_UNKNOWN, WEBGPU_OPTION. */
 function requireBackend(backend: string, options: LoadOptions): void {
-  const { compact, kernels, kv, narrowGate, memory, observer, reuse, predictor } = options
+  const { activations, compact, kernels, kv, narrowGate, memory, observer, reuse, predictor } = options
   if (backend === 'cpu') return
   if (backend !== 'webgpu') {
     throw new OptionError('BACKEND_UNKNOWN', `backend must be cpu or webgpu, not ${received(backend)}`)
   }
   const unusable = {
+    'activations int16': activations === 'int16',
     compact: compact !== undefined,
     reuse: reuse !== undefined,
     predictor: predictor !== undefined,

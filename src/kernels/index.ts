@@ -2,7 +2,7 @@
 // chooses between backends, and no backend imports this file.
 
 import { FlickerError } from '../errors.js'
-import type { DecodeKernels } from './interface/decoding.js'
+import type { ActivationType, DecodeKernels } from './interface/decoding.js'
 import type { MlpStack } from './interface/mlp.js'
 import type { NarrowGateKernels } from './interface/narrow-gate.js'
 import type { Kernels } from './interface/training.js'
@@ -18,6 +18,7 @@ import { portableKernels } from './portable/training.js'
 
 export { chooseExperts } from './choose-experts.js'
 export type {
+  ActivationType,
   AttentionHeads,
   CachedSequence,
   CacheSegment,
@@ -25,7 +26,7 @@ export type {
   DecodeKernels,
   FfnShape,
 } from './interface/decoding.js'
-export { cacheRowBytes } from './interface/decoding.js'
+export { activationTypes, cacheRowBytes } from './interface/decoding.js'
 export type { MlpMoment, MlpStack } from './interface/mlp.js'
 export { mlpSupports } from './interface/mlp.js'
 export type { NarrowGateKernels, NarrowGateOptions } from './interface/narrow-gate.js'
@@ -56,6 +57,7 @@ export {
 export { allocateRows, rowsFrom } from './weights/rows.js'
 export {
   bytesOf,
+  hasIntegerKernels,
   isKQuant,
   isQuantized,
   type PlainWeights,
@@ -86,8 +88,11 @@ export function decodeKernels(): DecodeKernels {
 }
 
 /** The decoding kernels of one backend. */
-export function decodeKernelsOf({ backend, isa }: Backend): DecodeKernels {
-  return backend === 'native' ? nativeDecodeKernels(isa) : portableDecodeKernels()
+export function decodeKernelsOf(
+  { backend, isa }: Backend,
+  activations: ActivationType = 'f32',
+): DecodeKernels {
+  return backend === 'native' ? nativeDecodeKernels(isa, activations) : portableDecodeKernels(activations)
 }
 
 /** The narrow-gate kernels of one backend. */
@@ -129,6 +134,6 @@ export function availableKernels(): Kernels[] {
 }
 
 /** Every backend's decoding kernels, in the order of availableKernels(). */
-export function availableDecodeKernels(): DecodeKernels[] {
-  return availableKernels().map(decodeKernelsOf)
+export function availableDecodeKernels(activations: ActivationType = 'f32'): DecodeKernels[] {
+  return availableKernels().map(kernels => decodeKernelsOf(kernels, activations))
 }

@@ -21,6 +21,7 @@ const options: DecodeBenchOptions = {
   shape,
   dtype: 'bf16',
   kv: 'f32',
+  activations: 'int16',
   sparsity: 0.9,
   narrowGate: 'auto',
   tokens: 6,

@@ -210,7 +210,7 @@ describe('load', () => {
   it('loads with every option that it lists', async () => {
     const listed = await refusalOf(withOptions({ no: true }))
     expect((listed as OptionError).message).toContain(
-      'dtype, kv, ffn, narrowGate, activation, kernels, compact, sparsePrompt, observer, memory, exact, backend, ' +
+      'dtype, kv, activations, ffn, narrowGate, activation, kernels, compact, sparsePrompt, observer, memory, exact, backend, ' +
         'tokenizer, allowCode, download.',
     )
     const loaded = await load(checkpoint, { dtype: 'bf16', kv: 'f16', ffn: 'dense', narrowGate: 'off' })

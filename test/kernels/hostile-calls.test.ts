@@ -86,6 +86,11 @@ function callEverything(isa: string): void {
   const ffn = { neurons: 3, width: 6, upWidth: 5, batch: 2, gated: true, maxActive: 3, rowOf }
   const neurons = f(2 * 11)
   decode.ffnNeurons(neurons, Float32Array.of(1, 0, 2, 1, 0, 0), f(10), f(12), new Int32Array(2), ffn)
+  const integers = nativeDecodeKernels(isa, 'int16')
+  integers.selectedRows(w, f(8), f(12), f(8), 4, 6, 2)
+  const narrow = allocateWeights('q4_0', 4, 6) as Weights
+  const activated = Float32Array.of(1, 0, 2, 1, 0, 0)
+  integers.ffnNeurons(narrow, activated, f(12), f(12), new Int32Array(2), { ...ffn, upWidth: 6 })
   const heads = { heads: 4, kvHeads: 2, headDim: 2 }
   const segment = (start: number) => {
     return { keys: new Uint8Array(64), values: new Uint8Array(64), capacity: 4, start }

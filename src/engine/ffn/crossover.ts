@@ -105,7 +105,14 @@ function remembered(
 ): number {
   const { hiddenSize, intermediateSize, gateWidth, upWidth, batch, gated, dtype, threads } = work
   const shape = { what, hiddenSize, intermediateSize, gateWidth, upWidth, batch, gated, dtype }
-  const machine = { version, method: METHOD, cpu: cpus()[0]?.model ?? '', isa: decode.isa, threads }
+  const machine = {
+    version,
+    method: METHOD,
+    cpu: cpus()[0]?.model ?? '',
+    isa: decode.isa,
+    activations: decode.activations,
+    threads,
+  }
   const key = JSON.stringify({ ...machine, ...shape })
   const race = new Race(clock)
   if (directory === null) return measure(race)

@@ -34,6 +34,13 @@ export interface FfnShape {
 }
 
 /**
+ * How hidden states are multiplied by weights of q8_0 and q4_0: as they are, in f32, or as integers of 16 bits with a scale per
+ * 32 of them (docs/engine.md). Products of integers are exact, so they are the same bits on every instruction set.
+ */
+export const activationTypes = ['f32', 'int16'] as const
+export type ActivationType = (typeof activationTypes)[number]
+
+/**
  * How keys and values are stored: f32, f16, or q8: int8 in groups of 32 with an f16 scale each, as q8_0. Native code knows
  * each by its position in this list.
  */
@@ -83,6 +90,7 @@ export function cacheRowBytes(type: CacheType, headDim: number): number {
 export interface DecodeKernels {
   readonly backend: 'native' | 'portable'
   readonly isa: string
+  readonly activations: ActivationType
   /** y (batch, rows) = x (batch, columns) · wᵀ + bias (rows), or += with `accumulate`; w: (rows, columns). */
   matvec(
     w: Weights,

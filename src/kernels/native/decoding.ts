@@ -1,23 +1,29 @@
 // The native kernels of decoding.
 
-import { cacheTypes, type DecodeKernels } from '../interface/decoding.js'
+import { type ActivationType, cacheTypes, type DecodeKernels } from '../interface/decoding.js'
+import { hasIntegerKernels, type Weights, weightTypeOf } from '../weights/types.js'
 import { nativeFunctions } from './addon.js'
 import { stored } from './arguments.js'
 
 /** The native decoding kernels of one instruction set. Throws when they are not there. */
-export function nativeDecodeKernels(isa: string): DecodeKernels {
+export function nativeDecodeKernels(isa: string, activations: ActivationType = 'f32'): DecodeKernels {
   const native = nativeFunctions(isa)
+  const asIntegers = (w: Weights) => activations === 'int16' && hasIntegerKernels(weightTypeOf(w))
   return {
     backend: 'native',
     isa,
+    activations,
     matvec: (w, x, y, rows, columns, batch, accumulate, bias = null) => {
-      native.matvec(...stored(w), x, y, rows, columns, batch, accumulate, bias)
+      if (asIntegers(w))
+        native.integerMatvec(...stored(w), null, x, y, rows, columns, batch, accumulate, bias)
+      else native.matvec(...stored(w), x, y, rows, columns, batch, accumulate, bias)
     },
     selectedRows: (w, chosen, x, y, rows, columns, batch) => {
-      native.selectedRows(...stored(w), chosen, x, y, rows, columns, batch)
+      if (asIntegers(w)) native.integerMatvec(...stored(w), chosen, x, y, rows, columns, batch, false, null)
+      else native.selectedRows(...stored(w), chosen, x, y, rows, columns, batch)
     },
     ffnNeurons: (w, activated, x, y, active, s) => {
-      return native.ffnNeurons(
+      return (asIntegers(w) ? native.integerNeurons : native.ffnNeurons)(
         ...stored(w),
         activated,
         x,

@@ -5,7 +5,7 @@ import type { Floats } from '../interface/training.js'
 import type { PlainWeights } from '../weights/types.js'
 
 /** What contract.ts and the shared numbers say, shortened; an addon of the same sources has the same. */
-export const contractDigest = '0bb3a514d55e95fc'
+export const contractDigest = 'c8ac97c32bde5453'
 
 export interface NativeFunctions {
   gemm(
@@ -332,6 +332,33 @@ export interface NativeFunctions {
     batch: number,
   ): void
   ffnNeurons(
+    w: PlainWeights | Uint8Array,
+    weightType: number,
+    activated: Floats,
+    x: Floats,
+    y: Floats,
+    active: Int32Array,
+    neurons: number,
+    width: number,
+    upWidth: number,
+    batch: number,
+    gated: boolean,
+    maxActive: number,
+    rowOf: Int32Array | null,
+  ): number
+  integerMatvec(
+    w: PlainWeights | Uint8Array,
+    weightType: number,
+    chosen: Floats | null,
+    x: Floats,
+    y: Floats,
+    rows: number,
+    columns: number,
+    batch: number,
+    accumulate: boolean,
+    bias: Floats | null,
+  ): void
+  integerNeurons(
     w: PlainWeights | Uint8Array,
     weightType: number,
     activated: Floats,

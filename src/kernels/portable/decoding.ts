@@ -1,6 +1,7 @@
 // The decoding kernels in plain TypeScript. Sums run in double precision, in an order that depends on the sizes alone.
 
 import type {
+  ActivationType,
   AttentionHeads,
   CachedSequence,
   CacheType,
@@ -9,13 +10,40 @@ import type {
 } from '../interface/decoding.js'
 import { readRow, weightBytes } from '../weights/quantized.js'
 import { rowsFrom } from '../weights/rows.js'
-import { type Weights, weightTypeOf } from '../weights/types.js'
+import { hasIntegerKernels, type QuantizedWeights, type Weights, weightTypeOf } from '../weights/types.js'
 import { readCacheRows, storeCacheRow } from './cache-rows.js'
+import { integerMatvec, integerNeurons } from './integer-decoding.js'
 import { rope } from './rope.js'
 
 /** The portable decoding kernels. They run on the calling thread. */
-export function portableDecodeKernels(): DecodeKernels {
-  return { backend: 'portable', isa: 'typescript', matvec, selectedRows, ffnNeurons, attention }
+export function portableDecodeKernels(activations: ActivationType = 'f32'): DecodeKernels {
+  const plain = {
+    backend: 'portable',
+    isa: 'typescript',
+    matvec,
+    selectedRows,
+    ffnNeurons,
+    attention,
+  } as const
+  if (activations === 'f32') return { ...plain, activations }
+  return {
+    ...plain,
+    activations,
+    matvec: (w, x, y, rows, columns, batch, accumulate, bias = null) => {
+      if (isInteger(w)) integerMatvec(w, null, x, y, rows, columns, batch, accumulate, bias)
+      else matvec(w, x, y, rows, columns, batch, accumulate, bias)
+    },
+    selectedRows: (w, chosen, x, y, rows, columns, batch) => {
+      if (isInteger(w)) integerMatvec(w, chosen, x, y, rows, columns, batch, false, null)
+      else selectedRows(w, chosen, x, y, rows, columns, batch)
+    },
+    ffnNeurons: (w, activated, x, y, active, shape) =>
+      (isInteger(w) ? integerNeurons : ffnNeurons)(w as never, activated, x, y, active, shape),
+  }
+}
+
+function isInteger(w: Weights): w is QuantizedWeights<'q8_0' | 'q4_0'> {
+  return hasIntegerKernels(weightTypeOf(w))
 }
 
 /** Scratch memory, kept from call to call and grown as needed. */

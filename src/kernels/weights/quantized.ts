@@ -108,6 +108,28 @@ export function readRow(w: Weights, row: number, out: Float32Array): void {
   }
 }
 
+/** codes (columns) and scales (a value per 32 columns) of row `row` of q8_0 or q4_0: a weight is scale · code. */
+export function readCodes(
+  w: QuantizedWeights<'q8_0' | 'q4_0'>,
+  row: number,
+  codes: Int8Array,
+  scales: Float32Array,
+): void {
+  const columns = codes.length
+  const bytes = rowOf(w, row, columns)
+  const first = scaleBytes(columns)
+  for (let k = 0; k < columns; k++) {
+    const group = Math.floor(k / GROUP)
+    if (k % GROUP === 0) scales[group] = widenedFloat16()[bytes[2 * group] | (bytes[2 * group + 1] << 8)]
+    if (w.type === 'q8_0') {
+      codes[k] = bytes[first + k]
+    } else {
+      const byte = bytes[first + halfAt(group, k & 15)]
+      codes[k] = (k % GROUP < 16 ? byte & 15 : byte >> 4) - 8
+    }
+  }
+}
+
 function readSuperBlocks(type: KQuantType, bytes: Uint8Array, out: Float32Array): void {
   const size = SUPER_BLOCK_BYTES[type]
   const whole = out.length - (out.length % SUPER_BLOCK)

@@ -18,11 +18,16 @@ export interface PackedWeights<Type extends PackedType = PackedType> {
   readonly type: Type
   readonly data: Uint8Array
 }
-export type QuantizedWeights = PackedWeights<QuantizedType>
+export type QuantizedWeights<Type extends QuantizedType = QuantizedType> = PackedWeights<Type>
 
 /** Whether `w` has groups with scales. */
 export function isQuantized(w: Weights): w is QuantizedWeights {
   return 'type' in w && w.type !== 'f16'
+}
+
+/** Whether there are kernels that multiply integers for this type. */
+export function hasIntegerKernels(type: WeightType): type is 'q8_0' | 'q4_0' {
+  return type === 'q8_0' || type === 'q4_0'
 }
 
 export function isKQuant(type: WeightType): type is KQuantType {

@@ -22,6 +22,28 @@ import {
   wideWeights,
 } from './parameters.js'
 
+/** The parameters of an FFN after its activation. */
+const neurons = {
+  w: weights('stored_rows(rowOf, neurons)', 'width', 'gated ? upWidth : 0'),
+  weightType,
+  activated: input('batch', 'neurons'),
+  x: input('batch', 'upWidth'),
+  y: output('batch', 'width'),
+  active: counts('batch'),
+  neurons: size,
+  width: size,
+  upWidth: size,
+  batch: size,
+  gated: flag,
+  maxActive: size,
+  rowOf: { ...indices('neurons'), optional: true },
+}
+
+/** Kernels that multiply integers take types with groups of 32 columns. */
+const integerTypes = [
+  ['has_integer_kernels(weightType)', 'weightType', 'must be that of q8_0 or q4_0'],
+] as const
+
 export const decodingEntries = {
   matvec: {
     parameters: {
@@ -48,24 +70,23 @@ export const decodingEntries = {
       batch: size,
     },
   },
-  ffnNeurons: {
+  ffnNeurons: { parameters: neurons, returns: 'number' },
+  integerMatvec: {
     parameters: {
-      w: weights('stored_rows(rowOf, neurons)', 'width', 'gated ? upWidth : 0'),
+      w: weights('rows', 'columns'),
       weightType,
-      activated: input('batch', 'neurons'),
-      x: input('batch', 'upWidth'),
-      y: output('batch', 'width'),
-      active: counts('batch'),
-      neurons: size,
-      width: size,
-      upWidth: size,
+      chosen: inputOrNull('batch', 'rows'),
+      x: input('batch', 'columns'),
+      y: output('batch', 'rows'),
+      rows: size,
+      columns: size,
       batch: size,
-      gated: flag,
-      maxActive: size,
-      rowOf: { ...indices('neurons'), optional: true },
+      accumulate: flag,
+      bias: inputOrNull('rows'),
     },
-    returns: 'number',
+    checks: integerTypes,
   },
+  integerNeurons: { parameters: neurons, checks: integerTypes, returns: 'number' },
   narrowIndex: {
     parameters: {
       w: wideWeights('rows', 'columns'),

@@ -1,0 +1,188 @@
+// Integers of 16 bits, in blocks with a scale each, and their products: what hidden states become for weights of 8 and
+// 4 bits. Sums of integers are exact in any order; what is done in f32 has one order, eight sums whatever the vector's
+// width, and rounds after every operation. So the results are the same bits on every instruction set, and those of
+// src/kernels/portable/integer-decoding.ts.
+#pragma once
+
+#include "weight_rows.h"
+
+namespace flicker::FLICKER_ISA {
+namespace {
+
+/// Columns that share a scale, and columns of a chunk: eight groups.
+constexpr int64_t group_columns = 32, chunk_columns = 256, chunk_words = chunk_columns / 2;
+
+// Eight lanes, of one vector or two. AVX-512 has them in half a register.
+constexpr int part_lanes = lanes < 8 ? 4 : 8, parts = 8 / part_lanes;
+typedef float vpf __attribute__((vector_size(part_lanes * 4)));
+typedef int32_t vpi __attribute__((vector_size(part_lanes * 4)));
+typedef uint32_t vpu __attribute__((vector_size(part_lanes * 4)));
+typedef int16_t vps __attribute__((vector_size(part_lanes * 4)));
+
+template <typename V>
+FLICKER_INLINE V load_as(const void* p) {
+  V v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+template <typename V>
+FLICKER_INLINE void store_as(void* p, V v) {
+  memcpy(p, &v, sizeof v);
+}
+
+/// A product, rounded here: compilers make no multiply-add of it and of a sum that it goes into.
+template <typename V>
+FLICKER_INLINE V rounded(V v) {
+#if FLICKER_LANES == 16
+  asm("" : "+v"(v));
+#elif defined(__x86_64__)
+  asm("" : "+x"(v));
+#else
+  asm("" : "+w"(v));
+#endif
+  return v;
+}
+
+/// part_lanes f16 as floats.
+FLICKER_INLINE vpf widen_halves(const uint16_t* p) {
+#if FLICKER_LANES == 16
+  return (vpf)_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#else
+  return widen_f16(p);
+#endif
+}
+
+/// Each lane two of the products.
+FLICKER_INLINE vpi pair_products(vps a, vps b) {
+#if FLICKER_LANES >= 8
+  return (vpi)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+#elif defined(__x86_64__)
+  return (vpi)_mm_madd_epi16((__m128i)a, (__m128i)b);
+#else
+  const int16x8_t x = (int16x8_t)a, y = (int16x8_t)b;
+  return (vpi)vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y));
+#endif
+}
+
+/// 2 · part_lanes int8 as 16 bits each.
+FLICKER_INLINE vps widen_bytes(const uint8_t* p) {
+#if FLICKER_LANES >= 8
+  return (vps)_mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#elif defined(__x86_64__)
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+  return (vps)_mm_srai_epi16(_mm_unpacklo_epi8(bytes, bytes), 8);
+#else
+  return (vps)vmovl_s8(vld1_s8(reinterpret_cast<const int8_t*>(p)));
+#endif
+}
+
+/// part_lanes pairs (a[i], b[i]) of int8, as 16 bits each.
+FLICKER_INLINE vps widen_pairs(const uint8_t* a, const uint8_t* b) {
+#if FLICKER_LANES >= 8
+  const __m128i x = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(a));
+  return (vps)_mm256_cvtepi8_epi16(_mm_unpacklo_epi8(x, _mm_loadl_epi64(reinterpret_cast<const __m128i*>(b))));
+#else
+  int8_t bytes[2 * part_lanes];
+  for (int i = 0; i < part_lanes; i++) {
+    bytes[2 * i] = static_cast<int8_t>(a[i]);
+    bytes[2 * i + 1] = static_cast<int8_t>(b[i]);
+  }
+  return widen_bytes(reinterpret_cast<const uint8_t*>(bytes));
+#endif
+}
+
+/// Of every four words the four lowest bytes, …, the four highest: word g becomes bytes g of words 0, 2, 1 and 3.
+FLICKER_INLINE vpu bytes_by_group(vpu words) {
+#if FLICKER_LANES >= 8
+  const __m256i order = _mm256_setr_epi8(0, 8, 4, 12, 1, 9, 5, 13, 2, 10, 6, 14, 3, 11, 7, 15,  //
+                                         0, 8, 4, 12, 1, 9, 5, 13, 2, 10, 6, 14, 3, 11, 7, 15);
+  return (vpu)_mm256_shuffle_epi8((__m256i)words, order);
+#elif defined(__aarch64__)
+  const uint8x16_t order = {0, 8, 4, 12, 1, 9, 5, 13, 2, 10, 6, 14, 3, 11, 7, 15};
+  return (vpu)vqtbl1q_u8((uint8x16_t)words, order);
+#else
+  const __m128i low = _mm_unpacklo_epi8((__m128i)words, _mm_shuffle_epi32((__m128i)words, 0xee));
+  return (vpu)_mm_unpacklo_epi16(low, _mm_srli_si128(low, 8));
+#endif
+}
+
+/// of[i] = the lanes of block i together, eight blocks.
+FLICKER_INLINE void sums_of_blocks(const vpi* block, vpi* of) {
+#if FLICKER_LANES >= 8
+  const auto four = [&](int i) {
+    const __m256i a = _mm256_hadd_epi32((__m256i)block[i], (__m256i)block[i + 1]);
+    return _mm256_hadd_epi32(a, _mm256_hadd_epi32((__m256i)block[i + 2], (__m256i)block[i + 3]));
+  };
+  const __m256i low = four(0), high = four(4);
+  of[0] = (vpi)_mm256_add_epi32(_mm256_permute2x128_si256(low, high, 0x20), _mm256_permute2x128_si256(low, high, 0x31));
+#else
+  for (int i = 0; i < 8; i++) {
+    const vpi v = block[i];
+    of[i / 4][i % 4] = v[0] + v[1] + v[2] + v[3];
+  }
+#endif
+}
+
+/// The eight sums of a dot product together.
+FLICKER_INLINE float sum_of_eight(const vpf* sums) {
+  float a[8];
+  memcpy(a, sums, sizeof a);
+  for (int width = 4; width > 0; width /= 2)
+    for (int i = 0; i < width; i++) a[i] += a[i + width];
+  return a[0];
+}
+
+/// What one of the integers of a block stands for, and its inverse.
+struct Step {
+  float size, inverse;
+};
+
+/// Of a block whose largest magnitude has these bits: it becomes 32767. A block with a value that is not finite has a
+/// step of NaN, one of values too small for a step that is not subnormal a step of 0.
+inline Step step_of(int32_t largest_bits) {
+  if (largest_bits >= 0x7f800000) return {__builtin_nanf(""), 0};
+  float largest;
+  memcpy(&largest, &largest_bits, 4);
+  const float size = largest / 32767.f, inverse = 1.f / size;
+  if (size > 0 && inverse < __builtin_inff()) return {size, inverse};
+  return {0, 0};
+}
+
+/// The magnitudes of v as bits, which are ordered as they are; those of what is not a number are the largest.
+FLICKER_INLINE vpi magnitude_bits(vpf v) { return (vpi)v & 0x7fffffff; }
+FLICKER_INLINE vpi larger(vpi a, vpi b) { return a > b ? a : b; }
+FLICKER_INLINE int32_t largest_lane(vpi v) {
+  int32_t largest = 0;
+  for (int i = 0; i < part_lanes; i++) largest = v[i] > largest ? v[i] : largest;
+  return largest;
+}
+
+/// v · inverse as integers, to the nearest, ties to even: adding 1.5 · 2²³ rounds, and leaves them in the low bits.
+FLICKER_INLINE vpi to_integers(vpf v, vpf inverse) { return (vpi)(rounded(v * inverse) + 12582912.f) - 0x4b400000; }
+
+/// values (32) = n of x, the rest 0; returns their step.
+inline float quantize_group(const float* x, int64_t n, int16_t* values) {
+  alignas(32) float group[group_columns] = {};
+  memcpy(group, x, static_cast<size_t>(n) * 4);
+  vpi largest = {};
+  for (int k = 0; k < group_columns; k += part_lanes)
+    largest = larger(largest, magnitude_bits(load_as<vpf>(group + k)));
+  const Step step = step_of(largest_lane(largest));
+  const vpf inverse = step.inverse - vpf{};
+  for (int k = 0; k < group_columns; k += part_lanes) {
+    typedef int16_t narrow __attribute__((vector_size(part_lanes * 2)));
+    store_as(values + k, __builtin_convertvector(to_integers(load_as<vpf>(group + k), inverse), narrow));
+  }
+  return step.size;
+}
+
+/// Eight groups of 32 as words of two, transposed: word 8·p + g = values 2p and 2p + 1 of group g.
+inline void words_by_group(const int16_t* values, int32_t* words) {
+  for (int g = 0; g < 8; g += 4)
+    for (int p = 0; p < 16; p += 4)
+      transpose_4x4(reinterpret_cast<const float*>(values) + 16 * g + p, 16,
+                    reinterpret_cast<float*>(words) + 8 * p + g, 8);
+}
+
+}  // namespace
+}  // namespace flicker::FLICKER_ISA
