@@ -17,6 +17,7 @@ import {
   tokenizerOption,
 } from './options.js'
 import { phaseProgress } from './phase-progress.js'
+import { sparsityLaw } from './sparsity-law.js'
 import { log, print, printJson } from './terminal.js'
 
 interface SparsityFlags {
@@ -28,6 +29,7 @@ interface SparsityFlags {
   readonly context?: number
   readonly reuse?: number[]
   readonly decodeTokens: number
+  readonly law?: boolean
   readonly trainPredictor?: string
   readonly predictorRank?: number
   readonly predictorRecall?: number
@@ -48,6 +50,10 @@ export function sparsityCommand(): Command {
     .option('--context <n>', "tokens per window (default: the model's context, at most 1024)", integer(2))
     .option('--reuse <list>', 'windows of re-use to decode with (default: 4,16)', numbers)
     .option('--decode-tokens <n>', 'tokens decoded to measure that, 0 for none', integer(0), 512)
+    .option(
+      '--law',
+      'of a run of flicker train: active neurons over its tokens instead, with two laws fitted',
+    )
     .option('--train-predictor <file>', 'train a predictor of active neurons and write it to this file')
     .option('--predictor-rank <n>', 'its rank (default: an eighth of the width)', integer(1))
     .option('--predictor-recall <fraction>', 'active neurons that it finds (default: 0.95)', number)
@@ -66,6 +72,7 @@ are active together; decoding with neurons of earlier tokens alone (--reuse), an
 Examples:
   flicker sparsity --model runs/quick/relu --text book.txt --out lab
   flicker sparsity --model runs/quick/relu --text book.txt --train-predictor relu-predictor.safetensors --out lab
+  flicker sparsity --model runs/relu --text book.txt --law --out law
   flicker sparsity --model runs/quick/silu --text book.txt --tokens 30000 --measure-tokens 8192 --out lab`,
     )
     .action((flags: SparsityFlags) => {
@@ -85,6 +92,10 @@ Examples:
           'DESTINATION_EXISTS',
           `${out} exists; give --force to write into it, or another name`,
         )
+      }
+      if (flags.law === true) {
+        sparsityLaw(model, { ...options, calibrate: flags.text }, { out, json })
+        return
       }
       const source = openModel(model, { tokenizer })
       for (const note of source.notes) log(`flicker: ${note}`)

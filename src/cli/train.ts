@@ -56,6 +56,7 @@ const about = {
   evalEvery: 'steps between measurements on held-out text',
   evalTokens: 'tokens of such a measurement, a sample of the held-out text',
   checkpointEvery: 'steps between checkpoints',
+  keepCheckpoints: 'checkpoints that stay, the newest ones',
   trainable: 'what is trained; other than all only with --from',
   seed: 'seed of weights, data order and draws',
 }

@@ -37,6 +37,7 @@ export {
   type Moments,
   type RunCheckpointContent,
   readTrainingState,
+  runCheckpoints,
   saveRunCheckpoint,
   type TrainingState,
   writeTrainingCheckpoint,

@@ -161,7 +161,7 @@ export function readTrainingState<State>(
 }
 
 /** The complete checkpoints of a run, newest first: a copy from elsewhere may have stopped half-way. */
-function runCheckpoints(runDirectory: string): { dir: string; step: number }[] {
+export function runCheckpoints(runDirectory: string): { dir: string; step: number }[] {
   return checkpointDirectories(runDirectory).flatMap(({ dir, step, missing }) =>
     missing.length === 0 ? [{ dir, step }] : [],
   )

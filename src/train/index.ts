@@ -18,7 +18,7 @@ export {
   trainingSchema,
 } from './options.js'
 export type { TrainedRun, TrainProgress, TrainRun, TrainStart } from './run.js'
-export { type RunOptions, readRunOptions } from './run-directory.js'
+export { type RunOptions, readEvaluations, readRunOptions } from './run-directory.js'
 export { openStartingPoint, type StartingPoint, splitFrom, withOwnActivation } from './starting-point.js'
 export { annealSchedules, makeStrategy, type Strategy, type StrategyOptions } from './strategies.js'
 export { type InterruptReason, train } from './trainer.js'

@@ -105,6 +105,15 @@ export class MetricsLog {
   }
 }
 
+/** The measurements on held-out text that the log `file` records. Throws StorageError. */
+export function evaluationsIn(file: string): Evaluation[] {
+  return parseLines(readMetrics(file)).lines.flatMap(line => {
+    if (line.kind !== 'evaluation') return []
+    const { kind: _, ...evaluation } = line
+    return [evaluation]
+  })
+}
+
 /** The lines of the first `step` steps in the log `file`, as text. Throws StorageError. */
 export function metricsUntil(file: string, step: number): string {
   return parseLines(readMetrics(file))

@@ -92,6 +92,8 @@ export const trainingSchema = z.strictObject({
   evalTokens: count.default(16_384),
   /** Steps between checkpoints; one is also written on Ctrl-C and at the end. */
   checkpointEvery: count.default(500),
+  /** Checkpoints that stay, the newest ones. */
+  keepCheckpoints: count.default(1),
   /** What is trained: everything, the FFNs (gate, up, down and what activations learn), or their gates alone. */
   trainable: z.enum(trainableParts).default('all'),
   /** Of the weights, the batches and the draws. */

@@ -64,6 +64,9 @@ const FIRST_STEERED_COEFFICIENT = 1e-3
 const INTEGRAL = 0.02
 const PROPORTIONAL = 0.3
 const LARGEST = 0.1
+/** With fewer penalized steps than this, as after a late switch, all three are larger in proportion, at most MOST_HASTE times. */
+const USUAL_STEPS = 400
+const MOST_HASTE = 6
 /** Where more of the elements than this are drawn without zeros, the fraction among the others is too noisy. */
 const MOSTLY_DRAWN = 0.9
 
@@ -138,7 +141,9 @@ export class Regularizer {
     const aim = firstActive * (options.targetActive / firstActive) ** this.#warmup(t, options)
     const error = Math.log(own / aim)
     const change = this.#state.firstActive === null ? 0 : error - this.#state.error
-    const move = Math.max(-LARGEST, Math.min(LARGEST, INTEGRAL * error + PROPORTIONAL * change))
+    const haste = Math.max(1, Math.min(MOST_HASTE, USUAL_STEPS / this.#count))
+    const wanted = haste * (INTEGRAL * error + PROPORTIONAL * change)
+    const move = Math.max(-LARGEST * haste, Math.min(LARGEST * haste, wanted))
     this.#state = { coefficient: this.#state.coefficient * Math.exp(move), firstActive, error }
   }
 

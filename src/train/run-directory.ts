@@ -8,6 +8,7 @@ import { z } from 'zod'
 import type { TrainingData } from '../data/prepare.js'
 import type { TokenIds } from '../data/tokens.js'
 import { CheckpointError, OptionError } from '../errors.js'
+import type { Evaluation } from '../eval/evaluate.js'
 import {
   clearRunCheckpoints,
   incompleteRunCheckpoints,
@@ -26,6 +27,7 @@ import { parameterShapes } from '../nn/parameters.js'
 import { shown } from '../schema-issues.js'
 import { removeBranches } from './branch-directory.js'
 import type { LastFired } from './dead-neurons.js'
+import { evaluationsIn } from './metrics.js'
 import type { TrainingOptions } from './options.js'
 import type { RegularizerOptions, RegularizerState } from './regularizers.js'
 import type { TrainingStep } from './step.js'
@@ -128,12 +130,24 @@ export function readRunOptions(directory: string): RunOptions | null {
   }
 }
 
+/** The measurements on held-out text that a run has recorded, in order. Throws StorageError. */
+export function readEvaluations(directory: string): Evaluation[] {
+  return evaluationsIn(path.join(directory, METRICS_FILE))
+}
+
 /** What decides the bits of a run: two runs with the same of it may continue each other in one directory. */
 export function bitOptions(
   run: CheckedRun,
   config: ModelConfig,
 ): Pick<RunOptions, 'model' | 'strategy' | 'regularizer' | 'training' | 'from' | 'data'> {
-  const { evalEvery: _, evalTokens: __, checkpointEvery: ___, trainable, ...training } = run.training
+  const {
+    evalEvery: _,
+    evalTokens: __,
+    checkpointEvery: ___,
+    keepCheckpoints: ____,
+    trainable,
+    ...training
+  } = run.training
   const data = { train: digest(run.data.train), validation: digest(run.data.validation) }
   // As JSON has it: without what is undefined.
   const written = JSON.stringify({
@@ -192,10 +206,10 @@ export function openRun(run: CheckedRun, config: ModelConfig): readonly Extensio
     }
     if (longer) extensions.push({ atStep: latest?.step ?? 0, steps: stepsBefore })
   }
-  const { evalEvery, evalTokens, checkpointEvery } = run.training
+  const { evalEvery, evalTokens, checkpointEvery, keepCheckpoints } = run.training
   const complete: RunOptions = {
     ...options,
-    intervals: { evalEvery, evalTokens, checkpointEvery },
+    intervals: { evalEvery, evalTokens, checkpointEvery, ...(keepCheckpoints > 1 && { keepCheckpoints }) },
     ...(run.data.source !== undefined && { source: run.data.source }),
     ...(run.data.source === undefined && stored?.source !== undefined && { source: stored.source }),
     ...(extensions.length > 0 && { extensions }),
@@ -340,9 +354,10 @@ export interface RunState {
   readonly lastFired?: LastFired
 }
 
-/** Saves weights, moments and state of one step together, then removes the checkpoint before. */
+/** Saves weights, moments and state of one step together, then removes checkpoints that are not to be kept. */
 export function saveRun(run: CheckedRun, config: ModelConfig, stepper: TrainingStep, state: RunState): void {
-  saveRunCheckpoint(run.directory, state.step, runCheckpoint(run, config, stepper, state))
+  const keep = run.training.keepCheckpoints
+  saveRunCheckpoint(run.directory, state.step, runCheckpoint(run, config, stepper, state), { keep })
 }
 
 /** What a training checkpoint of a run consists of. */

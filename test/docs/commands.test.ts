@@ -41,7 +41,7 @@ const PLACEHOLDERS: readonly [RegExp, string][] = [
   [/^(DST|silu\.gguf)$/, path.join(cwd, 'converted.gguf')],
   [/^silu-(teal|cats)$/, path.join(cwd, 'cut')],
   [/^relu-predictor\.safetensors$/, path.join(cwd, 'relu-predictor.safetensors')],
-  [/^(sweep|lab)$/, path.join(cwd, 'sparsity-report')],
+  [/^(sweep|lab|law)$/, path.join(cwd, 'sparsity-report')],
   [/^(model-hf|stories260K)$/, path.join(cwd, 'converted')],
   [/^(book\.txt|my-texts\/|notes\/)$/, path.join(cwd, 'corpus.txt')],
   [/^prompts\.txt$/, path.join(cwd, 'corpus.txt')],
@@ -65,7 +65,7 @@ const SHORTER: Readonly<Record<string, readonly string[]>> = {
 /** The same for benchmarks, which have no corpus. */
 const SHORTER_TASKS = ['--limit', '1', '--bootstrap', '10', '--out', path.join(cwd, 'evaluations')]
 /** Commands whose files are the reader's own, that need the Hub or a GPU, or a model wider than the one here. */
-const NEEDS_FILES = /tok512\.bin|--plot |--docs |--prompt -$|hf:|--backend webgpu|q4_k_m/
+const NEEDS_FILES = /--law|tok512\.bin|--plot |--docs |--prompt -$|hf:|--backend webgpu|q4_k_m/
 
 const documents = [
   'README.md',

@@ -154,6 +154,21 @@ describe('coefficients', () => {
     expect(Math.abs(l1.coefficient(600) / 0.02 - 1)).toBeLessThan(0.1)
   })
 
+  it.each([40, 70, 140, 300])('reach it too in the %i steps that a late switch leaves', count => {
+    const swift = makeStrategy({ strategy: 'swift', from: 'silu', to: 'relu', alpha: count / 700 }, 700)
+    const l1 = new Regularizer(parse({ name: 'l1', targetActive: 0.1 }), swift, 700)
+    let [active, lowest] = [0.5, 1]
+    for (let step = 1; step <= 700; step++) {
+      if (step <= 700 - count) continue
+      active += 0.1 * (0.5 / (1 + 200 * l1.coefficient(step)) - active)
+      lowest = Math.min(lowest, active)
+      l1.observe(step, active)
+    }
+    // Without haste 40 steps end at 0.28, 70 at 0.24.
+    expect(active).toBeLessThan(0.14)
+    expect(lowest).toBeGreaterThan(0.08)
+  })
+
   it('with a target leave out what is drawn from an activation without zeros', () => {
     const stocha = makeStrategy(
       { strategy: 'stocha', p: 0.5, positive: 'drawn', to: 'relu', alpha: 0.5 },

@@ -234,7 +234,7 @@ class PredictorTraining {
 }
 
 /** One CETT for all layers: hidden values below ε / ‖W_down[:, j]‖ are cut. */
-function cutsAtError(statistics: readonly LayerStatistics[], error: number): LayerCuts[] {
+export function cutsAtError(statistics: readonly LayerStatistics[], error: number): LayerCuts[] {
   return statistics.map(layer => ({
     neurons: null,
     inputs: { down: { kind: 'threshold', limits: limitsAt(layer, error) } },
