@@ -47,7 +47,7 @@ __attribute__((noinline)) void widen_last(Row row, int64_t k, int64_t n, const t
 
 /// Rows whose numbers take many instructions: units of several positions are widened by widen_unit.
 template <typename Row>
-constexpr bool widened_first = Row::chunk == super_block;
+constexpr bool widened_first = Row::unit > 32;
 
 template <typename Row, int C, int ROWS, bool ASK>
 FLICKER_INLINE void dots_of(const Rows<Row, ROWS, ASK>& of, const float* xs, int64_t n, float* out) {
