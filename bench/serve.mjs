@@ -32,9 +32,6 @@ const request = seed => ({
   ignore_eos: true,
 })
 
-if (values.port !== undefined) await clientProcess(Number(values.port))
-else await benchmark()
-
 /** One line per stream: the milliseconds of its tokens but the first, and their number. */
 async function stream(port, seed) {
   const response = await fetch(`http://127.0.0.1:${port}/v1/completions`, {
@@ -161,3 +158,6 @@ function paddedBytes(vocabSize) {
     toJSON: () => ({}),
   }
 }
+
+if (values.port !== undefined) await clientProcess(Number(values.port))
+else await benchmark()

@@ -23,7 +23,8 @@ function run(...args) {
 /** Deletes what an earlier build left in dist/: the package would contain it. */
 function removeStale() {
   for (const file of readdirSync(join(root, 'dist'), { recursive: true, withFileTypes: true })) {
-    if (file.isDirectory()) continue
+    // The page of the board has sources of its own.
+    if (file.isDirectory() || file.parentPath.startsWith(join(root, 'dist', 'web'))) continue
     const path = join(file.parentPath, file.name)
     const source = join(root, 'src', path.slice(join(root, 'dist').length)).replace(
       /(\.d\.ts|\.js|\.js\.map)$/,

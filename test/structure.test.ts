@@ -36,6 +36,7 @@ const mayImport: Record<string, readonly string[]> = {
     'activations',
   ],
   serve: ['engine', 'formats', 'nn', 'data', 'kernels', 'activations'],
+  board: ['report', 'formats'],
   ai: ['serve', 'engine', 'formats', 'nn', 'data', 'kernels', 'activations'],
   bench: ['lab', 'train', 'sparsify', 'engine', 'formats', 'nn', 'data', 'tensor', 'kernels', 'activations'],
   diversity: ['report', 'recipes', 'eval', 'engine', 'formats', 'nn', 'data', 'kernels', 'activations'],

@@ -59,18 +59,23 @@ export function streamParts(
   }: { warnings: SharedV3Warning[]; signal: AbortSignal | undefined; onCancel: () => void },
 ): ReadableStream<LanguageModelV3StreamPart> {
   const parts = partsOf(chunks, warnings, signal)
+  let gone = false
   return new ReadableStream(
     {
       async pull(controller) {
         try {
           const { done, value } = await parts.next()
+          if (gone) return
           if (done === true) controller.close()
           else controller.enqueue(value)
         } catch (error) {
-          controller.error(error)
+          if (!gone) controller.error(error)
         }
       },
-      cancel: onCancel,
+      cancel() {
+        gone = true
+        onCancel()
+      },
     },
     { highWaterMark: 0 },
   )

@@ -9,6 +9,7 @@ import { setThreads } from '../kernels/index.js'
 import { version } from '../version.js'
 import { activationsCommand } from './activations.js'
 import { benchCommand } from './bench.js'
+import { boardCommand } from './board.js'
 import { convertCommand } from './convert.js'
 import { diversityCommand } from './diversity.js'
 import { evalCommand } from './eval.js'
@@ -34,7 +35,7 @@ export function createProgram(): Command {
     .version(version, '-V, --version', 'print the version')
     .option('--debug', 'show the stack of an error')
   const groups: [heading: string, commands: (() => Command)[]][] = [
-    ['Train and study:', [studyCommand, trainCommand, mlpCommand, activationsCommand]],
+    ['Train and study:', [studyCommand, trainCommand, boardCommand, mlpCommand, activationsCommand]],
     [
       'Run and measure models:',
       [

@@ -1,11 +1,11 @@
 // `flicker serve`: an OpenAI-compatible server over one or several models.
 
 import path from 'node:path'
-import { serve } from '@hono/node-server'
 import { Command } from 'commander'
 import { type LanguageModel, type LoadOptions, load } from '../engine/index.js'
-import { OptionError, StorageError } from '../errors.js'
+import { OptionError } from '../errors.js'
 import { createServer } from '../serve/index.js'
+import { addressOf, listen } from './listen.js'
 import {
   activationTypeOption,
   choiceOption,
@@ -64,7 +64,8 @@ export function serveCommand(): Command {
     .addHelpText(
       'after',
       `
-Paths: /v1/models, /v1/completions, /v1/chat/completions, /tokenize, /detokenize, /health, /metrics.
+Paths: /v1/models, /v1/completions, /v1/chat/completions, /v1/embeddings, /tokenize, /detokenize, /health, /metrics,
+/openapi.json.
 
 Examples:
   flicker serve --model runs/quick/swift
@@ -106,9 +107,7 @@ async function run(flags: ServeFlags): Promise<void> {
     onNotice: notice => log(`flicker: ${notice}`),
   })
   const http = await listen(server.fetch, host, port)
-  const address = http.address()
-  const actual = typeof address === 'object' && address !== null ? address.port : port
-  log(`flicker: listening on http://${host.includes(':') ? `[${host}]` : host}:${actual}`)
+  log(`flicker: listening on ${addressOf(http, host, port)}`)
   listening.abort()
   const stopped = new Promise<void>(resolve => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve())
@@ -129,25 +128,6 @@ async function run(flags: ServeFlags): Promise<void> {
 
 function opened(signal: AbortSignal): Promise<void> {
   return new Promise(resolve => signal.addEventListener('abort', () => resolve(), { once: true }))
-}
-
-/** Throws StorageError PORT_IN_USE, LISTEN_REFUSED. */
-function listen(fetch: (request: Request) => Response | Promise<Response>, hostname: string, port: number) {
-  return new Promise<ReturnType<typeof serve>>((resolve, reject) => {
-    const http = serve({ fetch, hostname, port }, () => resolve(http))
-    http.once('error', (cause: NodeJS.ErrnoException) => {
-      const used = cause.code === 'EADDRINUSE'
-      reject(
-        new StorageError(
-          used ? 'PORT_IN_USE' : 'LISTEN_REFUSED',
-          used
-            ? `port ${port} of ${hostname} is in use; choose another with --port, or --port 0 for a free one`
-            : `cannot listen on ${hostname}, port ${port} (${cause.code})`,
-          { cause },
-        ),
-      )
-    })
-  })
 }
 
 /** `NAME=PATH` or PATH, named after its last part. Throws OptionError MODEL_NAME_TWICE. */

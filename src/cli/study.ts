@@ -7,6 +7,8 @@ import { readRecipe } from '../study/recipe.js'
 import { renderTable } from '../study/report/index.js'
 import type { StudyResults } from '../study/results.js'
 import { needsPortableRecipe, type StudyEvent, study } from '../study/study.js'
+import type { MetricsExport } from '../train/index.js'
+import { logOption, sampleTokensOption, WATCHED_SAMPLE_TOKENS, watch, watchOption } from './board.js'
 import {
   allowCodeOption,
   corpusOption,
@@ -35,6 +37,9 @@ interface StudyFlags {
   fresh?: boolean
   seed?: number
   allowCode?: boolean
+  watch?: number
+  sampleTokens?: number
+  log?: MetricsExport[]
   json?: boolean
 }
 
@@ -52,6 +57,9 @@ export function studyCommand(): Command {
     .addOption(threadsOption())
     .option('--fresh', 'train and measure again what is finished')
     .addOption(allowCodeOption())
+    .addOption(watchOption())
+    .addOption(sampleTokensOption())
+    .addOption(logOption())
     .addOption(jsonOption('print results.json on stdout and nothing else there'))
     .addHelpText(
       'after',
@@ -72,13 +80,16 @@ Examples:
       if (flags.tokenizer !== undefined) recipe.tokenizer = flags.tokenizer
       if (flags.seed !== undefined) recipe.training.seed = flags.seed
       const directory = flags.out ?? path.join('runs', recipe.name)
+      const unwatch = watch(directory, flags.watch)
       const results = await study(recipe, {
         directory,
         fresh: flags.fresh,
+        log: flags.log,
+        sampleTokens: flags.sampleTokens ?? (flags.watch === undefined ? 0 : WATCHED_SAMPLE_TOKENS),
         signal: interruptible(),
         onEvent: narrator(),
         onNotice: notice => log(`flicker: ${notice}`),
-      })
+      }).finally(unwatch)
       if (flags.json === true) return printJson(results)
       printStyled(
         renderTable(withPrintableLabels(results), { width: process.stdout.columns, color: colorful() }),

@@ -5,6 +5,7 @@ import { prepareData } from '../data/prepare.js'
 import { OptionError } from '../errors.js'
 import {
   annealSchedules,
+  type MetricsExport,
   modelSchema,
   openStartingPoint,
   readRunOptions,
@@ -16,6 +17,7 @@ import {
   trainingSchema,
   withOwnActivation,
 } from '../train/index.js'
+import { logOption, sampleTokensOption, WATCHED_SAMPLE_TOKENS, watch, watchOption } from './board.js'
 import {
   allowCodeOption,
   choiceOption,
@@ -72,6 +74,9 @@ export function trainCommand(): Command {
     .addOption(threadsOption())
     .option('--fresh', 'start over when the directory holds a run')
     .addOption(allowCodeOption())
+    .addOption(watchOption())
+    .addOption(sampleTokensOption())
+    .addOption(logOption())
     .addOption(jsonOption())
     .optionsGroup('Strategy:')
     .addOption(
@@ -202,6 +207,7 @@ Examples:
       log(`corpus: ${data.description}`)
       if (data.split !== undefined) log(`split: ${data.split}`)
       const reporter = new TrainReporter()
+      const unwatch = watch(flags.out, flags.watch)
       const trained = await train({
         directory: flags.out,
         ...(checkpoint !== undefined && { from: checkpoint }),
@@ -212,11 +218,16 @@ Examples:
         data,
         fresh: flags.fresh === true,
         extend: isGiven(command, 'steps'),
+        log: flags.log,
+        sampleTokens: flags.sampleTokens ?? (flags.watch === undefined ? 0 : WATCHED_SAMPLE_TOKENS),
         signal: interruptible(),
         onStart: start => reporter.start(start),
         onProgress: progress => reporter.step(progress),
         onNotice: log,
-      }).finally(() => reporter.stop())
+      }).finally(() => {
+        reporter.stop()
+        unwatch()
+      })
       const last = trained.evaluations[trained.evaluations.length - 1]
       if (flags.json === true) {
         return printJson({
@@ -305,6 +316,9 @@ type TrainFlags = Record<string, unknown> & {
   /** The checkpoint that the run in `out` started from. */
   start?: string
   fresh?: boolean
+  watch?: number
+  sampleTokens?: number
+  log?: MetricsExport[]
   corpus: string
   tokenizer: string
   corpusBytes?: number

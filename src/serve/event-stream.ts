@@ -12,19 +12,28 @@ export function eventStream(
 ): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder()
   const event = (text: string) => encoder.encode(`data: ${text}\n\n`)
+  let gone = false
   return new ReadableStream(
     {
       async pull(controller) {
+        let text: string
+        let last = true
         try {
           const { done, value } = await parts.next()
-          if (done !== true) return controller.enqueue(event(JSON.stringify(value)))
-          controller.enqueue(event('[DONE]'))
+          last = done === true
+          text = last ? '[DONE]' : JSON.stringify(value)
         } catch (error) {
-          controller.enqueue(event(JSON.stringify(failure(error))))
+          text = JSON.stringify(failure(error))
         }
-        controller.close()
+        // It may have gone while the part was made.
+        if (gone) return
+        controller.enqueue(event(text))
+        if (last) controller.close()
       },
-      cancel: canceled,
+      cancel() {
+        gone = true
+        canceled()
+      },
     },
     { highWaterMark: 0 },
   )

@@ -30,6 +30,9 @@ export interface StudyOptions {
   readonly directory?: string
   /** Train and measure again what is finished. */
   readonly fresh?: boolean
+  /** As `log` and `sampleTokens` of `train`, for every run. */
+  readonly log?: TrainRun['log']
+  readonly sampleTokens?: number
   readonly signal?: AbortSignal
   readonly onEvent?: (event: StudyEvent) => void
   /** As `onNotice` of `train`, for every run; by default a warning of the process. */
@@ -150,6 +153,8 @@ async function oneRun(
     keepAfter,
     // Without the state (the other run was finished by an earlier session) the steps are trained again: the same bits.
     ...(beginFrom !== undefined && hasBranch(beginFrom.directory, beginFrom.step) && { beginFrom }),
+    log: options.log,
+    sampleTokens: options.sampleTokens,
     signal: options.signal,
     ...(options.onNotice !== undefined && { onNotice: options.onNotice }),
     onProgress: progress => {

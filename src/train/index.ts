@@ -3,6 +3,7 @@
 export type { TrainingData } from '../data/prepare.js'
 export { type BranchPoint, sharedSteps } from './branch.js'
 export { hasBranch, removeBranches } from './branch-directory.js'
+export { METRICS_EXPORTS, type MetricsExport } from './metrics-export.js'
 export {
   ffnForm,
   type ModelInput,

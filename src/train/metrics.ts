@@ -34,6 +34,7 @@ export type Metrics = z.infer<typeof lineSchema>
 
 export class MetricsLog {
   readonly #file: string
+  readonly #listeners: ((metrics: Metrics) => void)[] = []
   /** Everything in the file, in order. */
   readonly lines: Metrics[]
 
@@ -81,6 +82,12 @@ export class MetricsLog {
       throw storageError(cause, this.#file, line.length)
     }
     this.lines.push(metrics)
+    for (const listener of this.#listeners) listener(metrics)
+  }
+
+  /** Calls `listener` with every line that is appended from now on. */
+  follow(listener: (metrics: Metrics) => void): void {
+    this.#listeners.push(listener)
   }
 
   get evaluations(): Evaluation[] {

@@ -11,6 +11,7 @@ import type { Kernels } from '../kernels/index.js'
 import type { ModelConfig } from '../nn/config.js'
 import type { Llama } from '../nn/llama.js'
 import type { BranchPoint } from './branch.js'
+import { METRICS_EXPORTS, type MetricsExport } from './metrics-export.js'
 import {
   type ModelInput,
   type ModelOptions,
@@ -67,6 +68,10 @@ export interface TrainRun {
   readonly onProgress?: (progress: TrainProgress) => void
   /** Told what a user should know and what is no error, in one sentence; by default a warning of the process. */
   readonly onNotice?: (notice: string) => void
+  /** Write the metrics for other programs too: `tensorboard` (an event file), `csv` (metrics.csv). */
+  readonly log?: readonly MetricsExport[]
+  /** At each measurement continue the held-out text by so many tokens, in samples.jsonl. Default 0. */
+  readonly sampleTokens?: number
   /** The backend to compute with (default: the fastest that is here). */
   readonly kernels?: Kernels
   /** Activations of the strategy may be paths of files, whose code then runs (default false). */
@@ -127,6 +132,8 @@ export const runSchema = z.strictObject({
   onStart: callback.optional(),
   onProgress: callback.optional(),
   onNotice: callback.optional(),
+  log: z.array(z.enum(METRICS_EXPORTS)).optional(),
+  sampleTokens: z.int().min(0).optional(),
   kernels: z.custom<Kernels>(value => typeof value === 'object' && value !== null).optional(),
   allowCode: z.boolean().optional(),
 })

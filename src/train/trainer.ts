@@ -16,6 +16,7 @@ import { beginFromBranch } from './branch.js'
 import { branchDirectory } from './branch-directory.js'
 import { DeadNeurons } from './dead-neurons.js'
 import { MetricsLog } from './metrics.js'
+import { exportMetrics } from './metrics-export.js'
 import type { StrategyInput } from './options.js'
 import { checkRegularizer, Regularizer } from './regularizers.js'
 import {
@@ -39,6 +40,7 @@ import {
   withKernels,
 } from './run-directory.js'
 import { RunLock } from './run-lock.js'
+import { TrainingSamples } from './samples.js'
 import { cosineSchedule } from './schedule.js'
 import { measuredShift, measuresShift } from './shift.js'
 import { openStartingPoint, requireMemory, type StartingPoint, withOwnActivation } from './starting-point.js'
@@ -113,7 +115,7 @@ function warn(notice: string): void {
 
 /** Trains in a directory that this process has locked. */
 async function trainLocked(
-  { signal, onStart, onProgress, onNotice = warn, keepAfter = [], beginFrom }: TrainRun,
+  { signal, onStart, onProgress, onNotice = warn, keepAfter = [], beginFrom, ...others }: TrainRun,
   run: Run,
   config: ModelConfig,
   kernels: Kernels,
@@ -147,6 +149,13 @@ async function trainLocked(
   })
   if (branch !== undefined) saveRun(run, config, stepper, stateAfter(firstStep))
   const log = MetricsLog.open(path.join(directory, METRICS_FILE), firstStep, onNotice)
+  for (const kind of others.log ?? []) log.follow(exportMetrics(kind, directory, log.lines))
+  const { sampleTokens = 0 } = others
+  const { context, seed } = training
+  const samples =
+    sampleTokens > 0
+      ? new TrainingSamples(kernels, data, { directory, tokens: sampleTokens, context, seed }, firstStep)
+      : null
   const evaluator = new Evaluator(kernels)
   const heldOut = { tokens: data.validation, byteLengths: tokenByteLengths(data.tokenizer) }
   onStart?.({ step: firstStep, steps: training.steps })
@@ -228,6 +237,7 @@ async function trainLocked(
         throw diverged(step, `the loss on held-out text (${evaluation.loss})`, saved, directory)
       }
       log.append({ kind: 'evaluation', ...evaluation })
+      samples?.write(model, step, activation)
     }
     const interrupted = signal?.aborted === true && step < training.steps
     if (step % training.checkpointEvery === 0 || step === training.steps || interrupted) {

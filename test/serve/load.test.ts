@@ -51,7 +51,9 @@ type Ending = 'whole' | 'streamed' | 'slow' | 'leaves'
 /** What came until the end, or until the client left. */
 function ask(port: number, body: unknown, ending: Ending): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
-    const request = http.request({ port, path: '/v1/completions', method: 'POST' }, response => {
+    // A connection of its own: one that is kept may be closed while it idles.
+    const options = { port, path: '/v1/completions', method: 'POST', agent: false }
+    const request = http.request(options, response => {
       let text = ''
       const done = () => resolve({ status: response.statusCode ?? 0, text })
       response.setEncoding('utf8')

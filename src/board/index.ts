@@ -1,0 +1,2 @@
+export { boardAssets } from './assets.js'
+export { type BoardServer, createBoard } from './server.js'

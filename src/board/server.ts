@@ -1,0 +1,100 @@
+// The board's server: the page, and a stream of what its runs record.
+
+import fs from 'node:fs'
+import path from 'node:path'
+import { Hono } from 'hono'
+import { Board, type BoardEvent, Feed } from './feed.js'
+
+/** The page follows within a second. */
+const POLL_MS = 400
+
+export interface BoardServer {
+  readonly fetch: (request: Request) => Response | Promise<Response>
+  /** Ends all streams. */
+  close(): void
+}
+
+/** `assets`: the directory of the built page. */
+export function createBoard(directory: string, assets: string): BoardServer {
+  const board = new Board(directory)
+  const pages = new Set<() => void>()
+  const closers = new Set<() => void>()
+  let timer: NodeJS.Timeout | null = null
+  const poll = () => {
+    board.update()
+    for (const send of pages) send()
+  }
+
+  const stream = (): ReadableStream<Uint8Array> => {
+    const feed = new Feed(board)
+    const encoder = new TextEncoder()
+    let send = () => {}
+    let close = () => {}
+    const leave = () => {
+      pages.delete(send)
+      closers.delete(close)
+      if (pages.size > 0 || timer === null) return
+      clearInterval(timer)
+      timer = null
+    }
+    return new ReadableStream({
+      start(controller) {
+        send = () => {
+          // A page that does not read gets what is new when it does.
+          if ((controller.desiredSize ?? 0) <= 0) return
+          for (const event of feed.next()) controller.enqueue(encoder.encode(eventText(event)))
+        }
+        close = () => {
+          leave()
+          controller.close()
+        }
+        pages.add(send)
+        closers.add(close)
+        poll()
+        timer ??= setInterval(poll, POLL_MS)
+      },
+      cancel: leave,
+    })
+  }
+
+  const app = new Hono()
+  app.get('/events', () => {
+    const headers = { 'content-type': 'text/event-stream', 'cache-control': 'no-store' }
+    return new Response(stream(), { headers })
+  })
+  app.get('*', ({ req }) => asset(assets, req.path))
+  return {
+    fetch: request => app.fetch(request),
+    close: () => {
+      for (const close of [...closers]) close()
+    },
+  }
+}
+
+function eventText(event: BoardEvent): string {
+  return `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`
+}
+
+const TYPES: Readonly<Record<string, string>> = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.svg': 'image/svg+xml',
+}
+/** The page loads nothing from elsewhere and runs no code but its own. */
+const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; img-src 'self' data: blob:"
+
+function asset(assets: string, requested: string): Response {
+  const name = requested === '/' ? 'index.html' : requested.slice(1)
+  const known = /^[\w.-]+(\/[\w.-]+)?$/.test(name) && !name.includes('..')
+  const file = path.join(assets, name)
+  if (!known || !fs.existsSync(file) || !fs.statSync(file).isFile())
+    return new Response('not found', { status: 404 })
+  const headers = {
+    'content-type': TYPES[path.extname(file)] ?? 'application/octet-stream',
+    'content-security-policy': POLICY,
+    'cache-control': 'no-cache',
+  }
+  return new Response(fs.readFileSync(file), { headers })
+}
