@@ -15,6 +15,9 @@ import { readTexts, Sparsifier, type TextOptions } from '../sparsify.js'
 import { cutsAtError } from './measure.js'
 import { type ActivationPoint, fitLaws, LEAST_POINTS, lawAt } from './sparsing-law.js'
 
+/** 400K, 1.8M, 10B. */
+const compact = new Intl.NumberFormat('en-US', { notation: 'compact' })
+
 /** Rise of perplexity within which neurons may be left out, and halvings of the search for their error. */
 const RISE = 0.01
 const SEARCH_STEPS = 9
@@ -122,7 +125,7 @@ export function renderOverTraining(results: TrainingResults): string {
               x: {
                 label: 'tokens',
                 range: [0, last],
-                format: value => value.toExponential(1),
+                format: value => compact.format(value),
               },
               y: {
                 label: 'active neurons',
