@@ -232,19 +232,44 @@ function inside(points: readonly SeedPoint[], { range }: { range: Range }): Seed
   return points.filter(({ y }) => y >= range[0] && y <= range[1])
 }
 
-/** A small triangle at the upper edge where a line leaves the frame. */
-function beyond(points: readonly Point[], area: Plane, style: RunStyle, className: string): Plot.Markish[] {
-  const last = points.findLast(({ y }) => area.py(y) < area.top)
-  if (last === undefined) return []
+/**
+ * Small triangles at the edges of the frame, where it is left for the last time: filled for a line, open for a band whose
+ * line stays inside.
+ */
+function beyond(
+  points: readonly SeedPoint[],
+  area: Plane,
+  style: RunStyle,
+  className: string,
+): Plot.Markish[] {
+  const mark = (leaves: (value: number) => boolean, outer: (point: SeedPoint) => number, down: boolean) => {
+    const line = points.findLast(({ y }) => leaves(y))
+    const last = line ?? points.findLast(point => leaves(outer(point)))
+    if (last === undefined) return []
+    return [
+      Plot.dot([last], {
+        className,
+        x: 'x',
+        y: area.atY(down ? area.bottom - 4 : area.top + 4),
+        symbol: 'triangle',
+        rotate: down ? 180 : 0,
+        r: 4,
+        stroke: style.color,
+        fill: line === undefined ? 'none' : style.color,
+      }),
+    ]
+  }
   return [
-    Plot.dot([last], {
-      className,
-      x: 'x',
-      y: area.atY(area.top + 4),
-      symbol: 'triangle',
-      r: 4,
-      fill: style.color,
-    }),
+    ...mark(
+      value => area.py(value) < area.top,
+      ({ y, high = y }) => high,
+      false,
+    ),
+    ...mark(
+      value => area.py(value) > area.bottom,
+      ({ y, low = y }) => low,
+      true,
+    ),
   ]
 }
 
