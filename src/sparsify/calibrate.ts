@@ -40,26 +40,35 @@ export interface CalibrateOptions {
   readonly onLayer?: (layer: number, layers: number) => void
 }
 
-/** layout: `channels` storage; tokens: at least one. */
+/**
+ * layouts: of the same weights. The text goes through `separate` storage, whose products of many rows are faster; norms and the
+ * greedy search need `channels`. tokens: at least one.
+ */
 export function calibrate(
   context: LayerContext,
-  layout: WeightLayout,
+  layouts: { readonly separate: WeightLayout; readonly channels: WeightLayout },
   tokens: ArrayLike<number>,
   options: CalibrateOptions,
 ): LayerStatistics[] {
   const { config } = context
-  const embeddings = { embedding: layout.embedding, positions: layout.positions() }
+  const { separate, channels } = layouts
+  const embeddings = { embedding: separate.embedding, positions: separate.positions() }
   const stream = new ResidualStream(context, embeddings, tokens, options.activation)
   return Array.from({ length: config.numHiddenLayers }, (_, index) => {
     options.onLayer?.(index, config.numHiddenLayers)
-    const layer = layout.layer(index)
-    return layerStatistics(context, layer, index, stream, options)
+    return layerStatistics(
+      context,
+      { text: separate.layer(index), layer: channels.layer(index) },
+      index,
+      stream,
+      options,
+    )
   })
 }
 
 function layerStatistics(
   context: LayerContext,
-  layer: LayerWeights,
+  { text, layer }: { readonly text: LayerWeights; readonly layer: LayerWeights },
   index: number,
   stream: ResidualStream,
   { methods, levels, inspector }: CalibrateOptions,
@@ -105,7 +114,7 @@ function layerStatistics(
   const downLengths = channelLengths(context, layer, 'down')
   // Before the stream leaves this layer's input.
   const windows = stream.sample(searchWindows(context), SEARCH_WINDOW)
-  stream.advance(layer, index, observer)
+  stream.advance(text, index, observer)
   inspector?.done(index)
   const partial = {
     magnitudes,

@@ -9,6 +9,7 @@ import type { LayerContext } from '../engine/forward.js'
 import { type EngineDtype, EngineModel, type Memory } from '../engine/index.js'
 import { gigabytes, systemMemory } from '../engine/model/memory.js'
 import { WeightLayout } from '../engine/model/weight-layout.js'
+import type { WeightStorage } from '../engine/model/weights.js'
 import { CorpusError, OptionError } from '../errors.js'
 import { type ModelSource, writeModelDirectory } from '../formats/index.js'
 import { decodeKernelsOf, kernels } from '../kernels/index.js'
@@ -136,15 +137,17 @@ export class Sparsifier {
     for (const name of methods) requireApplicable(METHODS[name], this.config)
     const { config } = this
     const using = kernels()
-    const layout = new WeightLayout(config, this.#source, this.#dtype, null, 'channels')
-    this.#requireMemory(layout)
+    const layoutOf = (storage: WeightStorage) =>
+      new WeightLayout(config, this.#source, this.#dtype, null, storage)
+    const layouts = { separate: layoutOf('separate'), channels: layoutOf('channels') }
+    this.#requireMemory(layouts.channels)
     const context: LayerContext = {
       config,
       kernels: using,
       decode: decodeKernelsOf(using),
       cacheKind: { config, type: 'f32', memory: this.#memory },
     }
-    return calibrate(context, layout, this.#texts.calibration.tokens, {
+    return calibrate(context, layouts, this.#texts.calibration.tokens, {
       methods,
       levels,
       inspector,
@@ -183,7 +186,7 @@ export class Sparsifier {
   #requireMemory(layout: WeightLayout): void {
     const { hiddenSize: d, numHiddenLayers } = this.config
     const needed =
-      4 * d * this.#texts.calibration.tokens.length + Math.ceil((2 * layout.bytes) / (numHiddenLayers + 1))
+      4 * d * this.#texts.calibration.tokens.length + Math.ceil((3 * layout.bytes) / (numHiddenLayers + 1))
     const available = this.#memory.available()
     if (needed <= available) return
     throw new OptionError(

@@ -130,6 +130,21 @@ describe('a run that starts from a checkpoint', () => {
     expect(Math.min(...zeros)).toBeGreaterThan(0.6)
   })
 
+  it('continues with top-k, and a Spark model as the Spark model that it is', async () => {
+    const k = 0.25
+    const topk = await train(
+      continued(await checkpoint(), { strategy: { strategy: 'relufy', to: `topk:k=${k}` } }),
+    )
+    const { sparsity } = topk.evaluations[topk.evaluations.length - 1]
+    // Of 40 neurons the 10 largest stay, where they are above 0.
+    for (const zeros of sparsity) expect(zeros).toBeGreaterThanOrEqual(1 - k)
+    const from = await checkpoint({ model: { ...tinyRun('.').model, ffn: 'spark', sparkPredictorWidth: 6 } })
+    const spark = await train(continued(from, { strategy: { strategy: 'relufy', to: 'stat-topk:k=0.2' } }))
+    expect(spark.model.config).toMatchObject({ ffn: 'spark', sparkPredictorWidth: 6 })
+    const own = spark.evaluations
+    expect(own[own.length - 1].loss).toBeLessThan(own[1].loss)
+  })
+
   it('begins with the activation of the checkpoint where a strategy needs one', async () => {
     const from = await checkpoint({ strategy: { strategy: 'scratch', activation: 'gelu' } })
     const { strategy } = await train(continued(from, { strategy: { strategy: 'swift' } }))
@@ -165,6 +180,8 @@ describe('a run that starts from a checkpoint', () => {
 describe('what does not fit', () => {
   it.each<[string, Partial<TrainRun>, RegExp]>([
     ['a shape', { model: { hiddenSize: 32 } }, /hiddenSize cannot be given with from/],
+    // A Spark FFN's matrices have other shapes: no weights of a gated one fit.
+    ['another form of FFN', { model: { ffn: 'spark' } }, /ffn cannot be given with from/],
     ['a long context', { training: { context: 64 } }, /context is 64, and .* at most 16 tokens/],
   ])('%s is refused before anything is written', async (_, extra, message) => {
     const run = continued(await checkpoint(), extra)
