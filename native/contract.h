@@ -8,7 +8,7 @@
 namespace flicker::contract {
 
 /// What these files say, shortened: contractDigest in src/kernels/native/signatures.ts.
-constexpr const char* digest = "c8ac97c32bde5453";
+constexpr const char* digest = "2dd545aed1b77984";
 
 struct Gemm {
   enum : size_t { at_a, at_b, at_c, at_m, at_n, at_k, at_trans_a, at_trans_b, at_accumulate, count };
@@ -37,6 +37,98 @@ struct Gemm {
   }
 };
 double call(const Gemm& with, Arguments& in, const Kernels& kernels);
+
+struct SparseDots {
+  enum : size_t { at_mask, at_x, at_w, at_out, at_rows, at_neurons, at_width, count };
+  static constexpr const char* names[] = {"mask", "x", "w", "out", "rows", "neurons", "width"};
+  const float* mask = {};
+  const float* x = {};
+  const float* w = {};
+  float* out = {};
+  int64_t rows = {};
+  int64_t neurons = {};
+  int64_t width = {};
+
+  explicit SparseDots(Arguments& in) {
+    rows = in.size(at_rows);
+    neurons = in.size(at_neurons);
+    width = in.size(at_width);
+    mask = in.input(at_mask, {rows, neurons});
+    x = in.input(at_x, {rows, width});
+    w = in.input(at_w, {neurons, width});
+    out = in.output(at_out, {rows, neurons});
+    in.finish(count);
+  }
+};
+double call(const SparseDots& with, Arguments& in, const Kernels& kernels);
+
+struct SparseRows {
+  enum : size_t { at_s, at_w, at_y, at_rows, at_neurons, at_width, at_accumulate, count };
+  static constexpr const char* names[] = {"s", "w", "y", "rows", "neurons", "width", "accumulate"};
+  const float* s = {};
+  const float* w = {};
+  float* y = {};
+  int64_t rows = {};
+  int64_t neurons = {};
+  int64_t width = {};
+  bool accumulate = {};
+
+  explicit SparseRows(Arguments& in) {
+    rows = in.size(at_rows);
+    neurons = in.size(at_neurons);
+    width = in.size(at_width);
+    accumulate = in.flag(at_accumulate);
+    s = in.input(at_s, {rows, neurons});
+    w = in.input(at_w, {neurons, width});
+    y = in.output(at_y, {rows, width});
+    in.finish(count);
+  }
+};
+double call(const SparseRows& with, Arguments& in, const Kernels& kernels);
+
+struct SparseColumns {
+  enum : size_t { at_s, at_x, at_out, at_rows, at_neurons, at_width, at_accumulate, count };
+  static constexpr const char* names[] = {"s", "x", "out", "rows", "neurons", "width", "accumulate"};
+  const float* s = {};
+  const float* x = {};
+  float* out = {};
+  int64_t rows = {};
+  int64_t neurons = {};
+  int64_t width = {};
+  bool accumulate = {};
+
+  explicit SparseColumns(Arguments& in) {
+    rows = in.size(at_rows);
+    neurons = in.size(at_neurons);
+    width = in.size(at_width);
+    accumulate = in.flag(at_accumulate);
+    s = in.input(at_s, {rows, neurons});
+    x = in.input(at_x, {rows, width});
+    out = in.output(at_out, {neurons, width});
+    in.finish(count);
+  }
+};
+double call(const SparseColumns& with, Arguments& in, const Kernels& kernels);
+
+struct Transpose {
+  enum : size_t { at_x, at_out, at_rows, at_columns, at_accumulate, count };
+  static constexpr const char* names[] = {"x", "out", "rows", "columns", "accumulate"};
+  const float* x = {};
+  float* out = {};
+  int64_t rows = {};
+  int64_t columns = {};
+  bool accumulate = {};
+
+  explicit Transpose(Arguments& in) {
+    rows = in.size(at_rows);
+    columns = in.size(at_columns);
+    accumulate = in.flag(at_accumulate);
+    x = in.input(at_x, {rows, columns});
+    out = in.output(at_out, {columns, rows});
+    in.finish(count);
+  }
+};
+double call(const Transpose& with, Arguments& in, const Kernels& kernels);
 
 struct AddBias {
   enum : size_t { at_x, at_bias, at_rows, at_width, count };
@@ -1324,6 +1416,10 @@ double call(const MlpForward& with, Arguments& in, const Kernels& kernels);
 /// E(name in JavaScript, struct of arguments, whether it returns a number)
 #define FLICKER_ENTRIES(E) \
   E(gemm, Gemm, false) \
+  E(sparseDots, SparseDots, false) \
+  E(sparseRows, SparseRows, false) \
+  E(sparseColumns, SparseColumns, false) \
+  E(transpose, Transpose, false) \
   E(addBias, AddBias, false) \
   E(columnSums, ColumnSums, false) \
   E(embedding, Embedding, false) \

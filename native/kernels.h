@@ -187,6 +187,13 @@ struct MlpCall {
   K(void, gemm,                                                                                                        \
     (const float* a, const float* b, float* c, int64_t m, int64_t n, int64_t k, bool trans_a, bool trans_b,            \
      bool accumulate))                                                                                                 \
+  K(void, sparse_dots,                                                                                                 \
+    (const float* mask, const float* x, const float* w, float* out, int64_t rows, int64_t neurons, int64_t width))     \
+  K(void, sparse_rows,                                                                                                 \
+    (const float* s, const float* w, float* y, int64_t rows, int64_t neurons, int64_t width, bool accumulate))         \
+  K(void, sparse_columns,                                                                                              \
+    (const float* s, const float* x, float* out, int64_t rows, int64_t neurons, int64_t width, bool accumulate))       \
+  K(void, transpose, (const float* x, float* out, int64_t rows, int64_t columns, bool accumulate))                     \
   K(void, add_bias, (float* x, const float* bias, int64_t rows, int64_t width))                                        \
   K(void, column_sums, (const float* x, float* out, int64_t rows, int64_t width))                                      \
   K(void, embedding, (const int32_t* tokens, const float* table, float* out, int64_t rows, int64_t width))             \

@@ -112,6 +112,26 @@ double call(const Axpy& with, Arguments&, const Kernels& kernels) {
 
 double call(const Sum& with, Arguments&, const Kernels& kernels) { return kernels.sum(with.x, with.n); }
 
+double call(const SparseDots& with, Arguments&, const Kernels& kernels) {
+  kernels.sparse_dots(with.mask, with.x, with.w, with.out, with.rows, with.neurons, with.width);
+  return 0;
+}
+
+double call(const SparseRows& with, Arguments&, const Kernels& kernels) {
+  kernels.sparse_rows(with.s, with.w, with.y, with.rows, with.neurons, with.width, with.accumulate);
+  return 0;
+}
+
+double call(const SparseColumns& with, Arguments&, const Kernels& kernels) {
+  kernels.sparse_columns(with.s, with.x, with.out, with.rows, with.neurons, with.width, with.accumulate);
+  return 0;
+}
+
+double call(const Transpose& with, Arguments&, const Kernels& kernels) {
+  kernels.transpose(with.x, with.out, with.rows, with.columns, with.accumulate);
+  return 0;
+}
+
 double call(const AddSign& with, Arguments&, const Kernels& kernels) {
   return kernels.add_sign(static_cast<float>(with.alpha), with.x, with.y, with.zeros, with.n);
 }

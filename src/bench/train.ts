@@ -117,6 +117,7 @@ export function trainingStepFor(
   shape: TrainShape,
   activation: string,
   using: Kernels = kernels(),
+  { sparseProductsBelow, lr = 1e-3 }: { sparseProductsBelow?: number; lr?: number } = {},
 ): (step: number) => number {
   const { batchSize, context, vocabSize } = shape
   const config: ModelConfig = {
@@ -136,6 +137,7 @@ export function trainingStepFor(
     weightDecay: 0.1,
     clip: 1,
     seed: 1,
+    sparseProductsBelow,
   })
   const act = parseActivation(activation)
   const tokens = Int32Array.from(
@@ -143,7 +145,7 @@ export function trainingStepFor(
     (_, i) => (i * 7919 + (i >> 3)) % vocabSize,
   )
   const batch: Batch = { inputs: tokens.slice(0, -1), targets: tokens.slice(1), seq: context }
-  return step => stepper.run(step, 1e-3, act, [batch]).loss
+  return step => stepper.run(step, lr, act, [batch]).loss
 }
 
 /** Time per kernel of one step of every shape, the mean of `steps`. */

@@ -4,13 +4,14 @@ import { Command } from 'commander'
 import { benchGemm } from '../bench/gemm.js'
 import { benchMachine } from '../bench/machine-limits.js'
 import { benchMemory } from '../bench/memory.js'
+import { benchSparseTrain } from '../bench/sparse-train.js'
 import { benchTrain, profileTrain, type TrainShape } from '../bench/train.js'
 import type { MachineInfo } from '../kernels/machine-info.js'
 import { intervalText } from '../paired-measurement.js'
 import { benchActivationsCommand } from './bench-activations.js'
 import { benchDecodeCommand } from './bench-decode.js'
 import { benchMlpCommand } from './bench-mlp.js'
-import { allowCodeOption, integer, jsonOption } from './options.js'
+import { allowCodeOption, fraction, integer, jsonOption, splitList } from './options.js'
 import { print, printJson } from './terminal.js'
 
 export function benchCommand(): Command {
@@ -71,10 +72,19 @@ Examples:
     .addOption(allowCodeOption())
     .option('--no-peers', 'leave PyTorch out')
     .option('--profile', 'time per kernel instead')
+    .option(
+      '--zeros <fractions>',
+      'instead: a step whose FFNs have these fractions of exact zeros, with sparse products against dense ones',
+      fractions,
+    )
     .addOption(jsonOption())
     .addHelpText(
       'after',
-      examples('flicker bench train --activation stocha:p=0.7 --no-peers', 'flicker bench train --profile'),
+      examples(
+        'flicker bench train --activation stocha:p=0.7 --no-peers',
+        'flicker bench train --profile',
+        'flicker bench train --zeros 0.9,0.99 --steps 12',
+      ),
     )
     .action(
       async (flags: {
@@ -82,8 +92,10 @@ Examples:
         activation: string
         peers: boolean
         profile?: boolean
+        zeros?: number[]
         json?: boolean
       }) => {
+        if (flags.zeros !== undefined) return printSparse(flags.zeros, flags)
         if (flags.profile === true) return printProfile(flags)
         const result = await benchTrain(flags)
         if (flags.json === true) return printJson(result)
@@ -156,4 +168,24 @@ function shapeText({ hiddenSize: d, numHiddenLayers: l, batchSize: b, context: t
 
 function printMachine({ cpu, cores, threads, isa, version }: MachineInfo): void {
   print(`flicker ${version} · ${cpu}, ${cores} cores · ${isa}, ${threads} threads`)
+}
+
+function fractions(text: string): number[] {
+  return splitList(text).map(fraction)
+}
+
+function printSparse(zeros: readonly number[], { steps, json }: { steps: number; json?: boolean }): void {
+  const result = benchSparseTrain(zeros, steps)
+  if (json === true) {
+    printJson(result)
+    return
+  }
+  printMachine(result.machine)
+  print(`${shapeText(result.shape)}\n`)
+  print('  zeros                     dense ms                    sparse ms         dense over sparse')
+  for (const { zeros: fraction, dense, sparse, ratio } of result.rows) {
+    const percent = `${(100 * fraction).toFixed(0)} %`.padStart(7)
+    const columns = [intervalText(dense, 1), intervalText(sparse, 1), intervalText(ratio, 2)]
+    print([percent, ...columns.map(text => text.padStart(28))].join(' '))
+  }
 }

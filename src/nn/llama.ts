@@ -4,7 +4,7 @@
 import { type Activation, parameterLayout } from '../activations/activation.js'
 import { parseActivation } from '../activations/index.js'
 import { ActivationError, CheckpointError } from '../errors.js'
-import type { Draw } from '../kernels/index.js'
+import type { Draw, Floats } from '../kernels/index.js'
 import { fillNormal, Purpose } from '../kernels/philox.js'
 import { constant, type DType, ops, parameter, sizeOf, type Tape, type Tensor } from '../tensor/index.js'
 import type { RopeTable } from '../tensor/ops/index.js'
@@ -35,6 +35,11 @@ export interface ForwardOptions {
   readonly onPreActivation?: (layer: number, values: Tensor) => void
   /** An L1 penalty on the FFN's hidden activations. */
   readonly penalty?: HiddenPenalty
+  /**
+   * Products of an FFN leave its inactive neurons out where at most this fraction is active: the same sums in another order.
+   * Default SPARSE_PRODUCTS_BELOW; 0: never.
+   */
+  readonly sparseProductsBelow?: number
 }
 
 /**
@@ -204,6 +209,8 @@ export class Llama {
   #joined(tape: Tape, x: Tensor, branch: Branch | Tensor, norm: string | null): Tensor {
     const { residualScale } = this.config
     if ('weight' in branch && norm === null && residualScale === undefined) {
+      const { input: hidden, active } = branch
+      if (active !== undefined) return ops.sparseDown(tape, { hidden, active }, branch.weight, x)
       return ops.linear(tape, branch.input, branch.weight, { bias: branch.bias, residual: x })
     }
     const projected =
@@ -276,23 +283,36 @@ export class Llama {
     const { ffn } = this.config
     const prefix = `model.layers.${layer}.${of === undefined ? 'mlp' : expertName(of.expert)}`
     const bias = (name: string) => this.parameters.get(`${prefix}.${name}.bias`) ?? null
+    // What a sparse gate will find out about the gradient of the gate's projection.
+    const gradient = { mostlyZero: false }
     const project = (name: string, input = normed) =>
-      ops.linear(tape, input, this.#get(`${prefix}.${name}.weight`), { bias: bias(name) })
+      ops.linear(tape, input, this.#get(`${prefix}.${name}.weight`), {
+        bias: bias(name),
+        ...(name === 'gate_proj' && { gradient }),
+      })
     const draw = { ...options.draw, layer: drawLayer(this.config, layer, of?.expert), rowsPerSample: seq }
     const { activation } = options
     if (of !== undefined && activation.draws) throw drawingExperts(activation)
     const learned = this.#learned(activation, layer)
     let hidden: Tensor
+    let active: Floats | undefined
     if (ffn === 'plain') {
       const up = project('up_proj')
       options.onPreActivation?.(layer, up)
       hidden = ops.activation(tape, activation, up, draw, learned)
     } else {
       const [forGate, forUp] = ffn === 'spark' ? this.#split(tape, normed) : [normed, normed]
-      const [gate, up] = [project('gate_proj', forGate), project('up_proj', forUp)]
+      const gate = project('gate_proj', forGate)
       options.onPreActivation?.(layer, gate)
+      const sparse =
+        ffn === 'gated' && of === undefined && bias('up_proj') === null && bias('down_proj') === null
+          ? ops.sparseGate(tape, activation, gate, forUp, this.#get(`${prefix}.up_proj.weight`), {
+              ...{ draw, gradient, most: options.sparseProductsBelow },
+            })
+          : null
       const combine = ffn === 'drelu' ? ops.dualGate : ops.gate
-      hidden = combine(tape, activation, gate, up, draw, learned)
+      hidden = sparse?.hidden ?? combine(tape, activation, gate, project('up_proj', forUp), draw, learned)
+      active = sparse?.active
     }
     options.onHidden?.(layer, hidden, of)
     const { penalty } = options
@@ -301,7 +321,7 @@ export class Llama {
         penalty.observe(magnitudes, zeros, hidden.size),
       )
     }
-    return { input: hidden, weight: this.#get(`${prefix}.down_proj.weight`), bias: bias('down_proj') }
+    return { input: hidden, weight: this.#get(`${prefix}.down_proj.weight`), bias: bias('down_proj'), active }
   }
 
   /** The parts of a Spark FFN's input: what the gate reads, and the rest. */
@@ -334,6 +354,8 @@ interface Branch {
   readonly input: Tensor
   readonly weight: Tensor
   readonly bias: Tensor | null
+  /** Not 0 where the input is computed at all: most of it is 0. */
+  readonly active?: Floats
 }
 
 /** The rows of an expert are not consecutive, and draws are made for consecutive rows. */

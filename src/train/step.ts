@@ -4,7 +4,7 @@
 import type { Activation } from '../activations/index.js'
 import type { Floats, Kernels } from '../kernels/index.js'
 import { Purpose, seedWords } from '../kernels/philox.js'
-import type { HiddenObserver, Llama } from '../nn/llama.js'
+import type { ForwardOptions, HiddenObserver, Llama } from '../nn/llama.js'
 import { Tape } from '../tensor/index.js'
 import { AdamW, type AdamWOptions } from './optimizer.js'
 
@@ -39,8 +39,15 @@ export class TrainingStep {
   readonly #tape: Tape
   readonly #seed: [low: number, high: number]
 
-  constructor(kernels: Kernels, model: Llama, options: AdamWOptions & { seed: number }) {
+  readonly #sparseProductsBelow: number | undefined
+
+  constructor(
+    kernels: Kernels,
+    model: Llama,
+    options: AdamWOptions & Pick<ForwardOptions, 'sparseProductsBelow'> & { seed: number },
+  ) {
     this.model = model
+    this.#sparseProductsBelow = options.sparseProductsBelow
     this.optimizer = new AdamW(kernels, model.parameters, options)
     this.#tape = new Tape(kernels)
     this.#seed = seedWords(options.seed)
@@ -68,6 +75,7 @@ export class TrainingStep {
       const batchLoss = this.model.loss(this.#tape, inputs, targets, seq, {
         activation,
         draw,
+        sparseProductsBelow: this.#sparseProductsBelow,
         ...(hidden?.onHidden !== undefined && { onHidden: hidden.onHidden }),
         ...(factor > 0 && {
           penalty: {

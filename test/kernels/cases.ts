@@ -21,6 +21,7 @@ const GUARD = 3
 export function kernelCases(): KernelCase[] {
   return [
     ...matmulCases(),
+    ...sparseProductCases(),
     ...elementwiseCases(),
     ...embeddingCases(),
     ...normCases(),
@@ -38,6 +39,41 @@ function kernelCase(name: string, body: Body): KernelCase {
   let seed = 0
   for (const character of name) seed = (Math.imul(seed, 31) + character.charCodeAt(0)) >>> 0
   return { name, run: (kernels, floats) => body(kernels, new RandomInputs(floats, seed)) }
+}
+
+function sparseProductCases(): KernelCase[] {
+  const shapes = [
+    [1, 1, 1],
+    [3, 5, 7],
+    [33, 65, 31],
+    [70, 300, 16],
+    [130, 129, 67],
+    [5, 40, 256],
+    [0, 5, 3],
+    [4, 0, 3],
+  ]
+  return shapes.flatMap(([rows, neurons, width]) =>
+    [0, 0.6, 0.95, 1].map(zeros =>
+      kernelCase(`sparse products, ${rows}×${neurons}×${width}, ${zeros} zeros`, (kernels, inputs) => {
+        const uniform = inputs.integers(rows * neurons, 1000)
+        const s = inputs
+          .normal(rows * neurons)
+          .map((x, i) => (uniform[i] < 1000 * zeros ? (i % 2 ? -0 : 0) : x))
+        const [x, w] = [inputs.normal(rows * width), inputs.normal(neurons * width)]
+        const dots = inputs.normal(rows * neurons + GUARD)
+        kernels.sparseDots(s, x, w, dots, rows, neurons, width)
+        const transposed = inputs.normal(rows * neurons + GUARD)
+        const written = [false, true].flatMap(accumulate => {
+          const [y, columns] = [inputs.normal(rows * width + GUARD), inputs.normal(neurons * width + GUARD)]
+          kernels.sparseRows(s, w, y, rows, neurons, width, accumulate)
+          kernels.sparseColumns(s, x, columns, rows, neurons, width, accumulate)
+          kernels.transpose(s, transposed, rows, neurons, accumulate)
+          return [y, columns]
+        })
+        return [dots, transposed, ...written]
+      }),
+    ),
+  )
 }
 
 function matmulCases(): KernelCase[] {

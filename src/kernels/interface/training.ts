@@ -279,6 +279,38 @@ export interface Kernels {
    * zero: the gradient of an L1 penalty and what it is steered by, in one pass.
    */
   addSign(alpha: number, x: Floats, y: Floats, zeros: Int32Array, n: number): number
+  /** out (rows, neurons) = x (rows, width) · wᵀ, w: (neurons, width), where the mask is not 0, else 0. The mask may be `out`. */
+  sparseDots(
+    mask: Floats,
+    x: Floats,
+    w: Floats,
+    out: Floats,
+    rows: number,
+    neurons: number,
+    width: number,
+  ): void
+  /** y (rows, width) = s (rows, neurons) · w, w: (neurons, width), or +=, of the s that are not 0. */
+  sparseRows(
+    s: Floats,
+    w: Floats,
+    y: Floats,
+    rows: number,
+    neurons: number,
+    width: number,
+    accumulate: boolean,
+  ): void
+  /** out (neurons, width) = sᵀ · x, s: (rows, neurons), x: (rows, width), or +=, of the s that are not 0. */
+  sparseColumns(
+    s: Floats,
+    x: Floats,
+    out: Floats,
+    rows: number,
+    neurons: number,
+    width: number,
+    accumulate: boolean,
+  ): void
+  /** out (columns, rows) = xᵀ, x: (rows, columns), or +=. */
+  transpose(x: Floats, out: Floats, rows: number, columns: number, accumulate: boolean): void
   sum(x: Floats, n: number): number
   sumOfSquares(x: Floats, n: number): number
   /** How many of the first n elements are exactly zero (either sign). */

@@ -5,7 +5,7 @@ import type { Floats } from '../interface/training.js'
 import type { PlainWeights } from '../weights/types.js'
 
 /** What contract.ts and the shared numbers say, shortened; an addon of the same sources has the same. */
-export const contractDigest = 'c8ac97c32bde5453'
+export const contractDigest = '2dd545aed1b77984'
 
 export interface NativeFunctions {
   gemm(
@@ -19,6 +19,34 @@ export interface NativeFunctions {
     transB: boolean,
     accumulate: boolean,
   ): void
+  sparseDots(
+    mask: Floats,
+    x: Floats,
+    w: Floats,
+    out: Floats,
+    rows: number,
+    neurons: number,
+    width: number,
+  ): void
+  sparseRows(
+    s: Floats,
+    w: Floats,
+    y: Floats,
+    rows: number,
+    neurons: number,
+    width: number,
+    accumulate: boolean,
+  ): void
+  sparseColumns(
+    s: Floats,
+    x: Floats,
+    out: Floats,
+    rows: number,
+    neurons: number,
+    width: number,
+    accumulate: boolean,
+  ): void
+  transpose(x: Floats, out: Floats, rows: number, columns: number, accumulate: boolean): void
   addBias(x: Floats, bias: Floats, rows: number, width: number): void
   columnSums(x: Floats, out: Floats, rows: number, width: number): void
   embedding(tokens: Int32Array, table: Floats, out: Floats, rows: number, width: number, vocab: number): void

@@ -11,6 +11,7 @@ import { embedding, embeddingBackward } from './embedding.js'
 import { matmul } from './matmul.js'
 import { layerNorm, layerNormBackward, rmsNorm, rmsNormBackward } from './norm.js'
 import { rope, ropeBackward } from './rope.js'
+import * as sparseProducts from './sparse-products.js'
 
 /** The portable kernels. They run on the calling thread and sum in double precision. */
 export function portableKernels(): Kernels {
@@ -19,6 +20,7 @@ export function portableKernels(): Kernels {
     isa: 'typescript',
     threads: 1,
     matmul,
+    ...sparseProducts,
     ...elementwise,
     embedding,
     embeddingBackward,

@@ -4,6 +4,12 @@ import { ShapeError } from '../../errors.js'
 import type { Tape } from '../tape.js'
 import { show, type Tensor } from '../tensor.js'
 
+/** What is known of a result's gradient when the backward pass runs. */
+export interface GradientOf {
+  /** Few elements are not 0: products leave the others out. */
+  mostlyZero: boolean
+}
+
 /**
  * x Wᵀ (+ bias) (+ residual). x: (…, in), weight: (out, in), bias: (out), residual and result: (…, out).
  * `residual` joins the stream without a separate addition; its gradient is the result's own.
@@ -12,7 +18,11 @@ export function linear(
   tape: Tape,
   x: Tensor,
   weight: Tensor,
-  { bias = null, residual = null }: { bias?: Tensor | null; residual?: Tensor | null } = {},
+  {
+    bias = null,
+    residual = null,
+    gradient,
+  }: { bias?: Tensor | null; residual?: Tensor | null; gradient?: GradientOf } = {},
 ): Tensor {
   const [outputs, inputs] = weight.shape
   if (weight.shape.length !== 2 || x.width !== inputs) {
@@ -44,12 +54,15 @@ export function linear(
   tape.record(out, dOut => {
     if (weight.requiresGrad) {
       const { buffer, accumulate } = tape.gradToWrite(weight)
-      kernels.matmul(dOut, x.data, buffer, outputs, inputs, rows, true, false, accumulate)
+      if (gradient?.mostlyZero) kernels.sparseColumns(dOut, x.data, buffer, rows, outputs, inputs, accumulate)
+      else kernels.matmul(dOut, x.data, buffer, outputs, inputs, rows, true, false, accumulate)
     }
     if (bias?.requiresGrad) kernels.columnSums(dOut, tape.gradToAdd(bias), rows, outputs)
     if (x.requiresGrad) {
       const { buffer, accumulate } = tape.gradToWrite(x)
-      kernels.matmul(dOut, weight.data, buffer, rows, inputs, outputs, false, false, accumulate)
+      if (gradient?.mostlyZero)
+        kernels.sparseRows(dOut, weight.data, buffer, rows, outputs, inputs, accumulate)
+      else kernels.matmul(dOut, weight.data, buffer, rows, inputs, outputs, false, false, accumulate)
     }
     if (residual !== null) tape.passGrad(out, residual)
   })

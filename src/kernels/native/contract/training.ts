@@ -34,6 +34,48 @@ export const trainingEntries = {
       accumulate: flag,
     },
   },
+  sparseDots: {
+    parameters: {
+      mask: input('rows', 'neurons'),
+      x: input('rows', 'width'),
+      w: input('neurons', 'width'),
+      out: output('rows', 'neurons'),
+      rows: size,
+      neurons: size,
+      width: size,
+    },
+  },
+  sparseRows: {
+    parameters: {
+      s: input('rows', 'neurons'),
+      w: input('neurons', 'width'),
+      y: output('rows', 'width'),
+      rows: size,
+      neurons: size,
+      width: size,
+      accumulate: flag,
+    },
+  },
+  sparseColumns: {
+    parameters: {
+      s: input('rows', 'neurons'),
+      x: input('rows', 'width'),
+      out: output('neurons', 'width'),
+      rows: size,
+      neurons: size,
+      width: size,
+      accumulate: flag,
+    },
+  },
+  transpose: {
+    parameters: {
+      x: input('rows', 'columns'),
+      out: output('columns', 'rows'),
+      rows: size,
+      columns: size,
+      accumulate: flag,
+    },
+  },
   addBias: {
     parameters: { x: output('rows', 'width'), bias: input('width'), rows: size, width: size },
   },
