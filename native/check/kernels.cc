@@ -105,6 +105,15 @@ void decoding(const Kernels& k) {
         keep("matvec, ffn_neurons", {y, z, Floats(active.begin(), active.end())});
         k.selected_rows({w.data(), type}, activated.data(), x.data(), y.data(), rows, columns, batch);
         keep("selected_rows", {y});
+        if (!has_integer_kernels(type)) continue;
+        std::fill(y.begin(), y.end(), 0.25f);
+        std::fill(z.begin(), z.end(), 0.5f);
+        k.integer_matvec({w.data(), type}, odd ? activated.data() : nullptr, x.data(), y.data(), rows, columns, batch,
+                         odd, odd ? nullptr : bias.data());
+        k.integer_neurons({w.data(), type}, activated.data(), x.data(), z.data(), active.data(),
+                          {rows, columns, columns, batch, !odd, rows, nullptr});
+        // Integers: the same bits.
+        keep("integer_matvec, integer_neurons", {y, z}, 0);
       }
   for (CacheType type : {kCacheF32, kCacheF16, kCacheQ8})
     for (int64_t dim : {2, 34, 96}) {
