@@ -17,6 +17,8 @@ export interface BoardServer {
 /** `assets`: the directory of the built page. */
 export function createBoard(directory: string, assets: string): BoardServer {
   const board = new Board(directory)
+  // The first page need not wait for it.
+  board.update()
   const pages = new Set<() => void>()
   const closers = new Set<() => void>()
   let timer: NodeJS.Timeout | null = null

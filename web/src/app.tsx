@@ -9,7 +9,10 @@ import { readView, type View, writeView } from './view.js'
 
 let store: Store | null = null
 
-/** The store, and a number that changes with it, at most once a frame. */
+/** News come in bursts, one event for each run: drawn together. */
+const DRAW_EVERY_MS = 200
+
+/** The store, and a number that changes with it, a few times a second at most. */
 function useStore(): [Store, number] {
   const [version, setVersion] = useState(0)
   const [used] = useState(() => {
@@ -17,10 +20,10 @@ function useStore(): [Store, number] {
     store ??= follow(() => {
       if (waiting) return
       waiting = true
-      requestAnimationFrame(() => {
+      setTimeout(() => {
         waiting = false
         setVersion(before => before + 1)
-      })
+      }, DRAW_EVERY_MS)
     })
     return store
   })

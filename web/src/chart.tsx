@@ -1,6 +1,6 @@
 // A chart with uPlot: lines of several runs, their switches, zoom by selecting, values under the pointer, and downloads.
 
-import { useEffect, useRef } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import uPlot from 'uplot'
 import { csvOf, type Drawing, pngOf, save, svgOf } from './download.js'
 import { joined, type Line, stepPositions } from './series.js'
@@ -29,6 +29,7 @@ function cssColor(name: string): string {
 export function Chart({ title, unit, lines, view, onZoom }: ChartProps) {
   const place = useRef<HTMLDivElement>(null)
   const plot = useRef<uPlot | null>(null)
+  const [isSeen, setSeen] = useState(false)
   const shown = useRef({ lines, view })
   shown.current = { lines, view }
   // What makes another chart, not only other data.
@@ -38,9 +39,18 @@ export function Chart({ title, unit, lines, view, onZoom }: ChartProps) {
     matchMedia('(prefers-color-scheme: dark)').matches,
   ])
 
+  // Charts further down are drawn when they come near.
+  useEffect(() => {
+    const seen = new IntersectionObserver(entries => setSeen(entries.some(entry => entry.isIntersecting)), {
+      rootMargin: '300px',
+    })
+    if (place.current !== null) seen.observe(place.current)
+    return () => seen.disconnect()
+  }, [])
+
   useEffect(() => {
     const at = place.current
-    if (at === null) return
+    if (at === null || !isSeen) return
     const made = new uPlot(options(shown, at.clientWidth, onZoom), data(shown.current.lines), at)
     plot.current = made
     const observer = new ResizeObserver(() =>
@@ -52,7 +62,7 @@ export function Chart({ title, unit, lines, view, onZoom }: ChartProps) {
       made.destroy()
       plot.current = null
     }
-  }, [key])
+  }, [key, isSeen])
 
   useEffect(() => {
     const made = plot.current

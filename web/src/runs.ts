@@ -116,7 +116,9 @@ function take(run: Run, { reset, rows, evaluations, samples, switches }: News): 
     run.evaluations = []
     run.samples = []
   } else run.news = Date.now()
-  const bytes = Uint8Array.from(atob(rows), character => character.charCodeAt(0))
+  const binary = atob(rows)
+  const bytes = new Uint8Array(binary.length)
+  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i)
   const values = new Float32Array(bytes.buffer)
   for (let i = 0; i < values.length; i++) run.columns[COLUMNS[i % COLUMNS.length]].push(values[i])
   run.evaluations.push(...evaluations)

@@ -12,26 +12,31 @@ export interface Line {
   readonly measured: boolean
 }
 
-/** Where each step of a run lies on the x axis. */
-function positions(run: Run, x: View['x']): (index: number) => number {
-  const steps = run.columns.step.values
-  if (x === 'tokens') return index => steps[index] * (run.tokensPerStep ?? 1)
-  if (x === 'step') return index => steps[index]
-  const seconds = run.columns.seconds.values
-  const sums = new Float64Array(seconds.length)
-  let sum = 0
-  for (let i = 0; i < seconds.length; i++) {
-    sum += seconds[i]
-    sums[i] = sum
+const known = new WeakMap<Run['columns'], { x: View['x']; xs: Float64Array }>()
+
+/** Where each step of a run lies on the x axis; the same array for all its lines. */
+function positions({ columns, tokensPerStep }: Run, x: View['x']): Float64Array {
+  const steps = columns.step.values
+  const before = known.get(columns)
+  if (before !== undefined && before.x === x && before.xs.length === steps.length) return before.xs
+  const xs = new Float64Array(steps)
+  if (x === 'tokens') for (let i = 0; i < xs.length; i++) xs[i] *= tokensPerStep ?? 1
+  if (x === 'seconds') {
+    const seconds = columns.seconds.values
+    let sum = 0
+    for (let i = 0; i < xs.length; i++) {
+      sum += seconds[i]
+      xs[i] = sum
+    }
   }
-  return index => sums[index]
+  known.set(columns, { x, xs })
+  return xs
 }
 
 /** A column of every step, smoothed. */
 export function stepLine(run: Run, column: Column, view: View, value = (x: number, _: Run) => x): Line {
   const ys = run.columns[column].values
-  const at = positions(run, view.x)
-  const xs = Float64Array.from(ys, (_, i) => at(i))
+  const xs = positions(run, view.x)
   const smooth = new Float64Array(ys.length)
   // The mean over what there is so far, so that the beginning is not pulled towards 0.
   let [mean, weight] = [0, 0]
@@ -73,7 +78,7 @@ export function stepPositions(run: Run, view: View): (step: number) => number {
     // Steps are consecutive but for those that a log lost.
     let index = Math.min(steps.length - 1, Math.max(0, Math.round(step - (steps[0] ?? 1))))
     while (index > 0 && steps[index] > step) index--
-    return step === 0 || steps.length === 0 ? 0 : at(index)
+    return step === 0 || steps.length === 0 ? 0 : at[index]
   }
 }
 
@@ -99,6 +104,7 @@ export function joined(lines: readonly Line[]): {
 
 /** Values of both, ascending; `a` itself where it has all of `b`. */
 function union(a: ArrayLike<number>, b: ArrayLike<number>): ArrayLike<number> {
+  if (a === b) return a
   let missing = 0
   for (let i = 0, at = 0; i < b.length; i++) {
     while (at < a.length && a[at] < b[i]) at++
