@@ -68,9 +68,11 @@ export function sampleTokensOption(): Option {
 }
 
 export function watchOption(): Option {
-  return new Option('--watch [port]', `show it live on a page of this machine (port: ${PORT})`)
-    .preset(PORT)
-    .argParser(integer(0))
+  return new Option('--watch', 'show it live on a page of this machine')
+}
+
+export function boardPortOption(): Option {
+  return new Option('--board-port <n>', 'port of the page of --watch').argParser(integer(0)).default(PORT)
 }
 
 /** Starts the board in a process of its own: a step of training would hold up its page. Returns what ends it. */

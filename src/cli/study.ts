@@ -8,7 +8,14 @@ import { renderTable } from '../study/report/index.js'
 import type { StudyResults } from '../study/results.js'
 import { needsPortableRecipe, type StudyEvent, study } from '../study/study.js'
 import type { MetricsExport } from '../train/index.js'
-import { logOption, sampleTokensOption, WATCHED_SAMPLE_TOKENS, watch, watchOption } from './board.js'
+import {
+  boardPortOption,
+  logOption,
+  sampleTokensOption,
+  WATCHED_SAMPLE_TOKENS,
+  watch,
+  watchOption,
+} from './board.js'
 import {
   allowCodeOption,
   corpusOption,
@@ -37,7 +44,8 @@ interface StudyFlags {
   fresh?: boolean
   seed?: number
   allowCode?: boolean
-  watch?: number
+  watch?: boolean
+  boardPort?: number
   sampleTokens?: number
   log?: MetricsExport[]
   json?: boolean
@@ -58,6 +66,7 @@ export function studyCommand(): Command {
     .option('--fresh', 'train and measure again what is finished')
     .addOption(allowCodeOption())
     .addOption(watchOption())
+    .addOption(boardPortOption())
     .addOption(sampleTokensOption())
     .addOption(logOption())
     .addOption(jsonOption('print results.json on stdout and nothing else there'))
@@ -80,7 +89,7 @@ Examples:
       if (flags.tokenizer !== undefined) recipe.tokenizer = flags.tokenizer
       if (flags.seed !== undefined) recipe.training.seed = flags.seed
       const directory = flags.out ?? path.join('runs', recipe.name)
-      const unwatch = watch(directory, flags.watch)
+      const unwatch = watch(directory, flags.watch === true ? flags.boardPort : undefined)
       const results = await study(recipe, {
         directory,
         fresh: flags.fresh,

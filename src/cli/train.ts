@@ -17,7 +17,14 @@ import {
   trainingSchema,
   withOwnActivation,
 } from '../train/index.js'
-import { logOption, sampleTokensOption, WATCHED_SAMPLE_TOKENS, watch, watchOption } from './board.js'
+import {
+  boardPortOption,
+  logOption,
+  sampleTokensOption,
+  WATCHED_SAMPLE_TOKENS,
+  watch,
+  watchOption,
+} from './board.js'
 import {
   allowCodeOption,
   choiceOption,
@@ -75,6 +82,7 @@ export function trainCommand(): Command {
     .option('--fresh', 'start over when the directory holds a run')
     .addOption(allowCodeOption())
     .addOption(watchOption())
+    .addOption(boardPortOption())
     .addOption(sampleTokensOption())
     .addOption(logOption())
     .addOption(jsonOption())
@@ -207,7 +215,7 @@ Examples:
       log(`corpus: ${data.description}`)
       if (data.split !== undefined) log(`split: ${data.split}`)
       const reporter = new TrainReporter()
-      const unwatch = watch(flags.out, flags.watch)
+      const unwatch = watch(flags.out, flags.watch === true ? flags.boardPort : undefined)
       const trained = await train({
         directory: flags.out,
         ...(checkpoint !== undefined && { from: checkpoint }),
@@ -316,7 +324,8 @@ type TrainFlags = Record<string, unknown> & {
   /** The checkpoint that the run in `out` started from. */
   start?: string
   fresh?: boolean
-  watch?: number
+  watch?: boolean
+  boardPort?: number
   sampleTokens?: number
   log?: MetricsExport[]
   corpus: string
