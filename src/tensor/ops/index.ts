@@ -7,7 +7,7 @@ export { mixExperts, type Routing, routing, selectRows } from './experts.js'
 export { linear } from './linear.js'
 export { crossEntropy } from './loss.js'
 export { l1Penalty } from './penalty.js'
-export { SPARSE_PRODUCTS_BELOW, sparseDown, sparseGate } from './sparse.js'
+export { sparseDown, sparseGate } from './sparse.js'
 export {
   attention,
   embedding,
