@@ -8,7 +8,7 @@
 namespace flicker::contract {
 
 /// What these files say, shortened: contractDigest in src/kernels/native/signatures.ts.
-constexpr const char* digest = "2dd545aed1b77984";
+constexpr const char* digest = "fb54691e6a0225d9";
 
 struct Gemm {
   enum : size_t { at_a, at_b, at_c, at_m, at_n, at_k, at_trans_a, at_trans_b, at_accumulate, count };
@@ -1235,8 +1235,8 @@ struct NarrowIndex {
 double call(const NarrowIndex& with, Arguments& in, const Kernels& kernels);
 
 struct NarrowGate {
-  enum : size_t { at_w, at_weight_type, at_codes, at_scales, at_bounds, at_x, at_y, at_rows, at_columns, at_batch, at_threshold, at_p, at_draws, count };
-  static constexpr const char* names[] = {"w", "weightType", "codes", "scales", "bounds", "x", "y", "rows", "columns", "batch", "threshold", "p", "draws"};
+  enum : size_t { at_w, at_weight_type, at_codes, at_scales, at_bounds, at_x, at_y, at_rows, at_columns, at_batch, at_threshold, at_bias, at_p, at_draws, count };
+  static constexpr const char* names[] = {"w", "weightType", "codes", "scales", "bounds", "x", "y", "rows", "columns", "batch", "threshold", "bias", "p", "draws"};
   Weights w = {};
   WeightType weight_type = {};
   const int8_t* codes = {};
@@ -1248,6 +1248,7 @@ struct NarrowGate {
   int64_t columns = {};
   int64_t batch = {};
   double threshold = {};
+  const float* bias = {};
   double p = {};
   const int32_t* draws = {};
 
@@ -1264,12 +1265,60 @@ struct NarrowGate {
     bounds = in.input(at_bounds, {rows, narrow_blocks(columns)});
     x = in.input(at_x, {batch, columns});
     y = in.output(at_y, {batch, rows});
+    bias = in.input(at_bias, {rows}, kOptional);
     draws = in.integers(at_draws, {p > 0 ? 5 : 0, batch});
     in.require(p >= 0 && p <= 1, at_p, "must be a probability");
     in.finish(count);
   }
 };
 double call(const NarrowGate& with, Arguments& in, const Kernels& kernels);
+
+struct BlocksToRows {
+  enum : size_t { at_from, at_type, at_rows, at_columns, at_out, at_step, count };
+  static constexpr const char* names[] = {"from", "type", "rows", "columns", "out", "step"};
+  const int8_t* from = {};
+  WeightType type = {};
+  int64_t rows = {};
+  int64_t columns = {};
+  int8_t* out = {};
+  int64_t step = {};
+
+  explicit BlocksToRows(Arguments& in) {
+    type = in.weight_type(at_type);
+    rows = in.size(at_rows);
+    columns = in.size(at_columns);
+    step = in.size(at_step);
+    from = in.codes(at_from, {rows});
+    out = in.codes_out(at_out, {rows});
+    in.require(columns % 32 == 0, at_columns, "must be whole blocks");
+    in.finish(count);
+  }
+};
+double call(const BlocksToRows& with, Arguments& in, const Kernels& kernels);
+
+struct ColumnsToRows {
+  enum : size_t { at_from, at_type, at_rows, at_columns, at_to, at_out, at_step, count };
+  static constexpr const char* names[] = {"from", "type", "rows", "columns", "to", "out", "step"};
+  const int8_t* from = {};
+  WeightType type = {};
+  int64_t rows = {};
+  int64_t columns = {};
+  WeightType to = {};
+  int8_t* out = {};
+  int64_t step = {};
+
+  explicit ColumnsToRows(Arguments& in) {
+    type = in.weight_type(at_type);
+    rows = in.size(at_rows);
+    columns = in.size(at_columns);
+    to = in.weight_type(at_to);
+    step = in.size(at_step);
+    from = in.codes(at_from, {rows});
+    out = in.codes_out(at_out, {columns});
+    in.finish(count);
+  }
+};
+double call(const ColumnsToRows& with, Arguments& in, const Kernels& kernels);
 
 struct CachedAttention {
   enum : size_t { at_qkv, at_cos, at_sin, at_buffers, at_out, at_batch, at_sequences, at_heads, at_kv_heads, at_head_dim, at_cache_type, at_scale, at_softcap, at_window, at_segments, count };
@@ -1461,6 +1510,8 @@ double call(const MlpForward& with, Arguments& in, const Kernels& kernels);
   E(integerNeurons, IntegerNeurons, true) \
   E(narrowIndex, NarrowIndex, false) \
   E(narrowGate, NarrowGate, true) \
+  E(blocksToRows, BlocksToRows, false) \
+  E(columnsToRows, ColumnsToRows, true) \
   E(cachedAttention, CachedAttention, false) \
   E(mlpGradients, MlpGradients, true) \
   E(mlpForward, MlpForward, false)

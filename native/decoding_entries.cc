@@ -46,9 +46,60 @@ double call(const NarrowGate& with, Arguments&, const Kernels& kernels) {
   static_assert(sizeof(Draw) == 5 * sizeof(int32_t), "draws come as five words each");
   const Draw* draws = with.p > 0 ? reinterpret_cast<const Draw*>(with.draws) : nullptr;
   const float threshold = static_cast<float>(with.threshold);
-  const NarrowGateShape shape = {with.rows, with.columns, with.batch, threshold, with.p, draws};
+  const NarrowGateShape shape = {with.rows, with.columns, with.batch, threshold, with.bias, with.p, draws};
   return static_cast<double>(
       kernels.narrow_gate(with.w, {with.codes, with.scales, with.bounds}, with.x, with.y, shape));
+}
+
+namespace {
+
+/// Bytes of a row as files have it: ggml's blocks.
+int64_t file_row_bytes(WeightType type, int64_t columns) {
+  if (type == kQ8_0) return columns / 32 * 34;
+  if (type == kQ4_0) return columns / 32 * 18;
+  return weight_row_bytes(type, columns);
+}
+
+/// Bytes that rows `step` apart take, the last without what would follow it.
+int64_t rows_bytes(int64_t rows, int64_t step, int64_t row_bytes) {
+  return rows == 0 ? 0 : (rows - 1) * step + row_bytes;
+}
+
+}  // namespace
+
+double call(const BlocksToRows& with, Arguments& in, const Kernels& kernels) {
+  in.require(with.type == kQ8_0 || with.type == kQ4_0, with.at_type, "is not q8_0 or q4_0");
+  const int64_t row_bytes = weight_row_bytes(with.type, with.columns);
+  in.require(with.step >= row_bytes, with.at_step, "is shorter than a row");
+  if (!in.ok()) return 0;
+  in.require_elements(with.at_from, {with.rows, file_row_bytes(with.type, with.columns)});
+  in.require_elements(with.at_out, {rows_bytes(with.rows, with.step, row_bytes)});
+  if (!in.ok()) return 0;
+  kernels.blocks_to_rows(with.type, reinterpret_cast<const uint8_t*>(with.from), with.rows, with.columns,
+                         reinterpret_cast<uint8_t*>(with.out), with.step);
+  return 0;
+}
+
+double call(const ColumnsToRows& with, Arguments& in, const Kernels& kernels) {
+  const bool plain = with.type == kF32 || with.type == kBf16 || with.type == kF16;
+  in.require(plain ? with.to == with.type : with.to == kQ6_k || with.to == kQ8_0, with.at_to,
+             "cannot be made of this type");
+  const int64_t block = plain ? 1 : with.type == kQ8_0 || with.type == kQ4_0 ? 32 : super_block;
+  in.require(with.columns % block == 0, with.at_columns, "must be whole blocks");
+  const int64_t row_bytes = weight_row_bytes(with.to, with.rows);
+  in.require(with.step >= row_bytes, with.at_step, "is shorter than a row");
+  const uintptr_t size = with.type == kF32 ? 4 : 2;
+  const auto aligned = [&](const void* p) { return !plain || reinterpret_cast<uintptr_t>(p) % size == 0; };
+  in.require(aligned(with.from), with.at_from, "is not aligned");
+  in.require(aligned(with.out) && (!plain || with.step % static_cast<int64_t>(size) == 0), with.at_out,
+             "is not aligned");
+  if (!in.ok()) return 0;
+  in.require_elements(with.at_from, {with.rows, file_row_bytes(with.type, with.columns)});
+  in.require_elements(with.at_out, {rows_bytes(with.columns, with.step, row_bytes)});
+  if (!in.ok()) return 0;
+  return static_cast<double>(kernels.columns_to_rows(with.type, reinterpret_cast<const uint8_t*>(with.from), with.rows,
+                                                     with.columns, with.to, reinterpret_cast<uint8_t*>(with.out),
+                                                     with.step));
 }
 
 namespace {

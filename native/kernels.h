@@ -156,6 +156,7 @@ struct NarrowIndex {
 struct NarrowGateShape {
   int64_t rows, columns, batch;
   float threshold;
+  const float* bias;  // (rows), null without
   double p;           // of the draws
   const Draw* draws;  // one per position; null without
 };
@@ -268,6 +269,10 @@ struct MlpCall {
     (Weights w, const float* activated, const float* x, float* y, int32_t* active, FfnShape shape))                    \
   K(void, narrow_index, (Weights w, int8_t * codes, float* scales, float* bounds, int64_t rows, int64_t columns))      \
   K(int64_t, narrow_gate, (Weights w, NarrowIndex index, const float* x, float* y, NarrowGateShape shape))             \
+  K(void, blocks_to_rows,                                                                                              \
+    (WeightType type, const uint8_t* from, int64_t rows, int64_t columns, uint8_t* out, int64_t step))                 \
+  K(int64_t, columns_to_rows,                                                                                          \
+    (WeightType type, const uint8_t* from, int64_t rows, int64_t columns, WeightType to, uint8_t* out, int64_t step))  \
   K(void, cached_attention,                                                                                            \
     (float* qkv, const float* cos, const float* sin, const CachedSequence* sequences, float* out,                      \
      CachedAttentionShape shape))                                                                                      \

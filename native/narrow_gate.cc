@@ -33,8 +33,11 @@ struct Call {
     // More than all that is lost to underflow.
     float bound = static_cast<float>(shape.columns) * 0x1p-110f;
     for (int64_t block = 0; block < blocks; block++) bound += bounds[block] * norms[block];
-    return dot + bound < shape.threshold;
+    const float most = dot + bound;
+    return (shape.bias == nullptr ? most : most + shape.bias[row]) < shape.threshold;
   }
+
+  float biased(float dot, int64_t row) const { return shape.bias == nullptr ? dot : dot + shape.bias[row]; }
 
   /// Verdicts on rows [first, first + count), and what the activation makes an exact 0 of where they are inactive.
   void judge(int64_t first, int64_t count) const {
@@ -102,7 +105,7 @@ struct Call {
           [&](int64_t j, int64_t b, int64_t width, const float* dots) {
             for (int64_t c = 0; c < width; c++) {
               const int64_t at = (b + c) * shape.rows + list[first + j];
-              if (!verdicts[at]) y[at] = dots[c];
+              if (!verdicts[at]) y[at] = biased(dots[c], list[first + j]);
             }
           });
       return;
@@ -115,7 +118,7 @@ struct Call {
           float dots[tile_rows];
           (height == 1 ? row_kernels[weights.storage.type]->dot_of_one : row_kernels[weights.storage.type]->dots[1])(
               rows, positions.data, shape.columns, dots);
-          for (int64_t r = 0; r < height; r++) y[list[first + at + r]] = dots[r];
+          for (int64_t r = 0; r < height; r++) y[list[first + at + r]] = biased(dots[r], list[first + at + r]);
         });
   }
 };

@@ -10,6 +10,7 @@ import type { MachineInfo } from '../kernels/machine-info.js'
 import { intervalText } from '../paired-measurement.js'
 import { benchActivationsCommand } from './bench-activations.js'
 import { benchDecodeCommand } from './bench-decode.js'
+import { benchLoadCommand } from './bench-load.js'
 import { benchMlpCommand } from './bench-mlp.js'
 import { allowCodeOption, fraction, integer, jsonOption, splitList } from './options.js'
 import { print, printJson } from './terminal.js'
@@ -136,6 +137,7 @@ Examples:
     })
   bench.addCommand(benchActivationsCommand())
   bench.addCommand(benchDecodeCommand())
+  bench.addCommand(benchLoadCommand())
   bench.addCommand(benchMlpCommand())
   return bench
 }

@@ -11,6 +11,7 @@ import { nativeDecodeKernels } from './native/decoding.js'
 import { explainMissingAddon } from './native/find-addon.js'
 import { nativeMlpStack } from './native/mlp.js'
 import { nativeNarrowGateKernels } from './native/narrow-gate.js'
+import { nativeStores, type WeightStores } from './native/store-weights.js'
 import { nativeKernels } from './native/training.js'
 import { portableDecodeKernels } from './portable/decoding.js'
 import { portableNarrowGateKernels } from './portable/narrow-gate.js'
@@ -42,6 +43,7 @@ export { upSideDraw } from './interface/training.js'
 export { alignedBuffer, defaultThreads, nativeInstructionSets, setThreads } from './native/addon.js'
 export { warnWithoutAddon } from './native/find-addon.js'
 export { measureMachine, streamingReader } from './native/machine.js'
+export type { WeightStores } from './native/store-weights.js'
 export { drawRow } from './portable/draws.js'
 export { portableKernels } from './portable/training.js'
 export { NARROW_BLOCK, type NarrowIndex, narrowable, narrowIndexBytes } from './weights/narrow-index.js'
@@ -98,6 +100,11 @@ export function decodeKernelsOf(
 /** The narrow-gate kernels of one backend. */
 export function narrowGateKernelsOf({ backend, isa }: Backend): NarrowGateKernels {
   return backend === 'native' ? nativeNarrowGateKernels(isa) : portableNarrowGateKernels()
+}
+
+/** Native conversion of tensors into rows, of one backend; null where there is none. */
+export function weightStoresOf({ backend, isa }: Backend): WeightStores | null {
+  return backend === 'native' ? nativeStores(isa) : null
 }
 
 /** The lab's network for layers of these widths (inputs first), where the backend has it as one kernel; else null. */

@@ -9,7 +9,14 @@ import { parseActivation } from '../../src/activations/index.js'
 import { bytesTokenizer } from '../../src/data/tokenizers/byte-pair.js'
 import { EngineModel, weightTypesText } from '../../src/engine/index.js'
 import { openModel, writeGguf } from '../../src/formats/index.js'
-import { type QuantizedType, weightTypeOf } from '../../src/kernels/index.js'
+import {
+  allocateRows,
+  type QuantizedType,
+  readRow,
+  storeRow,
+  weightBytes,
+  weightTypeOf,
+} from '../../src/kernels/index.js'
 import type { ModelConfig } from '../../src/nn/config.js'
 import { parameterShapes } from '../../src/nn/parameters.js'
 import { bitsOf, relativeDifference } from './bits.js'
@@ -45,9 +52,23 @@ function held(downs: readonly QuantizedType[]): Tensors {
   source.close()
   for (const [layer, type] of downs.entries()) {
     const name = `model.layers.${layer}.mlp.down_proj.weight`
-    values.set(name, tensorOf(roundedToBlocks(config, values, type))(name))
+    values.set(name, requantized(tensorOf(values)(name), type))
   }
   return values
+}
+
+/** A matrix (d, h) whose columns are rounded as they are while a model is loaded: one candidate for each scale. */
+function requantized(matrix: Float32Array, type: QuantizedType): Float32Array {
+  const { hiddenSize: d, intermediateSize: h } = config
+  const out = matrix.slice()
+  const row = allocateRows(type, weightBytes(type, d))
+  for (let i = 0; i < h; i++) {
+    const column = Float32Array.from({ length: d }, (_, k) => matrix[k * h + i])
+    storeRow(row, 0, column, 'one')
+    readRow(row, 0, column)
+    for (let k = 0; k < d; k++) out[k * h + i] = column[k]
+  }
+  return out
 }
 
 describe('a Q4_K_M file', () => {

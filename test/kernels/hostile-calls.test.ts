@@ -13,6 +13,7 @@ import { nativeDecodeKernels } from '../../src/kernels/native/decoding.js'
 import { nativeMlpStack } from '../../src/kernels/native/mlp.js'
 import { nativeNarrowGateKernels } from '../../src/kernels/native/narrow-gate.js'
 import type { NativeFunctions } from '../../src/kernels/native/signatures.js'
+import { nativeStores } from '../../src/kernels/native/store-weights.js'
 import { nativeKernels } from '../../src/kernels/native/training.js'
 import { Purpose, RandomStream } from '../../src/kernels/philox.js'
 import { someDraw } from './random-inputs.js'
@@ -70,6 +71,11 @@ function callEverything(isa: string): void {
   kernels.crossEntropy(f(8), tokens, f(2), f(8), 2, 4, 1)
   const adam = { lr: 1, beta1: 0.9, beta2: 0.9, eps: 1e-8, weightDecay: 0, step: 1, gradScale: 1 }
   kernels.adamW(f(4), f(4), f(4), f(4), 4, adam)
+  const stores = nativeStores(isa)
+  const bytes = (n: number) => new Uint8Array(n)
+  stores.blocksToRows('q8_0', { bytes: bytes(3 * 68), rows: 3, columns: 64, out: bytes(3 * 128), step: 128 })
+  const columns = { bytes: bytes(2 * 144), rows: 2, columns: 256, out: bytes(256 * 210), step: 210 }
+  stores.columnsToRows('q4_k', 'q6_k', columns)
   kernels.add(f(4), f(4), f(4), 4)
   kernels.multiply(f(4), f(4), f(4), 4)
   kernels.axpy(2, f(4), f(4), 4)

@@ -75,7 +75,7 @@ function run(kernels: DecodeKernels, one: GateCase) {
   const { w, x, rows, columns, batch } = one
   const narrow = narrowGateKernelsOf(kernels)
   const dense = new Float32Array(batch * rows)
-  kernels.matvec(w, x, dense, rows, columns, batch, false)
+  kernels.matvec(w, x, dense, rows, columns, batch, false, one.bias)
   const gate = new Float32Array(batch * rows + 1).fill(Number.NaN)
   gate[batch * rows] = 123.5
   const index = narrow.buildNarrowIndex(w, rows, columns)
@@ -143,6 +143,15 @@ describe.each(backends)('the narrow gate, %s', (_, kernels) => {
     expect(read).toBeLessThan(0.2 * 800)
   })
 
+  it('compares products with their biases: all rows are inactive under one below every product', () => {
+    const one = gaussian({ rows: 300, columns: 512, batch: 2, active: 1 })
+    const low = new Float32Array(300).fill(-1e3)
+    const { proven, read } = expectExact(kernels, { ...one, threshold: 0, bias: low })
+    expect({ proven, read }).toEqual({ proven: 600, read: 0 })
+    const high = low.map(value => -value)
+    expect(expectExact(kernels, { ...one, threshold: 0, bias: high })).toEqual({ proven: 0, read: 300 })
+  })
+
   it('holds for weights and inputs of any size, outliers and cancellation among them', () => {
     const scale = fc.integer({ min: -45, max: 38 })
     const property = fc.property(
@@ -157,8 +166,21 @@ describe.each(backends)('the narrow gate, %s', (_, kernels) => {
         dtype: fc.constantFrom(...dtypes),
         share: fc.double({ min: 0, max: 1, noNaN: true }),
         nudge: fc.constantFrom(-1, 0, 1),
+        biasScale: fc.option(fc.double({ min: -4, max: 4, noNaN: true }), { nil: undefined }),
       }),
-      ({ seed, columns, batch, weightScale, inputScale, outlierScale, cancel, dtype, share, nudge }) => {
+      ({
+        seed,
+        columns,
+        batch,
+        weightScale,
+        inputScale,
+        outlierScale,
+        cancel,
+        dtype,
+        share,
+        nudge,
+        biasScale,
+      }) => {
         const rows = 24
         const inputs = new Inputs(seed)
         // No f16 is larger than 65504.
@@ -176,10 +198,15 @@ describe.each(backends)('the narrow gate, %s', (_, kernels) => {
         const w = weightsOf(values, dtype)
         const y = new Float32Array(batch * rows)
         kernels.matvec(w, x, y, rows, columns, batch, false)
+        // Biases of the size of the products, and much smaller and larger.
+        const size1 = Math.abs(y.find(value => value !== 0) ?? 1) * 10 ** (biasScale ?? 0)
+        const usable = biasScale !== undefined && y.every(Number.isFinite) && Number.isFinite(size1)
+        const bias = !usable ? null : inputs.floats(rows).map(value => value * size1)
+        if (bias !== null) kernels.matvec(w, x, y, rows, columns, batch, false, bias)
         // A threshold that stands exactly on, just above or just below a value of the dense result.
         const at = quantile(y, share)
         const threshold = at + nudge * Math.abs(at) * 2 ** -23
-        expectExact(kernels, { w, x, rows, columns, batch, threshold })
+        expectExact(kernels, { w, x, rows, columns, batch, threshold, bias })
       },
     )
     fc.assert(property, { numRuns: 150 })

@@ -115,7 +115,10 @@ export class FeedForward {
       this.#decode.matvec(layer.gate, forGate, hidden, h, widths.gate, rows, false, layer.gateBias)
     } else {
       const { index: narrowIndex, options } = plan.narrow
-      gateRowsRead = this.#narrow.narrowGate(layer.gate, narrowIndex, forGate, hidden, options)
+      gateRowsRead = this.#narrow.narrowGate(layer.gate, narrowIndex, forGate, hidden, {
+        ...options,
+        bias: layer.gateBias,
+      })
       bytes += narrowIndexBytes(h, widths.gate)
     }
     bytes += gateRowsRead * rowBytes(layer.gate, widths.gate)

@@ -232,8 +232,6 @@ export class ExactFfnPolicy implements FfnPolicy {
     const { gate: columns } = ffnWidths(this.#config)
     const work = this.#work(1)
     if (!work.gates.every(gate => narrowable(weightTypeOf(gate)))) return 'unavailable'
-    // A bound on w · x says nothing of w · x + bias.
-    if (this.#config.ffnBias === true) return 'unavailable'
     const wanted = NARROW_MEMORY * work.gates.length * narrowIndexBytes(rows, columns)
     if (mode === 'auto' && (this.#small || this.#memory.available() < wanted)) return 'unavailable'
     const crossover = mode === 'auto' ? gateCrossover(work, this.#decode) : 1

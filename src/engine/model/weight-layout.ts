@@ -263,11 +263,9 @@ export class WeightLayout {
       const record = group.reduce((sum, { columns }) => sum + weightBytes(type, columns), 0)
       let column = start
       for (const { name, rows, columns, transposed } of group) {
-        const from = column
-        const byteOf = (row: number) => from + record * row
         const shape = transposed === true ? { rows: columns, columns: rows } : { rows, columns }
         const store = transposed === true ? storeColumns : storeRows
-        store(this.#take(name, [shape.rows, shape.columns]), shape, out, byteOf)
+        store(this.#take(name, [shape.rows, shape.columns]), shape, { out, first: column, step: record })
         column += weightBytes(type, columns)
       }
       start += group[0].rows * record

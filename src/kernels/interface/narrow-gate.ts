@@ -11,6 +11,8 @@ export interface NarrowGateOptions {
   readonly batch: number
   /** The activation is exactly 0 for everything below. */
   readonly threshold: number
+  /** (rows), added to the products before they are compared with the threshold. Default: none. */
+  readonly bias?: Float32Array | null
   /**
    * Of a stochastic activation: where the draw is below p it is not 0 below the threshold, and the row is computed in
    * full. Position b draws as the first row of draws[b].
@@ -24,7 +26,7 @@ export interface NarrowGateKernels {
   /** The index of `w` (rows, columns), f32 or bf16. Throws OptionError NARROW_GATE_DTYPE for other weights. */
   buildNarrowIndex(w: Weights, rows: number, columns: number): NarrowIndex
   /**
-   * y (batch, rows) = x (batch, columns) · wᵀ with the same bits as `matvec`, except that elements proven to be below
+   * y (batch, rows) = x (batch, columns) · wᵀ + bias with the same bits as `matvec`, except that elements proven to be below
    * the threshold are some finite number below it. Returns how many rows of `w` were read.
    */
   narrowGate(

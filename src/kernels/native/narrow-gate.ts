@@ -16,7 +16,7 @@ export function nativeNarrowGateKernels(isa: string): NarrowGateKernels {
       native.narrowIndex(...stored(w), index.codes, index.scales, index.bounds, rows, columns)
       return index
     },
-    narrowGate(w, index, x, y, { batch, threshold, drawn }) {
+    narrowGate(w, index, x, y, { batch, threshold, bias = null, drawn }) {
       const { codes, scales, bounds, rows, columns } = index
       const draws = drawn === undefined ? NO_DRAWS : new Int32Array(drawn.draws.flatMap(drawWords))
       const below = roundedDown(threshold)
@@ -32,6 +32,7 @@ export function nativeNarrowGateKernels(isa: string): NarrowGateKernels {
         columns,
         batch,
         below,
+        bias,
         p,
         draws,
       )

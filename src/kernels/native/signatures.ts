@@ -5,7 +5,7 @@ import type { Floats } from '../interface/training.js'
 import type { PlainWeights } from '../weights/types.js'
 
 /** What contract.ts and the shared numbers say, shortened; an addon of the same sources has the same. */
-export const contractDigest = '2dd545aed1b77984'
+export const contractDigest = 'fb54691e6a0225d9'
 
 export interface NativeFunctions {
   gemm(
@@ -422,8 +422,26 @@ export interface NativeFunctions {
     columns: number,
     batch: number,
     threshold: number,
+    bias: Floats | null,
     p: number,
     draws: Int32Array,
+  ): number
+  blocksToRows(
+    from: Int8Array,
+    type: number,
+    rows: number,
+    columns: number,
+    out: Int8Array,
+    step: number,
+  ): void
+  columnsToRows(
+    from: Int8Array,
+    type: number,
+    rows: number,
+    columns: number,
+    to: number,
+    out: Int8Array,
+    step: number,
   ): number
   cachedAttention(
     qkv: Floats,

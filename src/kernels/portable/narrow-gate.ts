@@ -74,7 +74,7 @@ function narrowGate(
   index: NarrowIndex,
   x: Float32Array,
   y: Float32Array,
-  { batch, threshold, drawn }: NarrowGateOptions,
+  { batch, threshold, bias = null, drawn }: NarrowGateOptions,
 ): number {
   const { rows, columns } = index
   const below = roundedDown(threshold)
@@ -89,12 +89,17 @@ function narrowGate(
     for (let row = 0; row < rows; row++) {
       const at = b * rows + row
       const needed = drawn !== undefined && draws[row] < drawn.p
-      if (!needed && norms !== null && upperBound(index, row, position, norms) < below) {
+      const added = bias?.[row] ?? 0
+      if (
+        !needed &&
+        norms !== null &&
+        Math.fround(roundedUp(upperBound(index, row, position, norms)) + added) < below
+      ) {
         y[at] = filler
       } else {
         unproven[row] = 1
         const weights = rowsFrom(w, row * weightBytes(weightTypeOf(w), columns))
-        matvec(weights, position, y.subarray(at, at + 1), 1, columns, 1, false)
+        matvec(weights, position, y.subarray(at, at + 1), 1, columns, 1, false, bias?.subarray(row, row + 1))
       }
     }
   }

@@ -6,16 +6,28 @@ import { putScaleAndMin, SUPER_BLOCK, SUPER_BLOCK_BYTES } from './k-quants.js'
 import type { KQuantType } from './types.js'
 
 /**
+ * How many scales of a group of q6_k are tried. `one`, the extreme value over −32, is for what is requantized while a model is
+ * loaded (native/store_weights.cc): it leaves an error 13 % larger than the best of `several` does.
+ */
+export type Candidates = 'one' | 'several'
+
+/**
  * A row of super-blocks = values (columns), the last filled up with zeros; `out` is as long. Returns false for values that
  * are not finite or too large for an f16 scale.
  */
-export function encodeSuperBlocks(type: KQuantType, values: Float32Array, out: Uint8Array): boolean {
+export function encodeSuperBlocks(
+  type: KQuantType,
+  values: Float32Array,
+  out: Uint8Array,
+  { candidates = 'several' }: { readonly candidates?: Candidates } = {},
+): boolean {
   const size = SUPER_BLOCK_BYTES[type]
   out.fill(0)
   for (let start = 0, at = 0; start < values.length; start += SUPER_BLOCK, at += size) {
     block.fill(0)
     block.set(values.subarray(start, Math.min(values.length, start + SUPER_BLOCK)))
-    const fits = type === 'q6_k' ? encodeQ6(block, out, at) : encodeQ4OrQ5(block, out, at, type === 'q5_k')
+    const fits =
+      type === 'q6_k' ? encodeQ6(block, out, at, candidates) : encodeQ4OrQ5(block, out, at, type === 'q5_k')
     if (!fits) return false
   }
   return true
@@ -112,17 +124,17 @@ function fitWithMin(x: Float32Array, start: number, levels: number, group: numbe
   return true
 }
 
-function encodeQ6(x: Float32Array, out: Uint8Array, at: number): boolean {
+function encodeQ6(x: Float32Array, out: Uint8Array, at: number, candidates: Candidates): boolean {
   let extreme = 0
   for (let group = 0; group < 16; group++) {
-    if (!fitSymmetric(x, 16 * group, group)) return false
+    if (!fitSymmetric(x, 16 * group, group, candidates)) return false
     if (Math.abs(scales[group]) > Math.abs(extreme)) extreme = scales[group]
   }
   // The scale of largest magnitude becomes −128, so that no bit of the int8 scales is wasted.
   const d = putFloat16(out, at + 208, extreme / -128)
   if (!Number.isFinite(d)) return false
   for (let group = 0; group < 16; group++) {
-    const scale = d === 0 ? 0 : clamped(Math.round(scales[group] / d), -128, 127)
+    const scale = d === 0 ? 0 : clamped(Math.floor(scales[group] / d + 0.5), -128, 127)
     out[at + 192 + group] = scale & 0xff
     const step = d * scale
     const inverse = step === 0 ? 0 : 1 / step
@@ -150,14 +162,14 @@ function packQ6(out: Uint8Array, at: number): void {
 }
 
 /** Sets scales[group] so that scale · code, −32 ≤ code ≤ 31, is close to 16 values; false if they are not finite. */
-function fitSymmetric(x: Float32Array, start: number, group: number): boolean {
+function fitSymmetric(x: Float32Array, start: number, group: number, candidates: Candidates): boolean {
   let extreme = 0
   for (let i = start; i < start + 16; i++) {
     if (!Number.isFinite(x[i])) return false
     if (Math.abs(x[i]) > Math.abs(extreme)) extreme = x[i]
   }
-  scales[group] = 0
-  if (extreme === 0) return true
+  scales[group] = candidates === 'one' ? extreme / -32 : 0
+  if (extreme === 0 || candidates === 'one') return true
   let best = 0
   for (const offset of SYMMETRIC_OFFSETS) {
     const inverse = -(32 + offset) / extreme

@@ -12,7 +12,7 @@ import { OptionError } from '../../errors.js'
 import { alignedBuffer } from '../native/addon.js'
 import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from './half.js'
 import { decodeSuperBlock, SUPER_BLOCK, SUPER_BLOCK_BYTES, widenedFloat16 } from './k-quants.js'
-import { encodeSuperBlocks } from './k-quants-encode.js'
+import { type Candidates, encodeSuperBlocks } from './k-quants-encode.js'
 import {
   isKQuant,
   type KQuantType,
@@ -48,9 +48,15 @@ export function allocateWeights(type: WeightType, rows: number, columns: number)
 
 /**
  * Row `row` of `w` = values (columns), rounded to its type: bf16 and f16 to the nearest, ties to even; the quantized types as
- * ggml rounds. Throws OptionError QUANTIZE_RANGE for numbers that a quantized type cannot hold.
+ * ggml rounds; q6_k with so many candidates per scale. Throws OptionError QUANTIZE_RANGE for numbers that a quantized type
+ * cannot hold.
  */
-export function storeRow(w: Weights, row: number, values: Float32Array): void {
+export function storeRow(
+  w: Weights,
+  row: number,
+  values: Float32Array,
+  candidates: Candidates = 'several',
+): void {
   const columns = values.length
   if (w instanceof Float32Array) {
     w.set(values, row * columns)
@@ -59,7 +65,7 @@ export function storeRow(w: Weights, row: number, values: Float32Array): void {
   } else if (w.type === 'f16') {
     narrowFloat16(values, halvesOf(rowOf(w, row, columns)))
   } else if (isKQuant(w.type)) {
-    if (!encodeSuperBlocks(w.type, values, rowOf(w, row, columns))) {
+    if (!encodeSuperBlocks(w.type, values, rowOf(w, row, columns), { candidates })) {
       throw outOfRange(w.type, row, values, 0, columns)
     }
   } else {
