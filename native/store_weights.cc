@@ -200,7 +200,7 @@ void blocks_to_rows(WeightType type, const uint8_t* from, int64_t rows, int64_t 
         const uint8_t* block = from + r * groups * 18;
         for (int64_t g = 0; g < groups; g++, block += 18) {
           memcpy(scales + 2 * g, block, 2);
-          // Four groups share their bytes by turns: see quantized.ts.
+          // The bytes of four groups are interleaved: see quantized.ts.
           for (int i = 0; i < 16; i++) to[64 * (g >> 2) + 4 * i + (g & 3)] = block[2 + i];
         }
       }
