@@ -7,7 +7,8 @@ import type { KQuantType } from './types.js'
 
 /**
  * How many scales of a group of q6_k are tried. `one`, the extreme value over −32, is for what is requantized while a model is
- * loaded (native/store_weights.cc): it leaves an error 13 % larger than the best of `several` does.
+ * loaded (native/store_weights.cc): its error is 6 to 9 % larger than that of the best of `several`
+ * (docs/formats.md says what that adds to the error of a file).
  */
 export type Candidates = 'one' | 'several'
 
