@@ -19,14 +19,8 @@ import {
 } from '../architectures/tensors.js'
 import { contentFile, resolveDirectory, writeDirectoryAtomic } from '../atomic.js'
 import { checkedParameters, type ModelSource, missingTensor, type StoredTensor } from '../model-source.js'
-import {
-  checkShape,
-  type NamedTensor,
-  quoted,
-  type SafetensorsDtype,
-  safetensorsSize,
-  writeSafetensors,
-} from '../safetensors.js'
+import { checkShape, type NamedTensor, quoted, safetensorsSize, writeSafetensors } from '../safetensors.js'
+import type { SafetensorsDtype } from '../safetensors-types.js'
 import { storageError } from '../storage.js'
 import { decodeStored, isWeightDtype, type WeightDtype, WRITTEN_DTYPES, WRITTEN_TYPES } from '../stored.js'
 import { configToJson } from './config.js'

@@ -25,6 +25,7 @@ import { type WeightDtype, WRITTEN_TYPES } from '../stored.js'
 import { activationOfHiddenAct, hiddenActOf, sameHiddenAct } from './hidden-act.js'
 import { type Float8Weights, quantizationOf } from './quantization.js'
 import { ROTARY_TABLES } from './shards.js'
+import { unsupportedField } from './unsupported-fields.js'
 
 /** What transformers has no name for, described under `flicker` in config.json; transformers refuses to load it. */
 const FLICKER: HuggingFaceForm = {
@@ -53,56 +54,6 @@ const architectureSchema = z.object({
   architectures: z.array(z.string()).nullish(),
   model_type: z.string().optional(),
 })
-
-/**
- * Fields that change the forward pass of models built on Llama's block and that are not read, with the values that
- * change nothing. Sources: the configuration classes of transformers and of models that kept Llama's names.
- */
-const NEUTRAL_FIELDS: Readonly<Record<string, readonly unknown[]>> = {
-  mlp_bias: [false],
-  rope_interleaved: [false],
-  attention_out_bias: [false],
-  qk_norm: [false],
-  use_qk_norm: [false],
-  qk_layernorm: [false],
-  clip_qkv: [],
-  alibi: [false],
-  is_causal: [true],
-  use_bidirectional_attention: [false],
-  parallel_attn: [false],
-  use_parallel_residual: [false],
-  no_rope_layers: [],
-  no_rope_layer_interval: [],
-  attn_logit_softcapping: [0],
-  final_logit_softcapping: [0],
-  logit_scale: [1],
-  logits_scaling: [1],
-  embedding_multiplier: [1],
-  residual_multiplier: [1],
-  attention_multiplier: [],
-  scale_emb: [1],
-  scale_depth: [],
-  num_experts: [0],
-  num_local_experts: [0],
-  n_routed_experts: [0],
-  n_shared_experts: [0],
-  num_shared_experts: [0],
-  shared_expert_intermediate_size: [0],
-}
-
-/** The first field that asks for what is not supported, with its value; null when there is none. */
-function unsupportedField(json: Record<string, unknown>, reads: readonly string[] = []): string | null {
-  for (const [field, neutral] of Object.entries(NEUTRAL_FIELDS)) {
-    if (reads.includes(field)) continue
-    const value = Object.hasOwn(json, field) ? json[field] : null
-    if (value === null || neutral.includes(value)) continue
-    const supported = neutral.length === 0 ? 'none' : neutral.join(' or ')
-    return `${field}: ${quoted(JSON.stringify(value))} would change the results and is not supported; supported: ${supported}`
-  }
-  const layers = Array.isArray(json.layer_types) ? json.layer_types : []
-  const other = layers.find(type => type !== 'full_attention' && type !== 'sliding_attention')
-  return other === undefined ? null : `layer_types: ${quoted(JSON.stringify(other))} is not supported`
-}
 
 /** The object that config.json holds, and where its tensors are. `flicker` is added to our own fields under that key. */
 export function configToJson(
