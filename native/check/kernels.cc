@@ -151,13 +151,13 @@ void skipping(const Kernels& k) {
       for (int64_t batch : {1, 2, 5}) {
         const int64_t rows = 90, blocks = (columns + 255) / 256;
         const std::vector<uint8_t> w = weight_bytes(type, rows, columns);
-        const Floats x = normal(batch * columns);
+        const Floats x = normal(batch * columns), bias = normal(rows);
         std::vector<int8_t> codes(static_cast<size_t>(rows * columns));
         Floats scales(rows * blocks), bounds(rows * blocks), y(batch * rows);
         k.narrow_index({w.data(), type}, codes.data(), scales.data(), bounds.data(), rows, columns);
         const float threshold = std::sqrt(static_cast<float>(columns));
         k.narrow_gate({w.data(), type}, {codes.data(), scales.data(), bounds.data()}, x.data(), y.data(),
-                      {rows, columns, batch, threshold, 0, nullptr});
+                      {rows, columns, batch, threshold, batch == 2 ? bias.data() : nullptr, 0, nullptr});
         // Which rows lie near enough to the threshold to be read is a matter of rounding.
         for (float& value : y) value = value < threshold ? threshold : value;
         keep("narrow_index, narrow_gate", {scales, y});
