@@ -21,7 +21,7 @@ done
 
 build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
-flags="-std=c++20 -O2 -fno-math-errno -fno-trapping-math -ffp-contract=fast -Wall -Wextra"
+flags="-std=c++20 -O1 -fno-math-errno -fno-trapping-math -ffp-contract=fast -Wall -Wextra"
 headers=$(node -p "require('node-api-headers').include_dir")
 
 # compile COMPILER ISA OUTPUT: the program of native/check/kernels.cc with one instruction set's kernels, on all cores.

@@ -210,8 +210,8 @@ describe('load', () => {
   it('loads with every option that it lists', async () => {
     const listed = await refusalOf(withOptions({ no: true }))
     expect((listed as OptionError).message).toContain(
-      'dtype, kv, activations, ffn, narrowGate, activation, kernels, compact, sparsePrompt, observer, memory, exact, backend, ' +
-        'tokenizer, allowCode, download.',
+      'dtype, kv, activations, ffn, narrowGate, activation, kernels, compact, sparsePrompt, reuse, predictor, observer, ' +
+        'memory, exact, backend, tokenizer, allowCode, download.',
     )
     const loaded = await load(checkpoint, { dtype: 'bf16', kv: 'f16', ffn: 'dense', narrowGate: 'off' })
     expect([loaded.engine.dtype, loaded.engine.kv]).toEqual(['bf16', 'f16'])
