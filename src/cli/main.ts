@@ -7,55 +7,64 @@ import { Command, CommanderError } from 'commander'
 import { loadActivationFiles } from '../activations/index.js'
 import { setThreads } from '../kernels/index.js'
 import { version } from '../version.js'
-import { activationsCommand } from './activations.js'
-import { benchCommand } from './bench.js'
-import { boardCommand } from './board.js'
-import { convertCommand } from './convert.js'
-import { diversityCommand } from './diversity.js'
-import { evalCommand } from './eval.js'
-import { generateCommand } from './generate.js'
 import { downloadModelFlags } from './hub-models.js'
-import { infoCommand } from './info.js'
-import { inspectCommand } from './inspect.js'
-import { logitsCommand } from './logits.js'
-import { mlpCommand } from './mlp.js'
-import { modelsCommand } from './models.js'
-import { serveCommand } from './serve.js'
-import { sparsifyCommand } from './sparsify.js'
-import { sparsityCommand } from './sparsity.js'
-import { studyCommand } from './study.js'
 import { reportError, watchStreams } from './terminal.js'
-import { trainCommand } from './train.js'
 import { inFlags, prepare, usageError } from './usage.js'
 
-/** The whole command line, for the executable and for tests. */
-export function createProgram(): Command {
+/** Every command by its heading and name. Its file, and the libraries that it needs, are loaded when it is asked for. */
+const COMMANDS: readonly [heading: string, commands: Readonly<Record<string, () => Promise<Command>>>][] = [
+  [
+    'Train and study:',
+    {
+      study: async () => (await import('./study.js')).studyCommand(),
+      train: async () => (await import('./train.js')).trainCommand(),
+      board: async () => (await import('./board.js')).boardCommand(),
+      mlp: async () => (await import('./mlp.js')).mlpCommand(),
+      activations: async () => (await import('./activations.js')).activationsCommand(),
+    },
+  ],
+  [
+    'Run and measure models:',
+    {
+      sparsify: async () => (await import('./sparsify.js')).sparsifyCommand(),
+      sparsity: async () => (await import('./sparsity.js')).sparsityCommand(),
+      generate: async () => (await import('./generate.js')).generateCommand(),
+      serve: async () => (await import('./serve.js')).serveCommand(),
+      logits: async () => (await import('./logits.js')).logitsCommand(),
+      eval: async () => (await import('./eval.js')).evalCommand(),
+      diversity: async () => (await import('./diversity.js')).diversityCommand(),
+      inspect: async () => (await import('./inspect.js')).inspectCommand(),
+      convert: async () => (await import('./convert.js')).convertCommand(),
+      models: async () => (await import('./models.js')).modelsCommand(),
+    },
+  ],
+  [
+    'This machine:',
+    {
+      bench: async () => (await import('./bench.js')).benchCommand(),
+      info: async () => (await import('./info.js')).infoCommand(),
+    },
+  ],
+]
+
+/**
+ * The command line, for the executable and for tests: all of it, or where `args` begin with the name of a command, that
+ * one alone.
+ */
+export async function createProgram(args: readonly string[] = []): Promise<Command> {
   const program = new Command('flicker')
     .description('Train, sparsify, run and study language models whose neurons flicker between activations.')
     .version(version, '-V, --version', 'print the version')
     .option('--debug', 'show the stack of an error')
-  const groups: [heading: string, commands: (() => Command)[]][] = [
-    ['Train and study:', [studyCommand, trainCommand, boardCommand, mlpCommand, activationsCommand]],
-    [
-      'Run and measure models:',
-      [
-        sparsifyCommand,
-        sparsityCommand,
-        generateCommand,
-        serveCommand,
-        logitsCommand,
-        evalCommand,
-        diversityCommand,
-        inspectCommand,
-        convertCommand,
-        modelsCommand,
-      ],
-    ],
-    ['This machine:', [benchCommand, infoCommand]],
-  ]
-  for (const [heading, commands] of groups) {
+  const first = args.find(arg => !arg.startsWith('-'))
+  const alone =
+    COMMANDS.some(([, commands]) => first !== undefined && Object.hasOwn(commands, first)) ||
+    ['-V', '--version'].includes(args[0])
+  for (const [heading, commands] of COMMANDS) {
     program.commandsGroup(heading)
-    for (const command of commands) program.addCommand(command())
+    for (const [name, load] of Object.entries(commands)) {
+      if (!alone || name === first) program.addCommand(await load())
+    }
   }
   program.commandsGroup('Help:').helpCommand('help [command]', 'show the help of a command')
   program.addHelpText(
@@ -75,7 +84,7 @@ Exit codes: 0, 2 for bad input, 1 for a failure, 130 after Ctrl-C.`,
 
 /** Runs the command line; resolves to the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
-  const program = createProgram()
+  const program = await createProgram(args)
   let acting = program
   program.hook('preAction', async (_, command) => {
     acting = command

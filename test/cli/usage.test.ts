@@ -19,7 +19,7 @@ function leaves(command: Command, words: string[] = []): Leaf[] {
   return command.commands.flatMap(subcommand => leaves(subcommand, [...words, subcommand.name()]))
 }
 
-const commands = leaves(createProgram())
+const commands = leaves(await createProgram())
 const takesValue = (option: Option) => option.required || option.optional
 const names = commands.map(({ words, command }) => [words.join(' '), { words, command }] as const)
 

@@ -97,7 +97,7 @@ function helpTexts(command: Command): [string, string][] {
 const documented = documents.flatMap(file =>
   commandsOf(fs.readFileSync(file, 'utf8')).map(command => [file, command] as const),
 )
-const examples = helpTexts(createProgram()).flatMap(([name, help]) =>
+const examples = helpTexts(await createProgram()).flatMap(([name, help]) =>
   [...help.matchAll(/^ {2}(?:[A-Z_]+=\S+ |cat \S+ \| )?(flicker [^\n]*?)(?: {2,}.*)?$/gm)].map(
     ([, command]) => [`${name} --help`, command] as const,
   ),
@@ -119,7 +119,7 @@ it('there are commands to test', () => {
 
 describe.each([...documented, ...examples])('%s: %s', (_, command) => {
   it('names flags and arguments that exist', async () => {
-    const program = createProgram()
+    const program = await createProgram()
     const calls: string[] = []
     // A group may do something by itself, as `flicker models` does.
     const below = (of: Command): Command[] => of.commands.flatMap(command => [command, ...below(command)])

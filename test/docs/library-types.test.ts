@@ -45,20 +45,29 @@ it('the examples of the documents compile as strict TypeScript, without DOM type
   expect(status).toBe(0)
 })
 
-it("import 'flicker-lm' loads neither plots, fonts nor worker pools", () => {
+/** The addresses of the modules that a Node process with these arguments loads. */
+function loadedBy(...args: readonly string[]): string {
   const hook = path.join(work, 'hook.mjs')
   writeFileSync(
     hook,
-    "import fs from 'node:fs'\nexport async function load(url, context, next) { fs.writeSync(1, `${url}\\n`); return next(url, context) }\n",
+    "import fs from 'node:fs'\nexport async function load(url, context, next) { fs.writeSync(1, url + '\\n'); return next(url, context) }\n",
   )
   const register = `data:text/javascript,import { register } from 'node:module'; register(${JSON.stringify(`file://${hook}`)})`
-  const { stdout } = spawnSync(process.execPath, ['--import', register, '-e', "import('flicker-lm')"], {
-    cwd: work,
-    encoding: 'utf8',
-  })
-  expect(stdout).toContain('dist/index.js')
+  return spawnSync(process.execPath, ['--import', register, ...args], { cwd: work, encoding: 'utf8' }).stdout
+}
+
+it.each([
+  ["import 'flicker-lm'", ['-e', "import('flicker-lm')"], 'dist/index.js'],
+  [
+    'flicker generate --help',
+    ['node_modules/flicker-lm/dist/cli/main.js', 'generate', '--help'],
+    'dist/cli/generate.js',
+  ],
+])('%s loads neither plots, fonts, worker pools nor a web server', (_, args, own) => {
+  const loaded = loadedBy(...args)
+  expect(loaded).toContain(own)
   const packages = new Set(
-    [...stdout.matchAll(/node_modules\/((?:@[^/]+\/)?[^/]+)\//g)].map(([, name]) => name),
+    [...loaded.matchAll(/node_modules\/((?:@[^/]+\/)?[^/]+)\//g)].map(([, name]) => name),
   )
   for (const heavy of [
     '@observablehq/plot',
@@ -67,8 +76,10 @@ it("import 'flicker-lm' loads neither plots, fonts nor worker pools", () => {
     'dejavu-fonts-ttf',
     'd3',
     'tinypool',
+    'hono',
+    'prom-client',
   ]) {
     expect(packages, heavy).not.toContain(heavy)
   }
-  expect(stdout).not.toContain('dist/report/plot.js')
+  expect(loaded).not.toContain('dist/report/plot.js')
 })
