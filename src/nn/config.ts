@@ -194,7 +194,7 @@ export function drawLayer(config: Pick<ModelConfig, 'numHiddenLayers'>, layer: n
 }
 
 /** Far above any model, low enough that lists per layer and sizes of tensors are exact integers. */
-const MOST_LAYERS = 10_000
+export const MOST_LAYERS = 10_000
 const LARGEST_SIZE = 2 ** 31 - 1
 
 /** The first thing wrong with `config`, as `hiddenSize (100) is not a multiple of …`; null when nothing is. */

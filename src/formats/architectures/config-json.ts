@@ -1,7 +1,7 @@
 // The fields of config.json, by Llama's names: other architectures' are renamed to them first.
 
 import { z } from 'zod'
-import { FFN_FORMS } from '../../nn/config.js'
+import { FFN_FORMS, MOST_LAYERS } from '../../nn/config.js'
 import { quantizationSchema } from '../huggingface/quantization.js'
 import { ropeFields } from '../rope.js'
 
@@ -13,7 +13,7 @@ export const configSchema = z.object({
   vocab_size: size,
   hidden_size: size,
   intermediate_size: size,
-  num_hidden_layers: size,
+  num_hidden_layers: size.max(MOST_LAYERS),
   num_attention_heads: size,
   num_key_value_heads: size.nullish(),
   head_dim: size.nullish(),

@@ -125,13 +125,13 @@ const gemma3: HuggingFaceForm = {
 
 /** llama.cpp's scale: of the two largest models d / heads, of the others the width of a head. */
 function ggufScale(keys: GgufKeys, largest: number): Differences {
-  if (keys.number('block_count') !== largest) return {}
+  if (keys.layers !== largest) return {}
   const width = keys.number('embedding_length') / keys.number('attention.head_count')
   return width === keys.number('attention.key_length', width) ? {} : { attentionScale: width ** -0.5 }
 }
 
 function ggufWindows(keys: GgufKeys, slides: (layer: number) => boolean): Differences {
-  const layers = Array.from({ length: keys.number('block_count') }, (_, layer) => slides(layer))
+  const layers = Array.from({ length: keys.layers }, (_, layer) => slides(layer))
   return windowsOf(keys.number('attention.sliding_window', 0), layers, keys.number('context_length'))
 }
 

@@ -1,6 +1,7 @@
 // The keys of a GGUF header that describe a model, as llama.cpp names them (llama-arch.cpp): read with their types, and
 // remembered, so that a key that changes the results is read or refused by name, never ignored.
 
+import { MOST_LAYERS } from '../../nn/config.js'
 import { valueText } from '../gguf/metadata-text.js'
 import { ggufInvalid } from '../gguf/parse.js'
 import type { GgufTensor, Metadata } from '../gguf/types.js'
@@ -26,6 +27,16 @@ export class GgufKeys {
   /** Names, without the prefix, that have been read. */
   get read(): ReadonlySet<string> {
     return this.#read
+  }
+
+  /** How many layers there are, checked: lists per layer are made of it. */
+  get layers(): number {
+    const layers = this.number('block_count')
+    if (Number.isInteger(layers) && layers >= 1 && layers <= MOST_LAYERS) return layers
+    throw ggufInvalid(
+      this.file,
+      `${this.architecture}.block_count must be an integer from 1 to ${MOST_LAYERS}, not ${layers}`,
+    )
   }
 
   /** A number. Throws CheckpointError GGUF_INVALID where it is missing and there is no `otherwise`. */

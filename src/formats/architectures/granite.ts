@@ -85,7 +85,7 @@ export const MINICPM: Architecture = {
     rowsInPairs: true,
     // Without the keys llama.cpp takes the values of the 2B model.
     describe(keys) {
-      const layers = keys.number('block_count')
+      const layers = keys.layers
       return factors({
         embeddingScale: keys.decimal('embedding_scale', 12),
         residualScale: keys.decimal('residual_scale', 1.4 / Math.sqrt(layers)),

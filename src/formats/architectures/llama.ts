@@ -29,7 +29,7 @@ const gguf: GgufForm = {
   rowsInPairs: true,
   factors: 'one',
   describe(keys) {
-    const layers = keys.number('block_count')
+    const layers = keys.layers
     const all = Array<boolean>(layers).fill(true)
     return {
       ...windowsOf(keys.number('attention.sliding_window', 0), all, keys.number('context_length')),

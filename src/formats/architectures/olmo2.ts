@@ -22,7 +22,7 @@ const gguf: GgufForm = {
   name: 'olmo2',
   activation: 'silu',
   describe(keys) {
-    const layers = Array.from({ length: keys.number('block_count') }, (_, layer) => (layer + 1) % 4 !== 0)
+    const layers = Array.from({ length: keys.layers }, (_, layer) => (layer + 1) % 4 !== 0)
     return {
       normPlacement: 'after',
       qkNorm: 'projection',

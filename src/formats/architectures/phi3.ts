@@ -53,7 +53,7 @@ export const PHI3: Architecture = {
     factors: 'shortAndLong',
     describe(keys) {
       // llama.cpp reads the window of Phi-3 and does not use it.
-      const all = Array<boolean>(keys.number('block_count')).fill(true)
+      const all = Array<boolean>(keys.layers).fill(true)
       return windowsOf(keys.number('attention.sliding_window', 0), all, keys.number('context_length'))
     },
     write: () => [],

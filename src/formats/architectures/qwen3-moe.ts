@@ -49,7 +49,7 @@ export const QWEN3_MOE: Architecture = {
     describe(keys) {
       const { experts } = ggufExperts(keys, true)
       // As llama.cpp: without a width of its own, an expert has its part of a dense FFN's.
-      const dense = keys.perLayer('feed_forward_length', keys.number('block_count'), 0)
+      const dense = keys.perLayer('feed_forward_length', keys.layers, 0)
       const own = keys.number('expert_feed_forward_length', 0)
       return {
         qkNorm: 'head',

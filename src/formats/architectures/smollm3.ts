@@ -47,7 +47,7 @@ export const SMOLLM3: Architecture = {
     activation: 'silu',
     rowsInPairs: true,
     describe(keys) {
-      const ropeLayers = everyLayerBut(keys.number('block_count'), INTERVAL)
+      const ropeLayers = everyLayerBut(keys.layers, INTERVAL)
       return ropeLayers === undefined ? {} : { ropeLayers }
     },
     write: () => [],

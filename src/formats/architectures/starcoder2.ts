@@ -39,7 +39,7 @@ export const STARCODER2: Architecture = {
     name: 'starcoder2',
     activation: 'gelu:form=tanh',
     describe(keys) {
-      const all = Array<boolean>(keys.number('block_count')).fill(true)
+      const all = Array<boolean>(keys.layers).fill(true)
       return {
         norm: 'layer',
         ffn: 'plain',

@@ -287,7 +287,7 @@ function readForm(
   const { file, tensors } = keys
   const invalid = (message: string) => ggufInvalid(file, message)
   const key = (name: string) => `${form.name}.${name}`
-  const layers = keys.number('block_count')
+  const layers = keys.layers
   const embedding = tensors.get('token_embd.weight')
   const hiddenSize = keys.number('embedding_length')
   const heads = keys.perLayer('attention.head_count', layers)
