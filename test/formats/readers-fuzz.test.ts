@@ -7,6 +7,7 @@ import path from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
 import { FlickerError } from '../../src/errors.js'
+import { GGUF_FORMS } from '../../src/formats/architectures/index.js'
 import { writeCheckpoint } from '../../src/formats/huggingface/index.js'
 import { openModel } from '../../src/formats/index.js'
 import { STORED_TYPES } from '../../src/formats/stored.js'
@@ -182,6 +183,15 @@ describe('GGUF', () => {
     },
     FUZZ_TIMEOUT,
   )
+
+  it.each(GGUF_FORMS.map(({ name }) => name))('survives four billion layers of %s', name => {
+    const values = raw.values.map(([key, value]): [string, RawValue] => {
+      if (key === 'general.architecture') return [key, { type: 'string', value: name }]
+      if (key === 'llama.block_count') return [`${name}.block_count`, { type: 'u32', value: 2 ** 32 - 1 }]
+      return [key.replace(/^llama\./, `${name}.`), value]
+    })
+    survivesAs('layers.gguf', rawGguf({ ...raw, values }))
+  })
 
   it('survives absurd counts, lengths, shapes, types and offsets', () => {
     const tensor = fc.record(
