@@ -1,6 +1,7 @@
-// Runs the tests that reach native code (kernels, engine, readers, tensors) against native kernels built with AddressSanitizer and UndefinedBehaviorSanitizer: a read or
-// write outside a buffer, a use after free or undefined behavior ends the run with exit code 1. Then a small C++
-// program that starts and stops the thread pool and its working memory, under LeakSanitizer.
+// Runs the tests that reach native code (kernels, engine, readers, tensors) against native kernels built with
+// AddressSanitizer and UndefinedBehaviorSanitizer: a read or write outside a buffer, a use after free or undefined
+// behavior ends the run with exit code 1. Then a small C++ program that starts and stops the thread pool and its working
+// memory, under LeakSanitizer.
 //
 //   node scripts/test-native-asan.mjs [vitest arguments, default test/kernels test/engine test/formats test/tensor]
 //

@@ -116,6 +116,7 @@ export class Layers {
   /** `normed`, rotated. */
   #turned = new Float32Array(0)
   readonly #addsAtOnce: boolean
+  readonly #normActivation: Activation | null
   readonly ffn: FeedForward
   readonly #separate: SeparateFeedForward
   readonly #experts: ExpertsFeedForward
@@ -128,7 +129,8 @@ export class Layers {
 
   constructor(context: LayerContext, policy: FfnPolicy) {
     const { config, cacheKind } = context
-    const { normPlacement = 'before', parallelBranches, residualScale } = config
+    const { normPlacement = 'before', parallelBranches, residualScale, normActivation } = config
+    this.#normActivation = normActivation === undefined ? null : parseActivation(normActivation)
     this.#context = context
     this.#addsAtOnce =
       normPlacement === 'before' && parallelBranches === undefined && residualScale === undefined
@@ -251,10 +253,9 @@ export class Layers {
 
   /** A normed input with what the config applies to it, in place: never to the residual stream itself (modelConfigProblem). */
   #rectified(normed: Float32Array, rows: number): Float32Array {
+    if (this.#normActivation === null) return normed
     const { kernels, config } = this.#context
-    const { hiddenSize: d, normActivation } = config
-    if (normActivation === undefined) return normed
-    kernels.activation(parseActivation(normActivation), normed, normed, rows, d, NO_DRAW)
+    kernels.activation(this.#normActivation, normed, normed, rows, config.hiddenSize, NO_DRAW)
     return normed
   }
 
