@@ -35,15 +35,15 @@ function isAbove(run: RunResult, other: RunResult, measure: (final: Evaluation) 
 }
 
 /**
- * The largest speed-ups, by index: the ratio with the highest median that is above 1 beyond noise, and all whose
- * intervals overlap with its. Empty where that is all of them.
+ * The largest speed-ups, by index: of the ratios that are above 1 beyond noise the one with the highest median, and those
+ * whose intervals overlap with its. Empty where that is all that were measured.
  */
 export function bestRatios(ratios: readonly (MedianInterval | null)[]): ReadonlySet<number> {
   const measured = ratios.flatMap((one, i) => (one === null ? [] : [{ ...one, i }]))
   const faster = measured.filter(one => differsFrom(one, 1) && one.median > 1)
   if (faster.length === 0) return new Set()
   const top = faster.reduce((a, b) => (b.median > a.median ? b : a))
-  const best = measured.filter(one => one.high >= top.low)
+  const best = faster.filter(one => one.high >= top.low)
   return new Set(best.length === measured.length ? [] : best.map(({ i }) => i))
 }
 
