@@ -35,11 +35,9 @@ compile() {
   "$compiler" -static -pthread "$build/$isa-objects"/*.o -o "$output"
 }
 
-# The boundary to Node has no program to run in: it is compiled only.
-for file in native/binding.cc native/*_entries.cc; do
-  aarch64-linux-gnu-g++ $flags -Werror -fPIC -DNAPI_VERSION=8 -I"$headers" -c "$file" -o "$build/boundary.o"
-done
-aarch64-linux-gnu-g++ $flags -Werror -fPIC -c native/cpu.cc -o "$build/cpu.o"
+# The boundary to Node has no program to run in: the compiler only reads it.
+ls native/cpu.cc native/binding.cc native/*_entries.cc |
+  xargs -P "$(nproc)" -n 1 aarch64-linux-gnu-g++ $flags -Werror -fsyntax-only -DNAPI_VERSION=8 -I"$headers"
 compile aarch64-linux-gnu-g++ neon "$build/neon"
 compile g++ x86_64 "$build/baseline"
 "$build/baseline" write "$build/results"
