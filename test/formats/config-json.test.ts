@@ -120,7 +120,11 @@ describe('a config.json that does not fit is refused by its field', () => {
   it.each([
     [{ hidden_size: '8' }, 'CONFIG_INVALID', /config\.json: hidden_size: must be a number, not "8"/],
     [{ num_hidden_layers: 1.5 }, 'CONFIG_INVALID', /num_hidden_layers/],
-    [{ num_hidden_layers: 1e9 }, 'CONFIG_INVALID', /num_hidden_layers: must be at most 10000, not 1000000000/],
+    [
+      { num_hidden_layers: 1e9 },
+      'CONFIG_INVALID',
+      /num_hidden_layers: must be at most 10000, not 1000000000/,
+    ],
     [{ vocab_size: undefined }, 'CONFIG_INVALID', /vocab_size/],
     [
       { tie_word_embeddings: 'yes' },
