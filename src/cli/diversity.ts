@@ -7,7 +7,8 @@ import { readPrompts } from '../diversity/prompts.js'
 import { renderDiversityPage, verdictOf } from '../diversity/report.js'
 import { type DiversityResults, runDiversity } from '../diversity/run.js'
 import { readDiversitySettings } from '../diversity/settings.js'
-import { type LoadOptions, load } from '../engine/index.js'
+import { type LoadOptions, load, resolveModelDirectory } from '../engine/index.js'
+import { modelIdentity } from '../eval/model-identity.js'
 import { writeFileAtomic } from '../formats/atomic.js'
 import {
   allowCodeOption,
@@ -44,7 +45,11 @@ export function diversityCommand(): Command {
     .option('--n <n>', 'samples of each prompt (default: that of the settings)', integer(2))
     .option('--max-tokens <n>', 'tokens of each sample at most (default: that of the settings)', integer(1))
     .option('--limit <n>', 'only the first n prompts', integer(1))
-    .option('--out <directory>', 'results.json and report.html', 'runs/diversity')
+    .option(
+      '--out <directory>',
+      'results.json, report.html and all samples, from which an interrupted run continues',
+      'runs/diversity',
+    )
     .addOption(seedOption('of all draws (default: that of the settings)'))
     .addOption(dtypeOption())
     .addOption(tokenizerOption())
@@ -68,17 +73,32 @@ async function diversity(flags: DiversityFlags): Promise<void> {
   const prompts = readPrompts(flags.prompts).slice(0, flags.limit)
   const model = await load(flags.model, { dtype: flags.dtype, tokenizer: flags.tokenizer })
   for (const note of model.notes) log(`flicker: ${note}`)
-  const signal = interruptible('stopping after this token')
-  const started = performance.now()
+  const signal = interruptible('stopping after this token; the same command continues')
+  let started = performance.now()
+  let begun = false
   const bar = progressBar('drawing', ways.length * prompts.length)
   let results: DiversityResults
   try {
     results = await runDiversity(model, {
       ...{ name: flags.model, ways, prompts, signal },
       settings: { ...settings, n, maxTokens, seed },
-      onProgress: ({ way, done, total }) => {
+      log: {
+        directory: flags.out,
+        model: {
+          model: modelIdentity(resolveModelDirectory(flags.model)),
+          dtype: flags.dtype,
+          tokenizer: flags.tokenizer === undefined ? null : modelIdentity(flags.tokenizer),
+        },
+      },
+      onProgress: ({ way, done, total, found }) => {
+        if (!begun) {
+          begun = true
+          started = performance.now()
+          if (found > 0) log(`flicker: ${found} of ${total} were drawn earlier`)
+        }
+        const drawn = done - found
         const seconds = (performance.now() - started) / 1000
-        bar.update(done, done === 0 ? way : `${way} · ${duration((seconds / done) * (total - done))} left`)
+        bar.update(done, drawn === 0 ? way : `${way} · ${duration((seconds / drawn) * (total - done))} left`)
       },
     })
   } finally {
@@ -87,7 +107,7 @@ async function diversity(flags: DiversityFlags): Promise<void> {
   }
   writeFileAtomic(path.join(flags.out, 'results.json'), `${JSON.stringify(results, null, 2)}\n`)
   writeFileAtomic(path.join(flags.out, 'report.html'), renderDiversityPage(results))
-  log(`flicker: results.json and report.html are in ${flags.out}`)
+  log(`flicker: results.json, report.html and the samples are in ${flags.out}`)
   if (flags.json === true) return printJson(results)
   printResults(results)
 }

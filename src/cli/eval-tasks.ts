@@ -3,9 +3,12 @@
 import path from 'node:path'
 import { load, resolveModelDirectory } from '../engine/index.js'
 import { OptionError } from '../errors.js'
+import type { CodeLanguage } from '../eval/code/limits.js'
+import { CodeRunner } from '../eval/code/run-program.js'
+import { HubData } from '../eval/hub-rows.js'
 import { modelIdentity, modelKey } from '../eval/model-identity.js'
-import { TaskData } from '../eval/rows.js'
-import { runTasks, type TaskProgress, type TaskResult } from '../eval/run-tasks.js'
+import { TaskData, type TaskRows } from '../eval/rows.js'
+import { requireCodeRunner, runTasks, type TaskProgress, type TaskResult } from '../eval/run-tasks.js'
 import type { Task, TaskGroup } from '../eval/task.js'
 import { isTaskFile, readTaskFile } from '../eval/task-file.js'
 import {
@@ -17,8 +20,10 @@ import {
   scoreTable,
   tasksOf,
 } from '../eval/task-results.js'
-import { findTask } from '../eval/tasks/index.js'
+import { findTask, withMutualInfo } from '../eval/tasks/index.js'
 import { writeFileAtomic } from '../formats/atomic.js'
+import { hubSettings } from '../hub/index.js'
+import { planText, progressOfDownload } from './hub-models.js'
 import { splitList } from './options.js'
 import { type Bar, duration, interruptible, log, print, printJson, progressBar } from './terminal.js'
 
@@ -28,6 +33,8 @@ export interface EvalTasksFlags {
   readonly data?: string
   readonly shots?: number
   readonly limit?: number
+  readonly mutualInfo?: boolean
+  readonly allowCodeExecution?: boolean
   readonly out: string
   readonly bootstrap: number
   readonly tokenizer?: string
@@ -42,7 +49,9 @@ export interface EvalTasksFlags {
 /** Flags that measure a loss and mean nothing to tasks. */
 export const LOSS_ONLY = ['corpus', 'whole', 'maxTokens', 'sampleSeed', 'batchSize'] as const
 /** Flags of tasks alone. */
-export const TASKS_ONLY = ['data', 'shots', 'limit', 'out', 'bootstrap'] as const
+export const TASKS_ONLY = [
+  ...(['data', 'shots', 'limit', 'mutualInfo', 'allowCodeExecution', 'out', 'bootstrap'] as const),
+]
 
 interface Evaluated {
   readonly name: string
@@ -53,11 +62,14 @@ interface Evaluated {
 export async function evalTasks(flags: EvalTasksFlags): Promise<void> {
   const names = splitList(flags.tasks)
   if (names.length === 0) throw new OptionError('TASK_UNKNOWN', '--tasks names no task')
-  const asked = names.map(name => (isTaskFile(name) ? readTaskFile(name) : findTask(name)))
-  const data = new TaskData(flags.data ?? null)
+  const found = names.map(name => (isTaskFile(name) ? readTaskFile(name) : findTask(name)))
+  const asked = flags.mutualInfo === true ? found.map(task => withMutualInfo(task)) : found
+  const code = codeRunner(tasksOf(asked), flags.allowCodeExecution === true)
   const signal = interruptible('stopping after this batch; the same command continues')
+  const data = await dataOf(tasksOf(asked), flags, signal)
   const evaluated: Evaluated[] = []
-  for (const model of flags.model) evaluated.push(await evalModel(model, asked, data, flags, signal))
+  for (const model of flags.model)
+    evaluated.push(await evalModel(model, asked, { data, code, signal }, flags))
   if (flags.json === true) {
     const [{ json }] = evaluated
     printJson(
@@ -77,12 +89,47 @@ export async function evalTasks(flags: EvalTasksFlags): Promise<void> {
   if (evaluated.length > 1) print(`\n${differenceTable(evaluated)}`)
 }
 
+/** What runs the programs of these tasks; undefined where none writes any. Throws OptionError. */
+function codeRunner(tasks: readonly Task[], allowed: boolean): CodeRunner | undefined {
+  const languages = new Map<CodeLanguage, string>()
+  for (const task of tasks) if (task.output === 'generate_code') languages.set(task.language, task.name)
+  if (languages.size === 0) return undefined
+  if (!allowed) requireCodeRunner(tasks, undefined)
+  const runner = new CodeRunner(languages)
+  const contained =
+    runner.isolation === 'namespaces'
+      ? 'without a network, other processes and files of yours'
+      : 'within limits of time and memory, but without namespaces of its own, which this system does not allow'
+  log(`flicker: what the model writes is run ${contained}; see docs/evaluation.md`)
+  return runner
+}
+
+/** `--data`: a directory, or what is downloaded from the Hub. */
+async function dataOf(
+  tasks: readonly Task[],
+  { data, shots }: EvalTasksFlags,
+  signal: AbortSignal,
+): Promise<TaskRows> {
+  if (data !== 'hub') return new TaskData(data ?? null)
+  const progress = progressOfDownload()
+  try {
+    return await HubData.load(tasks, hubSettings(), {
+      ...{ shots, signal, onProgress: progress.show },
+      onStart(plan) {
+        log(`flicker: ${planText(plan)}`)
+        progress.start(plan)
+      },
+    })
+  } finally {
+    progress.stop()
+  }
+}
+
 async function evalModel(
   model: string,
   asked: readonly (Task | TaskGroup)[],
-  data: TaskData,
+  { data, code, signal }: { data: TaskRows; code: CodeRunner | undefined; signal: AbortSignal },
   flags: EvalTasksFlags,
-  signal: AbortSignal,
 ): Promise<Evaluated> {
   const { dtype, activation, tokenizer, seed, shots, limit, bootstrap, exact = false } = flags
   // Questions are prompts: cuts that do not apply to these would not be measured.
@@ -96,7 +143,7 @@ async function evalModel(
     let results: TaskResult[]
     try {
       results = await runTasks(loaded, tasksOf(asked), {
-        ...{ data, shots, limit, context, seed, bootstrap, directory, signal },
+        ...{ data, shots, limit, context, seed, bootstrap, directory, code, signal },
         settings: {
           model: identity,
           dtype,

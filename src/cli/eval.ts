@@ -89,9 +89,20 @@ export function evalCommand(): Command {
       '--tasks <names>',
       `${taskNames()}; or a task of a group, or a file of yours (./mine.yaml, ./mine.jsonl)`,
     )
-    .option('--data <directory>', 'where the rows are: <name>.jsonl or <name>.jsonl.gz for each task')
+    .option(
+      '--data <directory|hub>',
+      'where the rows are: <name>.jsonl or <name>.jsonl.gz for each task; hub: downloaded from the Hugging Face Hub',
+    )
     .option('--shots <n>', "few-shot examples (default: the task's own number)", integer(0))
     .option('--limit <n>', 'only the first n questions of each task', integer(1))
+    .option(
+      '--mutual-info',
+      'acc_mutual_info too: the likelihood of a choice after an empty prompt is taken off',
+    )
+    .option(
+      '--allow-code-execution',
+      'run the programs that the model writes (humaneval, mbpp, humaneval_js)',
+    )
     .option(
       '--out <directory>',
       'results.json and a log of every answer, from which an interrupted evaluation continues',
@@ -113,7 +124,9 @@ Examples:
   flicker eval --model runs/quick/stocha --corpus book.txt --whole --json
   flicker eval --model model.gguf --tasks hellaswag,arc_easy --data eval-data --limit 1000
   flicker eval --model runs/quick/silu --model runs/quick/swift --tasks blimp --data eval-data
-  flicker eval --model model.gguf --tasks mmlu,gsm8k --data eval-data --shots 5 --json`,
+  flicker eval --model model.gguf --tasks mmlu,gsm8k --data eval-data --shots 5 --json
+  flicker eval --model model.gguf --tasks humaneval,mbpp --data eval-data --allow-code-execution
+  flicker eval --model model.gguf --tasks arc_easy,piqa --data hub`,
     )
     .action(async (flags: EvalFlags, command: Command) => {
       refuseOthers(command, flags.tasks)

@@ -140,6 +140,14 @@ function narrator(): (event: StudyEvent) => void {
       bar?.stop()
       bar = null
       log(`${title}: trained; measuring`)
+    } else if (event.kind === 'answering') {
+      const { task, done, total } = event.progress
+      bar ??= progressBar(`${title}: questions`, total)
+      bar.update(done, task)
+      if (done === total) {
+        bar.stop()
+        bar = null
+      }
     } else {
       const { final, trainSeconds } = event.result
       const zeros = (100 * mean(final.sparsity)).toFixed(1)

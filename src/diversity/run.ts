@@ -13,6 +13,7 @@ import {
 import { encodePrompt, prefixToken } from '../eval/requests.js'
 import { mean, meanInterval, median } from '../statistics.js'
 import { compareAtSameQuality, type SameQuality } from './compare.js'
+import { type DrawingPlace, type DrawnPrompt, drawingLog } from './log.js'
 import { MEASURE_NAMES, type Measure, measurePrompt } from './measures.js'
 import type { DiversityPrompt } from './prompts.js'
 import { activationOf, type DiversitySettings, type Way } from './settings.js'
@@ -61,9 +62,17 @@ export interface DiversityRun {
   readonly settings: DiversitySettings
   readonly ways: readonly Way[]
   readonly prompts: readonly DiversityPrompt[]
+  /** Where what is finished is kept, so that an interrupted run continues. */
+  readonly log?: DrawingPlace
   readonly signal?: AbortSignal
   /** After every prompt of every way. */
-  readonly onProgress?: (progress: { way: string; done: number; total: number }) => void
+  readonly onProgress?: (progress: {
+    readonly way: string
+    readonly done: number
+    readonly total: number
+    /** Of `done`, those of earlier sessions. */
+    readonly found: number
+  }) => void
 }
 
 /** Prompts and texts that are kept to be shown. */
@@ -81,53 +90,24 @@ export async function runDiversity(model: LanguageModel, run: DiversityRun): Pro
   const deterministic = deterministicActivation(model, settings.deterministic)
   const tokens = prompts.map(({ prompt }, i) => promptTokens(model, prompt, i, settings.maxTokens))
   const total = ways.length * prompts.length
-  const results: WayResult[] = []
-  for (const way of ways) {
-    const measured: Partial<Record<Measure, number>>[] = []
-    const samples: { prompt: string; texts: string[] }[] = []
-    const rates: number[] = []
-    const agreed: { agreement: number; right: boolean }[] = []
-    for (const [i, { prompt, answers }] of prompts.entries()) {
-      const done = results.length * prompts.length + i
-      run.onProgress?.({ way: way.label, done, total })
-      const completions = await draw(model, tokens[i], way, settings, deterministic, run.signal)
-      const likelihoods = meanLogLikelihoods(
-        model,
-        completions.map(completion => ({
-          prompt: tokens[i],
-          tokens: completion.tokens.map(({ id }) => id),
-        })),
-        deterministic,
-      )
-      const { vocabSize: vocabularySize } = model.tokenizer
-      measured.push(measurePrompt({ completions, likelihoods, answers, vocabularySize }))
-      const texts = completions.map(({ text }) => text)
-      if (i < SHOWN_PROMPTS) samples.push({ prompt, texts: texts.slice(0, SHOWN_TEXTS) })
-      const rate = completions[0].stats.tokensPerSecond
-      if (rate !== null) rates.push(rate)
-      if (answers !== undefined) {
-        const { index, agreement } = majorityAnswer(texts)
-        agreed.push({ agreement, right: isRight(texts[index], answers) })
-      }
+  const log = drawingLog({ settings, ways, prompts, deterministic: deterministic.spec }, run.log)
+  const found = Math.min(total, log.entries.length)
+  try {
+    while (log.entries.length < total) {
+      const done = log.entries.length
+      const way = ways[Math.floor(done / prompts.length)]
+      const index = done % prompts.length
+      run.onProgress?.({ way: way.label, done, total, found })
+      log.append([await drawPrompt(model, run, way, index, tokens[index], deterministic)])
     }
-    const perPrompt = byMeasure(measured)
-    results.push({
-      way,
-      activation: activationOf(way, deterministic.spec),
-      measures: summarized(perPrompt),
-      perPrompt,
-      tokensPerSecond: rates.length === 0 ? null : median(rates),
-      confidence:
-        agreed.length === 0
-          ? null
-          : confidenceQuality(
-              agreed.map(({ agreement }) => agreement),
-              agreed.map(({ right }) => right),
-            ),
-      samples,
-    })
+  } finally {
+    log.close()
   }
-  run.onProgress?.({ way: '', done: total, total })
+  run.onProgress?.({ way: '', done: total, total, found })
+  const results = ways.map((way, w) => {
+    const drawn = log.entries.slice(w * prompts.length, (w + 1) * prompts.length)
+    return wayResult(way, activationOf(way, deterministic.spec), prompts, drawn)
+  })
   const hasAnswers = prompts[0].answers !== undefined
   return {
     title: settings.title,
@@ -141,6 +121,62 @@ export async function runDiversity(model: LanguageModel, run: DiversityRun): Pro
       results.map(({ way: { label, family }, perPrompt }) => ({ label, family, perPrompt })),
       COMPARED,
     ),
+  }
+}
+
+/** Draws and measures the samples of one prompt. */
+async function drawPrompt(
+  model: LanguageModel,
+  { settings, prompts, signal }: DiversityRun,
+  way: Way,
+  index: number,
+  tokens: readonly number[],
+  deterministic: Activation,
+): Promise<DrawnPrompt> {
+  const { answers } = prompts[index]
+  const completions = await draw(model, tokens, way, settings, deterministic, signal)
+  const likelihoods = meanLogLikelihoods(
+    model,
+    completions.map(completion => ({ prompt: tokens, tokens: completion.tokens.map(({ id }) => id) })),
+    deterministic,
+  )
+  const texts = completions.map(({ text }) => text)
+  const majority = majorityAnswer(texts)
+  return {
+    ...{ way: way.label, prompt: index, texts },
+    measures: measurePrompt({
+      ...{ completions, likelihoods, answers, vocabularySize: model.tokenizer.vocabSize },
+    }),
+    tokensPerSecond: completions[0].stats.tokensPerSecond,
+    ...(answers !== undefined && {
+      majority: { agreement: majority.agreement, right: isRight(texts[majority.index], answers) },
+    }),
+  }
+}
+
+/** `drawn`: of every prompt, in order. */
+function wayResult(
+  way: Way,
+  activation: string,
+  prompts: readonly DiversityPrompt[],
+  drawn: readonly DrawnPrompt[],
+): WayResult {
+  const perPrompt = byMeasure(drawn.map(({ measures }) => measures))
+  const rates = drawn.flatMap(({ tokensPerSecond }) => tokensPerSecond ?? [])
+  const voted = drawn.flatMap(({ majority }) => majority ?? [])
+  return {
+    ...{ way, activation, measures: summarized(perPrompt), perPrompt },
+    tokensPerSecond: rates.length === 0 ? null : median(rates),
+    confidence:
+      voted.length === 0
+        ? null
+        : confidenceQuality(
+            voted.map(({ agreement }) => agreement),
+            voted.map(({ right }) => right),
+          ),
+    samples: drawn
+      .slice(0, SHOWN_PROMPTS)
+      .map(({ texts }, i) => ({ prompt: prompts[i].prompt, texts: texts.slice(0, SHOWN_TEXTS) })),
   }
 }
 

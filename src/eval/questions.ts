@@ -3,7 +3,7 @@
 
 import { DatasetError } from '../errors.js'
 import { shotTexts } from './few-shot.js'
-import { invalidRow, type TaskData } from './rows.js'
+import { invalidRow, type TaskRows } from './rows.js'
 import type { Task, TaskRow } from './task.js'
 
 /** One continuation of one prompt. */
@@ -27,7 +27,7 @@ export interface Questions {
 /** Throws DatasetError: what TaskData and shotTexts throw, and TASK_ROW_INVALID for a gold that is no choice. */
 export function questionsOf(
   task: Task,
-  data: TaskData,
+  data: TaskRows,
   options: { readonly shots?: number; readonly limit?: number },
 ): Questions {
   const { file, rows: all } = data.rows(task)
@@ -70,4 +70,11 @@ export function requestsOf({ task, rows, before }: Questions, index: number): Re
     return [{ prompt: start + task.prompt(row), continuation: targetDelimiter + task.answer(row) }]
   }
   throw new DatasetError('TASK_OUTPUT', `${task.name} has no continuations to score`)
+}
+
+/** The choices after an empty prompt, for acc_mutual_info; none for tasks without it. */
+export function unconditionalRequestsOf({ task, rows }: Questions, index: number): Request[] {
+  if (task.output !== 'multiple_choice' || !task.metrics.includes('acc_mutual_info')) return []
+  const { targetDelimiter = ' ' } = task
+  return task.choices(rows[index].row).map(choice => ({ prompt: '', continuation: targetDelimiter + choice }))
 }

@@ -9,8 +9,22 @@ import type { Task, TaskRow } from './task.js'
 
 const ENDINGS = ['.jsonl', '.jsonl.gz', '.json', '.json.gz']
 
+/** Where the rows of tasks are. */
+export interface TaskRows {
+  /** The rows of a task, and what they are from. Throws DatasetError. */
+  rows(task: Task): { readonly file: string; readonly rows: readonly TaskRow<unknown>[] }
+  /** The rows that few-shot examples are drawn from. Throws DatasetError. */
+  shotRows(task: Task): readonly TaskRow<unknown>[]
+}
+
+/** The rows of `rows` that may be examples of `task`. */
+export function shotRowsOf(task: Task, rows: readonly TaskRow<unknown>[]): readonly TaskRow<unknown>[] {
+  const only = task.shots.only ?? task.only
+  return only === undefined ? rows : rows.filter(({ row }) => only(row))
+}
+
 /** The data files of one directory; each is read and checked once. */
-export class TaskData {
+export class TaskData implements TaskRows {
   readonly #directory: string | null
   // A file of a group is read by many tasks of one schema.
   readonly #read = new Map<string, Map<Task['row'], TaskRow<unknown>[]>>()
@@ -33,9 +47,8 @@ export class TaskData {
 
   /** The rows that few-shot examples are drawn from. Throws as `rows` does. */
   shotRows(task: Task): readonly TaskRow<unknown>[] {
-    const { files } = task.shots
-    if (files === undefined) return this.rows(task).rows
-    return this.#rowsOf(this.#find(task, files), task.row).filter(({ row }) => task.only?.(row) ?? true)
+    const { files = task.files } = task.shots
+    return shotRowsOf(task, this.#rowsOf(this.#find(task, files), task.row))
   }
 
   #find(task: Task, names: readonly string[]): string {
@@ -46,7 +59,8 @@ export class TaskData {
       if (directory === null) {
         throw new DatasetError(
           'TASK_DATA_MISSING',
-          `${task.name} needs its rows: give --data DIR, a directory with ${names[0]}.jsonl or ${names[0]}.jsonl.gz`,
+          `${task.name} needs its rows: give --data DIR, a directory with ${names[0]}.jsonl or ${names[0]}.jsonl.gz` +
+            `${task.hub === undefined ? '' : ', or --data hub to download them'}`,
         )
       }
       return ENDINGS.map(ending => path.join(directory, name + ending))
@@ -89,14 +103,21 @@ function readRows(file: string, schema: Task['row']): TaskRow<unknown>[] {
     } catch (cause) {
       throw invalidRow({ file, line }, `is not JSON: ${(cause as Error).message}`, cause)
     }
-    const result = schema.safeParse(row)
-    if (!result.success) {
-      const issue = describeFirstIssue(result.error, schema, row, 'the row')
-      throw invalidRow({ file, line }, issue, result.error)
-    }
-    rows.push({ row: result.data, file, line })
+    rows.push(checkedRow(row, schema, { file, line }))
   }
   return rows
+}
+
+/** Throws DatasetError TASK_ROW_INVALID. */
+export function checkedRow(
+  row: unknown,
+  schema: Task['row'],
+  { file, line }: { readonly file: string; readonly line: number },
+): TaskRow<unknown> {
+  const result = schema.safeParse(row)
+  if (result.success) return { row: result.data, file, line }
+  const issue = describeFirstIssue(result.error, schema, row, 'the row')
+  throw invalidRow({ file, line }, issue, result.error)
 }
 
 /** A row that cannot be used, named by file and line. */

@@ -4,7 +4,7 @@
 import { quantilesOfSorted, standardDeviation } from '../statistics.js'
 import { PythonRandom } from './python-random.js'
 import type { Sample } from './sample.js'
-import { metricsOf, type Task } from './task.js'
+import { columnOf, metricsOf, type Task } from './task.js'
 
 /** Seed of the resampling: the same questions are drawn for every model, so that differences are paired. */
 const BOOTSTRAP_SEED = 1234
@@ -54,7 +54,7 @@ export function higherIsBetter(metric: string): boolean {
 function ruleOf(metric: string): MetricRule {
   const name = metricName(metric)
   // A plain mean of a value that the sample has under the metric's own name.
-  return RULES[name] ?? { column: metric.endsWith(',none') ? name : metric, over: 'questions', of: x => x }
+  return RULES[name] ?? { column: columnOf(metric), over: 'questions', of: x => x }
 }
 
 /** All metrics of a task; `bootstrap`: how often the questions are resampled. */

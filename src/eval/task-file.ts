@@ -26,6 +26,11 @@ const fileSchema = z.strictObject({
   target_delimiter: z.string().optional(),
   fewshot_delimiter: z.string().optional(),
   num_fewshot: z.int().min(0).default(0),
+  /** Of multiple choice. */
+  metric_list: z
+    .array(z.enum(['acc', 'acc_norm', 'acc_bytes', 'acc_mutual_info']))
+    .min(1)
+    .default(['acc', 'acc_norm', 'acc_bytes']),
   generation_kwargs: z
     .strictObject({
       until: z.array(z.string().min(1)).default(['\n']),
@@ -80,7 +85,7 @@ function taskOf(file: TaskFile, directory: string): Task {
     return defineTask<Row>({
       ...common,
       output: 'multiple_choice',
-      metrics: ['acc', 'acc_norm', 'acc_bytes'],
+      metrics: file.metric_list,
       ...{ choices, gold },
       answer: row => choices(row)[gold(row)],
     })

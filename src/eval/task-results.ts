@@ -121,8 +121,9 @@ function configFields({ task, file, shots, log }: TaskResult): Record<string, un
   const { name, output, description = '', targetDelimiter = ' ', shotDelimiter = '\n\n' } = task
   return {
     task: name,
-    output_type: output,
-    dataset_file: path.basename(file),
+    output_type: output === 'generate_code' ? 'generate_until' : output,
+    // Of the Hub the name is not a path.
+    dataset_file: file.includes('@') && !path.isAbsolute(file) ? file : path.basename(file),
     samples: path.basename(log),
     num_fewshot: shots,
     fewshot_rule: task.shots.rule,
@@ -131,6 +132,14 @@ function configFields({ task, file, shots, log }: TaskResult): Record<string, un
     fewshot_delimiter: shotDelimiter,
     ...(task.output === 'generate_until' && {
       generation_kwargs: { until: task.stops, max_gen_toks: task.maxTokens, do_sample: false },
+    }),
+    ...(task.output === 'generate_code' && {
+      generation_kwargs: {
+        ...{ until: task.stops, max_gen_toks: task.maxTokens, do_sample: task.draws !== undefined },
+        ...(task.draws && { temperature: task.draws.temperature, top_p: task.draws.topP }),
+      },
+      repeats: task.draws?.count ?? 1,
+      unsafe_code: true,
     }),
     metadata: { version: task.version },
   }

@@ -2,6 +2,7 @@
 // lm-evaluation-harness; docs/evaluation.md says which parts are the same. The runner knows this file and no task.
 
 import type { z } from 'zod'
+import type { CodeLanguage } from './code/limits.js'
 
 /** A row of a data file, and where it stands, for messages. */
 export interface TaskRow<Row> {
@@ -19,6 +20,10 @@ export interface ShotRule<Row> {
   readonly rule: 'random' | 'first'
   /** Files of the examples, the first that exists; the evaluated file by default. */
   readonly files?: readonly string[]
+  /** The split of the examples on the Hub; the evaluated split by default. */
+  readonly split?: string
+  /** The rows of the examples' file that may be examples; those of the task by default. */
+  readonly only?: (row: Row) => boolean
   /**
    * The harness draws one row more than it uses where the examples come from the split that it scores, or where its file
    * names neither: the draws that follow depend on it.
@@ -26,6 +31,18 @@ export interface ShotRule<Row> {
   readonly drawsOneMore?: boolean
   /** The text of an example instead of prompt, delimiter and answer. */
   readonly text?: (row: Row) => string
+}
+
+/** Where the Hugging Face Hub has a task's rows, as the harness names them. */
+export interface HubRows {
+  /** `owner/name`. */
+  readonly repo: string
+  /** The configuration, `default` where it has one only. */
+  readonly config: string
+  /** The split that the harness scores. */
+  readonly split: string
+  /** Columns that are read; all by default. */
+  readonly columns?: readonly string[]
 }
 
 interface TaskCommon<Row> {
@@ -36,6 +53,8 @@ interface TaskCommon<Row> {
   readonly about: string
   /** Names of the data file without its ending, the first that exists; the first is the split that the harness scores. */
   readonly files: readonly string[]
+  /** Absent for a task that is not on the Hub as tables. */
+  readonly hub?: HubRows
   readonly row: z.ZodType<Row>
   /** The rows of the file that belong to the task; all by default. */
   readonly only?: (row: Row) => boolean
@@ -52,7 +71,8 @@ interface TaskCommon<Row> {
   readonly answer: (row: Row) => string
 }
 
-export type ChoiceMetric = 'acc' | 'acc_norm' | 'acc_bytes'
+/** `acc_mutual_info`: the likelihood of the choice after an empty prompt is taken off. */
+export type ChoiceMetric = 'acc' | 'acc_norm' | 'acc_bytes' | 'acc_mutual_info'
 
 /** One of several continuations is right: that of the highest log-likelihood is the model's answer. */
 export interface ChoiceTask<Row> extends TaskCommon<Row> {
@@ -88,7 +108,26 @@ export interface GenerationTask<Row> extends TaskCommon<Row> {
   readonly score: (text: string, row: Row) => readonly number[]
 }
 
-export type TaskOf<Row> = ChoiceTask<Row> | ContinuationTask<Row> | RollingTask<Row> | GenerationTask<Row>
+/** The model writes programs, and they are run. */
+export interface CodeTask<Row> extends TaskCommon<Row> {
+  readonly output: 'generate_code'
+  readonly language: CodeLanguage
+  readonly stops: readonly string[]
+  readonly maxTokens: number
+  /** Programs that are drawn for each question, and how; absent: the greedy one. */
+  readonly draws?: { readonly count: number; readonly temperature: number; readonly topP: number }
+  /** A score for each k: the chance that one of k programs is right. `pass@1,create_test`. */
+  readonly passes: readonly { readonly k: number; readonly metric: string }[]
+  /** What is run: it must end without an error. */
+  readonly program: (text: string, row: Row) => string
+}
+
+export type TaskOf<Row> =
+  | ChoiceTask<Row>
+  | ContinuationTask<Row>
+  | RollingTask<Row>
+  | GenerationTask<Row>
+  | CodeTask<Row>
 
 /** A task whose rows only it understands: they are checked by its schema before its functions see them. */
 // biome-ignore lint/suspicious/noExplicitAny: the row type is known inside the task's file alone.
@@ -120,5 +159,12 @@ export function metricsOf(task: Task): readonly string[] {
       return ['word_perplexity,none', 'byte_perplexity,none', 'bits_per_byte,none']
     case 'generate_until':
       return task.metrics
+    case 'generate_code':
+      return task.passes.map(({ metric }) => metric)
   }
+}
+
+/** The name under which samples have the value of a metric that is a mean: without the filter `none`. */
+export function columnOf(metric: string): string {
+  return metric.endsWith(',none') ? metric.slice(0, -',none'.length) : metric
 }

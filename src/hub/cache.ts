@@ -10,8 +10,8 @@ import type { HubFile } from './select-files.js'
 export class RepositoryCache {
   readonly directory: string
 
-  constructor(cache: string, repo: string) {
-    this.directory = path.join(cache, `models--${repo.replace('/', '--')}`)
+  constructor(cache: string, repo: string, kind: 'model' | 'dataset' = 'model') {
+    this.directory = path.join(cache, `${kind}s--${repo.replace('/', '--')}`)
   }
 
   /** The commit that a revision was when it was last asked for; null if never. A commit is itself. */

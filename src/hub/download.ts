@@ -1,4 +1,4 @@
-// Downloads the files of a model into the Hub's cache: resumed where a download broke off, and checked by size and hash before
+// Downloads files of a model or a data set into the Hub's cache: resumed where a download broke off, and checked by size and hash before
 // they count as there.
 
 import { createHash, type Hash } from 'node:crypto'
@@ -10,7 +10,7 @@ import { createDirectory, storageError } from '../formats/storage.js'
 import { RepositoryCache } from './cache.js'
 import type { HubReference } from './reference.js'
 import { type HubModule, hubError, hubFetch, isTransient } from './requests.js'
-import { type HubFile, type Selection, selectFiles } from './select-files.js'
+import { type HubFile, selectFiles } from './select-files.js'
 import type { HubSettings } from './settings.js'
 
 export interface DownloadProgress {
@@ -57,8 +57,32 @@ export async function downloadModel(
   settings: HubSettings,
   options: DownloadOptions = {},
 ): Promise<string> {
-  const cache = new RepositoryCache(settings.cache, reference.repo)
-  if (settings.offline) return fromCache(cache, reference, 'offline (HF_HUB_OFFLINE)')
+  const select = (files: readonly HubFile[]) => selectFiles(reference, files)
+  const { snapshot, selection } = await downloadFiles(reference, select, settings, options)
+  return selection.open === null ? snapshot : path.join(snapshot, ...selection.open.split('/'))
+}
+
+/** Files of one commit in the cache. */
+export interface DownloadedFiles<S extends SelectedFiles> {
+  readonly commit: string
+  /** The directory in which they lie under their own paths. */
+  readonly snapshot: string
+  readonly selection: S
+}
+
+export interface SelectedFiles {
+  readonly files: readonly HubFile[]
+}
+
+/** Fetches what `select` takes of a repository's files. Throws what downloadModel throws, and what `select` throws. */
+export async function downloadFiles<S extends SelectedFiles>(
+  reference: HubReference,
+  select: (files: readonly HubFile[]) => S,
+  settings: HubSettings,
+  options: DownloadOptions = {},
+): Promise<DownloadedFiles<S>> {
+  const cache = new RepositoryCache(settings.cache, reference.repo, reference.kind)
+  if (settings.offline) return fromCache(cache, reference, select, 'offline (HF_HUB_OFFLINE)')
   const hub: HubModule = await import('@huggingface/hub')
   let listed: { commit: string; files: HubFile[] }
   try {
@@ -69,10 +93,10 @@ export async function downloadModel(
     if (!(error instanceof CheckpointError) || error.code !== 'HUB_UNREACHABLE') throw error
     // Who has the model and no network wants to use it.
     if (cache.commitOf(reference.revision) === null) throw error
-    return fromCache(cache, reference, 'the Hub cannot be reached')
+    return fromCache(cache, reference, select, 'the Hub cannot be reached')
   }
   const { commit, files } = listed
-  const selection = selectFiles(reference, files)
+  const selection = select(files)
   const missing = selection.files.reduce((sum, file) => sum + file.size - cache.bytesOf(file), 0)
   const total = selection.files.reduce((sum, { size }) => sum + size, 0)
   if (missing > 0) {
@@ -86,7 +110,7 @@ export async function downloadModel(
     cache.link(file, commit)
   }
   cache.remember(reference.revision, commit)
-  return selectedPath(cache, commit, selection)
+  return { commit, snapshot: cache.snapshot(commit), selection }
 }
 
 /** What `request` gives, tried again where its failure may be a matter of the moment. */
@@ -106,12 +130,13 @@ async function withRetries<T>(
   }
 }
 
-function selectedPath(cache: RepositoryCache, commit: string, { open }: Selection): string {
-  return open === null ? cache.snapshot(commit) : path.join(cache.snapshot(commit), ...open.split('/'))
-}
-
-/** What the cache has. Throws CheckpointError HUB_OFFLINE, and what selectFiles throws. */
-function fromCache(cache: RepositoryCache, reference: HubReference, why: string): string {
+/** What the cache has. Throws CheckpointError HUB_OFFLINE, and what `select` throws. */
+function fromCache<S extends SelectedFiles>(
+  cache: RepositoryCache,
+  reference: HubReference,
+  select: (files: readonly HubFile[]) => S,
+  why: string,
+): DownloadedFiles<S> {
   const commit = cache.commitOf(reference.revision)
   const files = commit === null ? [] : cache.filesOf(commit)
   if (commit === null || files.length === 0) {
@@ -122,26 +147,23 @@ function fromCache(cache: RepositoryCache, reference: HubReference, why: string)
     )
   }
   const hash = { algorithm: 'sha256', hex: '' } as const
-  return selectedPath(
-    cache,
-    commit,
-    selectFiles(
-      reference,
-      files.map(file => ({ ...file, hash })),
-    ),
-  )
+  const selection = select(files.map(file => ({ ...file, hash })))
+  return { commit, snapshot: cache.snapshot(commit), selection }
 }
 
 async function listRepository(hub: HubModule, reference: HubReference, settings: HubSettings) {
-  const { repo, revision } = reference
+  const { kind, repo, revision } = reference
   const request = { hubUrl: settings.endpoint, fetch: hubFetch(settings) }
-  const { sha } = await hub.modelInfo({ name: repo, revision, additionalFields: ['sha'], ...request })
+  const about = { name: repo, revision, ...request }
+  const { sha } = await (kind === 'model'
+    ? hub.modelInfo({ ...about, additionalFields: ['sha'] })
+    : hub.datasetInfo({ ...about, additionalFields: ['sha'] }))
   if (typeof sha !== 'string' || !/^[0-9a-f]{40}$/.test(sha)) {
     throw new CheckpointError('HUB_FAILED', `${settings.endpoint} gave no commit for ${repo}@${revision}`)
   }
   const files: HubFile[] = []
   for await (const entry of hub.listFiles({
-    repo: { type: 'model', name: repo },
+    repo: { type: kind, name: repo },
     revision: sha,
     recursive: true,
     ...request,
@@ -235,7 +257,7 @@ async function* chunksFrom(
   { reference, settings, commit }: Pick<Fetching, 'reference' | 'settings' | 'commit'>,
 ): AsyncGenerator<Uint8Array> {
   const blob = await hub.downloadFile({
-    repo: { type: 'model', name: reference.repo },
+    repo: { type: reference.kind, name: reference.repo },
     path: file.path,
     revision: commit,
     hubUrl: settings.endpoint,

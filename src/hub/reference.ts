@@ -4,6 +4,7 @@ import { OptionError } from '../errors.js'
 import { shown } from '../schema-issues.js'
 
 export interface HubReference {
+  readonly kind: 'model' | 'dataset'
   /** `owner/name`. */
   readonly repo: string
   /** A branch, a tag or a commit. Default: main. */
@@ -25,7 +26,7 @@ export function parseHubReference(text: string): HubReference {
   const parts = text.split(/[/:@]/)
   if (match !== null && !parts.some(part => part === '.' || part === '..')) {
     const [, repo, revision = 'main', wanted = null] = match
-    return { repo, revision, wanted }
+    return { kind: 'model', repo, revision, wanted }
   }
   throw new OptionError(
     'HUB_REFERENCE',

@@ -34,19 +34,20 @@ function statusOf(error: unknown): number | null {
 /** The error for a request that failed; errors of ours as they are. */
 export function hubError(
   cause: unknown,
-  { repo, revision }: HubReference,
+  { kind, repo, revision }: HubReference,
   { endpoint, token }: HubSettings,
   file?: string,
 ): unknown {
   if (cause instanceof FlickerError || !(cause instanceof Error)) return cause
-  const what = file === undefined ? `${repo}@${revision}` : `${file} of ${repo}`
+  const whole = `${kind === 'dataset' ? 'data set ' : ''}${repo}@${revision}`
+  const what = file === undefined ? whole : `${file} of ${repo}`
   const status = statusOf(cause)
   const error = (code: string, message: string) => new CheckpointError(code, message, { exitCode: 1, cause })
   if (status === 401 || status === 403) {
     const how =
       token === null
         ? 'if it is private or gated, set HF_TOKEN to a token that may read it; else check the name'
-        : `the token in use may not read it: accept its terms at ${endpoint}/${repo}, or check the name`
+        : `the token in use may not read it: accept its terms at ${endpoint}/${kind === 'dataset' ? 'datasets/' : ''}${repo}, or check the name`
     return error('HUB_UNAUTHORIZED', `${endpoint} refuses ${what} (${status}): ${how}`)
   }
   if (status === 404) {

@@ -14,6 +14,7 @@ import {
   strategySchemas,
   trainingSchema,
 } from '../train/index.js'
+import { studyTasksSchema } from './tasks.js'
 
 const count = z.int().min(1)
 
@@ -74,6 +75,8 @@ const recipeFields = {
   model: modelSchema.prefault({}),
   training: trainingSchema.prefault({}),
   measure: measureSchema.prefault({}),
+  /** Benchmarks that every trained model is asked. */
+  tasks: studyTasksSchema.optional(),
   /** Every run is trained once with each of these, and reported as mean and deviation. */
   seeds: z.array(z.int().min(0)).min(1).optional(),
   runs: z.array(runSchema).default([]),

@@ -79,6 +79,24 @@ const sampleSchema = z.object({
 })
 export type Sample = z.infer<typeof sampleSchema>
 
+/** One metric of a benchmark task, or of a group of tasks. */
+const taskScoreSchema = z.object({
+  task: z.string(),
+  version: z.number(),
+  /** Few-shot examples; null for a group whose tasks differ in them. */
+  shots: z.number().nullable(),
+  questions: z.number(),
+  /** Whether it is a task of a group that is listed too. */
+  inGroup: z.boolean(),
+  /** `acc,none`: metric and filter, as lm-evaluation-harness names them. */
+  metric: z.string(),
+  value: z.number(),
+  standardError: z.number().nullable(),
+  /** 95 %, from resampled questions. */
+  interval: z.object({ low: z.number(), high: z.number() }).nullable(),
+})
+export type TaskScore = z.infer<typeof taskScoreSchema>
+
 /** One seed of a run that was repeated over several. */
 const seedSchema = z.object({
   seed: z.number(),
@@ -107,6 +125,8 @@ export const runResultSchema = z.object({
   final: evaluationSchema,
   speed: z.array(speedSchema),
   samples: z.array(sampleSchema),
+  /** Of the recipe's benchmarks, in its order; groups before their tasks. */
+  tasks: z.array(taskScoreSchema).optional(),
   trainSeconds: z.number(),
   trainTokensPerSecond: z.number(),
   /** Where it was trained (several when sessions ran on different machines), and where `speed` was measured. */

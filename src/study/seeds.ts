@@ -2,6 +2,7 @@
 
 import { mean } from '../statistics.js'
 import type { DecodeSpeed, Evaluation, RunResult } from './results.js'
+import { meanTaskScores } from './tasks.js'
 
 /**
  * The results of one run, trained once per seed, as one: losses, sparsities and rates are means over the seeds, the
@@ -18,6 +19,7 @@ export function mergeSeeds(runs: readonly RunResult[]): RunResult {
     evaluations: first.evaluations.map((_, i) => evaluations(run => run.evaluations[i])),
     final: evaluations(run => run.final),
     speed: first.speed.map((_, i) => meanSpeed(runs.map(run => run.speed[i]))),
+    ...(first.tasks !== undefined && { tasks: meanTaskScores(runs.map(({ tasks = [] }) => tasks)) }),
     trainSeconds: each(run => run.trainSeconds),
     trainTokensPerSecond: each(run => run.trainTokensPerSecond),
     machines: { ...first.machines, training: runs.flatMap(run => run.machines.training) },

@@ -6,6 +6,7 @@ import path from 'node:path'
 import { stringify } from 'yaml'
 import { type PreparedData, prepareData } from '../data/prepare.js'
 import { FlickerError } from '../errors.js'
+import type { TaskProgress } from '../eval/run-tasks.js'
 import { createDirectory, writeFileAtomic } from '../formats/index.js'
 import { kernels } from '../kernels/index.js'
 import { machineInfo } from '../kernels/machine-info.js'
@@ -24,6 +25,7 @@ import {
   type StudyResults,
 } from './results.js'
 import { mergeSeeds } from './seeds.js'
+import { askTasks, type PreparedTasks, prepareTasks } from './tasks.js'
 
 export interface StudyOptions {
   /** Where results and runs go; `runs/<name>` by default. */
@@ -51,6 +53,7 @@ export type StudyEvent =
     }
   | { readonly kind: 'step'; readonly progress: TrainProgress }
   | { readonly kind: 'measuring'; readonly run: RunOptions }
+  | { readonly kind: 'answering'; readonly progress: TaskProgress }
   | { readonly kind: 'finished'; readonly result: RunResult; readonly again: boolean }
 
 /**
@@ -63,6 +66,7 @@ export async function study(recipe: Recipe, options: StudyOptions = {}): Promise
   options.onEvent?.({ kind: 'data', data })
   // What cannot be measured or written is refused before hours of training.
   const prompt = promptOf(recipe, data)
+  const tasks = recipe.tasks === undefined ? null : await prepareTasks(recipe.tasks, data.tokenizer)
   createDirectory(directory)
   const runs: RunResult[] = []
   let model: StudyResults['model'] | undefined
@@ -91,6 +95,7 @@ export async function study(recipe: Recipe, options: StudyOptions = {}): Promise
         place,
         options,
         {
+          tasks,
           keepAfter,
           beginFrom: beginning && others && { directory: others[i].directory, step: beginning.step },
         },
@@ -135,7 +140,11 @@ async function oneRun(
   data: PreparedData,
   directory: string,
   options: StudyOptions,
-  { keepAfter, beginFrom }: Pick<TrainRun, 'keepAfter' | 'beginFrom'>,
+  {
+    tasks,
+    keepAfter,
+    beginFrom,
+  }: Pick<TrainRun, 'keepAfter' | 'beginFrom'> & { readonly tasks: PreparedTasks | null },
 ): Promise<FinishedRun> {
   const { name, label, seed, ffn, intermediateSize, regularizer } = run
   const { strategy: strategyOptions, checkpoint: from } = courseOf(run)
@@ -174,12 +183,26 @@ async function oneRun(
     intermediateSize,
     regularizer,
     from,
+    // Results of recipes without tasks stay what they are.
+    ...(recipe.tasks === undefined ? [] : [recipe.tasks]),
   ])
   const stored = options.fresh === true ? null : readStored(file, key)
   if (stored !== null) return { result: { ...stored, name, label: label ?? name }, config, again: true }
 
   options.onEvent?.({ kind: 'measuring', run })
   const measured = await measureRun(trained, data, { ...recipe.measure, training, signal: options.signal })
+  const scores =
+    tasks === null || recipe.tasks === undefined
+      ? {}
+      : {
+          tasks: await askTasks(trained.checkpoint, tasks, {
+            ...recipe.tasks,
+            directory: path.join(directory, 'tasks'),
+            seed: training.seed,
+            signal: options.signal,
+            onProgress: progress => options.onEvent?.({ kind: 'answering', progress }),
+          }),
+        }
   const tokens = training.steps * training.batchSize * training.context * training.accumulate
   const result: RunResult = {
     name,
@@ -192,6 +215,7 @@ async function oneRun(
     curve: trained.curve,
     evaluations: trained.evaluations,
     ...measured,
+    ...scores,
     trainSeconds: trained.trainSeconds,
     trainTokensPerSecond: tokens / trained.trainSeconds,
     machines: { training: trainedOn.machines, measuring: machine },

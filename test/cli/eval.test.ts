@@ -144,9 +144,31 @@ describe('--tasks', () => {
     expect(differences.models[at('second')].piqa['acc,none'].value).toBeCloseTo(difference, 12)
   })
 
+  it('runs programs that the model writes where it is told to, and adds acc_mutual_info', async () => {
+    const stub = { task_id: 'JavaScript/0', prompt: 'const f = () => {\n', entry_point: 'f' }
+    writeRows(at('data'), 'humaneval_js', [{ ...stub, test: 'console.assert(f() === 1)\n' }])
+    const flags = ['--tasks', 'humaneval_js,piqa', '--allow-code-execution', '--mutual-info', '--limit', '1']
+    const { code, stdout, stderr } = await run('--model', at('first'), ...flags, ...common(), '--json')
+    expect(code, stderr).toBe(0)
+    expect(stderr).toMatch(/what the model writes is run with/)
+    const { results, configs } = JSON.parse(stdout)
+    expect(results.humaneval_js).toMatchObject({ 'pass@1,create_test': 0 })
+    expect(configs.humaneval_js).toMatchObject({
+      output_type: 'generate_until',
+      unsafe_code: true,
+      repeats: 1,
+    })
+    expect(results.piqa).toMatchObject({ 'acc_mutual_info,none': expect.any(Number) })
+  })
+
   it.each([
     [['--tasks', 'piqua', '--data', 'data'], /no task "piqua"\. Did you mean "piqa"\?.*\[TASK_UNKNOWN\]/],
     [['--tasks', 'piqa'], /give --data DIR/],
+    [
+      ['--tasks', 'humaneval', '--data', 'data'],
+      /humaneval runs programs .*--allow-code-execution.*\[CODE_EXECUTION\]/,
+    ],
+    [['--mutual-info'], /--mutual-info belongs to --tasks/],
     [['--tasks', 'piqa', '--corpus', 'x.txt'], /--corpus measures a loss, not --tasks/],
     [['--shots', '2'], /--shots belongs to --tasks/],
     [['--model', 'other'], /several --model are compared on --tasks/],

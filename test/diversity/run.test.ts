@@ -1,6 +1,8 @@
 // Drawing and measuring on a small random model: what is drawn is what the engine draws, likelihoods are the model's.
 
-import { describe, expect, it } from 'vitest'
+import fs from 'node:fs'
+import path from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
 import { bytesTokenizer } from '../../src/data/tokenizers/byte-pair.js'
 import { renderDiversityPage } from '../../src/diversity/report.js'
 import { type DiversityRun, runDiversity } from '../../src/diversity/run.js'
@@ -8,6 +10,7 @@ import { parseDiversitySettings } from '../../src/diversity/settings.js'
 import { EngineModel, LanguageModel } from '../../src/engine/index.js'
 import { bestCompletion } from '../../src/eval/best-of.js'
 import { randomTensors, smallConfig, tensorOf } from '../engine/naive-model.js'
+import { temporaryDirectory } from '../formats/tiny-model.js'
 
 const tokenizer = bytesTokenizer()
 const config = { ...smallConfig, vocabSize: tokenizer.vocabSize, activation: 'relu' }
@@ -104,6 +107,44 @@ describe('every way of every prompt', () => {
     await expect(runDiversity(model, run({ signal: controller.signal, onProgress }))).rejects.toMatchObject({
       code: 'INTERRUPTED',
     })
+  })
+})
+
+describe('an interrupted run', () => {
+  const directory = temporaryDirectory()
+  afterAll(() => fs.rmSync(directory, { recursive: true }))
+
+  it('continues behind what is finished, after any prompt, and gives the same results', async () => {
+    const answered = prompts.map(({ prompt }) => ({ prompt, answers: ['e'] }))
+    const log = { directory, model: 'tiny' }
+    const all = { prompts: answered, log }
+    const timeless = (results: object) => JSON.stringify(results).replace(/"tokensPerSecond":[\d.e+-]+/g, '')
+    const whole = timeless(await runDiversity(model, run({ prompts: answered })))
+    let sessions = 0
+    for (let finished = false; !finished; sessions++) {
+      const controller = new AbortController()
+      // One prompt of each session is kept.
+      const onProgress = ({ done, found }: { done: number; found: number }) => {
+        if (done > found) controller.abort()
+      }
+      try {
+        const results = await runDiversity(model, run({ ...all, signal: controller.signal, onProgress }))
+        expect(timeless(results)).toBe(whole)
+        finished = true
+      } catch (error) {
+        expect((error as { code?: string }).code).toBe('INTERRUPTED')
+        const [file] = fs.readdirSync(directory)
+        fs.appendFileSync(path.join(directory, file), '{"way": "T 0.7", "prom')
+      }
+    }
+    expect(sessions).toBe(6)
+    const found: number[] = []
+    const told = { onProgress: (progress: { found: number }) => void found.push(progress.found) }
+    await runDiversity(model, run({ ...all, ...told }))
+    await runDiversity(model, run({ ...all, ...told }, yaml.replace('seed: 3', 'seed: 4')))
+    await runDiversity(model, run({ prompts: answered, log: { ...log, model: 'other' }, ...told }))
+    expect([...new Set(found)].sort()).toEqual([0, 6])
+    expect(found[0]).toBe(6)
   })
 })
 

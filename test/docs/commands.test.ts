@@ -64,8 +64,9 @@ const SHORTER: Readonly<Record<string, readonly string[]>> = {
 }
 /** The same for benchmarks, which have no corpus. */
 const SHORTER_TASKS = ['--limit', '1', '--bootstrap', '10', '--out', path.join(cwd, 'evaluations')]
-/** Commands whose files are the reader's own, that need the Hub or a GPU, or a model wider than the one here. */
-const NEEDS_FILES = /--law|tok512\.bin|--plot |--docs |--prompt -$|hf:|--backend webgpu|q4_k_m/
+/** Commands whose files are the reader's own, that need the Hub, a GPU or python3, or a model wider than the one here. */
+const NEEDS_FILES =
+  /--law|tok512\.bin|--plot |--docs |--prompt -$|hf:|--backend webgpu|q4_k_m|--data hub|--allow-code-execution/
 
 const documents = [
   'README.md',

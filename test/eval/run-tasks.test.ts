@@ -5,10 +5,11 @@ import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { bytesTokenizer } from '../../src/data/tokenizers/byte-pair.js'
 import { EngineModel, LanguageModel } from '../../src/engine/index.js'
+import { CODE_LIMITS } from '../../src/eval/code/limits.js'
 import { TaskData } from '../../src/eval/rows.js'
 import { type RunTasksOptions, runTasks } from '../../src/eval/run-tasks.js'
 import { harnessResults, namedScores, tasksOf } from '../../src/eval/task-results.js'
-import { findTask } from '../../src/eval/tasks/index.js'
+import { findTask, withMutualInfo } from '../../src/eval/tasks/index.js'
 import { randomTensors, smallConfig, tensorOf } from '../engine/naive-model.js'
 import { temporaryDirectory } from '../formats/tiny-model.js'
 import { writeRows } from './task-fixtures.js'
@@ -227,6 +228,74 @@ it('a generated answer has the room that the context leaves, and its prompt is c
   const { results } = await run('room', { context: 24, limit: 2 })
   // 12 tokens for the answer, 12 of the prompt of "Answer these questions:⏎⏎Q: what is 0?⏎A:" (41 bytes).
   expect(results[4].truncated).toEqual({ questions: 2, tokens: 58 })
+})
+
+describe('programs', () => {
+  const row = (task_id: string) => ({ task_id, prompt: `def f${task_id}():`, test: 'pass', entry_point: 'f' })
+  const rows = Array.from({ length: 3 }, (_, i) => row(String(i)))
+  beforeAll(() => void writeRows(data, 'humaneval', rows))
+
+  /** Says of programs in order whether they pass. */
+  const runner = (passes: (index: number) => boolean, seen: string[] = []) => ({
+    limits: CODE_LIMITS,
+    runAll: async (_: string, sources: readonly string[]) => {
+      const outcomes = sources.map((_, i) => (passes(seen.length + i) ? 'passed' : 'failed: x'))
+      seen.push(...sources)
+      return outcomes
+    },
+  })
+
+  it('of greedy answers are run whole, and pass@1 is the fraction that passes', async () => {
+    const seen: string[] = []
+    const task = findTask('humaneval')
+    const code = runner(index => index === 1, seen)
+    const results = await runTasks(model, tasksOf([task]), options('greedy-code', { code }))
+    expect(results[0].scores[0]).toMatchObject({ metric: 'pass@1,create_test', value: 1 / 3 })
+    const samples = samplesOf('greedy-code', 'humaneval') as unknown as { text: string; outcomes: string[] }[]
+    expect(samples.map(({ outcomes }) => outcomes)).toEqual([['failed: x'], ['passed'], ['failed: x']])
+    expect(seen).toEqual(samples.map(({ text }, i) => `def f${i}():${text}\npass\ncheck(f)`))
+  })
+
+  it('that are drawn: pass@k without bias, from all of them', async () => {
+    const seen: string[] = []
+    const task = findTask('humaneval_64')
+    // Of 64 programs each 3, 0 and 64 pass.
+    const code = runner(index => (index < 64 ? index < 3 : index >= 128), seen)
+    const [{ scores }] = await runTasks(model, tasksOf([task]), options('drawn-code', { code, context: 40 }))
+    expect(new Set(seen.slice(0, 64)).size).toBeGreaterThan(1)
+    // 1 − C(61, k) / C(64, k) as a product: (1 − k/62)(1 − k/63)(1 − k/64).
+    for (const [i, k] of [2, 8, 16, 32, 64].entries()) {
+      const first = 1 - Math.max(0, 1 - k / 62) * Math.max(0, 1 - k / 63) * Math.max(0, 1 - k / 64)
+      expect(scores[i].metric).toBe(`pass@${k},create_test`)
+      expect(scores[i].value).toBeCloseTo((first + 0 + 1) / 3, 12)
+    }
+  })
+
+  it('are refused where nothing may run them, before anything is asked', async () => {
+    const asked = runTasks(model, tasksOf([findTask('humaneval')]), options('refused'))
+    await expect(asked).rejects.toMatchObject({ code: 'CODE_EXECUTION' })
+    await expect(asked).rejects.toThrow(/humaneval runs programs .*--allow-code-execution/)
+  })
+})
+
+it('acc_mutual_info takes off the likelihood of the choice after an empty prompt', async () => {
+  const task = withMutualInfo(findTask('piqa'))
+  await runTasks(model, tasksOf([task]), options('mutual'))
+  const samples = samplesOf('mutual', 'piqa')
+  let differing = 0
+  for (const [i, { values, loglikelihoods, unconditional }] of samples.entries()) {
+    const choices = [` way ${i}`, ` é ${7 * i} off`]
+    const expected = choices.map(choice => nats(`Question: goal ${i}\nAnswer:`, choice) - nats('', choice))
+    const logged: number[] = loglikelihoods
+    for (const [c, value] of expected.entries()) {
+      expect(Math.abs(logged[c] - unconditional[c] - value)).toBeLessThan(1e-5)
+    }
+    const right = (expected[1] > expected[0] ? 1 : 0) === i % 2 ? 1 : 0
+    expect(values).toMatchObject({ acc: expect.any(Number), acc_mutual_info: right })
+    if (right !== (values as { acc: number }).acc) differing++
+  }
+  expect(samples).toHaveLength(30)
+  expect(differing).toBeGreaterThan(0)
 })
 
 it('results have the layout of the harness', async () => {

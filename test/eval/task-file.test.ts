@@ -61,7 +61,13 @@ describe('YAML', () => {
     expect([' ten!', '10', 'eleven'].map(text => task.score(text, row)[0])).toEqual([1, 1, 0])
   })
 
+  it('metrics are those that the file names', () => {
+    const file = write('pmi.yaml', 'task: pmi\ndata: rows.jsonl\nmetric_list: [acc, acc_mutual_info]\n')
+    expect(readTaskFile(file)).toMatchObject({ metrics: ['acc', 'acc_mutual_info'] })
+  })
+
   it.each([
+    ['task: a\ndata: rows.jsonl\nmetric_list: [accc]', /metric_list\[0\]: must be one of acc, /],
     ['task: a b\ndata: rows.jsonl', /task: must be letters/],
     ['task: a\ndata: rows.jsonl\ndoc_to_txt: x', /doc_to_txt: unknown key\. Did you mean "doc_to_text"\?/],
     ['task: a', /data: is missing/],

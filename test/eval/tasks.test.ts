@@ -175,6 +175,52 @@ describe('answers', () => {
   })
 })
 
+describe('tasks whose answers are programs', () => {
+  const code = (name: string) => {
+    const found = task(name)
+    if (found.output !== 'generate_code') throw new Error(`${name} writes no programs`)
+    return found
+  }
+  const python = {
+    task_id: 'HumanEval/0',
+    prompt: 'def one():\n    """One."""\n',
+    test: 'def check(candidate):\n    assert candidate() == 1\n',
+    entry_point: 'one',
+  }
+
+  it('humaneval: the stub, the answer and the test, which is called', () => {
+    const { prompt, program, stops, maxTokens } = code('humaneval')
+    expect(prompt(python)).toBe(python.prompt)
+    expect(program('    return 1', python)).toBe(
+      'def one():\n    """One."""\n    return 1\ndef check(candidate):\n    assert candidate() == 1\n\ncheck(one)',
+    )
+    expect([stops, maxTokens]).toEqual([['\nclass', '\ndef', '\n#', '\nif', '\nprint'], 1024])
+    expect(code('humaneval_64')).toMatchObject({ draws: { count: 64, temperature: 0.2, topP: 0.95 } })
+  })
+
+  it('humaneval_js: the stub, the answer and the test', () => {
+    const row = { ...python, prompt: 'const one = () => {\n', test: 'console.assert(one() === 1)\n' }
+    expect(code('humaneval_js').program('  return 1\n}', row)).toBe(
+      'const one = () => {\n  return 1\n}\nconsole.assert(one() === 1)\n',
+    )
+  })
+
+  it('mbpp: rows 11 to 510, after rows 2 to 4 as examples', () => {
+    const row = (task_id: number) => ({
+      ...{ task_id, text: `Do ${task_id}.`, code: `f = ${task_id}` },
+      test_list: ['assert a', 'assert b', 'assert c'],
+    })
+    const asked = questions('mbpp', { mbpp: [1, 2, 3, 4, 5, 10, 11, 510, 511].map(row) })
+    expect(asked.rows.map(({ line }) => line)).toEqual([7, 8])
+    const text = (id: number) =>
+      `You are an expert Python programmer, and here is your task: Do ${id}. Your code should pass these tests:\n\nassert a\nassert b\nassert c\n[BEGIN]\n`
+    const shots = [2, 3, 4].map(id => `${text(id)}f = ${id}\n[DONE]\n\n`).join('')
+    expect(asked.before).toEqual([shots, shots])
+    expect(code('mbpp').prompt(row(11))).toBe(text(11))
+    expect(code('mbpp').program('f = 1', row(11))).toBe('f = 1\nassert a\nassert b\nassert c')
+  })
+})
+
 it('wikitext takes spaces back that its tokenization made', () => {
   const page = ' = Title = \n\n The ( old ) house @-@ keeper \'s 1 @,@ 000 " big " cats , dogs . Why ? \n'
   const found = task('wikitext')

@@ -291,7 +291,7 @@ describe('references', () => {
     ['hf:a/b', { repo: 'a/b', revision: 'main', wanted: null }],
     ['hf:a/b@refs/pr/3:dir/x.gguf', { repo: 'a/b', revision: 'refs/pr/3', wanted: 'dir/x.gguf' }],
     ['hf:a.b/c-d_e:Q4_K_M', { repo: 'a.b/c-d_e', revision: 'main', wanted: 'Q4_K_M' }],
-  ])('%s', (text, reference) => expect(parseHubReference(text)).toEqual(reference))
+  ])('%s', (text, reference) => expect(parseHubReference(text)).toEqual({ kind: 'model', ...reference }))
 
   it.each([
     'hf:a',

@@ -33,12 +33,15 @@ const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex
 const gitHash = (bytes: Buffer) =>
   createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex')
 
-/** files: of the one repository, `owner/name`. Those that end in .gguf or .safetensors are large files. */
+/**
+ * files: of the one model, `owner/name`, and of every data set, on the branch of its tables. Those that end in .gguf,
+ * .safetensors or .parquet are large files.
+ */
 export async function startHub(files: ReadonlyMap<string, Buffer>): Promise<HubServer> {
   const faults: Faults = {}
   const fileRequests: HubServer['fileRequests'] = []
   const apiRequests: string[] = []
-  const isLarge = (path: string) => /\.(gguf|safetensors)$/.test(path)
+  const isLarge = (path: string) => /\.(gguf|safetensors|parquet)$/.test(path)
 
   const content = http.createServer((request, response) => {
     const path = decodeURIComponent(request.url ?? '').slice(1)
@@ -79,7 +82,10 @@ export async function startHub(files: ReadonlyMap<string, Buffer>): Promise<HubS
       return json(401, { error: 'Invalid credentials' })
     }
     if (faults.apiStatus !== undefined) return json(faults.apiStatus, { error: 'no' })
-    if (/^\/api\/models\/owner\/name\/revision\/(main|v1|[0-9a-f]{40})$/.test(url.pathname)) {
+    if (
+      /^\/api\/models\/owner\/name\/revision\/(main|v1|[0-9a-f]{40})$/.test(url.pathname) ||
+      /^\/api\/datasets\/[\w.-]+\/[\w.-]+\/revision\/refs%2Fconvert%2Fparquet$/.test(url.pathname)
+    ) {
       return json(200, {
         _id: '1',
         id: 'owner/name',
@@ -88,7 +94,9 @@ export async function startHub(files: ReadonlyMap<string, Buffer>): Promise<HubS
         lastModified: '2026-01-01',
       })
     }
-    if (url.pathname === `/api/models/owner/name/tree/${COMMIT}`) {
+    if (
+      new RegExp(`^/api/(models/owner/name|datasets/[\\w.-]+/[\\w.-]+)/tree/${COMMIT}$`).test(url.pathname)
+    ) {
       const entries = [...files].map(([path, bytes]) => ({
         type: 'file',
         path,
@@ -98,7 +106,7 @@ export async function startHub(files: ReadonlyMap<string, Buffer>): Promise<HubS
       }))
       return json(200, entries)
     }
-    const resolved = /^\/owner\/name\/resolve\/[^/]+\/(.+)$/.exec(url.pathname)
+    const resolved = /^\/(?:owner\/name|datasets\/[\w.-]+\/[\w.-]+)\/resolve\/[^/]+\/(.+)$/.exec(url.pathname)
     if (resolved === null) return json(404, { error: 'Repository not found' })
     const path = decodeURIComponent(resolved[1])
     // Large files are on another host, small ones here, both behind a redirect as on the Hub.

@@ -8,6 +8,7 @@ import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { FlickerError, OptionError } from '../../errors.js'
+import { permissionFlag, startEnvironment } from '../../node-permission.js'
 import type { Answer, Question } from './jinja/process.js'
 
 export interface TemplateLimits {
@@ -90,7 +91,7 @@ async function readyProcess(heapMegabytes: number): Promise<ChildProcess> {
   const { program, flags } = restrictedProgram()
   const started = spawn(process.execPath, [...flags, `--max-old-space-size=${heapMegabytes}`, program], {
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-    env: passedEnvironment(),
+    env: startEnvironment(),
   })
   await new Promise<void>((resolve, reject) => {
     const failed = (reason: string) => {
@@ -116,8 +117,7 @@ export function restrictedProgram(program = PROGRAM): { program: string; flags: 
       },
     )
   }
-  const known = process.allowedNodeEnvironmentFlags
-  const permission = ['--permission', '--experimental-permission'].find(flag => known.has(flag))
+  const permission = permissionFlag()
   const folder = path.dirname(program)
   // Node looks for a package.json beside the program and above it.
   const readable = [path.join(folder, '*')]
@@ -125,15 +125,8 @@ export function restrictedProgram(program = PROGRAM): { program: string; flags: 
     readable.push(path.join(at, 'package.json'))
     if (at === path.dirname(at)) break
   }
-  const flags =
-    permission === undefined ? [] : [permission, ...readable.map(file => `--allow-fs-read=${file}`)]
+  const flags = permission === null ? [] : [permission, ...readable.map(file => `--allow-fs-read=${file}`)]
   return { program, flags: [...flags, '--no-warnings'] }
-}
-
-/** What a Node may need to start, and the time zone of strftime_now. */
-function passedEnvironment(): Record<string, string> {
-  const names = ['TZ', 'LD_LIBRARY_PATH', 'DYLD_LIBRARY_PATH', 'SystemRoot']
-  return Object.fromEntries(names.flatMap(name => (process.env[name] ? [[name, process.env[name]]] : [])))
 }
 
 /** Keeps the process for the next template, without keeping ours alive. */

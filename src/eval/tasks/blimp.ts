@@ -103,6 +103,7 @@ export const blimp: TaskGroup = {
       output: 'multiple_choice',
       metrics: ['acc'],
       files: ['blimp'],
+      hub: { repo: 'nyu-mll/blimp', config: uid, split: 'train' },
       row,
       only: row => row.uid === uid,
       shots: { count: 0, rule: 'random' },

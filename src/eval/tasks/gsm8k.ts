@@ -21,8 +21,9 @@ export const gsm8k = defineTask<z.infer<typeof row>>({
   stops: ['Question:', '</s>', '<|im_end|>'],
   maxTokens: 256,
   files: ['gsm8k_test'],
+  hub: { repo: 'openai/gsm8k', config: 'main', split: 'test' },
   row,
-  shots: { count: 5, rule: 'random', files: ['gsm8k_train'] },
+  shots: { count: 5, rule: 'random', files: ['gsm8k_train'], split: 'train' },
   prompt: ({ question }) => `Question: ${question}\nAnswer:`,
   answer: ({ answer }) => answer,
   score: (text, { answer }) => [

@@ -9,7 +9,9 @@ import { boolq } from './boolq.js'
 import { commonsenseQa } from './commonsense-qa.js'
 import { gsm8k } from './gsm8k.js'
 import { hellaswag } from './hellaswag.js'
+import { humaneval, humaneval64, humanevalJs } from './humaneval.js'
 import { lambadaOpenai } from './lambada.js'
+import { mbpp } from './mbpp.js'
 import { mmlu, mmluContinuation } from './mmlu.js'
 import { nqOpen, triviaqa } from './open-questions.js'
 import { openbookqa } from './openbookqa.js'
@@ -32,6 +34,10 @@ export const TASKS: readonly Task[] = [
   nqOpen,
   triviaqa,
   gsm8k,
+  humaneval,
+  humaneval64,
+  humanevalJs,
+  mbpp,
 ]
 export const TASK_GROUPS: readonly TaskGroup[] = [mmlu, mmluContinuation, blimp]
 
@@ -50,6 +56,15 @@ export function findTask(name: string): Task | TaskGroup {
     'TASK_UNKNOWN',
     `there is no task "${name}".${near} Tasks: ${names}; or a file of yours, as ./mine.yaml`,
   )
+}
+
+/** A task, or those of a group, with acc_mutual_info where each choice follows the same prompt; others as they are. */
+export function withMutualInfo(task: Task): Task
+export function withMutualInfo(task: Task | TaskGroup): Task | TaskGroup
+export function withMutualInfo(task: Task | TaskGroup): Task | TaskGroup {
+  if (isGroup(task)) return { ...task, tasks: task.tasks.map(one => withMutualInfo(one)) }
+  if (task.output !== 'multiple_choice' || task.partial !== undefined) return task
+  return { ...task, metrics: [...new Set([...task.metrics, 'acc_mutual_info' as const])] }
 }
 
 export function isGroup(task: Task | TaskGroup): task is TaskGroup {

@@ -20,6 +20,7 @@ export const lambadaOpenai = defineTask<z.infer<typeof row>>({
   about: 'the last word of a passage',
   output: 'loglikelihood',
   files: ['lambada_openai_test'],
+  hub: { repo: 'EleutherAI/lambada_openai', config: 'default', split: 'test' },
   row,
   shots: { count: 0, rule: 'random' },
   prompt: ({ before }) => before,

@@ -80,9 +80,10 @@ function common(subject: string) {
     about: subject.replaceAll('_', ' '),
     output: 'multiple_choice',
     files: ['mmlu_test'],
+    hub: { repo: 'cais/mmlu', config: 'all', split: 'test' },
     row,
     only: (row: Row) => row.subject === subject,
-    shots: { count: 0, rule: 'first', files: ['mmlu_dev'] },
+    shots: { count: 0, rule: 'first', files: ['mmlu_dev'], split: 'dev' },
     description: `The following are multiple choice questions (with answers) about ${subject.replaceAll('_', ' ')}.\n\n`,
     gold: ({ answer }: Row) => answer,
   } as const

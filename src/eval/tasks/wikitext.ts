@@ -12,6 +12,7 @@ export const wikitext = defineTask<z.infer<typeof row>>({
   about: 'perplexity of whole Wikipedia pages, per word and per byte',
   output: 'loglikelihood_rolling',
   files: ['wikitext_test'],
+  hub: { repo: 'EleutherAI/wikitext_document_level', config: 'wikitext-2-raw-v1', split: 'test' },
   row,
   shots: { count: 0, rule: 'random' },
   prompt: ({ page }) => detokenized(page),

@@ -19,11 +19,13 @@ export const winogrande = defineTask<Row>({
   output: 'multiple_choice',
   metrics: ['acc'],
   files: ['winogrande_val'],
+  hub: { repo: 'allenai/winogrande', config: 'winogrande_xl', split: 'validation' },
   row,
   shots: {
     count: 0,
     rule: 'random',
     files: ['winogrande_train'],
+    split: 'train',
     drawsOneMore: true,
     text: row => `${filled(row)[gold(row)]} ${rest(row)}`,
   },

@@ -5,11 +5,11 @@ import { visibleLine, visibleText } from '../../report/visible-text.js'
 import type { StudyResults } from '../results.js'
 import { findings } from './findings.js'
 import { rerunCommand, rerunFacts } from './rerun.js'
-import { type Column, describeSample, describeStudy, summarize } from './summary.js'
+import { type Column, describeSample, describeStudy, summarize, TASKS_NOTE } from './summary.js'
 
 export function renderMarkdown(results: StudyResults): string {
   const { runs } = results
-  const { quality, speed } = summarize(results)
+  const { quality, tasks, speed } = summarize(results)
   const labels = runs.map(run => escaped(run.label))
   const layers = Math.max(0, ...runs.map(run => run.final.sparsity.length))
   const blocks = [
@@ -20,6 +20,9 @@ export function renderMarkdown(results: StudyResults): string {
       .join('\n'),
     '## Quality',
     table(labels, quality),
+    tasks.length > 0 ? '## Benchmarks' : '',
+    tasks.length > 0 ? table(labels, tasks) : '',
+    tasks.length > 0 ? escaped(TASKS_NOTE) : '',
     speed.length > 0 ? '## Decoding speed' : '',
     speed.length > 0 ? table(labels, speed) : '',
     '## Sparsity per layer',

@@ -20,7 +20,7 @@ import {
 import { findings } from './findings.js'
 import { rerun } from './rerun.js'
 import { samplesOf } from './samples.js'
-import { type Column, describeStudy, type Summary, seedsOf, summarize } from './summary.js'
+import { type Column, describeStudy, type Summary, seedsOf, summarize, TASKS_NOTE } from './summary.js'
 
 /** With more runs than this, lines on top of each other and a panel for each tell nothing: they are ranked instead. */
 const MOST_LINES = 12
@@ -134,13 +134,15 @@ ${layerSparsityScale({ width: 220, id: 'layers-scale' })}
 <figcaption>${layerSparsityCaption()} ${saveCsv('sparsity-layers', layerData(runs))}</figcaption></figure>`
 }
 
-function numbers({ runs }: StudyResults, { baselineLabel, quality, speed }: Summary): Markup {
-  const tables = [quality, speed].filter(columns => columns.length > 0).map(columns => table(runs, columns))
+function numbers({ runs }: StudyResults, { baselineLabel, quality, tasks, speed }: Summary): Markup {
+  const tables = [quality, tasks, speed]
+    .filter(columns => columns.length > 0)
+    .map(columns => table(runs, columns))
   return html`${tables}
 <p class="note">Measured on held-out text after the last step with the activation that inference uses. ${
     runs.length > 1 &&
     html`Differences are to ${baselineLabel}. ${marked([...quality, ...speed])}${oneSeedEach(runs)}`
-  } Sparsity: fraction of exact zeros in the FFN’s hidden vector, mean of the layers. Dense and sparse: every neuron computed, or inactive ones skipped.</p>
+  } Sparsity: fraction of exact zeros in the FFN’s hidden vector, mean of the layers. Dense and sparse: every neuron computed, or inactive ones skipped.${tasks.length > 0 && ` ${TASKS_NOTE}`}</p>
 <ul class="runs">${runs.map(
     (run, i) =>
       html`<li>${runs.length <= MOST_LINES && swatch(i, `run-key-${i}`)} <b>${visibleLine(run.label)}</b>: ${visibleLine(run.description)} (${duration(run.trainSeconds)} of training)</li>`,

@@ -42,8 +42,14 @@ export interface Summary {
   /** Its label; empty when there are no runs. */
   readonly baselineLabel: string
   readonly quality: readonly Column[]
+  /** Benchmarks, groups as their mean; empty where the recipe names none. */
+  readonly tasks: readonly Column[]
   readonly speed: readonly Column[]
 }
+
+/** What the columns of benchmarks say. */
+export const TASKS_NOTE =
+  'Benchmarks as lm-evaluation-harness defines them; in brackets the interval of 95 % over resampled questions.'
 
 /** Sparsity of a whole model: the mean over its layers. */
 export function meanSparsity(evaluation: { readonly sparsity: readonly number[] }): number {
@@ -96,8 +102,25 @@ export function summarize(results: StudyResults): Summary {
     baseline,
     baselineLabel,
     quality,
+    tasks: taskColumns(runs),
     speed: dtypesOf(runs).flatMap(dtype => speedColumns(runs, dtype)),
   }
+}
+
+/** A column for each benchmark and metric: value and interval. acc_bytes, close to acc_norm, is in the results alone. */
+function taskColumns(runs: readonly RunResult[]): Column[] {
+  const listed = (runs.find(run => run.tasks !== undefined)?.tasks ?? []).filter(
+    ({ inGroup, metric }) => !inGroup && metric !== 'acc_bytes,none',
+  )
+  return listed.map(({ task, metric }) =>
+    column(runs, visibleLine(task), metric.replace(/,none$/, '').replace(',', ' '), run => {
+      const score = run.tasks?.find(one => one.task === task && one.metric === metric && !one.inGroup)
+      if (score === undefined) return null
+      const { interval } = score
+      const range = interval === null ? '' : ` (${fixed(interval.low, 3)} to ${fixed(interval.high, 3)})`
+      return [score.value, value => fixed(value, 3) + range]
+    }),
+  )
 }
 
 /** Parameters, where the runs differ in them. */

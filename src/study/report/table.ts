@@ -20,10 +20,12 @@ const LONGEST_TITLE_WORD = 12
 export function renderTable(results: StudyResults, options: TableOptions = {}): string {
   const width = Math.max(60, Math.min(options.width ?? 100, 120))
   const labels = results.runs.map(run => visibleLine(run.label))
-  const { quality, speed } = summarize(results)
-  const tables = [withoutMinor(quality, width), ...besideEachOther(speed, width)].map(columns =>
-    block(labels, columns, width, options.color === true),
-  )
+  const { quality, tasks, speed } = summarize(results)
+  const tables = [
+    withoutMinor(quality, width),
+    ...besideEachOther(tasks, width),
+    ...besideEachOther(speed, width),
+  ].map(columns => block(labels, columns, width, options.color === true))
   const sentences = findings(results).flatMap(sentence => wrapped(sentence, width))
   return [shorten(visibleLine(results.title), width), ...tables, sentences.join('\n')]
     .filter(part => part !== '')
