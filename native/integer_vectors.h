@@ -37,7 +37,7 @@ FLICKER_INLINE V rounded(V v) {
   asm("" : "+v"(v));
 #elif defined(__x86_64__)
   asm("" : "+x"(v));
-#else
+#elif defined(__aarch64__)
   asm("" : "+w"(v));
 #endif
   return v;
@@ -58,6 +58,8 @@ FLICKER_INLINE vpi pair_products(vps a, vps b) {
   return (vpi)_mm256_madd_epi16((__m256i)a, (__m256i)b);
 #elif defined(__x86_64__)
   return (vpi)_mm_madd_epi16((__m128i)a, (__m128i)b);
+#elif defined(__wasm__)
+  return (vpi)wasm_i32x4_dot_i16x8((v128_t)a, (v128_t)b);
 #else
   const int16x8_t x = (int16x8_t)a, y = (int16x8_t)b;
   return (vpi)vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y));
@@ -71,6 +73,8 @@ FLICKER_INLINE vps widen_bytes(const uint8_t* p) {
 #elif defined(__x86_64__)
   const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
   return (vps)_mm_srai_epi16(_mm_unpacklo_epi8(bytes, bytes), 8);
+#elif defined(__wasm__)
+  return (vps)wasm_i16x8_load8x8(p);
 #else
   return (vps)vmovl_s8(vld1_s8(reinterpret_cast<const int8_t*>(p)));
 #endif
@@ -100,6 +104,9 @@ FLICKER_INLINE vpu bytes_by_group(vpu words) {
 #elif defined(__aarch64__)
   const uint8x16_t order = {0, 8, 4, 12, 1, 9, 5, 13, 2, 10, 6, 14, 3, 11, 7, 15};
   return (vpu)vqtbl1q_u8((uint8x16_t)words, order);
+#elif defined(__wasm__)
+  const v128_t v = (v128_t)words;
+  return (vpu)wasm_i8x16_shuffle(v, v, 0, 8, 4, 12, 1, 9, 5, 13, 2, 10, 6, 14, 3, 11, 7, 15);
 #else
   const __m128i low = _mm_unpacklo_epi8((__m128i)words, _mm_shuffle_epi32((__m128i)words, 0xee));
   return (vpu)_mm_unpacklo_epi16(low, _mm_srli_si128(low, 8));

@@ -21,6 +21,8 @@ FLICKER_INLINE vi widen_uint8(const uint8_t* p) {
   int64_t bytes;
   memcpy(&bytes, p, sizeof bytes);
   return (vi)_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(bytes));
+#elif defined(__wasm__)
+  return (vi)wasm_u32x4_extend_low_u16x8(wasm_u16x8_extend_low_u8x16(wasm_v128_load32_zero(p)));
 #else
   typedef uint8_t vb __attribute__((vector_size(lanes)));
   vb bytes;

@@ -1,18 +1,29 @@
 // What this machine can do at most, measured with this instruction set: the limits that benchmarks compare with.
+#if !defined(__wasm__)
 #include <time.h>
+#endif
 
 #include "kernels.h"
 #include "parallel.h"
 #include "simd.h"
 
+#if defined(__wasm__)
+/// Seconds: src/kernels/wasm/instance.ts.
+extern "C" __attribute__((import_module("flicker"), import_name("now"))) double flicker_now();
+#endif
+
 namespace flicker::FLICKER_ISA {
 namespace {
 
+#if defined(__wasm__)
+double now() { return flicker_now(); }
+#else
 double now() {
   timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
 }
+#endif
 
 /// Independent chains of multiply-adds in registers: only the arithmetic units limit them.
 double fma_rate(double seconds) {

@@ -101,6 +101,8 @@ FLICKER_INLINE vs widen_codes(const int8_t* p) {
 #elif defined(__x86_64__)
   const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
   return (vs)_mm_srai_epi16(_mm_unpacklo_epi8(bytes, bytes), 8);
+#elif defined(__wasm__)
+  return (vs)wasm_i16x8_load8x8(p);
 #else
   return (vs)vmovl_s8(vld1_s8(p));
 #endif
@@ -114,6 +116,8 @@ FLICKER_INLINE vi add_products(vi sums, vs a, vs b) {
   return (vi)_mm256_add_epi32((__m256i)sums, _mm256_madd_epi16((__m256i)a, (__m256i)b));
 #elif defined(__x86_64__)
   return (vi)_mm_add_epi32((__m128i)sums, _mm_madd_epi16((__m128i)a, (__m128i)b));
+#elif defined(__wasm__)
+  return sums + (vi)wasm_i32x4_dot_i16x8((v128_t)a, (v128_t)b);
 #else
   const int16x8_t x = (int16x8_t)a, y = (int16x8_t)b;
   return (vi)vmlal_high_s16(vmlal_s16((int32x4_t)sums, vget_low_s16(x), vget_low_s16(y)), x, y);

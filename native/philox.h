@@ -23,6 +23,11 @@ FLICKER_INLINE void multiply_wide(vu a, uint32_t m, vu& high, vu& low) {
   const __m128i even = _mm_mul_epu32(x, y), odd = _mm_mul_epu32(_mm_srli_epi64(x, 32), y);
   low = (vu)_mm_or_si128(_mm_and_si128(even, lower), _mm_slli_epi64(odd, 32));
   high = (vu)_mm_or_si128(_mm_srli_epi64(even, 32), _mm_andnot_si128(lower, odd));
+#elif defined(__wasm__)
+  const v128_t x = (v128_t)a, y = wasm_i32x4_splat(static_cast<int32_t>(m));
+  const v128_t first = wasm_u64x2_extmul_low_u32x4(x, y), last = wasm_u64x2_extmul_high_u32x4(x, y);
+  low = (vu)wasm_i32x4_shuffle(first, last, 0, 2, 4, 6);
+  high = (vu)wasm_i32x4_shuffle(first, last, 1, 3, 5, 7);
 #else
   for (int i = 0; i < lanes; i++) {
     const uint64_t product = static_cast<uint64_t>(a[i]) * m;

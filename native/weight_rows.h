@@ -22,6 +22,8 @@ FLICKER_INLINE vf widen_bf16(const uint16_t* p) {
   __m256i half;
   memcpy(&half, p, sizeof half);
   return (vf)((vu)_mm512_cvtepu16_epi32(half) << 16);
+#elif defined(__wasm__)
+  return (vf)((vu)wasm_u32x4_load16x4(p) << 16);
 #else
   vh half;
   memcpy(&half, p, sizeof half);
@@ -44,9 +46,13 @@ FLICKER_INLINE vf widen_f16(const uint16_t* p) {
   memcpy(&half, p, sizeof half);
   return (vf)vcvt_f32_f16(vreinterpret_f16_u16(half));
 #else
+#if defined(__wasm__)
+  const vu word = (vu)wasm_u32x4_load16x4(p);
+#else
   vh half;
   memcpy(&half, p, sizeof half);
   const vu word = __builtin_convertvector(half, vu);
+#endif
   const vu magnitude = (word & splat_u32(0x7fff)) << 13;
   // The exponents differ by 112; the product is exact for subnormals too. 31 is that of infinities and NaN.
   const vu scaled = (vu)((vf)magnitude * splat(0x1p112f));
@@ -65,6 +71,8 @@ FLICKER_INLINE vf widen_int8(const int8_t* p) {
   int64_t bytes;
   memcpy(&bytes, p, sizeof bytes);
   return (vf)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_cvtsi64_si128(bytes)));
+#elif defined(__wasm__)
+  return (vf)wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(wasm_i16x8_extend_low_i8x16(wasm_v128_load32_zero(p))));
 #else
   typedef int8_t vb __attribute__((vector_size(lanes)));
   vb bytes;

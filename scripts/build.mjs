@@ -1,5 +1,5 @@
-// Builds the package: TypeScript into dist/, where nothing stays whose source is gone, and with --native the kernels at
-// the same time, so that no core waits for the other half.
+// Builds the package: TypeScript into dist/, where nothing stays whose source is gone, the engine's bundle for browsers,
+// and with --native the kernels at the same time, so that no core waits for the other half.
 //
 //   node scripts/build.mjs [--native]
 
@@ -22,9 +22,11 @@ function run(...args) {
 
 /** Deletes what an earlier build left in dist/: the package would contain it. */
 function removeStale() {
+  const written = ['flicker.wasm', 'worker-bundle.js', 'worker-source.js', 'kernels-source.js']
   for (const file of readdirSync(join(root, 'dist'), { recursive: true, withFileTypes: true })) {
     // The page of the board has sources of its own.
     if (file.isDirectory() || file.parentPath.startsWith(join(root, 'dist', 'web'))) continue
+    if (written.includes(file.name)) continue
     const path = join(file.parentPath, file.name)
     const source = join(root, 'src', path.slice(join(root, 'dist').length)).replace(
       /(\.d\.ts|\.js|\.js\.map)$/,
@@ -41,6 +43,6 @@ async function compileTypeScript() {
   return ok
 }
 
-const builds = [compileTypeScript()]
+const builds = [compileTypeScript(), run(join(root, 'scripts', 'build-browser.mjs'))]
 if (process.argv.includes('--native')) builds.push(run(join(root, 'scripts', 'build-native.mjs')))
 if ((await Promise.all(builds)).includes(false)) process.exitCode = 1

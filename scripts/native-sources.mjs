@@ -47,6 +47,12 @@ const instructionSets = {
   arm64: { neon: [] },
 }
 
+/** The files that are compiled once per instruction set, the slowest first. */
+export function kernelFiles() {
+  const files = readdirSync(source).filter(name => name.endsWith('.cc'))
+  return [...slowest, ...files.filter(name => !shared.includes(name) && !slowest.includes(name))]
+}
+
 /** Names of the instruction sets that there are kernels for on an architecture, best first. */
 export const instructionSetsOf = arch => Object.keys(instructionSets[arch] ?? {})
 
@@ -99,8 +105,7 @@ export function describeBuild({ compiler, platform, arch, isas, kind = 'release'
     `-ffp-contract=${contract}`,
     ...extra,
   ]
-  const files = readdirSync(source).filter(name => name.endsWith('.cc'))
-  const kernels = [...slowest, ...files.filter(name => !shared.includes(name) && !slowest.includes(name))]
+  const kernels = kernelFiles()
   // The last level on the command line counts. What reads arguments does no arithmetic.
   const level = file => {
     if (!kinds[kind].lighter || file === 'parallel.cc') return []
@@ -191,7 +196,7 @@ export async function compile(build, output, { verbose = false, check = false } 
   try {
     const objects = []
     const compiling = ({ file, isa, flags }, header) => {
-      const object = join(folder, `${isa}-${file}.o`)
+      const object = join(folder, `${isa}-${file.replaceAll('/', '-')}.o`)
       objects.push(object)
       return async () => {
         const own = [...build.flags, ...flags, ...((await header) ?? [])]

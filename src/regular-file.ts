@@ -21,7 +21,7 @@ export function openToRead(file: string): number {
 }
 
 /** The bytes of a regular file of at most `mostBytes`. Throws UnreadFile, system errors. */
-export function readRegularFile(file: string, mostBytes: number): Buffer {
+export function readRegularFile(file: string, mostBytes: number): Uint8Array {
   const fd = openToRead(file)
   try {
     const stat = fs.fstatSync(fd)
@@ -34,4 +34,9 @@ export function readRegularFile(file: string, mostBytes: number): Buffer {
   } finally {
     fs.closeSync(fd)
   }
+}
+
+/** Bytes as text; what is not UTF-8 becomes U+FFFD. */
+export function utf8(bytes: Uint8Array): string {
+  return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes)
 }

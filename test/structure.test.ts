@@ -37,6 +37,7 @@ const mayImport: Record<string, readonly string[]> = {
     'activations',
   ],
   serve: ['engine', 'formats', 'nn', 'data', 'kernels', 'activations'],
+  browser: ['engine', 'formats', 'nn', 'data', 'kernels', 'activations'],
   board: ['report', 'formats'],
   ai: ['serve', 'engine', 'formats', 'nn', 'data', 'kernels', 'activations'],
   bench: ['lab', 'train', 'sparsify', 'engine', 'formats', 'nn', 'data', 'tensor', 'kernels', 'activations'],

@@ -1,4 +1,5 @@
-// The page of `flicker board`: built into dist/web, by `npm run build:web`, or when a clone first shows it.
+// The pages of `flicker board` and of the playground: built into dist/web, by `npm run build:web`, or when a clone first
+// shows one.
 
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vite'
@@ -12,7 +13,12 @@ export default defineConfig({
     emptyOutDir: true,
     target: 'es2022',
     rolldownOptions: {
-      output: { entryFileNames: 'assets/[name].js', assetFileNames: 'assets/[name][extname]' },
+      input: ['index.html', 'playground.html'].map(name => fileURLToPath(new URL(name, import.meta.url))),
+      output: {
+        entryFileNames: 'assets/[name].js',
+        chunkFileNames: 'assets/[name].js',
+        assetFileNames: 'assets/[name][extname]',
+      },
     },
   },
 })

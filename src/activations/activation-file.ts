@@ -7,7 +7,7 @@ import module, { createRequire } from 'node:module'
 import path from 'node:path'
 import { threadId } from 'node:worker_threads'
 import { ActivationError } from '../errors.js'
-import { readRegularFile } from '../regular-file.js'
+import { readRegularFile, utf8 } from '../regular-file.js'
 import type { Activation } from './activation.js'
 import { defineActivation, type ExpressionActivation, type PlainActivation } from './define.js'
 import * as expressions from './expression.js'
@@ -199,7 +199,7 @@ function importDefault(file: string): unknown {
 
 /** The text of a file that is about to be run. Throws UnreadFile, system errors. */
 function sourceOf(file: string): string {
-  return readRegularFile(file, LARGEST_SOURCE_BYTES).toString('utf8')
+  return utf8(readRegularFile(file, LARGEST_SOURCE_BYTES))
 }
 
 /** Before Node 22.18 types are taken out first: into a file beside the user's, so that its imports are found. */

@@ -2,7 +2,7 @@
 // a training step with it against the same step with SiLU.
 
 import { listActivations, parseActivation, startParameters } from '../activations/index.js'
-import { alignedBuffer, kernels, setThreads } from '../kernels/index.js'
+import { collectedFloats, kernels, setThreads } from '../kernels/index.js'
 import { type MachineInfo, machineInfo } from '../kernels/machine-info.js'
 import { Purpose, seedWords } from '../kernels/philox.js'
 import { median } from '../statistics.js'
@@ -56,7 +56,7 @@ export function benchActivations(options: BenchActivationsOptions = {}): Activat
   const specs = options.activations ?? listActivations().map(({ spec }) => spec)
   const rows = Math.max(1, Math.round((millions * 1e6) / WIDTH))
   const size = rows * WIDTH
-  const [x, y, dY] = [0, 1, 2].map(() => new Float32Array(alignedBuffer(size * 4)))
+  const [x, y, dY] = [0, 1, 2].map(() => collectedFloats(size))
   for (let i = 0; i < size; i++) {
     x[i] = (((i * 2654435761) >>> 8) / 2 ** 24) * 8 - 4
     dY[i] = 1

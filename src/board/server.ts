@@ -1,12 +1,15 @@
 // The board's server: the page, and a stream of what its runs record.
 
-import fs from 'node:fs'
-import path from 'node:path'
 import { Hono } from 'hono'
 import { Board, type BoardEvent, Feed } from './feed.js'
+import { pageFile } from './page-files.js'
 
 /** The page follows within a second. */
 const POLL_MS = 400
+
+/** The page loads nothing from elsewhere and runs no code but its own. */
+const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; img-src 'self' data: blob:"
 
 export interface BoardServer {
   readonly fetch: (request: Request) => Response | Promise<Response>
@@ -64,7 +67,7 @@ export function createBoard(directory: string, assets: string): BoardServer {
     const headers = { 'content-type': 'text/event-stream', 'cache-control': 'no-store' }
     return new Response(stream(), { headers })
   })
-  app.get('*', ({ req }) => asset(assets, req.path))
+  app.get('*', ({ req }) => pageFile(assets, req.path === '/' ? '/index.html' : req.path, POLICY))
   return {
     fetch: request => app.fetch(request),
     close: () => {
@@ -75,28 +78,4 @@ export function createBoard(directory: string, assets: string): BoardServer {
 
 function eventText(event: BoardEvent): string {
   return `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`
-}
-
-const TYPES: Readonly<Record<string, string>> = {
-  '.html': 'text/html; charset=utf-8',
-  '.js': 'text/javascript; charset=utf-8',
-  '.css': 'text/css; charset=utf-8',
-  '.svg': 'image/svg+xml',
-}
-/** The page loads nothing from elsewhere and runs no code but its own. */
-const POLICY =
-  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; img-src 'self' data: blob:"
-
-function asset(assets: string, requested: string): Response {
-  const name = requested === '/' ? 'index.html' : requested.slice(1)
-  const known = /^[\w.-]+(\/[\w.-]+)?$/.test(name) && !name.includes('..')
-  const file = path.join(assets, name)
-  if (!known || !fs.existsSync(file) || !fs.statSync(file).isFile())
-    return new Response('not found', { status: 404 })
-  const headers = {
-    'content-type': TYPES[path.extname(file)] ?? 'application/octet-stream',
-    'content-security-policy': POLICY,
-    'cache-control': 'no-cache',
-  }
-  return new Response(fs.readFileSync(file), { headers })
 }

@@ -4,7 +4,7 @@ import fs from 'node:fs'
 import { MAX_TEXT_BYTES } from '../data/text-file.js'
 import { OptionError } from '../errors.js'
 import { storageError } from '../formats/storage.js'
-import { readRegularFile, UnreadFile } from '../regular-file.js'
+import { readRegularFile, UnreadFile, utf8 } from '../regular-file.js'
 
 /**
  * The text of a template file, or the name of one of the model's templates: what is no regular file is a name. Throws
@@ -13,7 +13,7 @@ import { readRegularFile, UnreadFile } from '../regular-file.js'
 export function templateOf(nameOrFile: string): string {
   try {
     const file = fs.statSync(nameOrFile, { throwIfNoEntry: false })?.isFile() === true
-    return file ? readRegularFile(nameOrFile, MAX_TEXT_BYTES).toString('utf8') : nameOrFile
+    return file ? utf8(readRegularFile(nameOrFile, MAX_TEXT_BYTES)) : nameOrFile
   } catch (cause) {
     if (cause instanceof UnreadFile) {
       throw new OptionError('CHAT_TEMPLATE_UNKNOWN', `--chat-template: ${nameOrFile} ${cause.message}`, {

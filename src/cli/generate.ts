@@ -19,7 +19,7 @@ import { FlickerError, OptionError } from '../errors.js'
 import { type BestOf, bestCompletion, deterministicActivation } from '../eval/best-of.js'
 import { encodePrompt, prefixToken } from '../eval/requests.js'
 import { storageError } from '../formats/storage.js'
-import { readRegularFile, UnreadFile } from '../regular-file.js'
+import { readRegularFile, UnreadFile, utf8 } from '../regular-file.js'
 import { shown } from '../schema-issues.js'
 import { templateOf } from './chat-template.js'
 import { jsonReport, printStats, printTopLogprobs } from './generate-printing.js'
@@ -317,7 +317,7 @@ function generateOptions(flags: GenerateFlags): GenerateManyOptions {
 /** Throws OptionError JSON_SCHEMA_UNREADABLE; StorageError. */
 function readJsonFile(file: string): unknown {
   try {
-    return JSON.parse(readRegularFile(file, MAX_TEXT_BYTES).toString('utf8'))
+    return JSON.parse(utf8(readRegularFile(file, MAX_TEXT_BYTES)))
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException
     const why =

@@ -33,7 +33,7 @@ export async function readPrompt({ prompt, promptFile }: PromptFlags): Promise<s
   return decoded(Buffer.concat(chunks), 'standard input')
 }
 
-function readFile(file: string): Buffer {
+function readFile(file: string): Uint8Array {
   try {
     return readRegularFile(file, MAX_TEXT_BYTES)
   } catch (cause) {
@@ -45,7 +45,7 @@ function readFile(file: string): Buffer {
 }
 
 /** UTF-8 without the line end that editors and `echo` put after the last line. */
-function decoded(bytes: Buffer, where: string): string {
+function decoded(bytes: Uint8Array, where: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes).replace(/\r?\n$/, '')
   } catch (cause) {

@@ -2,6 +2,7 @@
 
 import path from 'node:path'
 import { Command } from 'commander'
+import { playgroundFile } from '../board/index.js'
 import { type LanguageModel, type LoadOptions, load } from '../engine/index.js'
 import { OptionError } from '../errors.js'
 import { createServer } from '../serve/index.js'
@@ -65,7 +66,7 @@ export function serveCommand(): Command {
       'after',
       `
 Paths: /v1/models, /v1/completions, /v1/chat/completions, /v1/embeddings, /tokenize, /detokenize, /health, /metrics,
-/openapi.json.
+/openapi.json; in a browser /playground.
 
 Examples:
   flicker serve --model runs/quick/swift
@@ -106,7 +107,8 @@ async function run(flags: ServeFlags): Promise<void> {
     ...(cacheMemory !== undefined && { cacheMemory: cacheMemory * 1e9 }),
     onNotice: notice => log(`flicker: ${notice}`),
   })
-  const http = await listen(server.fetch, host, port)
+  const answer = async (request: Request) => (await playgroundFile(request)) ?? server.fetch(request)
+  const http = await listen(answer, host, port)
   log(`flicker: listening on ${addressOf(http, host, port)}`)
   listening.abort()
   const stopped = new Promise<void>(resolve => {

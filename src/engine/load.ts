@@ -4,7 +4,7 @@ import { loadActivationFiles } from '../activations/index.js'
 import { decodeText, FileProblem, readBytes } from '../data/text-file.js'
 import type { Tokenizer } from '../data/tokenizers/tokenizer.js'
 import { OptionError } from '../errors.js'
-import { type ModelSource, openModel, readPredictor } from '../formats/index.js'
+import { openModel, readPredictor } from '../formats/index.js'
 import {
   type DownloadOptions,
   downloadModel,
@@ -13,16 +13,11 @@ import {
   parseHubReference,
 } from '../hub/index.js'
 import { warnWithoutAddon } from '../kernels/index.js'
-import { DeviceModel, type DeviceOptions } from './device/device-model.js'
-import { ENGINE_OPTION_NAMES, EngineModel, type EngineOptions } from './engine-model.js'
-import { LanguageModel } from './language-model.js'
-import {
-  type OptionNames,
-  received,
-  requireKnownOptions,
-  requireOptionalType,
-  wrongType,
-} from './option-checks.js'
+import type { DeviceModel } from './device/device-model.js'
+import { ENGINE_OPTION_NAMES, type EngineModel, type EngineOptions } from './engine-model.js'
+import type { LanguageModel } from './language-model.js'
+import { modelOf, requireBackend } from './model-of.js'
+import { type OptionNames, requireKnownOptions, requireOptionalType, wrongType } from './option-checks.js'
 
 export interface LoadOptions extends Omit<EngineOptions, 'compact' | 'cuts' | 'predictor'> {
   /** `cpu` (the default), or `webgpu`: on a GPU, through the npm package webgpu. */
@@ -111,94 +106,15 @@ export async function load(
     : path
   const source = openModel(local, { tokenizer: tokenizerPath })
   try {
-    const tokenizer = source.tokenizer()
-    const cuts = exact ? null : (source.cuts?.() ?? null)
-    if (backend === 'webgpu') requireNoCuts(cuts)
-    const engine =
-      backend === 'webgpu'
-        ? await DeviceModel.create(source.config, source, deviceOptions(engineOptions))
-        : new EngineModel(source.config, source, {
-            ...engineOptions,
-            cuts,
-            ...(predictor !== undefined && { predictor: readPredictor(predictor) }),
-            ...(compact !== undefined && { compact: compactTokens(compact, tokenizer) }),
-          })
-    return new LanguageModel(engine, tokenizer, {
-      endOfText: source.endOfText,
-      notes: source.notes,
-      approximation: approximationOf(engine, source),
-      chat: {
-        templates: source.chatTemplates,
-        specialTokens: { ...ownSpecialTokens(tokenizer), ...source.specialTokens },
-      },
+    return await modelOf(source, {
+      ...engineOptions,
+      backend,
+      exact,
+      ...(predictor !== undefined && { predictor: readPredictor(predictor) }),
+      ...(compact !== undefined && { compact: tokenizer => compactTokens(compact, tokenizer) }),
     })
   } finally {
     source.close()
-  }
-}
-
-/** What a user must know of a model whose results are not those of its weights. */
-function approximationOf(engine: EngineModel | DeviceModel, { sparsity }: ModelSource): string | null {
-  if (!(engine instanceof EngineModel && engine.approximate)) return null
-  if (engine.selector !== null) {
-    return `approximate: ${engine.selector.description}; without --reuse and --predictor the text is exact`
-  }
-  if (!sparsity) return null
-  const { method, level } = sparsity
-  const prompt = {
-    none: 'not to the prompt',
-    half: "to the prompt's second half too",
-    all: 'to the prompt too',
-  }
-  return (
-    `approximate: cut by ${method} to ${(100 * level).toPrecision(3)} % sparsity, applied to generated tokens and ` +
-    `${prompt[engine.sparsePrompt]}; --exact runs the same weights without cuts`
-  )
-}
-
-/** Throws OptionError BACKEND_UNKNOWN, WEBGPU_OPTION. */
-function requireBackend(backend: string, options: LoadOptions): void {
-  const { activations, compact, kernels, kv, narrowGate, memory, observer, reuse, predictor } = options
-  if (backend === 'cpu') return
-  if (backend !== 'webgpu') {
-    throw new OptionError('BACKEND_UNKNOWN', `backend must be cpu or webgpu, not ${received(backend)}`)
-  }
-  const unusable = {
-    'activations int16': activations === 'int16',
-    compact: compact !== undefined,
-    reuse: reuse !== undefined,
-    predictor: predictor !== undefined,
-    kernels: kernels !== undefined,
-    memory: memory !== undefined,
-    observer: observer !== undefined,
-    [`kv ${kv}`]: kv !== undefined && kv !== 'f32',
-    'narrowGate on': narrowGate === 'on',
-  }
-  const [option] = Object.entries(unusable).find(([, given]) => given) ?? []
-  if (option === undefined) return
-  throw new OptionError('WEBGPU_OPTION', `the WebGPU backend has no ${option}; leave it out, or the backend`)
-}
-
-function deviceOptions({ dtype, ffn, activation }: EngineOptions): DeviceOptions {
-  return { dtype, ffn, activation }
-}
-
-/** Throws OptionError WEBGPU_CUTS for a model that is to run with cuts. */
-function requireNoCuts(cuts: object | null): void {
-  if (cuts === null) return
-  throw new OptionError(
-    'WEBGPU_CUTS',
-    'the WebGPU backend does not apply the cuts of flicker sparsify; give --exact, or leave --backend out',
-  )
-}
-
-/** For the templates of a model whose files name no special tokens. */
-function ownSpecialTokens(tokenizer: Tokenizer): Record<string, string> {
-  const { startOfText = null, endOfText } = tokenizer
-  const textOf = (id: number) => new TextDecoder().decode(tokenizer.tokenBytes(id))
-  return {
-    ...(startOfText !== null && { bos_token: textOf(startOfText) }),
-    ...(endOfText !== null && { eos_token: textOf(endOfText) }),
   }
 }
 

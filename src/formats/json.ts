@@ -4,7 +4,7 @@
 import type { z } from 'zod'
 import { parseJson } from '../data/json-text.js'
 import { CheckpointError } from '../errors.js'
-import { readRegularFile, UnreadFile } from '../regular-file.js'
+import { readRegularFile, UnreadFile, utf8 } from '../regular-file.js'
 import { describeIssues, pathText } from '../schema-issues.js'
 import { isSystemError, storageError } from './storage.js'
 
@@ -23,7 +23,7 @@ export function readJsonFile<T>(file: string, schema: z.ZodType<T>, invalidCode:
 export function readJson(file: string, invalidCode: string): unknown {
   let text: string
   try {
-    text = readRegularFile(file, LARGEST_JSON_FILE).toString('utf8')
+    text = utf8(readRegularFile(file, LARGEST_JSON_FILE))
   } catch (cause) {
     if (cause instanceof UnreadFile && cause.fault === 'too-large') {
       throw new CheckpointError(invalidCode, `${file} ${cause.message}`, { cause })

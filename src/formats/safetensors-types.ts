@@ -44,7 +44,7 @@ function float8(fraction: number, bias: number, special: (bits: number) => numbe
 }
 
 /** How each dtype turns a block of its bytes into float32; F32 needs none. */
-export const WIDEN: Partial<Record<SafetensorsDtype, (block: Buffer, out: Float32Array) => void>> = {
+export const WIDEN: Partial<Record<SafetensorsDtype, (block: Uint8Array, out: Float32Array) => void>> = {
   F16: (block, out) => widenFloat16(new Uint16Array(block.buffer, block.byteOffset, out.length), out),
   BF16: (block, out) => widenBfloat16(new Uint16Array(block.buffer, block.byteOffset, out.length), out),
   F64: (block, out) => out.set(new Float64Array(block.buffer, block.byteOffset, out.length)),
@@ -57,6 +57,8 @@ export const WIDEN: Partial<Record<SafetensorsDtype, (block: Buffer, out: Float3
   I16: (block, out) => out.set(new Int16Array(block.buffer, block.byteOffset, out.length)),
   U32: (block, out) => out.set(new Uint32Array(block.buffer, block.byteOffset, out.length)),
   I32: (block, out) => out.set(new Int32Array(block.buffer, block.byteOffset, out.length)),
-  U64: (block, out) => out.set(Float32Array.from(out, (_, i) => Number(block.readBigUInt64LE(8 * i)))),
-  I64: (block, out) => out.set(Float32Array.from(out, (_, i) => Number(block.readBigInt64LE(8 * i)))),
+  U64: (block, out) =>
+    out.set(Float32Array.from(new BigUint64Array(block.buffer, block.byteOffset, out.length), Number)),
+  I64: (block, out) =>
+    out.set(Float32Array.from(new BigInt64Array(block.buffer, block.byteOffset, out.length), Number)),
 }

@@ -119,9 +119,9 @@ function readHeader(fd: number, file: string): Map<string, TensorInfo> {
   const stat = fs.fstatSync(fd)
   if (!stat.isFile()) throw invalid('not an ordinary file')
   if (stat.size < 8) throw truncated(`it has ${stat.size} bytes, and the length of the header alone takes 8`)
-  const lengthBytes = Buffer.alloc(8)
+  const lengthBytes = new Uint8Array(8)
   readFully(fd, file, lengthBytes, 0)
-  const headerLength = lengthBytes.readBigUInt64LE()
+  const headerLength = new DataView(lengthBytes.buffer).getBigUint64(0, true)
   if (headerLength > LARGEST_HEADER) {
     throw invalid(`a header of ${headerLength} bytes is over the limit; this is not a safetensors file`)
   }
@@ -129,7 +129,7 @@ function readHeader(fd: number, file: string): Map<string, TensorInfo> {
   if (dataStart > stat.size) {
     throw truncated(`the header alone takes ${dataStart} bytes, the file has ${stat.size}`)
   }
-  const headerBytes = Buffer.alloc(Number(headerLength))
+  const headerBytes = new Uint8Array(Number(headerLength))
   readFully(fd, file, headerBytes, 8)
   if (headerBytes[0] !== 0x7b) throw invalid('the header does not begin with "{"')
   let text: string
@@ -217,7 +217,7 @@ function readTensor(fd: number, file: string, name: string, tensor: TensorInfo):
       return out
     }
     const width = BYTES_PER_ELEMENT[tensor.dtype]
-    const block = Buffer.from(new ArrayBuffer(Math.min(BLOCK_BYTES, tensor.bytes)))
+    const block = new Uint8Array(Math.min(BLOCK_BYTES, tensor.bytes))
     for (let done = 0; done < count; done += BLOCK_BYTES / width) {
       const part = out.subarray(done, done + BLOCK_BYTES / width)
       const bytes = block.subarray(0, part.length * width)

@@ -1,5 +1,5 @@
-// Chooses the backend: native where it was built, else portable; FLICKER_BACKEND and FLICKER_ISA force one. Nothing else
-// chooses between backends, and no backend imports this file.
+// Chooses the backend: native where it was built, else portable; FLICKER_BACKEND and FLICKER_ISA force one, and
+// WebAssembly is used where it is asked for. Nothing else chooses between backends, and no backend imports this file.
 
 import { FlickerError } from '../errors.js'
 import type { ActivationType, DecodeKernels } from './interface/decoding.js'
@@ -16,6 +16,7 @@ import { nativeKernels } from './native/training.js'
 import { portableDecodeKernels } from './portable/decoding.js'
 import { portableNarrowGateKernels } from './portable/narrow-gate.js'
 import { portableKernels } from './portable/training.js'
+import { allocateInWasm, hasWasm, WASM_ISA } from './wasm/instance.js'
 
 export { chooseExperts } from './choose-experts.js'
 export type {
@@ -40,7 +41,14 @@ export type {
   Kernels,
 } from './interface/training.js'
 export { upSideDraw } from './interface/training.js'
-export { alignedBuffer, defaultThreads, nativeInstructionSets, setThreads } from './native/addon.js'
+export {
+  alignedBytes,
+  collectedBytes,
+  collectedFloats,
+  defaultThreads,
+  nativeInstructionSets,
+  setThreads,
+} from './native/addon.js'
 export { warnWithoutAddon } from './native/find-addon.js'
 export { measureMachine, streamingReader } from './native/machine.js'
 export type { WeightStores } from './native/store-weights.js'
@@ -94,28 +102,33 @@ export function decodeKernelsOf(
   { backend, isa }: Backend,
   activations: ActivationType = 'f32',
 ): DecodeKernels {
-  return backend === 'native' ? nativeDecodeKernels(isa, activations) : portableDecodeKernels(activations)
+  return backend === 'portable' ? portableDecodeKernels(activations) : nativeDecodeKernels(isa, activations)
 }
 
 /** The narrow-gate kernels of one backend. */
 export function narrowGateKernelsOf({ backend, isa }: Backend): NarrowGateKernels {
-  return backend === 'native' ? nativeNarrowGateKernels(isa) : portableNarrowGateKernels()
+  return backend === 'portable' ? portableNarrowGateKernels() : nativeNarrowGateKernels(isa)
 }
 
 /** Native conversion of tensors into rows, of one backend; null where there is none. */
 export function weightStoresOf({ backend, isa }: Backend): WeightStores | null {
-  return backend === 'native' ? nativeStores(isa) : null
+  return backend === 'portable' ? null : nativeStores(isa)
 }
 
 /** The lab's network for layers of these widths (inputs first), where the backend has it as one kernel; else null. */
 export function mlpStack({ backend, isa }: Backend, widths: readonly number[]): MlpStack | null {
-  return backend === 'native' ? nativeMlpStack(isa, widths) : null
+  return backend === 'portable' ? null : nativeMlpStack(isa, widths)
 }
 
 function choose(): Kernels {
   const { FLICKER_BACKEND: backend = '', FLICKER_ISA: isa = '' } = process.env
-  if (!['', 'native', 'portable'].includes(backend)) {
-    throw new FlickerError('BAD_BACKEND', `FLICKER_BACKEND is "${backend}"; give native or portable.`)
+  if (!['', 'native', 'wasm', 'portable'].includes(backend)) {
+    throw new FlickerError('BAD_BACKEND', `FLICKER_BACKEND is "${backend}"; give native, wasm or portable.`)
+  }
+  if (backend === 'wasm') {
+    const using = nativeKernels(WASM_ISA)
+    allocateInWasm()
+    return using
   }
   const sets = nativeInstructionSets()
   // "all" is an order to the build script, which may stand in the environment of the program too.
@@ -135,9 +148,13 @@ function choose(): Kernels {
   return nativeKernels(forced ? isa : sets[0])
 }
 
-/** Every backend that runs here, for tests that hold them together: portable, then each instruction set. */
+/**
+ * Every backend that runs here, for tests that hold them together: portable, then each instruction set, then WebAssembly
+ * where it was built.
+ */
 export function availableKernels(): Kernels[] {
-  return [portableKernels(), ...nativeInstructionSets().map(nativeKernels)]
+  const wasm = hasWasm() ? [nativeKernels(WASM_ISA)] : []
+  return [portableKernels(), ...nativeInstructionSets().map(nativeKernels), ...wasm]
 }
 
 /** Every backend's decoding kernels, in the order of availableKernels(). */

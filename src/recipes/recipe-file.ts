@@ -8,7 +8,7 @@ import { parseDocument } from 'yaml'
 import type { z } from 'zod'
 import { didYouMean } from '../did-you-mean.js'
 import { RecipeError } from '../errors.js'
-import { readRegularFile, UnreadFile } from '../regular-file.js'
+import { readRegularFile, UnreadFile, utf8 } from '../regular-file.js'
 import { describeIssues } from '../schema-issues.js'
 
 /** Folder of the package's own recipes: those of `flicker study` and those of `flicker mlp`. */
@@ -53,7 +53,7 @@ export function readRecipeText(file: string, folder: RecipeFolder): { text: stri
       { cause },
     )
   try {
-    const text = readRegularFile(found, LARGEST_RECIPE_BYTES).toString('utf8')
+    const text = utf8(readRegularFile(found, LARGEST_RECIPE_BYTES))
     return { text, name: path.basename(found) }
   } catch (cause) {
     if (cause instanceof UnreadFile) throw problem(`it ${cause.message}`, cause)

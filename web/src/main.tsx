@@ -1,12 +1,9 @@
 import { render } from 'preact'
 import 'uplot/dist/uPlot.min.css'
-import { paletteCss } from '../../src/report/palette.js'
 import { App } from './app.js'
 import './board.css'
+import { addColors } from './colors.js'
 
-// The colors of the reports.
-const style = document.createElement('style')
-style.textContent = `:root{${paletteCss('light')}}@media (prefers-color-scheme:dark){:root{${paletteCss('dark')}}}`
-document.head.append(style)
+addColors()
 const place = document.getElementById('board')
 if (place !== null) render(<App />, place)

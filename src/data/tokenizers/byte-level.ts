@@ -87,3 +87,9 @@ export const O200K_PATTERN = [
 export const KNOWN_SPLITS: ReadonlyMap<string, RegExp> = new Map(
   [GPT2_PATTERN, CL100K_PATTERN, QWEN2_PATTERN, O200K_PATTERN].map(pattern => [pattern, compile(pattern)]),
 )
+
+/** The text whose bytes stand in pieces that may end inside a character. */
+export function textOfPieces(pieces: readonly Uint8Array[]): string {
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+  return pieces.map(piece => decoder.decode(piece, { stream: true })).join('') + decoder.decode()
+}

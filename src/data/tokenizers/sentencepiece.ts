@@ -3,6 +3,7 @@
 // GGUF, llama2.c and SentencePiece files hold them.
 
 import { TokenizerError } from '../../errors.js'
+import { textOfPieces } from './byte-level.js'
 import { Heap } from './pair-table.js'
 import { type AddedToken, AddedTokenFinder, longestFirstPattern } from './pipeline/added-tokens.js'
 import { requireId, type Tokenizer } from './tokenizer.js'
@@ -117,8 +118,7 @@ export class SentencePieceBpe implements Tokenizer {
 
   /** The space at the beginning is taken away again; one that `encode` puts behind the text is not, as in SentencePiece. */
   decode(ids: ArrayLike<number>): string {
-    const bytes = Buffer.concat(Array.from(ids, this.speller(true)))
-    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes)
+    return textOfPieces(Array.from(ids, this.speller(true)))
   }
 
   speller(isWhole: boolean): (id: number) => Uint8Array {

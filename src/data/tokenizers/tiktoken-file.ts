@@ -78,7 +78,7 @@ function parseRanks(text: string, source: string): Map<string, number> {
     if (found === null || rank > MAX_TOKEN_ID) {
       throw invalid(source, `line ${at + 1} is not "base64 rank": ${JSON.stringify(line.slice(0, 60))}`)
     }
-    const token = toByteLevel(Buffer.from(found[1], 'base64'))
+    const token = toByteLevel(Uint8Array.from(atob(found[1]), character => character.charCodeAt(0)))
     if (ranks.has(token)) throw invalid(source, `line ${at + 1} repeats a token`)
     ranks.set(token, rank)
   }

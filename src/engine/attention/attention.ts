@@ -3,6 +3,7 @@
 
 import {
   type CacheType,
+  collectedFloats,
   type DecodeKernels,
   type Kernels,
   type Weights,
@@ -212,20 +213,21 @@ function addBias(y: Float32Array, bias: Float32Array, rows: number): void {
 
 /** cos and sin of position · frequency, (capacity, headDim/2) each; the same values as in training. */
 class RotationTable {
-  cos = new Float32Array(0)
-  sin = new Float32Array(0)
+  cos: Float32Array = new Float32Array(0)
+  sin: Float32Array = new Float32Array(0)
   readonly #rotation: Rotation
 
   constructor(config: ModelConfig, kind: RopeKind) {
     this.#rotation = rotationOf(config, headDimOf(config), kind)
   }
 
-  /** Extends the tables to at least `length` positions. */
+  /** Extends the tables to at least `length` positions: to twice as many as before, since most grow by one at a time. */
   reserve(length: number): void {
     const half = this.#rotation.frequencies.length
     const known = this.cos.length
     if (known >= length * half) return
-    const [cos, sin] = [new Float32Array(length * half), new Float32Array(length * half)]
+    const size = Math.max(length * half, 2 * known)
+    const [cos, sin] = [collectedFloats(size), collectedFloats(size)]
     cos.set(this.cos)
     sin.set(this.sin)
     fillRotations(cos, sin, this.#rotation, known / half)

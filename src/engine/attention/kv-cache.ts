@@ -1,7 +1,7 @@
 // Keys and values of the positions seen so far, per layer. A cache grows by doubling up to the model's context, so that a
 // short sequence does not allocate the longest. A cache can continue another one: the shared prefix is then stored once.
 
-import { alignedBuffer, type CacheSegment, cacheRowBytes } from '../../kernels/index.js'
+import { type CacheSegment, cacheRowBytes, collectedBytes } from '../../kernels/index.js'
 import { headDimOf } from '../../nn/config.js'
 import { type CacheKind, cacheBytesPerPosition, requireCacheMemory } from '../model/memory.js'
 
@@ -71,7 +71,7 @@ export class KvCache {
   #grown(old: Uint8Array, capacity: number, rowBytes: number): Uint8Array {
     const heads = this.#kind.config.numKeyValueHeads
     const [before, after] = [this.#capacity * rowBytes, capacity * rowBytes]
-    const grown = new Uint8Array(alignedBuffer(heads * after))
+    const grown = collectedBytes(heads * after)
     for (let head = 0; head < heads; head++) {
       grown.set(old.subarray(head * before, (head + 1) * before), head * after)
     }

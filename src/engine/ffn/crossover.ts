@@ -1,12 +1,8 @@
 // The fraction of active neurons from which skipping is no longer faster: measured on this machine once per shape and
 // weight type with the model's own weights, and kept in the user's cache directory. It changes speed, never results.
 
-import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { cpus, homedir } from 'node:os'
-import { join } from 'node:path'
+import { cpus } from 'node:os'
 import { OptionError } from '../../errors.js'
-import { writeFileAtomic } from '../../formats/atomic.js'
 import {
   bytesOf,
   type DecodeKernels,
@@ -19,6 +15,7 @@ import {
 import { Purpose, RandomStream } from '../../kernels/philox.js'
 import { median } from '../../statistics.js'
 import { version } from '../../version.js'
+import { cacheDirectory, keep, readKept } from './crossover-cache.js'
 
 /** The shape of one layer's FFN, and the layers to measure it with. */
 export interface FfnWork {
@@ -85,13 +82,6 @@ export function forcedCrossover(): number | null {
   )
 }
 
-/** FLICKER_CACHE, else $XDG_CACHE_HOME/flicker, else ~/.cache/flicker. */
-export function cacheDirectory(): string {
-  const { FLICKER_CACHE: own, XDG_CACHE_HOME: shared } = process.env
-  if (own !== undefined && own !== '') return own
-  return join(shared !== undefined && shared !== '' ? shared : join(homedir(), '.cache'), 'flicker')
-}
-
 /** Increased when the measurement or the kernels change: older results are then ignored. */
 const METHOD = 2
 
@@ -116,30 +106,11 @@ function remembered(
   const key = JSON.stringify({ ...machine, ...shape })
   const race = new Race(clock)
   if (directory === null) return measure(race)
-  const name = createHash('sha256').update(key).digest('hex').slice(0, 16)
-  const file = join(directory, 'crossover', `${name}.json`)
-  const kept = readKept(file, key)
+  const kept = readKept(directory, key)
   if (kept !== null) return kept
   const activeFraction = measure(race)
-  if (!race.quiet) return activeFraction
-  try {
-    writeFileAtomic(file, `${JSON.stringify({ key: JSON.parse(key), activeFraction }, null, 2)}\n`)
-  } catch {
-    // Without the cache the next run measures again; nothing else changes.
-  }
+  if (race.quiet) keep(directory, key, activeFraction)
   return activeFraction
-}
-
-/** null when the file is missing, unreadable, or of another machine or shape. */
-function readKept(file: string, key: string): number | null {
-  try {
-    const kept = JSON.parse(readFileSync(file, 'utf8')) as { key?: unknown; activeFraction?: unknown } | null
-    const { activeFraction: fraction } = kept ?? {}
-    if (JSON.stringify(kept?.key) !== key) return null
-    return typeof fraction === 'number' && fraction >= 0 && fraction <= 1 ? fraction : null
-  } catch {
-    return null
-  }
 }
 
 /** Bytes of weights that one measurement reads: more than the processor's caches hold, where the model has that many. */

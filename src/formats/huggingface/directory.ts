@@ -11,7 +11,7 @@ import {
   type TokenizerConfigFile,
 } from '../../data/tokenizers/tokenizer-config.js'
 import { CheckpointError } from '../../errors.js'
-import { readRegularFile, UnreadFile } from '../../regular-file.js'
+import { readRegularFile, UnreadFile, utf8 } from '../../regular-file.js'
 import { resolveDirectory } from '../atomic.js'
 import { fitting, readingError, readJson } from '../json.js'
 import { type DescribedModel, describedModel } from './config.js'
@@ -95,7 +95,7 @@ function directoryNames(directory: string): string[] {
 
 function readTemplate(file: string): string {
   try {
-    return readRegularFile(file, LARGEST_TEMPLATE).toString('utf8')
+    return utf8(readRegularFile(file, LARGEST_TEMPLATE))
   } catch (cause) {
     if (cause instanceof UnreadFile) {
       throw new CheckpointError('CHAT_TEMPLATE_FILE', `${file} is no chat template: it ${cause.message}`, {

@@ -88,7 +88,7 @@ export function cacheRowBytes(type: CacheType, headDim: number): number {
 }
 
 export interface DecodeKernels {
-  readonly backend: 'native' | 'portable'
+  readonly backend: 'native' | 'wasm' | 'portable'
   readonly isa: string
   readonly activations: ActivationType
   /** y (batch, rows) = x (batch, columns) · wᵀ + bias (rows), or += with `accumulate`; w: (rows, columns). */

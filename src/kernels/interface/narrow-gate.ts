@@ -21,7 +21,7 @@ export interface NarrowGateOptions {
 }
 
 export interface NarrowGateKernels {
-  readonly backend: 'native' | 'portable'
+  readonly backend: 'native' | 'wasm' | 'portable'
   readonly isa: string
   /** The index of `w` (rows, columns), f32 or bf16. Throws OptionError NARROW_GATE_DTYPE for other weights. */
   buildNarrowIndex(w: Weights, rows: number, columns: number): NarrowIndex

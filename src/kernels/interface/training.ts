@@ -77,8 +77,8 @@ export interface AdamWStep {
 }
 
 export interface Kernels {
-  readonly backend: 'native' | 'portable'
-  /** `avx512`, `avx2`, `x86-64`, `neon`, or `typescript`. */
+  readonly backend: 'native' | 'wasm' | 'portable'
+  /** `avx512`, `avx2`, `x86-64`, `neon`, `wasm`, or `typescript`. */
   readonly isa: string
   readonly threads: number
 

@@ -1,7 +1,9 @@
-// The native addon: its instruction set, its threads, and its functions by name.
+// The compiled kernels: of the native addon its instruction set, its threads, and its functions by name; of the WebAssembly
+// module, which is one more instruction set, its functions and its memory.
 
 import { availableParallelism } from 'node:os'
 import { FlickerError } from '../../errors.js'
+import { WASM_ISA, wasmKernels, wasmMemory } from '../wasm/instance.js'
 import { loadAddon, repairCommand } from './find-addon.js'
 import type { NativeFunctions } from './signatures.js'
 
@@ -18,9 +20,37 @@ export function nativeInstructionSets(): string[] {
   return (loadAddon()?.instructionSets() as string[] | undefined) ?? []
 }
 
-/** A zeroed buffer that starts on a cache line (and in huge pages where the system gives them). */
-export function alignedBuffer(bytes: number): ArrayBuffer {
+/**
+ * Zeroed memory that starts on a cache line (and in huge pages where the system gives them), where the kernels in use read
+ * it without a copy. WebAssembly's memory is never given back.
+ */
+export function alignedBytes(bytes: number): Uint8Array {
+  const wasm = wasmMemory()
+  return wasm === null ? new Uint8Array(alignedBuffer(bytes)) : wasm.allocate(bytes)
+}
+
+/** As alignedBytes, but given back when nothing refers to the array itself any more: its `subarray`s do not keep it. */
+export function collectedBytes(bytes: number): Uint8Array {
+  const allocated = alignedBytes(bytes)
+  wasmMemory()?.releaseWith(allocated, allocated)
+  return allocated
+}
+
+/** As collectedBytes: zeros. */
+export function collectedFloats(count: number): Float32Array {
+  const allocated = alignedBytes(4 * count)
+  const floats = new Float32Array(allocated.buffer, allocated.byteOffset, count)
+  wasmMemory()?.releaseWith(floats, allocated)
+  return floats
+}
+
+function alignedBuffer(bytes: number): ArrayBuffer {
   return (loadAddon()?.aligned(bytes) as ArrayBuffer | undefined) ?? new ArrayBuffer(bytes)
+}
+
+/** What names the backend of an instruction set. */
+export function backendOf(isa: string): 'native' | 'wasm' {
+  return isa === WASM_ISA ? 'wasm' : 'native'
 }
 
 /** Threads the native kernels use; 1 ≤ n ≤ 256. Results do not depend on it. */
@@ -42,8 +72,9 @@ export function defaultThreads(): number {
 
 const byInstructionSet = new Map<string, NativeFunctions>()
 
-/** The addon's functions, run with the given instruction set's kernels. Throws FlickerError when they are not there. */
+/** The functions, run with the given instruction set's kernels. Throws FlickerError when they are not there. */
 export function nativeFunctions(isa: string): NativeFunctions {
+  if (isa === WASM_ISA) return wasmKernels().functions
   let functions = byInstructionSet.get(isa)
   if (functions === undefined) {
     functions = functionsFor(isa)

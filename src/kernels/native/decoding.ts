@@ -2,7 +2,7 @@
 
 import { type ActivationType, cacheTypes, type DecodeKernels } from '../interface/decoding.js'
 import { hasIntegerKernels, type Weights, weightTypeOf } from '../weights/types.js'
-import { nativeFunctions } from './addon.js'
+import { backendOf, nativeFunctions } from './addon.js'
 import { stored } from './arguments.js'
 
 /** The native decoding kernels of one instruction set. Throws when they are not there. */
@@ -10,7 +10,7 @@ export function nativeDecodeKernels(isa: string, activations: ActivationType = '
   const native = nativeFunctions(isa)
   const asIntegers = (w: Weights) => activations === 'int16' && hasIntegerKernels(weightTypeOf(w))
   return {
-    backend: 'native',
+    backend: backendOf(isa),
     isa,
     activations,
     matvec: (w, x, y, rows, columns, batch, accumulate, bias = null) => {

@@ -1,6 +1,6 @@
 // What the machine can do at most, measured with the native kernels.
 
-import { alignedBuffer, nativeFunctions } from './addon.js'
+import { collectedFloats, nativeFunctions } from './addon.js'
 
 /** The machine's limits, measured now with the selected instruction set and number of threads. */
 export function measureMachine(isa: string): {
@@ -23,7 +23,7 @@ export function measureMachine(isa: string): {
 export function streamingReader(isa: string): () => number {
   const native = nativeFunctions(isa)
   const floats = 1 << 26
-  const buffer = new Float32Array(alignedBuffer(floats * 4)).fill(1)
+  const buffer = collectedFloats(floats).fill(1)
   return () => {
     const start = performance.now()
     native.readSum(buffer, floats)

@@ -2,17 +2,17 @@
 
 import type { NarrowGateKernels } from '../interface/narrow-gate.js'
 import { emptyNarrowIndex, roundedDown } from '../weights/narrow-index.js'
-import { alignedBuffer, nativeFunctions } from './addon.js'
+import { alignedBytes, backendOf, nativeFunctions } from './addon.js'
 import { drawWords, stored } from './arguments.js'
 
 /** The native narrow-gate kernels of one instruction set. Throws when they are not there. */
 export function nativeNarrowGateKernels(isa: string): NarrowGateKernels {
   const native = nativeFunctions(isa)
   return {
-    backend: 'native',
+    backend: backendOf(isa),
     isa,
     buildNarrowIndex(w, rows, columns) {
-      const index = emptyNarrowIndex(w, rows, columns, alignedBuffer)
+      const index = emptyNarrowIndex(w, rows, columns, alignedBytes)
       native.narrowIndex(...stored(w), index.codes, index.scales, index.bounds, rows, columns)
       return index
     },

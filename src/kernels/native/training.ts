@@ -2,16 +2,16 @@
 
 import type { AttentionShape, Kernels } from '../interface/training.js'
 import { activationKernels } from './activation.js'
-import { nativeFunctions, threadCount } from './addon.js'
+import { backendOf, nativeFunctions, threadCount } from './addon.js'
 
 /** The kernels of one instruction set. Throws when the addon or the instruction set is not there. */
 export function nativeKernels(isa: string): Kernels {
   const native = nativeFunctions(isa)
   return {
-    backend: 'native',
+    backend: backendOf(isa),
     isa,
     get threads() {
-      return threadCount()
+      return backendOf(isa) === 'wasm' ? 1 : threadCount()
     },
     matmul: native.gemm,
     addBias: native.addBias,

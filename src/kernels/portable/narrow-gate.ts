@@ -28,7 +28,7 @@ const LARGEST_NORM = 2 ** 60
 const UNIT = 2 ** -24
 
 function buildNarrowIndex(w: Weights, rows: number, columns: number): NarrowIndex {
-  const index = emptyNarrowIndex(w, rows, columns, bytes => new ArrayBuffer(bytes))
+  const index = emptyNarrowIndex(w, rows, columns, bytes => new Uint8Array(bytes))
   const { codes, scales, bounds } = index
   const blocks = Math.ceil(columns / NARROW_BLOCK)
   const roundings = (columns + 16) * UNIT

@@ -38,7 +38,7 @@ export function emptyNarrowIndex(
   w: Weights,
   rows: number,
   columns: number,
-  buffer: (bytes: number) => ArrayBuffer,
+  allocate: (bytes: number) => Uint8Array,
 ): NarrowIndex {
   if (!narrowable(weightTypeOf(w))) {
     throw new OptionError(
@@ -47,12 +47,17 @@ export function emptyNarrowIndex(
     )
   }
   const blocks = Math.ceil(columns / NARROW_BLOCK)
+  const codes = allocate(rows * columns)
+  const [scales, bounds] = [0, 1].map(() => {
+    const { buffer, byteOffset } = allocate(rows * blocks * 4)
+    return new Float32Array(buffer, byteOffset, rows * blocks)
+  })
   return {
     rows,
     columns,
-    codes: new Int8Array(buffer(rows * columns)),
-    scales: new Float32Array(buffer(rows * blocks * 4)),
-    bounds: new Float32Array(buffer(rows * blocks * 4)),
+    codes: new Int8Array(codes.buffer, codes.byteOffset, codes.length),
+    scales,
+    bounds,
   }
 }
 

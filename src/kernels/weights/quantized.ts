@@ -9,7 +9,7 @@
 //   half, so that a shift by 4j of the block as 16 words brings columns 16j … 16j + 15; number = scale · (half − 8).
 
 import { OptionError } from '../../errors.js'
-import { alignedBuffer } from '../native/addon.js'
+import { alignedBytes } from '../native/addon.js'
 import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from './half.js'
 import { decodeSuperBlock, SUPER_BLOCK, SUPER_BLOCK_BYTES, widenedFloat16 } from './k-quants.js'
 import { type Candidates, encodeSuperBlocks } from './k-quants-encode.js'
@@ -40,10 +40,11 @@ export function weightBytes(type: WeightType, columns: number): number {
 
 /** A matrix of zeros, starting on a cache line. */
 export function allocateWeights(type: WeightType, rows: number, columns: number): Weights {
-  const buffer = alignedBuffer(rows * weightBytes(type, columns))
-  if (type === 'f32') return new Float32Array(buffer)
-  if (type === 'bf16') return new Uint16Array(buffer)
-  return { type, data: new Uint8Array(buffer) }
+  const data = alignedBytes(rows * weightBytes(type, columns))
+  const { buffer, byteOffset, length } = data
+  if (type === 'f32') return new Float32Array(buffer, byteOffset, length / 4)
+  if (type === 'bf16') return new Uint16Array(buffer, byteOffset, length / 2)
+  return { type, data }
 }
 
 /**

@@ -1,14 +1,14 @@
 // Matrices whose rows are not all of one width, such as a neuron's up row and its down column: rows stand one after the
 // other, each with the bytes of its own width, so a place in one is a number of bytes.
 
-import { alignedBuffer } from '../native/addon.js'
+import { alignedBytes } from '../native/addon.js'
 import { allocateWeights, weightBytes } from './quantized.js'
 import { bytesOf, type Weights, type WeightType } from './types.js'
 
 /** Room for `bytes` bytes of rows, all zero, starting on a cache line. */
 export function allocateRows(type: WeightType, bytes: number): Weights {
   if (type === 'f32' || type === 'bf16') return allocateWeights(type, bytes / weightBytes(type, 1), 1)
-  return { type, data: new Uint8Array(alignedBuffer(bytes)) }
+  return { type, data: alignedBytes(bytes) }
 }
 
 /**

@@ -1,7 +1,7 @@
 // The decoders of a tokenizer.json: from tokens to text. They follow Hugging Face's tokenizers (Rust).
 
 import { z } from 'zod'
-import { fromByteLevel } from '../byte-level.js'
+import { fromByteLevel, textOfPieces } from '../byte-level.js'
 import {
   compilePattern,
   type Makers,
@@ -33,7 +33,7 @@ const MAKERS: Makers<Decoder> = {
     optionsOf(component, { add_prefix_space: ignored, trim_offsets: ignored, use_regex: ignored }, context)
     return tokens => {
       const bytes = tokens.map(token => fromByteLevel(token) ?? textEncoder.encode(token))
-      return [new TextDecoder('utf-8', { ignoreBOM: true }).decode(Buffer.concat(bytes))]
+      return [textOfPieces(bytes)]
     }
   },
   Fuse(component, context) {

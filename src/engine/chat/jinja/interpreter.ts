@@ -19,6 +19,7 @@ import {
   iterate,
   Namespace,
   TemplateError,
+  TooManySteps,
   Tuple,
   textOf,
   typeName,
@@ -79,7 +80,7 @@ class Interpreter {
   }
 
   #step(): void {
-    if (--this.#stepsLeft < 0) throw new TemplateError('the template takes too many steps')
+    if (--this.#stepsLeft < 0) throw new TooManySteps('it takes too many steps')
   }
 
   #statements(statements: readonly Statement[], scope: Scope, out: string[]): Signal {

@@ -3,6 +3,8 @@
 
 /** A template that cannot be parsed or run: the message names what is wrong or not supported. */
 export class TemplateError extends Error {}
+/** The limit of steps. */
+export class TooManySteps extends TemplateError {}
 /** What the template raised itself, with raise_exception. */
 export class RaisedError extends Error {}
 

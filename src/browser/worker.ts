@@ -1,0 +1,162 @@
+// The worker: loads one model and generates text with it. Requests are answered in the order in which they are done;
+// generating gives way to messages between tokens.
+
+import './platform/process.js'
+import type { ChatMessage } from '../engine/chat/chat.js'
+import { EngineModel } from '../engine/engine-model.js'
+import type { LanguageModel } from '../engine/language-model.js'
+import { modelOf } from '../engine/model-of.js'
+import { FlickerError, OptionError } from '../errors.js'
+import { openModel } from '../formats/open-model.js'
+import { hasWasm, provideWasm } from '../kernels/wasm/instance.js'
+import { CacheEntry, cachedFiles } from './cache.js'
+import { mountModel } from './model-files.js'
+import { NeuronRecorder } from './neurons.js'
+import {
+  type FromWorker,
+  type LoadRequest,
+  type ModelSummary,
+  plainError,
+  type Request,
+  type ToWorker,
+  type WebEngineOptions,
+  type WebToken,
+} from './protocol.js'
+
+const page = globalThis as unknown as BrowserPort
+const recorder = new NeuronRecorder()
+const running = new Map<number, AbortController>()
+let loaded: LanguageModel | null = null
+
+const say = (message: FromWorker, transfer: readonly ArrayBuffer[] = []) =>
+  page.postMessage(message, transfer)
+
+page.addEventListener('message', ({ data }) => {
+  const message = data as ToWorker
+  if ('abort' in message) running.get(message.id)?.abort()
+  else void answer(message.id, message.request)
+})
+
+async function answer(id: number, request: Request): Promise<void> {
+  const controller = new AbortController()
+  running.set(id, controller)
+  try {
+    say({ id, result: await run(id, request, controller.signal) })
+  } catch (error) {
+    say({ id, error: plainError(error) })
+  } finally {
+    running.delete(id)
+  }
+}
+
+async function run(id: number, request: Request, signal: AbortSignal): Promise<unknown> {
+  switch (request.kind) {
+    case 'load':
+      return load(id, request, signal)
+    case 'generate':
+    case 'complete': {
+      const { prompt, many } = request
+      const { neurons = false, ...options } = request.options
+      const { sequence = 0, n = 1 } = options
+      const sequences = Array.from({ length: n }, (_, i) => sequence + i)
+      const activity = recorder.follow(sequences)
+      recorder.wanted = neurons
+      if (request.kind === 'complete') return model().completeMany(prompt, { ...options, signal })
+      const generating = many
+        ? model().generateMany(prompt, { ...options, signal })
+        : model().generate(prompt, { ...options, signal })
+      for await (const token of generating) {
+        const seen = neurons ? activity(token) : undefined
+        const given: WebToken = seen === undefined ? token : { ...token, neurons: seen }
+        say({ id, token: given }, seen === undefined ? [] : [seen.buffer as ArrayBuffer])
+      }
+      return null
+    }
+    case 'renderChat':
+      return model().renderChat(request.messages as readonly ChatMessage[], request.options)
+    case 'encode':
+      return Array.from(model().tokenizer.encode(request.text))
+    case 'decode':
+      return model().tokenizer.decode(request.tokens)
+    case 'cachedFiles':
+      return cachedFiles()
+    case 'removeCached':
+      return (await CacheEntry.of(request.url)).remove()
+  }
+}
+
+function model(): LanguageModel {
+  if (loaded !== null) return loaded
+  throw new FlickerError('MODEL_DISPOSED', 'no model is loaded', { exitCode: 1 })
+}
+
+async function load(id: number, request: LoadRequest, signal: AbortSignal): Promise<ModelSummary> {
+  const { backend, ...engine } = request.engine
+  const used = chooseBackend(backend, request.wasm)
+  const mounted = await mountModel(request.location, {
+    cache: request.cache,
+    sha256: request.sha256,
+    signal,
+    onProgress: progress => say({ id, progress }),
+  })
+  const source = openModel(mounted.path, { tokenizer: mounted.tokenizer })
+  try {
+    recorder.modelIs(source.config)
+    const observed =
+      used === 'webgpu' || source.config.experts !== undefined ? {} : { observer: recorder.observer }
+    const device = used === 'webgpu' ? 'webgpu' : 'cpu'
+    loaded = (await modelOf(source, { ...engine, ...observed, backend: device })) as LanguageModel
+    const { config, notes, approximation, chatTemplates, endOfText } = loaded
+    const { activation } = loaded.engine
+    return {
+      config,
+      activation: activation.spec,
+      exactZeros: activation.exactZeros && loaded.engine instanceof EngineModel,
+      backend: used,
+      format: source.format,
+      notes,
+      approximation,
+      chatTemplates: [...chatTemplates.templates.keys()],
+      endOfText,
+    }
+  } finally {
+    source.close()
+  }
+}
+
+/** Throws OptionError BACKEND_UNKNOWN, FlickerError WASM_UNSUPPORTED, NO_WASM_KERNELS where wasm was asked for. */
+function chooseBackend(asked: WebEngineOptions['backend'], wasm: string): ModelSummary['backend'] {
+  if (asked !== undefined && !['wasm', 'webgpu', 'portable'].includes(asked)) {
+    throw new OptionError('BACKEND_UNKNOWN', `backend must be wasm, webgpu or portable, not ${String(asked)}`)
+  }
+  const environment = (globalThis as { process?: { env: Record<string, string> } }).process?.env ?? {}
+  if (asked === 'webgpu' || asked === 'portable') {
+    environment.FLICKER_BACKEND = 'portable'
+    return asked
+  }
+  const supported = canShareMemory()
+  if (wasm !== '' && supported) {
+    if (!hasWasm()) {
+      const bytes = Uint8Array.from(atob(wasm), character => character.charCodeAt(0))
+      provideWasm(new WebAssembly.Module(bytes))
+    }
+    environment.FLICKER_BACKEND = 'wasm'
+    return 'wasm'
+  }
+  if (asked === 'wasm') {
+    throw supported
+      ? new FlickerError('NO_WASM_KERNELS', 'this build of flicker-lm/web has no WebAssembly kernels')
+      : new FlickerError('WASM_UNSUPPORTED', 'this browser has no shared WebAssembly memory; update it')
+  }
+  environment.FLICKER_BACKEND = 'portable'
+  return 'portable'
+}
+
+/** A page need not be cross-origin isolated for it: only sharing the memory with another thread needs that. */
+function canShareMemory(): boolean {
+  try {
+    return new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }).buffer.byteLength > 0
+  } catch {
+    return false
+  }
+}
