@@ -72,7 +72,8 @@ FLICKER_INLINE vf widen_int8(const int8_t* p) {
   memcpy(&bytes, p, sizeof bytes);
   return (vf)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_cvtsi64_si128(bytes)));
 #elif defined(__wasm__)
-  return (vf)wasm_f32x4_convert_i32x4(wasm_i32x4_extend_low_i16x8(wasm_i16x8_extend_low_i8x16(wasm_v128_load32_zero(p))));
+  return (vf)wasm_f32x4_convert_i32x4(
+      wasm_i32x4_extend_low_i16x8(wasm_i16x8_extend_low_i8x16(wasm_v128_load32_zero(p))));
 #else
   typedef int8_t vb __attribute__((vector_size(lanes)));
   vb bytes;
