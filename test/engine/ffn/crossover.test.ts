@@ -5,12 +5,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import {
-  crossing,
-  type FfnWork,
-  gateCrossover,
-  neuronCrossover,
-} from '../../../src/engine/ffn/crossover.js'
+import { crossing, type FfnWork, gateCrossover, neuronCrossover } from '../../../src/engine/ffn/crossover.js'
 import { cacheDirectory } from '../../../src/engine/ffn/crossover-cache.js'
 import { NarrowGates } from '../../../src/engine/ffn/policy.js'
 import {
