@@ -212,7 +212,7 @@ async function fetchInto(
         `the download of ${request.url} was interrupted after ${target.length} bytes; ` +
           (resumable
             ? 'load it again to continue from there'
-            : 'the server does not support range requests, so it begins anew when it is loaded again'),
+            : 'the server does not support range requests, so it starts from the beginning when it is loaded again'),
         { exitCode: 1, cause: error },
       )
     }
