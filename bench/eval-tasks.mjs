@@ -1,5 +1,6 @@
-// What sharing the beginnings of questions is worth: tasks through `flicker eval`'s runner against each choice scored alone,
-// from the first token on, through the engine's logits. Prints seconds, their ratio and the largest difference in nats.
+// What evaluation costs, and what sharing the beginnings of questions is worth: tasks through `flicker eval`'s runner against each choice scored alone,
+// from the first token on, through the engine's logits. Prints seconds, their ratio, and the peak
+// of memory beside what there was before the first question.
 //
 //   node bench/eval-tasks.mjs --data DIR [--task hellaswag] [--limit 1000] [--alone 100] [--model PATH --tokenizer PATH]
 //
@@ -20,6 +21,7 @@ import { TaskData } from '../dist/eval/rows.js'
 import { runTasks } from '../dist/eval/run-tasks.js'
 import { findTask, isGroup } from '../dist/eval/tasks/index.js'
 import { machineInfo } from '../dist/kernels/machine-info.js'
+import { parameterShapes } from '../dist/nn/parameters.js'
 
 const { values: flags } = parseArgs({
   options: {
@@ -31,6 +33,7 @@ const { values: flags } = parseArgs({
     tokenizer: { type: 'string' },
     hidden: { type: 'string', default: '448' },
     layers: { type: 'string', default: '8' },
+    bootstrap: { type: 'string', default: '1000' },
   },
 })
 const found = findTask(flags.task)
@@ -43,9 +46,18 @@ const model =
 const { engine, tokenizer, config } = model
 
 const directory = mkdtempSync(path.join(tmpdir(), 'flicker-bench-'))
+globalThis.gc?.()
+const before = process.memoryUsage.rss()
+let peak = before
 const started = performance.now()
 const cpuStarted = cpuSeconds()
-const results = await runTasks(model, tasks, { data, limit, seed: 1, bootstrap: 0, directory, settings: {} })
+const results = await runTasks(model, tasks, {
+  ...{ data, limit, seed: 1, bootstrap: Number(flags.bootstrap), directory, settings: {} },
+  onProgress() {
+    peak = Math.max(peak, process.memoryUsage.rss())
+  },
+})
+peak = Math.max(peak, process.memoryUsage.rss())
 const seconds = (performance.now() - started) / 1000
 const cpu = cpuSeconds() - cpuStarted
 rmSync(directory, { recursive: true })
@@ -56,6 +68,13 @@ const { cores, threads, isa } = machine
 console.log(`${machine.cpu}, ${cores} cores · ${isa}, ${threads} threads`)
 console.log(
   `${flags.task}: ${questions} questions in ${seconds.toFixed(1)} s (${cpu.toFixed(1)} s of processor time), ${(questions / seconds).toFixed(0)} a second`,
+)
+
+const megabytes = bytes => `${(bytes / 1e6).toFixed(0)} MB`
+const weights = parameterShapes(config).reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b) * 4, 0)
+console.log(
+  `memory: ${megabytes(before)} with the model and all rows, at most ${megabytes(peak)} while answering; ` +
+    `without the weights (f32, ${megabytes(weights)}) ${megabytes(peak - weights)}, limit 1,000 MB`,
 )
 
 const alone = Math.min(Number(flags.alone), all[0].rows.length)

@@ -58,10 +58,14 @@ export function drawingLog(
   const { n, maxTokens, seed, ignoreEos, stop } = settings
   const deciding = { model: place.model, deterministic, n, maxTokens, seed, ignoreEos, stop, ways, prompts }
   const file = path.join(place.directory, `samples_${settingsHash(deciding)}.jsonl`)
-  return new LineLog<DrawnPrompt>(file, (line, index) => {
-    const drawn = drawnSchema.safeParse(line).data
-    const way = ways[Math.floor(index / prompts.length)]
-    const own = drawn?.way === way?.label && drawn?.prompt === index % prompts.length
-    return drawn !== undefined && own ? drawn : null
-  })
+  return new LineLog<DrawnPrompt>(
+    file,
+    (line, index) => {
+      const drawn = drawnSchema.safeParse(line).data
+      const way = ways[Math.floor(index / prompts.length)]
+      const own = drawn?.way === way?.label && drawn?.prompt === index % prompts.length
+      return drawn !== undefined && own ? drawn : null
+    },
+    drawn => drawn,
+  )
 }

@@ -2,7 +2,7 @@
 
 import { DatasetError } from '../errors.js'
 import { type DatasetSplit, type DownloadOptions, downloadDataset, type HubSettings } from '../hub/index.js'
-import { checkedRow, shotRowsOf, TaskData, type TaskRows } from './rows.js'
+import { checkedRow, ownRowsOf, shotRowsOf, TaskData, type TaskRows } from './rows.js'
 import type { HubRows, Task, TaskRow } from './task.js'
 
 export class HubData implements TaskRows {
@@ -57,7 +57,7 @@ export class HubData implements TaskRows {
     if (namesItsFiles(task)) return this.#files.rows(task)
     const hub = hubOf(task)
     const { name, rows } = this.#rowsOf(task, hub)
-    const own = rows.filter(({ row }) => task.only?.(row) ?? true)
+    const own = ownRowsOf(task, rows)
     if (own.length > 0) return { file: name, rows: own }
     throw new DatasetError('TASK_ROWS_MISSING', `${name} has no rows of the task ${task.name}`)
   }

@@ -11,16 +11,22 @@ export function settingsHash(settings: unknown): string {
   return createHash('sha256').update(JSON.stringify(settings)).digest('hex').slice(0, 12)
 }
 
-export class LineLog<Entry> {
+export class LineLog<Entry, Kept = Entry> {
   readonly file: string
-  /** What earlier runs have left, and what was appended. */
-  readonly entries: Entry[] = []
+  /** What earlier runs have left, and what was appended: the part of each entry that is kept in memory. */
+  readonly entries: Kept[] = []
+  readonly #keep: (entry: Entry) => Kept
   #fd: number | null = null
   #length = 0
 
   /** `parse`: the entry of a line, null where it is not that of this index. Throws StorageError. */
-  constructor(file: string, parse: (line: unknown, index: number) => Entry | null) {
+  constructor(
+    file: string,
+    parse: (line: unknown, index: number) => Entry | null,
+    keep: (entry: Entry) => Kept,
+  ) {
     this.file = file
+    this.#keep = keep
     let text = ''
     try {
       text = fs.readFileSync(file, 'utf8')
@@ -30,7 +36,7 @@ export class LineLog<Entry> {
     for (const line of text.split('\n').slice(0, -1)) {
       const entry = parse(parsedJson(line), this.entries.length)
       if (entry === null) break
-      this.entries.push(entry)
+      this.entries.push(keep(entry))
       this.#length += Buffer.byteLength(line) + 1
     }
   }
@@ -48,7 +54,7 @@ export class LineLog<Entry> {
     } catch (cause) {
       throw storageError(cause, this.file, text.length)
     }
-    for (const entry of entries) this.entries.push(entry)
+    for (const entry of entries) this.entries.push(this.#keep(entry))
   }
 
   close(): void {

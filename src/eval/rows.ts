@@ -17,10 +17,40 @@ export interface TaskRows {
   shotRows(task: Task): readonly TaskRow<unknown>[]
 }
 
-/** The rows of `rows` that may be examples of `task`. */
-export function shotRowsOf(task: Task, rows: readonly TaskRow<unknown>[]): readonly TaskRow<unknown>[] {
-  const only = task.shots.only ?? task.only
-  return only === undefined ? rows : rows.filter(({ row }) => only(row))
+type Rows = readonly TaskRow<unknown>[]
+
+/** Rows by their part, for each table and rule. */
+const parts = new WeakMap<Rows, Map<(row: unknown) => string, Map<string, TaskRow<unknown>[]>>>()
+
+/** The rows of a table that belong to `task`. */
+export function ownRowsOf(task: Task, rows: Rows): Rows {
+  const { only } = task
+  const own = task.part === undefined ? rows : partOf(rows, task.part)
+  return only === undefined ? own : own.filter(({ row }) => only(row))
+}
+
+/** The rows of a table that may be examples of `task`. */
+export function shotRowsOf(task: Task, rows: Rows): Rows {
+  const { only } = task.shots
+  return only === undefined ? ownRowsOf(task, rows) : rows.filter(({ row }) => only(row))
+}
+
+/** Sixty-seven tasks of one file go through it once. */
+function partOf(rows: Rows, { of, is }: NonNullable<Task['part']>): Rows {
+  const byRule = parts.get(rows) ?? new Map<(row: unknown) => string, Map<string, TaskRow<unknown>[]>>()
+  parts.set(rows, byRule)
+  let byPart = byRule.get(of)
+  if (byPart === undefined) {
+    byPart = new Map()
+    for (const row of rows) {
+      const part = of(row.row)
+      const same = byPart.get(part)
+      if (same === undefined) byPart.set(part, [row])
+      else same.push(row)
+    }
+    byRule.set(of, byPart)
+  }
+  return byPart.get(is) ?? []
 }
 
 /** The data files of one directory; each is read and checked once. */
@@ -40,7 +70,7 @@ export class TaskData implements TaskRows {
    */
   rows(task: Task): { readonly file: string; readonly rows: readonly TaskRow<unknown>[] } {
     const file = this.#find(task, task.files)
-    const rows = this.#rowsOf(file, task.row).filter(({ row }) => task.only?.(row) ?? true)
+    const rows = ownRowsOf(task, this.#rowsOf(file, task.row))
     if (rows.length > 0) return { file, rows }
     throw new DatasetError('TASK_ROWS_MISSING', `${file} has no rows of the task ${task.name}`)
   }

@@ -6,7 +6,7 @@ import { Asker } from './asker.js'
 import type { ProgramRunner } from './code/run-program.js'
 import { questionsOf } from './questions.js'
 import type { TaskRows } from './rows.js'
-import { type Sample, sampleLog } from './sample.js'
+import { sampleLog } from './sample.js'
 import { type Score, scoresOf } from './scores.js'
 import { metricsOf, type Task } from './task.js'
 
@@ -105,8 +105,8 @@ export async function runTasks(
     } finally {
       log.close()
     }
-    // Through JSON, as those of earlier sessions came: the same numbers either way.
-    const samples: Sample[] = JSON.parse(JSON.stringify(log.entries.slice(0, rows.length)))
+    // Those of earlier sessions came through JSON, which keeps every bit of a finite number.
+    const samples = log.entries.slice(0, rows.length)
     const dropped = samples.flatMap(({ dropped }) => dropped ?? [])
     results.push({
       ...{ task, file: questions.file, shots: questions.shots, available: questions.available },

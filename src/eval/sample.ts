@@ -32,11 +32,22 @@ export type Sample = z.infer<typeof sampleSchema>
 /** Settings that decide the samples: another value of one is another log. */
 export type SampleSettings = Readonly<Record<string, unknown>>
 
+/** What scores are made of. */
+export type ScoredSample = Pick<Sample, 'values' | 'dropped'>
+
 /** The log of `task` with these settings in `directory`, made when something is appended. Throws StorageError. */
-export function sampleLog(directory: string, task: string, settings: SampleSettings): LineLog<Sample> {
+export function sampleLog(
+  directory: string,
+  task: string,
+  settings: SampleSettings,
+): LineLog<Sample, ScoredSample> {
   const name = `samples_${task.replace(/[^\w.-]/g, '_')}_${settingsHash(settings)}.jsonl`
-  return new LineLog(path.join(directory, name), (line, index) => {
-    const sample = sampleSchema.safeParse(line).data
-    return sample?.doc_id === index ? sample : null
-  })
+  return new LineLog(
+    path.join(directory, name),
+    (line, index) => {
+      const sample = sampleSchema.safeParse(line).data
+      return sample?.doc_id === index ? sample : null
+    },
+    ({ values, dropped }) => (dropped === undefined ? { values } : { values, dropped }),
+  )
 }

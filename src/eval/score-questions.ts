@@ -91,7 +91,8 @@ export class QuestionScorer {
   /** Reads tokens from position `start` on, and adds what they say of the choices of their unit. */
   #read(reads: readonly (SessionRead & { readonly unit: Unit; readonly start: number })[]): void {
     const { vocabSize } = this.#engine.config
-    Session.readTogether(reads, (logits, rows) => {
+    const kept = reads.map(read => ({ ...read, keepsLogits: false }))
+    Session.readTogether(kept, (logits, rows) => {
       const positions = rows.map(({ read, token }) => reads[read].start + token)
       const targetsOf = ({ read }: ReadRow, at: number) =>
         reads[read].unit.choices.filter(

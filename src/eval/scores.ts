@@ -3,7 +3,7 @@
 
 import { quantilesOfSorted, standardDeviation } from '../statistics.js'
 import { PythonRandom } from './python-random.js'
-import type { Sample } from './sample.js'
+import type { ScoredSample } from './sample.js'
 import { columnOf, metricsOf, type Task } from './task.js'
 
 /** Seed of the resampling: the same questions are drawn for every model, so that differences are paired. */
@@ -58,7 +58,7 @@ function ruleOf(metric: string): MetricRule {
 }
 
 /** All metrics of a task; `bootstrap`: how often the questions are resampled. */
-export function scoresOf(task: Task, samples: readonly Sample[], bootstrap: number): Score[] {
+export function scoresOf(task: Task, samples: readonly ScoredSample[], bootstrap: number): Score[] {
   const n = samples.length
   const rules = metricsOf(task).map(metric => ({ metric, ...ruleOf(metric) }))
   const names = [

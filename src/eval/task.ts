@@ -58,6 +58,8 @@ interface TaskCommon<Row> {
   readonly row: z.ZodType<Row>
   /** The rows of the file that belong to the task; all by default. */
   readonly only?: (row: Row) => boolean
+  /** The same for the tasks of a group, which share `of`: the part of the file whose rows have this value. */
+  readonly part?: { readonly of: (row: Row) => string; readonly is: string }
   readonly shots: ShotRule<Row>
   /** Stands before the examples. */
   readonly description?: string

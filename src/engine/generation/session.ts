@@ -38,6 +38,8 @@ export interface SessionRead {
   readonly tokens: ArrayLike<number>
   /** Of so many of the last tokens the logits are wanted, at least one. */
   readonly wanted: number
+  /** Whether the session keeps those of the last token (default true): a vocabulary's worth of memory for each session. */
+  readonly keepsLogits?: boolean
 }
 
 /** A row of logits: those after token `token` of `reads[read].tokens`. */
@@ -76,7 +78,9 @@ export class Session {
   readonly sparseFrom: number
   readonly #pass: ForwardPass
   readonly #state: SequenceState
-  readonly #logits: Float32Array
+  /** Null before the first token; shared with forks until one of them writes. */
+  #logits: Float32Array | null = null
+  #logitsShared = false
   #stats: TokenStats | null = null
 
   /**
@@ -119,7 +123,14 @@ export class Session {
       position: prefix?.position ?? 0,
       sparseFrom,
     }
-    this.#logits = new Float32Array(pass.config.vocabSize)
+  }
+
+  /** Logits of this session alone, to be written. */
+  #ownLogits(): Float32Array {
+    if (this.#logits !== null && !this.#logitsShared) return this.#logits
+    this.#logits = new Float32Array(this.#pass.config.vocabSize)
+    this.#logitsShared = false
+    return this.#logits
   }
 
   /** How many tokens have been read. */
@@ -129,7 +140,7 @@ export class Session {
 
   /** Logits after the last token read, (vocab): overwritten by the next. Throws FlickerError NOTHING_READ. */
   get logits(): Float32Array {
-    if (this.position > 0) return this.#logits
+    if (this.position > 0 && this.#logits !== null) return this.#logits
     throw nothingRead('logits')
   }
 
@@ -165,12 +176,12 @@ export class Session {
       const activeNeurons = new Int32Array(numHiddenLayers)
       const pass = this.#pass.run([{ sequence: this.#state, tokens, start, count, activeNeurons }])
       if (all !== undefined) this.#pass.logits(0, count, all.subarray(start * vocabSize), pass)
-      else if (start + count === tokens.length) this.#pass.logits(count - 1, 1, this.#logits, pass)
+      else if (start + count === tokens.length) this.#pass.logits(count - 1, 1, this.#ownLogits(), pass)
       this.#stats = { activeNeurons, pass }
     }
     if (all !== undefined)
-      this.#logits.set(all.subarray((tokens.length - 1) * vocabSize, tokens.length * vocabSize))
-    return this.#logits
+      this.#ownLogits().set(all.subarray((tokens.length - 1) * vocabSize, tokens.length * vocabSize))
+    return this.logits
   }
 
   /**
@@ -213,7 +224,9 @@ export class Session {
         sparseFrom: options.sparseFrom ?? sparseFrom,
       }
       const fork = new Session(this.#pass, merged, this.#state)
-      fork.#logits.set(this.#logits)
+      fork.#logits = this.#logits
+      fork.#logitsShared = true
+      this.#logitsShared = true
       fork.#stats = this.#stats
       return fork
     })
@@ -248,7 +261,7 @@ export class Session {
     const stats = pass.run(parts)
     const logits = pass.firstLogits(parts.length, stats)
     for (const [row, { start, activeNeurons }] of parts.entries()) {
-      sessions[start].#logits.set(logits.subarray(row * vocabSize, (row + 1) * vocabSize))
+      sessions[start].#ownLogits().set(logits.subarray(row * vocabSize, (row + 1) * vocabSize))
       sessions[start].#stats = { activeNeurons, pass: stats }
     }
   }
@@ -309,9 +322,10 @@ export class Session {
     pass.selectedLogits(at, stats, (logits, first, count) => {
       const block = rows.slice(first, first + count)
       for (const [i, { read, token }] of block.entries()) {
-        const { session, tokens } = reads[read]
-        if (token === tokens.length - 1)
-          session.#logits.set(logits.subarray(i * vocabSize, (i + 1) * vocabSize))
+        const { session, tokens, keepsLogits = true } = reads[read]
+        if (token !== tokens.length - 1) continue
+        if (keepsLogits) session.#ownLogits().set(logits.subarray(i * vocabSize, (i + 1) * vocabSize))
+        else session.#logits = null
       }
       each(logits, block)
     })

@@ -90,6 +90,8 @@ const PHENOMENA = [
   'wh_vs_that_with_gap_long_distance',
 ]
 
+const uidOf = ({ uid }: z.infer<typeof row>) => uid
+
 export const blimp: TaskGroup = {
   name: 'blimp',
   version: 2,
@@ -105,7 +107,7 @@ export const blimp: TaskGroup = {
       files: ['blimp'],
       hub: { repo: 'nyu-mll/blimp', config: uid, split: 'train' },
       row,
-      only: row => row.uid === uid,
+      part: { of: uidOf, is: uid },
       shots: { count: 0, rule: 'random' },
       prompt: () => '',
       choices: ({ good, bad }) => [good, bad],

@@ -73,6 +73,8 @@ const SUBJECTS = [
   'world_religions',
 ]
 
+const subjectOf = ({ subject }: Row) => subject
+
 /** What both groups have in common; the examples, when asked for, are the first of the dev split, in order. */
 function common(subject: string) {
   return {
@@ -82,7 +84,7 @@ function common(subject: string) {
     files: ['mmlu_test'],
     hub: { repo: 'cais/mmlu', config: 'all', split: 'test' },
     row,
-    only: (row: Row) => row.subject === subject,
+    part: { of: subjectOf, is: subject },
     shots: { count: 0, rule: 'first', files: ['mmlu_dev'], split: 'dev' },
     description: `The following are multiple choice questions (with answers) about ${subject.replaceAll('_', ' ')}.\n\n`,
     gold: ({ answer }: Row) => answer,
