@@ -9,6 +9,7 @@ import { type DiversityResults, runDiversity } from '../diversity/run.js'
 import { readDiversitySettings } from '../diversity/settings.js'
 import { type LoadOptions, load, resolveModelDirectory } from '../engine/index.js'
 import { modelIdentity } from '../eval/model-identity.js'
+import type { ConfidenceQuality } from '../eval/repeated-answers.js'
 import { writeFileAtomic } from '../formats/atomic.js'
 import {
   allowCodeOption,
@@ -123,7 +124,7 @@ const COLUMNS: readonly Measure[] = [
   'zeros',
 ]
 
-function printResults({ ways, sameQuality }: DiversityResults): void {
+function printResults({ ways, sameQuality, deterministicConfidence }: DiversityResults): void {
   const columns = COLUMNS.filter(name => ways[0].measures[name] !== undefined)
   const head = ['way', ...columns.map(name => MEASURES[name].title), 'tokens/s']
   const rows = ways.map(({ way, measures, tokensPerSecond }) => [
@@ -134,6 +135,15 @@ function printResults({ ways, sameQuality }: DiversityResults): void {
   const widths = head.map((title, c) => Math.max(title.length, ...rows.map(row => row[c].length)))
   for (const row of [head, ...rows]) {
     print(row.map((cell, c) => (c === 0 ? cell.padEnd(widths[c]) : cell.padStart(widths[c]))).join('  '))
+  }
+  if (deterministicConfidence !== null) {
+    const values = ({ auroc, calibrationError }: ConfidenceQuality) =>
+      `AUROC ${auroc?.toFixed(3) ?? '–'}, calibration error ${calibrationError?.toFixed(3) ?? '–'}`
+    print('\nConfidence, against whether the answer is right:')
+    print(`  entropy of one deterministic pass: ${values(deterministicConfidence)}`)
+    for (const { way, confidence } of ways) {
+      if (confidence !== null) print(`  agreement of samples, ${way.label}: ${values(confidence)}`)
+    }
   }
   const told = sameQuality.filter(({ measure }) => measure === 'vendi')
   if (told.length > 0) print('\nVendi score of StochA minus that of the other way at the same likelihood:')

@@ -200,8 +200,8 @@ class ProgressReporter {
     }
     const answered = done - found
     const seconds = (performance.now() - this.#started) / 1000
-    const left = answered === 0 ? '' : ` · ${duration((seconds / answered) * (total - done))} left`
-    this.#bar.update(done, `${task}${left}`)
+    const left = answered === 0 ? '' : `${duration((seconds / answered) * (total - done))} left`
+    this.#bar.update(done, [task, left].filter(part => part !== '').join(' · '))
   }
 
   stop(): void {

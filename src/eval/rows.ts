@@ -78,10 +78,10 @@ export class TaskData implements TaskRows {
   /** The rows that few-shot examples are drawn from. Throws as `rows` does. */
   shotRows(task: Task): readonly TaskRow<unknown>[] {
     const { files = task.files } = task.shots
-    return shotRowsOf(task, this.#rowsOf(this.#find(task, files), task.row))
+    return shotRowsOf(task, this.#rowsOf(this.#find(task, files, 'for its few-shot examples '), task.row))
   }
 
-  #find(task: Task, names: readonly string[]): string {
+  #find(task: Task, names: readonly string[], use = ''): string {
     const candidates = names.flatMap(name => {
       // Tasks from a user's file name their data by path.
       if (path.isAbsolute(name)) return [name]
@@ -89,7 +89,7 @@ export class TaskData implements TaskRows {
       if (directory === null) {
         throw new DatasetError(
           'TASK_DATA_MISSING',
-          `${task.name} needs its rows: give --data DIR, a directory with ${names[0]}.jsonl or ${names[0]}.jsonl.gz` +
+          `${task.name} needs ${use === '' ? 'its rows' : `${use}rows`}: give --data DIR, a directory with ${names[0]}.jsonl or ${names[0]}.jsonl.gz` +
             `${task.hub === undefined ? '' : ', or --data hub to download them'}`,
         )
       }
@@ -97,9 +97,12 @@ export class TaskData implements TaskRows {
     })
     const found = candidates.find(file => kindOf(file) === 'file')
     if (found !== undefined) return found
+    if (names.every(name => path.isAbsolute(name))) {
+      throw new DatasetError('TASK_DATA_MISSING', `${task.name}: there is no file ${names.join(', nor ')}`)
+    }
     throw new DatasetError(
       'TASK_DATA_MISSING',
-      `${task.name} needs ${names.map(name => (path.isAbsolute(name) ? name : `${name}.jsonl`)).join(' or ')}` +
+      `${task.name} needs ${use}${names.map(name => (path.isAbsolute(name) ? name : `${name}.jsonl`)).join(' or ')}` +
         `${this.#directory === null ? '' : `, plain or as .gz, in ${this.#directory}`}; see docs/evaluation.md for its fields`,
     )
   }

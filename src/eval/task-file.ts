@@ -1,6 +1,7 @@
 // A user's own task: rows with a question, its choices and the right one as JSON lines, or a YAML file that says how rows
 // become prompts. The keys of the YAML file are those of lm-evaluation-harness where it has them.
 
+import fs from 'node:fs'
 import path from 'node:path'
 import { z } from 'zod'
 import { OptionError } from '../errors.js'
@@ -56,6 +57,12 @@ export function readTaskFile(file: string): Task {
       .replace(/\.jsonl(\.gz)?$/, '')
       .replace(/[^\w.-]/g, '_')
     return taskOf(fileSchema.parse({ task, data: path.resolve(file) }), '.')
+  }
+  if (!fs.existsSync(file)) {
+    throw new OptionError(
+      'TASK_FILE_MISSING',
+      `there is no task file ${file}; give a YAML or JSON-lines file`,
+    )
   }
   const { text, name } = readRecipeText(file, 'recipes')
   return taskOf(checkRecipe(parseRecipeYaml(text, name), fileSchema, name), path.dirname(file))

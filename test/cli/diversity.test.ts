@@ -47,6 +47,20 @@ it('prints a line for each way and the comparison, and writes results and a page
   expect(fs.readFileSync(at('out/report.html'), 'utf8')).toContain('<h2>Quality against diversity</h2>')
 })
 
+it('prints how far agreement and entropy can be trusted where prompts have answers', async () => {
+  fs.writeFileSync(
+    at('asked.jsonl'),
+    '{"prompt": "The ", "answers": ["e"]}\n{"prompt": "A", "answers": ["x"]}\n',
+  )
+  const files = ['--prompts', at('asked.jsonl'), '--settings', at('ways.yaml'), '--out', at('asked')]
+  const { code, stdout, stderr } = await flickerHere(['diversity', '--model', at('model'), ...files])
+  expect(code, stderr).toBe(0)
+  const [, told] = stdout.split('Confidence, against whether the answer is right:\n')
+  expect(told).toMatch(
+    /^ {2}entropy of one deterministic pass: AUROC .*\n {2}agreement of samples, T 0\.5: AUROC /,
+  )
+})
+
 it.each([
   [['--prompts', 'none.txt'], /none\.txt does not exist \[PROMPTS_UNREADABLE\]/],
   [['--prompts', at('prompts.txt'), '--settings', 'no-such'], /cannot read the recipe no-such/],

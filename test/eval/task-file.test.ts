@@ -18,6 +18,11 @@ const asked = (file: string, shots?: number) => questionsOf(readTaskFile(file), 
 const requests = (file: string, index = 0) =>
   requestsOf(asked(file), index).map(({ prompt, continuation }) => [prompt, continuation])
 
+it('a file that is not there is named', () => {
+  expect(() => readTaskFile('./no-such.yaml')).toThrow(/there is no task file \.\/no-such\.yaml/)
+  expect(() => asked(path.join(work, 'no-such.jsonl'))).toThrow(/no-such: there is no file .*no-such\.jsonl$/)
+})
+
 it('a name that ends like a file is one', () => {
   expect(['./a.yaml', 'b.yml', 'c.jsonl', 'd.jsonl.gz'].every(isTaskFile)).toBe(true)
   expect(['piqa', 'blimp_wh_island', 'mmlu'].some(isTaskFile)).toBe(false)
@@ -72,7 +77,7 @@ describe('YAML', () => {
     ['task: a\ndata: rows.jsonl\ndoc_to_txt: x', /doc_to_txt: unknown key\. Did you mean "doc_to_text"\?/],
     ['task: a', /data: is missing/],
     ['task: a\ndata: rows.jsonl\ndoc_to_text: "{{ q | upper }}"', /only names of fields may stand in/],
-    ['task: a\ndata: none.jsonl', /a needs .*none\.jsonl/],
+    ['task: a\ndata: none.jsonl', /a: there is no file .*none\.jsonl$/],
     ['task: a\ndata: rows.jsonl\ndoc_to_text: "{{question}}"', /rows\.jsonl:1: question: is missing/],
     [
       'task: a\ndata: rows.jsonl\ndoc_to_text: "{{q}}"\ndoc_to_choice: [maybe]\ndoc_to_target: right',

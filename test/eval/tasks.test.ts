@@ -302,6 +302,10 @@ describe('wrong data', () => {
       /arc_easy needs arc_easy_test\.jsonl or arc_easy_val\.jsonl/,
     )
     expect(() => questionsOf(task('piqa'), new TaskData(null), {})).toThrow(/give --data DIR/)
+    const row = { goal: 'g', sol1: 'a', sol2: 'b', label: 0 }
+    expect(() => questions('piqa', { piqa_val: [row] }, { shots: 1 })).toThrow(
+      /piqa needs for its few-shot examples piqa_train\.jsonl/,
+    )
   })
 
   it('an unknown task is answered with the nearest', () => {

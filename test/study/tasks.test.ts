@@ -100,7 +100,7 @@ describe('tasks of a recipe', () => {
       'bytes',
       /humaneval runs programs that the model writes, which a study does not/,
     ],
-    ['{names: [piqa], data: DIR, shots: 9}', 'bytes', /piqa needs piqa_train/],
+    ['{names: [piqa], data: DIR, shots: 9}', 'bytes', /piqa needs for its few-shot examples piqa_train/],
   ])('%s is refused before anything is trained', async (tasks, tokenizer, message) => {
     const steps: number[] = []
     const running = study(recipe(tasks.replace('DIR', directory), tokenizer), {
