@@ -3,7 +3,7 @@
 
 import type { LanguageModel } from '../engine/index.js'
 import { cacheBytesPerPosition } from '../engine/model/memory.js'
-import { FlickerError } from '../errors.js'
+import { FlickerError, TokenizerError } from '../errors.js'
 import { PASSED, type ProgramRunner } from './code/run-program.js'
 import { generateGreedy } from './generate-batch.js'
 import { type Questions, type Request, requestsOf, unconditionalRequestsOf } from './questions.js'
@@ -90,13 +90,26 @@ export class Asker {
 
   #encoded(index: number, requests: readonly Request[]): ScoredTokens[] {
     return requests.map(({ prompt, continuation }) => {
-      const tokens = scoredTokens(this.#model.tokenizer, prompt, continuation, this.#options.context)
+      const tokens = this.#located(index, () =>
+        scoredTokens(this.#model.tokenizer, prompt, continuation, this.#options.context),
+      )
       if (tokens !== null) return tokens
       throw invalidRow(
         this.#questions.rows[index],
         `the continuation ${JSON.stringify(continuation)} has no token to score`,
       )
     })
+  }
+
+  /** What `encode` gives; an error of the tokenizer says in which row. */
+  #located<T>(index: number, encode: () => T): T {
+    try {
+      return encode()
+    } catch (error) {
+      if (!(error instanceof TokenizerError) || error.code !== 'CHARACTER_UNKNOWN') throw error
+      const { file, line } = this.#questions.rows[index]
+      throw new TokenizerError(error.code, `${file}:${line}: ${error.message}`, { cause: error })
+    }
   }
 
   #sample(index: number, scores: readonly ChoiceScore[], withoutPrompt: readonly ChoiceScore[]): Sample {
@@ -199,7 +212,9 @@ export class Asker {
     // The prompt gives way to the answer, but keeps half of a short context.
     const maxTokens = Math.min(most, Math.max(1, Math.floor(context / 2)))
     const all = rows.slice(first, first + count).map(({ row }, i) => {
-      const ids = encodePrompt(tokenizer, before[first + i] + task.prompt(row))
+      const ids = this.#located(first + i, () =>
+        encodePrompt(tokenizer, before[first + i] + task.prompt(row)),
+      )
       return ids.length === 0 ? [prefixToken(tokenizer)] : ids
     })
     const kept = all.map(ids => ids.slice(-(context - maxTokens)))

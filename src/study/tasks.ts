@@ -6,7 +6,7 @@ import { load } from '../engine/index.js'
 import { RecipeError } from '../errors.js'
 import { HubData } from '../eval/hub-rows.js'
 import { modelIdentity } from '../eval/model-identity.js'
-import { questionsOf } from '../eval/questions.js'
+import { questionsOf, requestsOf } from '../eval/questions.js'
 import { prefixToken } from '../eval/requests.js'
 import { TaskData, type TaskRows } from '../eval/rows.js'
 import { runTasks, type TaskProgress } from '../eval/run-tasks.js'
@@ -39,7 +39,7 @@ export interface PreparedTasks {
 
 /**
  * The tasks and their rows, all of them checked. Throws OptionError TASK_UNKNOWN; RecipeError TASK_RUNS_CODE; DatasetError;
- * TokenizerError PREFIX_TOKEN_MISSING; what the Hub's download throws.
+ * TokenizerError PREFIX_TOKEN_MISSING, CHARACTER_UNKNOWN; what the Hub's download throws.
  */
 export async function prepareTasks(tasks: StudyTasks, tokenizer: Tokenizer): Promise<PreparedTasks> {
   const asked = tasks.names.map(name => (isTaskFile(name) ? readTaskFile(name) : findTask(name)))
@@ -55,8 +55,14 @@ export async function prepareTasks(tasks: StudyTasks, tokenizer: Tokenizer): Pro
   const data =
     place === 'hub' ? await HubData.load(single, hubSettings(), { shots }) : new TaskData(place ?? null)
   for (const task of single) {
-    const { rows, before } = questionsOf(task, data, tasks)
-    // Hours of training later, the same would be found out.
+    const questions = questionsOf(task, data, tasks)
+    const { rows, before } = questions
+    // Hours of training later, the same would be found out: a text that the tokenizer cannot write, no first token.
+    for (const [i, { row }] of rows.entries()) {
+      tokenizer.encode(before[i] + task.prompt(row))
+      if (task.output !== 'multiple_choice' && task.output !== 'loglikelihood') continue
+      for (const { continuation } of requestsOf(questions, i)) tokenizer.encode(continuation)
+    }
     if (before[0] + task.prompt(rows[0].row) === '' || task.output === 'loglikelihood_rolling')
       prefixToken(tokenizer)
   }

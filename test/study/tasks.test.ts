@@ -25,6 +25,7 @@ const rows = Array.from({ length: 8 }, (_, i) => ({
   gold: i % 2,
 }))
 writeRows(directory, 'mine', rows)
+writeRows(directory, 'blimp', [{ UID: 'wh_island', good: 'One two', bad: 'two One' }])
 writeRows(
   directory,
   'piqa_val',
@@ -100,6 +101,8 @@ describe('tasks of a recipe', () => {
       'bytes',
       /humaneval runs programs that the model writes, which a study does not/,
     ],
+    ['{names: [piqa], data: DIR}', 'chars', /the character "Q" .* is not in its vocabulary/],
+    ['{names: [blimp_wh_island], data: DIR}', 'chars', /tokenizer chars .* an empty prompt needs one/],
     ['{names: [piqa], data: DIR, shots: 9}', 'bytes', /piqa needs for its few-shot examples piqa_train/],
   ])('%s is refused before anything is trained', async (tasks, tokenizer, message) => {
     const steps: number[] = []
