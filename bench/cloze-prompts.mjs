@@ -3,7 +3,7 @@
 //
 //   node bench/cloze-prompts.mjs stories.txt --count 200 > questions.jsonl
 //
-// Texts are separated by <|endoftext|>, or by empty lines where the file has none. --words: of the prompt, at least and at most.
+// Texts are separated by <|endoftext|>, else by empty lines, else each is a line. --words: of the prompt, at least and at most.
 
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
@@ -19,7 +19,8 @@ const {
 const bytes = readFileSync(file)
 const text = (file.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString('utf8')
 const [least, most] = flags.words.split('-').map(Number)
-const texts = text.split(text.includes('<|endoftext|>') ? /<\|endoftext\|>/ : /\n\s*\n/)
+const separators = [/<\|endoftext\|>/, /\n\s*\n/, /\n/]
+const texts = text.trim().split(separators.find(separator => separator.test(text.trim())) ?? '\n')
 const prompts = texts.flatMap(story => {
   const line = story.replace(/\s+/g, ' ').trim()
   // The first sentence end that leaves a prompt of the wanted length.

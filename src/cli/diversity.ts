@@ -137,8 +137,8 @@ function printResults({ ways, sameQuality, deterministicConfidence }: DiversityR
     print(row.map((cell, c) => (c === 0 ? cell.padEnd(widths[c]) : cell.padStart(widths[c]))).join('  '))
   }
   if (deterministicConfidence !== null) {
-    const values = ({ auroc, calibrationError }: ConfidenceQuality) =>
-      `AUROC ${auroc?.toFixed(3) ?? '–'}, calibration error ${calibrationError?.toFixed(3) ?? '–'}`
+    const values = ({ auroc, aurocInterval: range, calibrationError }: ConfidenceQuality) =>
+      `AUROC ${auroc?.toFixed(3) ?? '–'}${range === null ? '' : ` (95 %: ${range.low.toFixed(3)} to ${range.high.toFixed(3)})`}, calibration error ${calibrationError?.toFixed(3) ?? '–'}`
     print('\nConfidence, against whether the answer is right:')
     print(`  entropy of one deterministic pass: ${values(deterministicConfidence)}`)
     for (const { way, confidence } of ways) {

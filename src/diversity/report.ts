@@ -2,6 +2,7 @@
 // loses, and samples side by side.
 
 import * as Plot from '@observablehq/plot'
+import type { ConfidenceQuality } from '../eval/repeated-answers.js'
 import { html, type Markup } from '../report/markup.js'
 import { fixed, MISSING, percent, rate, signed } from '../report/numbers.js'
 import { figure, renderPage, scrollingTable } from '../report/page.js'
@@ -207,23 +208,16 @@ function sameQualityTable(rows: readonly SameQuality[]): Markup {
 function confidenceTable({ ways, deterministicConfidence }: DiversityResults): Markup {
   const number = (value: number | null | undefined) =>
     value === null || value === undefined ? MISSING : fixed(value, 3)
-  const head = html`<tr><th scope="col">confidence</th><th scope="col">right</th><th scope="col">AUROC</th><th scope="col">calibration error ↓</th></tr>`
-  const row = (label: string, right: number | undefined, auroc?: number | null, error?: number | null) =>
-    html`<tr><th scope="row">${visibleLine(label)}</th><td>${right === undefined ? MISSING : percent(right)}</td><td>${number(auroc)}</td><td>${number(error)}</td></tr>\n`
+  const head = html`<tr><th scope="col">confidence</th><th scope="col">right</th><th scope="col">AUROC</th><th scope="col">95 %</th><th scope="col">calibration error ↓</th></tr>`
+  const row = (label: string, right: number | undefined, quality: ConfidenceQuality | null) => {
+    const range = quality?.aurocInterval ?? null
+    const interval = range === null ? MISSING : `${fixed(range.low, 3)} to ${fixed(range.high, 3)}`
+    return html`<tr><th scope="row">${visibleLine(label)}</th><td>${right === undefined ? MISSING : percent(right)}</td><td>${number(quality?.auroc)}</td><td>${interval}</td><td>${number(quality?.calibrationError)}</td></tr>\n`
+  }
   return html`${scrollingTable(head, [
-    row(
-      'entropy of one deterministic pass',
-      deterministicConfidence?.exact,
-      deterministicConfidence?.auroc,
-      deterministicConfidence?.calibrationError,
-    ),
+    row('entropy of one deterministic pass', deterministicConfidence?.exact, deterministicConfidence),
     ...ways.map(({ way, measures, confidence }) =>
-      row(
-        `agreement, ${way.label}`,
-        measures.majority?.mean,
-        confidence?.auroc,
-        confidence?.calibrationError,
-      ),
+      row(`agreement, ${way.label}`, measures.majority?.mean, confidence),
     ),
   ])}
 <p class="note">AUROC: the probability that a right answer has more confidence than a wrong one. Agreement: the fraction of samples that give the most frequent answer.</p>`

@@ -1,7 +1,8 @@
 // Several answers to one question, against its right ones: exact match, F1, the best, the majority, pass@k, and whether
 // agreement tells right from wrong.
 
-import { areaUnderRoc } from '../statistics.js'
+import { areaUnderRoc, quantilesOfSorted } from '../statistics.js'
+import { PythonRandom } from './python-random.js'
 
 /** SQuAD's normalization (Rajpurkar et al. 2016): lower case, no ASCII punctuation, no articles, single spaces. */
 export function squadNormalized(text: string): string {
@@ -70,6 +71,8 @@ export function passAtK(n: number, c: number, k: number): number {
 export interface ConfidenceQuality {
   /** Probability that a right answer has more of it than a wrong one; null where all are right or all are wrong. */
   readonly auroc: number | null
+  /** 95 %, from resampled questions; null with it, or where most resamplings are all right or all wrong. */
+  readonly aurocInterval: { readonly low: number; readonly high: number } | null
   /** Expected calibration error over ten bins (Guo et al. 2017); null for confidences that are no probabilities. */
   readonly calibrationError: number | null
 }
@@ -81,10 +84,11 @@ export function confidenceQuality(
   confidences: readonly number[],
   right: readonly boolean[],
 ): ConfidenceQuality {
-  const of = (wanted: boolean) => confidences.filter((_, i) => right[i] === wanted)
-  const [yes, no] = [of(true), of(false)]
-  const auroc = yes.length === 0 || no.length === 0 ? null : areaUnderRoc(yes, no)
-  if (confidences.some(value => value < 0 || value > 1)) return { auroc, calibrationError: null }
+  const all = confidences.map((_, i) => i)
+  const auroc = aurocOf(confidences, right, all)
+  const aurocInterval = auroc === null ? null : resampledInterval(confidences, right)
+  if (confidences.some(value => value < 0 || value > 1))
+    return { auroc, aurocInterval, calibrationError: null }
   const bins = Array.from({ length: BINS }, () => ({ count: 0, confidence: 0, right: 0 }))
   for (const [i, confidence] of confidences.entries()) {
     const bin = bins[Math.min(BINS - 1, Math.floor(confidence * BINS))]
@@ -95,5 +99,39 @@ export function confidenceQuality(
   // |right/n − confidence/n| · n/N of each bin.
   const calibrationError =
     bins.reduce((sum, bin) => sum + Math.abs(bin.right - bin.confidence), 0) / confidences.length
-  return { auroc, calibrationError }
+  return { auroc, aurocInterval, calibrationError }
+}
+
+/** Of the questions with these indices; null where all are right or all are wrong. */
+function aurocOf(
+  confidences: readonly number[],
+  right: readonly boolean[],
+  questions: readonly number[],
+): number | null {
+  const of = (wanted: boolean) => questions.filter(i => right[i] === wanted).map(i => confidences[i])
+  const [yes, no] = [of(true), of(false)]
+  return yes.length === 0 || no.length === 0 ? null : areaUnderRoc(yes, no)
+}
+
+const RESAMPLINGS = 1000
+const RESAMPLING_SEED = 1234
+/** Resamplings that must have a value for an interval. */
+const LEAST_VALID = 0.9
+
+function resampledInterval(
+  confidences: readonly number[],
+  right: readonly boolean[],
+): { low: number; high: number } | null {
+  const random = new PythonRandom(RESAMPLING_SEED)
+  const values = Array.from({ length: RESAMPLINGS }, () =>
+    aurocOf(
+      confidences,
+      right,
+      confidences.map(() => random.below(confidences.length)),
+    ),
+  )
+  const valid = values.filter(value => value !== null).sort((a, b) => a - b)
+  if (valid.length < LEAST_VALID * RESAMPLINGS) return null
+  const [low, high] = quantilesOfSorted(valid, [0.025, 0.975])
+  return { low, high }
 }

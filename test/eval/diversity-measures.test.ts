@@ -177,8 +177,22 @@ describe('confidence', () => {
     expect(calibrationError).toBeCloseTo(1.25 / 4, 12)
   })
 
+  it('has an interval for AUROC, about that of its standard error', () => {
+    // 300 questions, confidences i / 300, the upper half right with probability 3/4, the lower with 1/4: AUROC 3/4.
+    const confidences = Array.from({ length: 300 }, (_, i) => i / 300)
+    const right = confidences.map((value, i) => (i % 4 === 0 ? value < 0.5 : value >= 0.5))
+    const { auroc, aurocInterval } = confidenceQuality(confidences, right)
+    // Hanley and McNeil 1982: about 0.029 for an area of 0.75, 150 right and 150 wrong.
+    expect(auroc).toBeCloseTo(0.75, 1)
+    expect((aurocInterval?.high ?? 0) - (aurocInterval?.low ?? 0)).toBeGreaterThan(2 * 1.96 * 0.029 * 0.7)
+    expect((aurocInterval?.high ?? 1) - (aurocInterval?.low ?? 0)).toBeLessThan(2 * 1.96 * 0.029 * 1.3)
+    expect(aurocInterval?.low).toBeLessThan(auroc ?? 0)
+    // One wrong answer of four: a third of the resamplings have none.
+    expect(confidenceQuality([0.1, 0.2, 0.3, 0.4], [false, true, true, true]).aurocInterval).toBeNull()
+  })
+
   it('says nothing where all are right, or where confidences are no probabilities', () => {
     expect(confidenceQuality([0.5, 1], [true, true]).auroc).toBeNull()
-    expect(confidenceQuality([-2, -1], [false, true])).toEqual({ auroc: 1, calibrationError: null })
+    expect(confidenceQuality([-2, -1], [false, true])).toMatchObject({ auroc: 1, calibrationError: null })
   })
 })
