@@ -1,6 +1,6 @@
 // Packs flicker-lm, looks at the tarball with publint and @arethetypeswrong/cli, installs it into an empty project and
 // uses it there: the library, its types under `strict` without skipLibCheck in three kinds of project, the command line,
-// and a bundle by esbuild. Needs the npm registry.
+// and bundles: by esbuild for Node, by esbuild and webpack for a page. Needs the npm registry.
 
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -111,3 +111,48 @@ run(
 )
 run(process.execPath, ['bundle.mjs'], project)
 console.log('package: a bundle with flicker-lm marked external runs')
+
+// A page: nothing is configured, and nothing of Node is left in what it loads.
+writeFileSync(join(project, 'page.mjs'), "import { load } from 'flicker-lm/web'\nglobalThis.load = load\n")
+const browserUse =
+  "import { load } from 'flicker-lm/web'\nload('model.gguf').then(model => model.complete('a'))\n"
+writeFileSync(join(project, 'page-use.mts'), browserUse)
+const browserTypes = [
+  '--noEmit',
+  '--strict',
+  '--target',
+  'es2023',
+  '--lib',
+  'es2023,dom',
+  '--module',
+  'esnext',
+]
+run(
+  process.execPath,
+  [tsc, ...browserTypes, '--moduleResolution', 'bundler', '--skipLibCheck', 'page-use.mts'],
+  project,
+)
+run(
+  'npx',
+  ['-y', 'esbuild@0.25.12', 'page.mjs', '--bundle', '--format=esm', '--outfile=page-esbuild.js'],
+  project,
+)
+const webpack = ['-y', '-p', 'webpack@5.113.0', '-p', 'webpack-cli@7.3.1', 'webpack']
+run(
+  'npx',
+  [...webpack, '--mode', 'production', '--entry', './page.mjs', '--output-path', 'page-webpack'],
+  project,
+)
+const bundles = [join(project, 'page-esbuild.js'), join(project, 'page-webpack', 'main.js')]
+for (const file of bundles) {
+  if (/from ?"node:|require\("node:/.test(readFileSync(file, 'utf8'))) {
+    console.error(`package: ${file} imports a module of Node`)
+    process.exit(1)
+  }
+}
+const kernelsSource = readFileSync(join(installed, 'dist', 'browser', 'kernels-source.js'), 'utf8')
+if (kernelsSource.length < 500_000) {
+  console.error('package: flicker-lm/web has no WebAssembly kernels; run npm run build:wasm')
+  process.exit(1)
+}
+console.log('package: esbuild and webpack bundle flicker-lm/web without configuration')

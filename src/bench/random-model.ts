@@ -181,7 +181,7 @@ class Pool {
   fill(w: Weights, rows: number, columns: number): Weights {
     if (!('type' in w) || w.type === 'f16') {
       const pool = this.#plain
-      const numbers = 'type' in w ? new Uint16Array(w.data.buffer) : w
+      const numbers = 'type' in w ? new Uint16Array(w.data.buffer, w.data.byteOffset, w.data.length / 2) : w
       // The pool is of the type of `w`: both calls are of `set` on two arrays of one kind.
       for (let at = 0; pool !== null && at < numbers.length; ) {
         const count = Math.min(POOL - this.#at, numbers.length - at)

@@ -137,7 +137,9 @@ function chooseBackend(asked: WebEngineOptions['backend'], wasm: string): ModelS
   const supported = canShareMemory()
   if (wasm !== '' && supported) {
     if (!hasWasm()) {
-      const bytes = Uint8Array.from(atob(wasm), character => character.charCodeAt(0))
+      const text = atob(wasm)
+      const bytes = new Uint8Array(text.length)
+      for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i)
       provideWasm(new WebAssembly.Module(bytes))
     }
     environment.FLICKER_BACKEND = 'wasm'

@@ -86,7 +86,7 @@ function Alternatives({ token }: { readonly token: ShownToken }) {
   return (
     <div class="alternatives" role="status">
       <p>
-        <b>{visible(token.shown)}</b> was {percent(token.logprob)} likely. At its place:
+        <b>{visible(token.shown) || 'This token'}</b> was {percent(token.logprob)} likely. At its place:
       </p>
       <ol>
         {token.alternatives.map(({ text, logprob }) => (
