@@ -4,8 +4,10 @@ import { mkdirSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
-import { boardAssets } from '../../src/board/index.js'
+import { boardAssets, playgroundFile } from '../../src/board/index.js'
 import { load } from '../../src/engine/index.js'
+import { createServer } from '../../src/serve/index.js'
+import { listening } from '../serve/listening.js'
 import { describeInBrowser, serveFiles, startChromium, type TestServer } from './chromium.js'
 import { writeModels } from './model-files.js'
 
@@ -155,6 +157,23 @@ describeInBrowser('the playground', () => {
   it('tells what is wrong in the page', async () => {
     page = await open(`#model=${server.origin}/models/none.gguf`)
     expect(await page.getByRole('alert').textContent()).toMatch(/none\.gguf was refused: 404/)
+  })
+
+  it('generates with the server that it comes from', async () => {
+    const model = await load(path.join(models, 'model.gguf'))
+    const api = createServer({ models: { small: model } })
+    const fetch = async (request: Request) => (await playgroundFile(request)) ?? api.fetch(request)
+    const port = await listening({ fetch, close: grace => api.close(grace) })
+    page = await (await browser.newContext()).newPage()
+    await page.goto(`http://127.0.0.1:${port}/playground`)
+    await page.getByRole('button', { name: 'small on the server' }).click()
+    await set(page, { prompt: 'Once', maxTokens: '12', temperature: '0' })
+    await generate(page)
+    const expected = await model.complete('Once', { maxTokens: 12, temperature: 0 })
+    expect(await textOf(page)).toBe(expected.text)
+    await page.locator('.token:not(.blank)').first().click()
+    expect(await page.locator('.alternatives li').count()).toBe(5)
+    expect(await page.locator('canvas').count()).toBe(0)
   })
 
   it.each([

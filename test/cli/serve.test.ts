@@ -101,3 +101,19 @@ it('warns where others can reach it without a key', async () => {
   child.kill('SIGTERM')
   expect((await finished).stderr).toMatch(/no --api-key: everyone may use/)
 })
+
+it('has the playground at /playground, which may run its worker and nothing of others', async () => {
+  const { port, child } = await serving()
+  try {
+    const get = (place: string) => fetch(`http://127.0.0.1:${port}${place}`)
+    const page = await get('/playground')
+    expect(page.status).toBe(200)
+    expect(page.headers.get('content-security-policy')).toContain("script-src 'self' 'wasm-unsafe-eval'")
+    const [, script] = /src="\.\/(assets\/playground\.js)"/.exec(await page.text()) ?? []
+    expect((await get(`/${script}`)).headers.get('content-type')).toMatch(/javascript/)
+    expect((await get('/assets/../package.json')).status).toBe(404)
+    expect((await get('/v1/models')).status).toBe(200)
+  } finally {
+    child.kill()
+  }
+})
