@@ -18,7 +18,9 @@ function bootstrap(): void {
   const fs: typeof import('node:fs') = require('node:fs')
   const vm: typeof import('node:vm') = require('node:vm')
   const { source, marker } = JSON.parse(fs.readFileSync(0, 'utf8'))
-  const end = fs.writeSync
+  const { writeSync } = fs
+  const { reallyExit } = process as unknown as { reallyExit: (code: number) => void }
+  const leave = (code: number) => reallyExit.call(process, code)
   const hosts = { process: process as unknown as Record<string, unknown>, global: globalThis as never }
   // What would reach outside, should the program find its way out of the context.
   for (const name of [
@@ -61,8 +63,22 @@ function bootstrap(): void {
     }`,
     context,
   )
-  vm.runInContext(source, context, { filename: 'program.js' })
-  end(1, marker)
+  // At its end the process ends at once: what a program has left for later, such as the import that gives it an error of
+  // this realm, never runs.
+  try {
+    vm.runInContext(source, context, { filename: 'program.js' })
+  } catch (error) {
+    let text = 'failed'
+    try {
+      text = String(error)
+    } catch {
+      // It has made its error so that it cannot be shown.
+    }
+    writeSync(2, text)
+    leave(1)
+  }
+  writeSync(1, marker)
+  leave(0)
 }
 
 /** Throws OptionError PERMISSION_MODEL for a Node without one. `task`: what needs it. */
