@@ -1,13 +1,19 @@
 // From the values of single questions to the score of a task: value, standard error, bootstrap interval; means over groups;
 // differences between models, question by question.
 
+import { createHash } from 'node:crypto'
 import { quantilesOfSorted, standardDeviation } from '../statistics.js'
 import { PythonRandom } from './python-random.js'
 import type { ScoredSample } from './sample.js'
 import { columnOf, metricsOf, type Task } from './task.js'
 
-/** Seed of the resampling: the same questions are drawn for every model, so that differences are paired. */
-const BOOTSTRAP_SEED = 1234
+/**
+ * Seed of the resampling: the same questions are drawn for every model, so that differences are paired, and other ones for
+ * every task, so that the tasks of a group do not move together.
+ */
+function bootstrapSeed({ name }: Task): number {
+  return createHash('sha256').update(`1234 ${name}`).digest().readUInt32LE(0)
+}
 
 export interface Interval {
   readonly low: number
@@ -66,7 +72,7 @@ export function scoresOf(task: Task, samples: readonly ScoredSample[], bootstrap
   ]
   const columns = new Map(names.map(name => [name, Float64Array.from(samples, ({ values }) => values[name])]))
   const column = (name: string) => columns.get(name) ?? new Float64Array(n)
-  const sums = resampledSums(names.map(column), n, bootstrap)
+  const sums = resampledSums(names.map(column), n, bootstrap, bootstrapSeed(task))
   return rules.map(({ metric, column: name, over, of }) => {
     const at = names.indexOf(name)
     const value = of(sum(column(name)) / (over === 'questions' ? n : sum(column(over))))
@@ -87,8 +93,13 @@ export function scoresOf(task: Task, samples: readonly ScoredSample[], bootstrap
 }
 
 /** For each column its sums over resampled questions, the same questions in all columns. */
-function resampledSums(columns: readonly Float64Array[], n: number, times: number): Float64Array[] {
-  const random = new PythonRandom(BOOTSTRAP_SEED)
+function resampledSums(
+  columns: readonly Float64Array[],
+  n: number,
+  times: number,
+  seed: number,
+): Float64Array[] {
+  const random = new PythonRandom(seed)
   const sums = columns.map(() => new Float64Array(times))
   const drawn = new Int32Array(n)
   for (let time = 0; time < times; time++) {

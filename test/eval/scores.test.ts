@@ -56,6 +56,20 @@ it('word and byte perplexity weigh documents by their length', () => {
   expect(bits.value).toBeCloseTo(30 / 25 / Math.LN2, 12)
 })
 
+it('a group of equal tasks has the interval that its standard error says: tasks are resampled on their own', () => {
+  const tasks = Array.from({ length: 50 }, (_, i) => ({ ...piqa, name: `part_${i}` }))
+  const parts = tasks.map(task => ({
+    questions: 8,
+    scores: scoresOf(task, accs([1, 0, 0, 1, 1, 0, 1, 0]), 1000),
+  }))
+  const [{ value, interval, resampled }] = groupScores(parts, false)
+  expect(value).toBeCloseTo(0.5, 12)
+  // Of 400 draws with a variance of 1/4: √(0.25/400) = 0.025.
+  const half = ((interval?.high ?? 0) - (interval?.low ?? 0)) / 2
+  expect(Math.abs(half - 1.96 * 0.025)).toBeLessThan(0.006)
+  expect(resampled).toHaveLength(1000)
+})
+
 describe('a group', () => {
   const parts = [
     { questions: 4, scores: scoresOf(piqa, accs([1, 1, 1, 0]), 20) },
