@@ -113,7 +113,7 @@ async function inChromium() {
       files[pathname] ?? (pathname.startsWith('/dist/') ? join(dist, pathname.slice(6)) : undefined)
     if (file === undefined) return response.writeHead(404).end()
     if (extname(file) === '.js') response.setHeader('content-type', 'text/javascript')
-    response.setHeader('etag', '"1"').end(readFileSync(file))
+    response.end(readFileSync(file))
   })
   await new Promise(done => server.listen(0, '127.0.0.1', done))
   const executablePath = process.env.FLICKER_CHROMIUM || '/usr/bin/chromium'

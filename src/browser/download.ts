@@ -164,20 +164,21 @@ async function fetchInto(
   note: (state: { size: number | null; validator: string | null }, complete: boolean) => Promise<void>,
 ): Promise<boolean> {
   let validator = knownValidator
-  let resumable = validator !== null
+  let givesRanges = true
   for (let attempt = 0; ; attempt++) {
+    if (target.length > 0 && validator === null) target.restart()
     const before = target.length
     try {
-      if (!resumable && before > 0) target.restart()
-      const response = await ask(request, target.length, validator)
+      const response = await ask(request, before)
       if (response.status === 404 && optional) {
         await response.body?.cancel()
         return false
       }
-      if (response.status === 416 && target.length > 0) {
-        // The file has become shorter.
+      const found = response.headers.get('etag') ?? response.headers.get('last-modified')
+      const isOther = response.status === 206 && found !== validator
+      if (isOther || (response.status === 416 && before > 0)) {
+        // What is there is of another version of the file.
         await response.body?.cancel()
-        target.restart()
         validator = null
         continue
       }
@@ -187,22 +188,20 @@ async function fetchInto(
           `${request.url} was refused: ${response.status} ${response.statusText}`.trimEnd(),
         )
       }
-      if (response.status !== 206 && target.length > 0) target.restart()
+      if (response.status !== 206 && before > 0) {
+        givesRanges = false
+        target.restart()
+      }
       const total = totalOf(response, target.length)
-      validator = response.headers.get('etag') ?? response.headers.get('last-modified')
-      resumable =
-        validator !== null &&
-        (response.status === 206 || response.headers.get('accept-ranges')?.toLowerCase() === 'bytes')
-      await note({ size: total, validator: resumable ? validator : null }, false)
-      await receive(request, response, target, total, () =>
-        note({ size: total, validator: resumable ? validator : null }, false),
-      )
+      validator = found
+      await note({ size: total, validator }, false)
+      await receive(request, response, target, total, () => note({ size: total, validator }, false))
       await note({ size: target.length, validator }, true)
       return true
     } catch (error) {
       if (request.signal.aborted) throw aborted(request.url)
       if (!(error instanceof Interrupted)) throw error
-      if (target.length > before && resumable) attempt = 0
+      if (target.length > before && givesRanges && validator !== null) attempt = 0
       if (attempt < RETRIES) {
         await new Promise(resolve => setTimeout(resolve, WAIT_MS * 2 ** attempt))
         continue
@@ -210,7 +209,7 @@ async function fetchInto(
       throw new FlickerError(
         'DOWNLOAD_INTERRUPTED',
         `the download of ${request.url} was interrupted after ${target.length} bytes; ` +
-          (resumable
+          (givesRanges && validator !== null
             ? 'load it again to continue from there'
             : 'the server does not support range requests, so it starts from the beginning when it is loaded again'),
         { exitCode: 1, cause: error },
@@ -220,13 +219,10 @@ async function fetchInto(
 }
 
 /** Throws Interrupted where nothing answers while a download is under way; FlickerError DOWNLOAD_REFUSED. */
-async function ask(
-  { url, signal }: DownloadRequest,
-  from: number,
-  validator: string | null,
-): Promise<Response> {
-  const headers: Record<string, string> =
-    from === 0 ? {} : { range: `bytes=${from}-`, ...(validator !== null && { 'if-range': validator }) }
+async function ask({ url, signal }: DownloadRequest, from: number): Promise<Response> {
+  // Nothing but a plain range, which needs no leave of another site's server: what it answers says whether the file is the
+  // same.
+  const headers: Record<string, string> = from === 0 ? {} : { range: `bytes=${from}-` }
   try {
     return await fetch(url, { signal, headers })
   } catch (cause) {

@@ -91,13 +91,10 @@ export async function serveFiles(models: string): Promise<TestServer> {
 
 function give(request: IncomingMessage, response: ServerResponse, file: string, faults: Faults): void {
   const { ranges = true, cors = true, cutAfter, status, slow } = faults
-  if (cors) {
-    response.setHeader('access-control-allow-origin', '*')
-    response.setHeader('access-control-allow-headers', '*')
-    response.setHeader('access-control-expose-headers', '*')
-  }
-  if (request.method === 'OPTIONS') {
-    response.end()
+  // As little as a server can do: no answer to a preflight, no headers beyond those that every site may see.
+  if (cors) response.setHeader('access-control-allow-origin', '*')
+  if (request.method !== 'GET') {
+    response.writeHead(405).end()
     return
   }
   if (status !== undefined || file === '' || !statSync(file, { throwIfNoEntry: false })?.isFile()) {
@@ -106,7 +103,7 @@ function give(request: IncomingMessage, response: ServerResponse, file: string, 
   }
   const bytes = readFileSync(file)
   response.setHeader('content-type', TYPES[extname(file)] ?? 'application/octet-stream')
-  response.setHeader('etag', `"${bytes.length}"`)
+  response.setHeader('last-modified', statSync(file).mtime.toUTCString())
   const range = ranges ? /^bytes=(\d+)-$/.exec(request.headers.range ?? '') : null
   const from = range === null ? 0 : Number(range[1])
   if (ranges) response.setHeader('accept-ranges', 'bytes')

@@ -1,7 +1,7 @@
 // flicker-lm/web in Chromium: the package as it is built, on a plain page, with models from a server that can fail.
 
 import { createHash } from 'node:crypto'
-import { rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { Browser, Page } from 'playwright-core'
@@ -193,23 +193,61 @@ describeInBrowser('flicker-lm/web', () => {
     expect(await inPage(page, 'return (await flicker.cachedModels()).length')).toBe(0)
   })
 
-  it('resumes a download where it was interrupted, also by another visit', async () => {
+  it('resumes a download where it was interrupted, from another site too', async () => {
     const bytes = await readFile(path.join(models, 'model.gguf'))
-    server.faults = { cutAfter: 100_000 }
+    other.faults = { cutAfter: 100_000 }
+    other.requests.length = 0
     const sha256 = createHash('sha256').update(bytes).digest('hex')
     const progress = await inPage<number[]>(
       page,
       `const seen = []
-      ${loading(url('model.gguf'), `sha256: '${sha256}', onProgress: ({ received }) => seen.push(received)`)}
+      ${loading(JSON.stringify(`${other.origin}/models/model.gguf`), `sha256: '${sha256}', onProgress: ({ received }) => seen.push(received)`)}
       model.dispose()
       return seen`,
     )
     expect(progress.at(-1)).toBe(bytes.length)
     // What a broken connection has not delivered is asked for again, what it has delivered is not.
-    const ranges = server.requests.map(request => Number(/bytes=(\d+)-/.exec(request)?.[1] ?? 0))
+    const ranges = other.requests.map(request => Number(/bytes=(\d+)-/.exec(request)?.[1] ?? 0))
     expect(ranges.length).toBeGreaterThan(2)
     expect(ranges).toEqual([...ranges].sort((a, b) => a - b))
     expect(ranges.at(-1)).toBeGreaterThan(bytes.length - 100_001)
+  })
+
+  it('resumes one that an earlier visit left, unless the file has changed since', async () => {
+    const file = path.join(models, 'left.gguf')
+    const begin = async () => {
+      server.faults = { slow: 15 }
+      const error = await failure(
+        `const controller = new AbortController()
+        const onProgress = ({ received }) => received > 100_000 && controller.abort()
+        await flicker.load(${url('left.gguf')}, { signal: controller.signal, onProgress })`,
+      )
+      server.faults = {}
+      server.requests.length = 0
+      return error?.code
+    }
+    const end = async () => {
+      const sha256 = createHash('sha256')
+        .update(await readFile(file))
+        .digest('hex')
+      return failure(`${loading(url('left.gguf'), `sha256: '${sha256}'`)} model.dispose()`)
+    }
+    writeFileSync(file, await readFile(path.join(models, 'model.gguf')))
+    expect(await begin()).toBe('DOWNLOAD_ABORTED')
+    const [{ bytes, complete }] = await inPage<{ bytes: number; complete: boolean }[]>(
+      page,
+      'return flicker.cachedModels()',
+    )
+    expect(complete).toBe(false)
+    expect(await end()).toBeNull()
+    expect(server.requests).toEqual([`/models/left.gguf bytes=${bytes}-`])
+    await inPage(page, `await flicker.removeCachedModel(${url('left.gguf')})`)
+
+    expect(await begin()).toBe('DOWNLOAD_ABORTED')
+    writeFileSync(file, await readFile(path.join(models, 'q8.gguf')))
+    utimesSync(file, 1e9, 1e9)
+    expect(await end()).toBeNull()
+    expect(server.requests.at(-1)).toBe('/models/left.gguf')
   })
 
   describe('says what is wrong, in one line', () => {
