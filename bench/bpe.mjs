@@ -22,7 +22,7 @@ const { values } = parseArgs({
 })
 const room = file => import(pathToFileURL(resolve(values.build, 'data', file)).href)
 const { loadCorpus } = await room('corpus.js')
-const { trainBpe } = await room('bpe-train.js')
+const { trainBpe } = await room('tokenizers/train-byte-pair.js')
 
 const text = firstBytes(loadCorpus(values.corpus).documents, MEGABYTES * 1e6)
 const megabytes = Buffer.byteLength(text.join('')) / 1e6

@@ -102,10 +102,11 @@ napi_value aligned(napi_env env, napi_callback_info info) {
     return nullptr;
   }
   const napi_status status = napi_create_external_arraybuffer(
-      env, data, static_cast<size_t>(bytes), [](napi_env, void* memory, void*) { free_pages(memory); }, nullptr,
-      &result);
+      env, data, static_cast<size_t>(bytes),
+      [](napi_env, void* memory, void* size) { free_pages(memory, reinterpret_cast<uintptr_t>(size)); },
+      reinterpret_cast<void*>(static_cast<uintptr_t>(bytes)), &result);
   if (status != napi_ok) {
-    free_pages(data);
+    free_pages(data, static_cast<uint64_t>(bytes));
     napi_throw_error(env, "NATIVE_OUT_OF_MEMORY", "native aligned: this runtime refuses external buffers");
     return nullptr;
   }

@@ -8,7 +8,7 @@
 namespace flicker::contract {
 
 /// What these files say, shortened: contractDigest in src/kernels/native/signatures.ts.
-constexpr const char* digest = "fb54691e6a0225d9";
+constexpr const char* digest = "65bf7c447e4b4271";
 
 struct Gemm {
   enum : size_t { at_a, at_b, at_c, at_m, at_n, at_k, at_trans_a, at_trans_b, at_accumulate, count };
@@ -1290,15 +1290,14 @@ struct BlocksToRows {
     step = in.size(at_step);
     from = in.codes(at_from, {rows});
     out = in.codes_out(at_out, {rows});
-    in.require(columns % 32 == 0, at_columns, "must be whole blocks");
     in.finish(count);
   }
 };
 double call(const BlocksToRows& with, Arguments& in, const Kernels& kernels);
 
 struct ColumnsToRows {
-  enum : size_t { at_from, at_type, at_rows, at_columns, at_to, at_out, at_step, count };
-  static constexpr const char* names[] = {"from", "type", "rows", "columns", "to", "out", "step"};
+  enum : size_t { at_from, at_type, at_rows, at_columns, at_to, at_out, at_step, at_first, at_total, count };
+  static constexpr const char* names[] = {"from", "type", "rows", "columns", "to", "out", "step", "first", "total"};
   const int8_t* from = {};
   WeightType type = {};
   int64_t rows = {};
@@ -1306,6 +1305,8 @@ struct ColumnsToRows {
   WeightType to = {};
   int8_t* out = {};
   int64_t step = {};
+  int64_t first = {};
+  int64_t total = {};
 
   explicit ColumnsToRows(Arguments& in) {
     type = in.weight_type(at_type);
@@ -1313,12 +1314,35 @@ struct ColumnsToRows {
     columns = in.size(at_columns);
     to = in.weight_type(at_to);
     step = in.size(at_step);
+    first = in.size(at_first);
+    total = in.size(at_total);
     from = in.codes(at_from, {rows});
     out = in.codes_out(at_out, {columns});
+    in.require(first + rows <= total, at_total, "has fewer rows");
+    in.require(first % 256 == 0, at_first, "must be whole blocks");
     in.finish(count);
   }
 };
 double call(const ColumnsToRows& with, Arguments& in, const Kernels& kernels);
+
+struct ReadFile {
+  enum : size_t { at_file, at_offset, at_out, at_bytes, count };
+  static constexpr const char* names[] = {"file", "offset", "out", "bytes"};
+  int64_t file = {};
+  double offset = {};
+  int8_t* out = {};
+  int64_t bytes = {};
+
+  explicit ReadFile(Arguments& in) {
+    file = in.size(at_file);
+    offset = in.number(at_offset);
+    bytes = in.size(at_bytes);
+    out = in.codes_out(at_out, {bytes});
+    in.require(offset >= 0 && offset <= 9007199254740992.0 - bytes, at_offset, "must be a place in a file");
+    in.finish(count);
+  }
+};
+double call(const ReadFile& with, Arguments& in, const Kernels& kernels);
 
 struct CachedAttention {
   enum : size_t { at_qkv, at_cos, at_sin, at_buffers, at_out, at_batch, at_sequences, at_heads, at_kv_heads, at_head_dim, at_cache_type, at_scale, at_softcap, at_window, at_segments, count };
@@ -1512,6 +1536,7 @@ double call(const MlpForward& with, Arguments& in, const Kernels& kernels);
   E(narrowGate, NarrowGate, true) \
   E(blocksToRows, BlocksToRows, false) \
   E(columnsToRows, ColumnsToRows, true) \
+  E(readFile, ReadFile, true) \
   E(cachedAttention, CachedAttention, false) \
   E(mlpGradients, MlpGradients, true) \
   E(mlpForward, MlpForward, false)

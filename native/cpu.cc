@@ -54,20 +54,52 @@ const InstructionSet* all_instruction_sets() {
   return sets;
 }
 
-void* allocate_pages(uint64_t bytes) {
-  constexpr uint64_t huge = 2u << 20;
-  const uint64_t align = bytes >= huge ? huge : 64;
-  if (bytes > UINT64_MAX - align) return nullptr;
-  const uint64_t rounded = (bytes + align - 1) / align * align;
-  void* memory = allocate_aligned(align, rounded == 0 ? align : rounded);
-  if (memory == nullptr) return nullptr;
+namespace {
+
+constexpr uint64_t huge_page = 2u << 20;
+
 #if defined(__linux__)
-  if (align == huge) madvise(memory, rounded, MADV_HUGEPAGE);
+/// New pages are zero. They are made when they are first written, on the thread that does it: clearing them here would
+/// double the work, on one thread.
+void* map_huge_pages(uint64_t bytes) {
+  const uint64_t length = bytes + huge_page;
+  void* mapped = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) return nullptr;
+  uint8_t* const begin = static_cast<uint8_t*>(mapped);
+  const uint64_t before = (huge_page - reinterpret_cast<uintptr_t>(begin) % huge_page) % huge_page;
+  if (before > 0) munmap(begin, before);
+  munmap(begin + before + bytes, length - before - bytes);
+  madvise(begin + before, bytes, MADV_HUGEPAGE);
+  return begin + before;
+}
 #endif
-  memset(memory, 0, rounded);
+
+uint64_t rounded_up(uint64_t bytes, uint64_t to) { return (bytes + to - 1) / to * to; }
+
+}  // namespace
+
+void* allocate_pages(uint64_t bytes) {
+  if (bytes > UINT64_MAX - 2 * huge_page) return nullptr;
+#if defined(__linux__)
+  if (bytes >= huge_page) return map_huge_pages(rounded_up(bytes, huge_page));
+#endif
+  const uint64_t align = bytes >= huge_page ? huge_page : 64;
+  const uint64_t rounded = bytes == 0 ? align : rounded_up(bytes, align);
+  void* memory = allocate_aligned(align, rounded);
+  if (memory != nullptr) memset(memory, 0, rounded);
   return memory;
 }
 
-void free_pages(void* memory) { free_aligned(memory); }
+void free_pages(void* memory, uint64_t bytes) {
+#if defined(__linux__)
+  if (bytes >= huge_page) {
+    munmap(memory, rounded_up(bytes, huge_page));
+    return;
+  }
+#else
+  (void)bytes;
+#endif
+  free_aligned(memory);
+}
 
 }  // namespace flicker

@@ -20,6 +20,7 @@ const InstructionSet* all_instruction_sets();
 
 /// Zeroed memory on its own pages (huge ones where the system gives them), or null. For buffers that are streamed.
 void* allocate_pages(uint64_t bytes);
-void free_pages(void* memory);
+/// Frees what allocate_pages(bytes) gave.
+void free_pages(void* memory, uint64_t bytes);
 
 }  // namespace flicker

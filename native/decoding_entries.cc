@@ -1,5 +1,6 @@
 // The native functions of decoding.
 #include "contract.h"
+#include "read_file.h"
 
 namespace flicker::contract {
 
@@ -60,6 +61,14 @@ int64_t file_row_bytes(WeightType type, int64_t columns) {
   return weight_row_bytes(type, columns);
 }
 
+/// Blames `columns` where rows of a file are not whole blocks of `type`. Returns whether all is well.
+bool file_blocks_fit(Arguments& in, WeightType type, int64_t columns, int at_columns) {
+  const bool plain = type == kF32 || type == kBf16 || type == kF16;
+  const int64_t block = plain ? 1 : type == kQ8_0 || type == kQ4_0 ? 32 : super_block;
+  in.require(columns % block == 0, at_columns, "must be whole blocks");
+  return in.ok();
+}
+
 /// Bytes that rows `step` apart take, the last without what would follow it.
 int64_t rows_bytes(int64_t rows, int64_t step, int64_t row_bytes) {
   return rows == 0 ? 0 : (rows - 1) * step + row_bytes;
@@ -68,7 +77,7 @@ int64_t rows_bytes(int64_t rows, int64_t step, int64_t row_bytes) {
 }  // namespace
 
 double call(const BlocksToRows& with, Arguments& in, const Kernels& kernels) {
-  in.require(with.type == kQ8_0 || with.type == kQ4_0, with.at_type, "is not q8_0 or q4_0");
+  if (!file_blocks_fit(in, with.type, with.columns, with.at_columns)) return 0;
   const int64_t row_bytes = weight_row_bytes(with.type, with.columns);
   in.require(with.step >= row_bytes, with.at_step, "is shorter than a row");
   if (!in.ok()) return 0;
@@ -84,9 +93,8 @@ double call(const ColumnsToRows& with, Arguments& in, const Kernels& kernels) {
   const bool plain = with.type == kF32 || with.type == kBf16 || with.type == kF16;
   in.require(plain ? with.to == with.type : with.to == kQ6_k || with.to == kQ8_0, with.at_to,
              "cannot be made of this type");
-  const int64_t block = plain ? 1 : with.type == kQ8_0 || with.type == kQ4_0 ? 32 : super_block;
-  in.require(with.columns % block == 0, with.at_columns, "must be whole blocks");
-  const int64_t row_bytes = weight_row_bytes(with.to, with.rows);
+  if (!file_blocks_fit(in, with.type, with.columns, with.at_columns)) return 0;
+  const int64_t row_bytes = weight_row_bytes(with.to, with.total);
   in.require(with.step >= row_bytes, with.at_step, "is shorter than a row");
   const uintptr_t size = with.type == kF32 ? 4 : 2;
   const auto aligned = [&](const void* p) { return !plain || reinterpret_cast<uintptr_t>(p) % size == 0; };
@@ -99,7 +107,11 @@ double call(const ColumnsToRows& with, Arguments& in, const Kernels& kernels) {
   if (!in.ok()) return 0;
   return static_cast<double>(kernels.columns_to_rows(with.type, reinterpret_cast<const uint8_t*>(with.from), with.rows,
                                                      with.columns, with.to, reinterpret_cast<uint8_t*>(with.out),
-                                                     with.step));
+                                                     with.step, with.first, with.total));
+}
+
+double call(const ReadFile& with, Arguments&, const Kernels&) {
+  return static_cast<double>(read_file(static_cast<int>(with.file), with.offset, with.out, with.bytes));
 }
 
 namespace {

@@ -272,7 +272,8 @@ struct MlpCall {
   K(void, blocks_to_rows,                                                                                              \
     (WeightType type, const uint8_t* from, int64_t rows, int64_t columns, uint8_t* out, int64_t step))                 \
   K(int64_t, columns_to_rows,                                                                                          \
-    (WeightType type, const uint8_t* from, int64_t rows, int64_t columns, WeightType to, uint8_t* out, int64_t step))  \
+    (WeightType type, const uint8_t* from, int64_t rows, int64_t columns, WeightType to, uint8_t* out, int64_t step,   \
+     int64_t first_row, int64_t total_rows))                                                                           \
   K(void, cached_attention,                                                                                            \
     (float* qkv, const float* cos, const float* sin, const CachedSequence* sequences, float* out,                      \
      CachedAttentionShape shape))                                                                                      \

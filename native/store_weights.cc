@@ -173,11 +173,15 @@ void transpose(const uint8_t* from, int64_t rows, int64_t columns, uint8_t* out,
   const int64_t across = ceil_div(columns, side);
   parallel_for(across * ceil_div(rows, side), [&](int64_t job) {
     const int64_t first = job % across * side, top = job / across * side;
-    const int64_t end = min(columns, first + side), bottom = min(rows, top + side);
-    for (int64_t c = first; c < end; c++) {
-      T* to = reinterpret_cast<T*>(out + c * step);
-      const T* source = reinterpret_cast<const T*>(from) + c;
-      for (int64_t r = top; r < bottom; r++) to[r] = source[r * columns];
+    const int64_t width = min(columns - first, side), height = min(rows - top, side);
+    // A copy, since rows that lie a power of two apart would push each other out of the cache.
+    T square[side * side];
+    for (int64_t r = 0; r < height; r++)
+      memcpy(square + r * side, reinterpret_cast<const T*>(from) + (top + r) * columns + first,
+             static_cast<size_t>(width) * sizeof(T));
+    for (int64_t c = 0; c < width; c++) {
+      T* to = reinterpret_cast<T*>(out + (first + c) * step) + top;
+      for (int64_t r = 0; r < height; r++) to[r] = square[r * side + c];
     }
   });
 }
@@ -186,6 +190,7 @@ void transpose(const uint8_t* from, int64_t rows, int64_t columns, uint8_t* out,
 
 void blocks_to_rows(WeightType type, const uint8_t* from, int64_t rows, int64_t columns, uint8_t* out, int64_t step) {
   const int64_t groups = columns / 32, scale_bytes = weight_scale_bytes(columns);
+  const int64_t row_bytes = weight_row_bytes(type, columns);
   constexpr int64_t per_job = 64;
   parallel_for(ceil_div(rows, per_job), [&](int64_t job) {
     for (int64_t r = job * per_job; r < min(rows, (job + 1) * per_job); r++) {
@@ -196,6 +201,8 @@ void blocks_to_rows(WeightType type, const uint8_t* from, int64_t rows, int64_t 
           memcpy(scales + 2 * g, block, 2);
           memcpy(to + 32 * g, block + 2, 32);
         }
+      } else if (type != kQ4_0) {
+        memcpy(out + r * step, from + r * row_bytes, static_cast<size_t>(row_bytes));
       } else {
         const uint8_t* block = from + r * groups * 18;
         for (int64_t g = 0; g < groups; g++, block += 18) {
@@ -209,18 +216,18 @@ void blocks_to_rows(WeightType type, const uint8_t* from, int64_t rows, int64_t 
 }
 
 int64_t columns_to_rows(WeightType type, const uint8_t* from, int64_t rows, int64_t columns, WeightType to,
-                        uint8_t* out, int64_t step) {
+                        uint8_t* out, int64_t step, int64_t first_row, int64_t total_rows) {
   if (type == to && (type == kF32 || type == kBf16 || type == kF16)) {
     if (type == kF32)
-      transpose<uint32_t>(from, rows, columns, out, step);
+      transpose<uint32_t>(from, rows, columns, out + first_row * 4, step);
     else
-      transpose<uint16_t>(from, rows, columns, out, step);
+      transpose<uint16_t>(from, rows, columns, out + first_row * 2, step);
     return 0;
   }
   const int64_t across = ceil_div(columns, tile), down = ceil_div(rows, tile);
   const int64_t block_bytes = file_block_bytes(type);
   // Blocks of 32 columns need not fill the last 256.
-  const int64_t row_bytes = columns * block_bytes / tile, scale_bytes = weight_scale_bytes(rows);
+  const int64_t row_bytes = columns * block_bytes / tile, scale_bytes = weight_scale_bytes(total_rows);
   int64_t bad = 0;
   parallel_for(across * down, [&](int64_t job) {
     const int64_t first = job % across * tile, top = job / across * tile;
@@ -236,9 +243,9 @@ int64_t columns_to_rows(WeightType type, const uint8_t* from, int64_t rows, int6
     }
     for (int64_t c = 0; c < width; c += lanes) {
       uint8_t* row = out + (first + c) * step;
-      const int64_t some = min(lanes, width - c);
-      const bool fits = to == kQ6_k ? to_q6(values, c, some, row + top / tile * q6_k_bytes, step)
-                                    : to_q8(values, c, some, height, row + top / 16, row + scale_bytes + top, step);
+      const int64_t some = min(lanes, width - c), at = first_row + top;
+      const bool fits = to == kQ6_k ? to_q6(values, c, some, row + at / tile * q6_k_bytes, step)
+                                    : to_q8(values, c, some, height, row + at / 16, row + scale_bytes + at, step);
       if (!fits) __atomic_store_n(&bad, 1, __ATOMIC_RELAXED);
     }
   });

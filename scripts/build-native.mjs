@@ -5,6 +5,7 @@
 //   node scripts/build-native.mjs [--all] [--force] [--install] [--debug | --sanitize] [--verbose]
 //
 //   --all, FLICKER_ISA=all   every instruction set of the architecture; the best one is chosen when the program runs
+//   FLICKER_ISA=runnable     every one that this machine runs
 //   FLICKER_ISA=<name>       this one: avx512, avx2, x86-64, neon
 //   --force                  also when nothing has changed; a failure is then an error
 //   --debug                  build/flicker-debug.node for a debugger; FLICKER_NATIVE names it to the library
@@ -52,8 +53,8 @@ const known = instructionSetsOf(arch)
 if (known.length === 0) skip(`no kernels for ${arch}`)
 
 const asked = option('all') ? 'all' : (process.env.FLICKER_ISA ?? '')
-if (!['', 'all', ...known].includes(asked)) {
-  console.error(`flicker: FLICKER_ISA is "${asked}"; give ${known.join(', ')} or all.`)
+if (!['', 'all', 'runnable', ...known].includes(asked)) {
+  console.error(`flicker: FLICKER_ISA is "${asked}"; give ${known.join(', ')}, runnable or all.`)
   process.exit(2)
 }
 
@@ -61,8 +62,9 @@ const compiler = findCompiler()
 if (compiler === undefined) skip('no C++ compiler found; install g++ or clang++')
 
 mkdirSync(folder, { recursive: true })
+const runnable = () => detectInstructionSets(compiler, arch, folder)
 const isas =
-  asked === 'all' ? known : [asked === '' ? detectInstructionSets(compiler, arch, folder)[0] : asked]
+  asked === 'all' ? known : asked === 'runnable' ? runnable() : [asked === '' ? runnable()[0] : asked]
 const build = describeBuild({
   ...{ compiler, platform, arch, isas, kind },
   ...(platform === 'win32' && windowsBuild('dlltool', folder)),

@@ -1,5 +1,5 @@
-// Compiles every C++ file with -Wall -Wextra -Werror, by each of GCC and Clang that is here, for every instruction set.
-// No code is made: what is looked for are the warnings of the front end.
+// Compiles every C++ file with -Wall -Wextra -Werror, by each of GCC and Clang that is here, for every instruction set. No code
+// is made: what is looked for are the warnings of the front end.
 
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'

@@ -21,6 +21,7 @@ const shared = [
   'training_entries.cc',
   'cpu.cc',
   'parallel.cc',
+  'read_file.cc',
 ]
 /** Kernel files whose inner loops are written as vectors: -O3 makes them no faster, and takes up to twice as long. */
 const writtenAsVectors = ['integer_matvec.cc', 'integer_neurons.cc', 'gemm.cc', 'narrow_gate.cc']

@@ -9,7 +9,7 @@ import { CheckpointError, TokenizerError } from '../errors.js'
 import type { ModelConfig } from '../nn/config.js'
 import { modelConfigProblem } from '../nn/config.js'
 import { parameterShapes } from '../nn/parameters.js'
-import { type FileBytes, openFileBytes } from './file-bytes.js'
+import { type FileBytes, openFileBytes, partReader } from './file-bytes.js'
 import { type ModelSource, missingTensor } from './model-source.js'
 import { pairsToHalves } from './rope.js'
 import { decodeStored } from './stored.js'
@@ -60,9 +60,8 @@ export function openLlama2c(file: string, tokenizerFile?: string): ModelSource {
   const stored = (name: string) => {
     const { dtype, shape } = info(name)
     const raw = bytes.read(offsets.get(name)!, 4 * shape.reduce((a, b) => a * b))
-    const turned = /\.self_attn\.[qk]_proj\./.test(name)
     const headDim = config.hiddenSize / config.numAttentionHeads
-    return { dtype, shape, bytes: turned ? pairsToHalves(raw, shape[0], headDim) : raw }
+    return { dtype, shape, bytes: isTurned(name) ? pairsToHalves(raw, shape[0], headDim) : raw }
   }
   return {
     path: file,
@@ -76,9 +75,22 @@ export function openLlama2c(file: string, tokenizerFile?: string): ModelSource {
     tokenizer: () => tokenizerBeside(file, tokenizerFile, config),
     info,
     stored,
+    reader(name) {
+      const { shape } = info(name)
+      if (isTurned(name)) return null
+      const start = offsets.get(name)!
+      return partReader(4 * shape.reduce((a, b) => a * b), (offset, into) =>
+        bytes.readInto(start + offset, into),
+      )
+    },
     tensor: name => decodeStored('f32', stored(name).bytes),
     close: () => bytes.close(),
   }
+}
+
+/** Whether the file has the rotated pairs of this tensor side by side. */
+function isTurned(name: string): boolean {
+  return /\.self_attn\.[qk]_proj\./.test(name)
 }
 
 function tokenizerBeside(file: string, given: string | undefined, config: ModelConfig): Tokenizer {

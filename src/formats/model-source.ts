@@ -7,6 +7,7 @@ import { CheckpointError } from '../errors.js'
 import type { ModelConfig } from '../nn/config.js'
 import type { LayerCuts } from '../nn/cuts.js'
 import { type ParameterShape, parameterShapes } from '../nn/parameters.js'
+import type { TensorReader } from './file-bytes.js'
 import type { SparsityRecord } from './huggingface/cuts-file.js'
 import { quoted } from './safetensors.js'
 import type { StoredDtype } from './stored.js'
@@ -43,6 +44,11 @@ export interface ModelSource {
   tensor(name: string): Float32Array
   /** A tensor as it is stored, without widening. Throws CheckpointError. */
   stored(name: string): StoredTensor
+  /**
+   * Reads parts of the bytes that `stored` gives, without reading the others; null where they do not stand in the file as
+   * they are. Absent: never. Throws CheckpointError.
+   */
+  reader?(name: string): TensorReader | null
   /**
    * What `flicker sparsify` sets to 0 in each layer; null for a model without. Absent: the format has none. Throws
    * CheckpointError CUTS_INVALID.

@@ -10,6 +10,7 @@ import { narrowBfloat16, narrowFloat16 } from '../kernels/weights/half.js'
 import { openToRead } from '../regular-file.js'
 import { describeFirstIssue } from '../schema-issues.js'
 import { writeFully } from './atomic.js'
+import { partReader, readFully, type TensorReader } from './file-bytes.js'
 import { duplicateKey, fitting, jsonValue, readingError } from './json.js'
 import { BYTES_PER_ELEMENT, type SafetensorsDtype, WIDEN } from './safetensors-types.js'
 import { type WeightDtype, WRITTEN_TYPES } from './stored.js'
@@ -49,6 +50,8 @@ export interface TensorSource {
   readFloat32(name: string): Float32Array
   /** The bytes of a tensor as the file has them. Throws CheckpointError. */
   readBytes(name: string): Uint8Array
+  /** Reads parts of what `readBytes` gives; null where those bytes do not stand in the file as they are. */
+  reader(name: string): TensorReader | null
   close(): void
 }
 
@@ -91,9 +94,15 @@ export function openSafetensors(file: string): TensorSource {
       const { offset, bytes } = info(name)
       return withMemory(file, name, () => {
         const out = new Uint8Array(new ArrayBuffer(bytes))
-        readFully(fd, file, out, offset)
+        readWhole(fd, file, out, offset)
         return out
       })
+    },
+    reader(name) {
+      const tensor = info(name)
+      return partReader(tensor.bytes, (offset, into) =>
+        withMemory(file, name, () => readWhole(fd, file, into, tensor.offset + offset)),
+      )
     },
     close() {
       if (isOpen) fs.closeSync(fd)
@@ -120,7 +129,7 @@ function readHeader(fd: number, file: string): Map<string, TensorInfo> {
   if (!stat.isFile()) throw invalid('not an ordinary file')
   if (stat.size < 8) throw truncated(`it has ${stat.size} bytes, and the length of the header alone takes 8`)
   const lengthBytes = new Uint8Array(8)
-  readFully(fd, file, lengthBytes, 0)
+  readWhole(fd, file, lengthBytes, 0)
   const headerLength = new DataView(lengthBytes.buffer).getBigUint64(0, true)
   if (headerLength > LARGEST_HEADER) {
     throw invalid(`a header of ${headerLength} bytes is over the limit; this is not a safetensors file`)
@@ -130,7 +139,7 @@ function readHeader(fd: number, file: string): Map<string, TensorInfo> {
     throw truncated(`the header alone takes ${dataStart} bytes, the file has ${stat.size}`)
   }
   const headerBytes = new Uint8Array(Number(headerLength))
-  readFully(fd, file, headerBytes, 8)
+  readWhole(fd, file, headerBytes, 8)
   if (headerBytes[0] !== 0x7b) throw invalid('the header does not begin with "{"')
   let text: string
   try {
@@ -191,14 +200,9 @@ function readHeader(fd: number, file: string): Map<string, TensorInfo> {
 }
 
 /** `bytes` from `position` on; throws SAFETENSORS_TRUNCATED when the file ends before (it shrank meanwhile). */
-function readFully(fd: number, file: string, bytes: Uint8Array, position: number): void {
-  let done = 0
-  while (done < bytes.byteLength) {
-    const wanted = Math.min(bytes.byteLength - done, 1 << 30)
-    const got = fs.readSync(fd, bytes, done, wanted, position + done)
-    if (got === 0) throw new CheckpointError('SAFETENSORS_TRUNCATED', `${file} ends before its data does`)
-    done += got
-  }
+function readWhole(fd: number, file: string, bytes: Uint8Array, position: number): void {
+  if (readFully(fd, bytes, position) === bytes.length) return
+  throw new CheckpointError('SAFETENSORS_TRUNCATED', `${file} ends before its data does`)
 }
 
 function readTensor(fd: number, file: string, name: string, tensor: TensorInfo): Float32Array {
@@ -213,7 +217,7 @@ function readTensor(fd: number, file: string, name: string, tensor: TensorInfo):
   return withMemory(file, name, () => {
     const out = new Float32Array(count)
     if (widen === undefined) {
-      readFully(fd, file, new Uint8Array(out.buffer), tensor.offset)
+      readWhole(fd, file, new Uint8Array(out.buffer), tensor.offset)
       return out
     }
     const width = BYTES_PER_ELEMENT[tensor.dtype]
@@ -221,7 +225,7 @@ function readTensor(fd: number, file: string, name: string, tensor: TensorInfo):
     for (let done = 0; done < count; done += BLOCK_BYTES / width) {
       const part = out.subarray(done, done + BLOCK_BYTES / width)
       const bytes = block.subarray(0, part.length * width)
-      readFully(fd, file, bytes, tensor.offset + done * width)
+      readWhole(fd, file, bytes, tensor.offset + done * width)
       widen(bytes, part)
     }
     return out

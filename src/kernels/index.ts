@@ -131,8 +131,8 @@ function choose(): Kernels {
     return using
   }
   const sets = nativeInstructionSets()
-  // "all" is an order to the build script, which may stand in the environment of the program too.
-  const forced = isa !== '' && isa !== 'all' && backend !== 'portable'
+  // "all" and "runnable" are orders to the build script, which may stand in the environment of the program too.
+  const forced = !['', 'all', 'runnable'].includes(isa) && backend !== 'portable'
   if (forced && !sets.includes(isa)) {
     throw new FlickerError(
       'BAD_ISA',

@@ -5,6 +5,7 @@ import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { latestRunCheckpoint } from '../../src/formats/index.js'
 import { temporaryDirectory } from '../train/tiny-run.js'
+import { flickerHere } from './in-process.js'
 import { flicker, start } from './run.js'
 
 const text = Array.from({ length: 400 }, (_, i) => `line ${i}: ${i * i} is the square of ${i}`).join('\n')
@@ -43,7 +44,7 @@ describe('the command line', () => {
       .filter(name => name !== 'help')
     expect(commands).toEqual(expect.arrayContaining(['study', 'train', 'generate', 'eval', 'bench', 'info']))
     for (const command of commands) {
-      const help = await flicker([command, '--help'])
+      const help = await flickerHere([command, '--help'])
       expect(help.code).toBe(0)
       expect(help.stdout, command).toContain('Examples:')
     }
@@ -153,14 +154,22 @@ describe('the command line', () => {
       [['nonsense'], 'unknown command'],
       [['train', '--out', 'r', '--nonsense'], 'unknown option'],
     ]
-    for (const [args, says] of wrong) {
-      const { code, stdout, stderr } = await flicker(args, { cwd })
-      const label = `${args.join(' ')}: ${stderr}`
-      expect(code, label).toBe(2)
-      expect(stdout, label).toBe('')
-      expect(stderr, label).toContain(says)
-      expect(stderr, label).not.toMatch(/\n {4}at /)
+    const before = process.cwd()
+    process.chdir(cwd)
+    try {
+      for (const [args, says] of wrong) {
+        const { code, stdout, stderr } = await flickerHere(args)
+        const label = `${args.join(' ')}: ${stderr}`
+        expect(code, label).toBe(2)
+        expect(stdout, label).toBe('')
+        expect(stderr, label).toContain(says)
+        expect(stderr, label).not.toMatch(/\n {4}at /)
+      }
+    } finally {
+      process.chdir(before)
     }
+    // And as a process: the exit code reaches the shell.
+    expect(await flicker(train('r', '--alpha', '1.5'), { cwd })).toMatchObject({ code: 2, stdout: '' })
   }, 120_000)
 
   it('shows the stack with --debug only', async () => {

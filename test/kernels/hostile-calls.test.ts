@@ -1,8 +1,9 @@
 // Whatever a caller gives a native function, it throws or returns: nothing is read or written outside its arrays. One
 // valid call of every entry of the contract is recorded, and its arguments are spoiled one by one and in pairs.
 
+import fs from 'node:fs'
 import { runInNewContext } from 'node:vm'
-import { describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
 import { type Activation, parseActivation } from '../../src/activations/index.js'
 import type { Weights } from '../../src/kernels/index.js'
 import { allocateWeights, availableKernels, decodeKernelsOf } from '../../src/kernels/index.js'
@@ -45,6 +46,8 @@ function recordedCalls(isa: string): Map<EntryName, unknown[]> {
   return calls
 }
 
+const anyFile = fs.openSync(new URL(import.meta.url), 'r')
+afterAll(() => fs.closeSync(anyFile))
 const f = (n: number, value = 0.5) => new Float32Array(n).fill(value)
 
 function callEverything(isa: string): void {
@@ -74,7 +77,8 @@ function callEverything(isa: string): void {
   const stores = nativeStores(isa)
   const bytes = (n: number) => new Uint8Array(n)
   stores.blocksToRows('q8_0', { bytes: bytes(3 * 68), rows: 3, columns: 64, out: bytes(3 * 128), step: 128 })
-  const columns = { bytes: bytes(2 * 144), rows: 2, columns: 256, out: bytes(256 * 210), step: 210 }
+  const part = { bytes: bytes(2 * 144), rows: 2, columns: 256, out: bytes(256 * 420), step: 420 }
+  const columns = { ...part, first: 256, total: 259 }
   stores.columnsToRows('q4_k', 'q6_k', columns)
   kernels.add(f(4), f(4), f(4), 4)
   kernels.multiply(f(4), f(4), f(4), 4)
@@ -122,6 +126,7 @@ function callEverything(isa: string): void {
   stack.forward(moment, parameters, data.x, 4, { logits: f(8), hidden: f(12), gates: null })
   native.fmaPeak(1e-4)
   native.readSum(f(4), 4)
+  native.readFile(anyFile, 8, new Int8Array(16), 16)
 }
 
 function callActivation(isa: string, activation: Activation): void {

@@ -56,7 +56,17 @@ describe.each(natives)('conversion in native code, %s', (_, stores) => {
     const step = weightBytes(type, rows) + 4
     const out = allocateRows(type, columns * step)
     const bytes = encodeStored(type, matrix)
-    expect(stores.columnsToRows(type, type, { bytes, rows, columns, out: bytesOf(out), step })).toBe(true)
+    expect(
+      stores.columnsToRows(type, type, {
+        bytes,
+        rows,
+        columns,
+        out: bytesOf(out),
+        step,
+        first: 0,
+        total: rows,
+      }),
+    ).toBe(true)
     for (const [c, column] of columnsOf(matrix, rows, columns).entries()) {
       const expected = encodeStored(type, column)
       expect(bytesOf(out).subarray(c * step, c * step + expected.length)).toEqual(expected)
@@ -88,7 +98,17 @@ describe.each(natives)('conversion in native code, %s', (_, stores) => {
     }
     const step = weightBytes(to, rows)
     const out = allocateRows(to, columns * step)
-    expect(stores.columnsToRows(from, to, { bytes, rows, columns, out: bytesOf(out), step })).toBe(true)
+    expect(
+      stores.columnsToRows(from, to, {
+        bytes,
+        rows,
+        columns,
+        out: bytesOf(out),
+        step,
+        first: 0,
+        total: rows,
+      }),
+    ).toBe(true)
     const [ours, expected] = [new Float32Array(rows), new Float32Array(rows)]
     const plain = allocateRows(to, step)
     let differing = 0
@@ -107,6 +127,46 @@ describe.each(natives)('conversion in native code, %s', (_, stores) => {
     expect(differing).toBeLessThan((rows * columns) / 1000)
   })
 
+  it.each([
+    ['f16', 'f16'],
+    ['q8_0', 'q8_0'],
+    ['q4_k', 'q6_k'],
+  ] as const)(
+    'columns of %s that come in pieces become the rows of %s that they become together',
+    (from, to) => {
+      const [piece, rows, columns] = [256, 532, 256]
+      const bytes = encodeStored(from, values(rows * columns, 5))
+      const step = weightBytes(to, rows)
+      const [whole, pieces] = [allocateRows(to, columns * step), allocateRows(to, columns * step)].map(
+        bytesOf,
+      )
+      expect(
+        stores.columnsToRows(from, to, { bytes, rows, columns, out: whole, step, first: 0, total: rows }),
+      ).toBe(true)
+      const width = storedBytes(from, columns)
+      for (let first = 0; first < rows; first += piece) {
+        const some = Math.min(piece, rows - first)
+        const part = bytes.slice(first * width, (first + some) * width)
+        const destination = { bytes: part, rows: some, columns, out: pieces, step, first, total: rows }
+        expect(stores.columnsToRows(from, to, destination)).toBe(true)
+      }
+      expect(pieces).toEqual(whole)
+    },
+  )
+
+  it.each(['f32', 'bf16', 'q4_k'] as const)('rows of %s are copied, with gaps between them', type => {
+    const [rows, columns, gap] = [130, 256, 12]
+    const bytes = encodeStored(type, values(rows * columns, 6))
+    const width = storedBytes(type, columns)
+    const out = new Uint8Array(rows * (width + gap))
+    stores.blocksToRows(type, { bytes, rows, columns, out, step: width + gap })
+    for (let row = 0; row < rows; row++) {
+      const [start, end] = [row * (width + gap), row * (width + gap) + width]
+      expect(out.subarray(start, end)).toEqual(bytes.subarray(row * width, (row + 1) * width))
+      expect(out.subarray(end, end + gap)).toEqual(new Uint8Array(gap))
+    }
+  })
+
   it('what the type cannot hold is told', () => {
     const [rows, columns] = [256, 256]
     const bytes = encodeStored('q4_k', values(rows * columns, 4))
@@ -116,7 +176,9 @@ describe.each(natives)('conversion in native code, %s', (_, stores) => {
     for (const to of ['q6_k', 'q8_0'] as const) {
       const step = weightBytes(to, rows)
       const out = bytesOf(allocateRows(to, columns * step))
-      expect(stores.columnsToRows('q4_k', to, { bytes, rows, columns, out, step })).toBe(false)
+      expect(
+        stores.columnsToRows('q4_k', to, { bytes, rows, columns, out, step, first: 0, total: rows }),
+      ).toBe(false)
     }
   })
 })

@@ -1,9 +1,18 @@
 // From tensors as files hold them to rows of the engine's matrices, for every pair of weight types.
 
 import { CheckpointError } from '../../errors.js'
+import type { TensorReader } from '../../formats/file-bytes.js'
 import type { StoredTensor } from '../../formats/index.js'
-import { decodeStored, heldAs, heldBlocks, isWritten, storedBytes } from '../../formats/stored.js'
 import {
+  decodeStored,
+  heldAs,
+  heldBlocks,
+  isWritten,
+  type StoredDtype,
+  storedBytes,
+} from '../../formats/stored.js'
+import {
+  alignedBuffer,
   bytesOf,
   isQuantized,
   kernels,
@@ -43,15 +52,16 @@ export function storeRows(
 ): void {
   const type = weightTypeOf(out)
   const width = storedBytes(dtype, columns)
-  if (dtype === type && (dtype === 'q8_0' || dtype === 'q4_0')) {
+  if (dtype === type) {
+    if (isOneCopy(dtype, step, width)) {
+      bytesOf(out).set(bytes, first)
+      return
+    }
     const stores = weightStoresOf(kernels())
     if (stores !== null) {
       stores.blocksToRows(dtype, { bytes, rows, columns, out: bytesOf(out).subarray(first), step })
       return
     }
-  } else if (dtype === type && step === width) {
-    bytesOf(out).set(bytes, first)
-    return
   }
   for (let row = 0; row < rows; row++) {
     const from = bytes.subarray(row * width, (row + 1) * width)
@@ -62,6 +72,11 @@ export function storeRows(
     else if (isQuantized(to)) storeBlocks(to, 0, from, columns)
     else bytesOf(to).set(from)
   }
+}
+
+/** Whether rows of a file, of `width` bytes, are rows of the engine as they stand. */
+function isOneCopy(dtype: StoredDtype, step: number, width: number): boolean {
+  return step === width && dtype !== 'q8_0' && dtype !== 'q4_0'
 }
 
 /** Rows and columns that are transposed together: both sides stay in the caches. */
@@ -79,14 +94,14 @@ export function storeColumns(
 ): void {
   const { dtype, bytes } = tensor
   const { rows, columns } = shape
-  const type = weightTypeOf(out)
-  const requantized = isQuantizedType(heldAs(dtype))
-  if (isWritten(dtype) && (requantized ? type === 'q6_k' || type === 'q8_0' : type === dtype)) {
-    const destination = { bytes, rows, columns, out: bytesOf(out).subarray(start), step }
-    // What cannot be stored is found again below, and named.
-    if (weightStoresOf(kernels())?.columnsToRows(dtype, type, destination) === true) return
-  }
-  const candidates = requantized ? 'one' : 'several'
+  const all = { bytes, rows, columns, out: bytesOf(out).subarray(start), step, first: 0, total: rows }
+  // What cannot be stored is found again below, and named.
+  if (
+    isConverted(dtype, out) &&
+    weightStoresOf(kernels())?.columnsToRows(dtype, weightTypeOf(out), all) === true
+  )
+    return
+  const candidates = isQuantizedType(heldAs(dtype)) ? 'one' : 'several'
   const transposed = new Float32Array(Math.min(TILE_COLUMNS, columns) * rows)
   for (let first = 0; first < columns; first += TILE_COLUMNS) {
     const count = Math.min(TILE_COLUMNS, columns - first)
@@ -105,6 +120,68 @@ export function storeColumns(
       storeRow(to, 0, transposed.subarray(i * rows, (i + 1) * rows), candidates)
     }
   }
+}
+
+/** Whether columns of this type become rows of `out` by native code. */
+function isConverted(dtype: StoredDtype, out: Weights): dtype is WeightType {
+  const type = weightTypeOf(out)
+  if (!isWritten(dtype)) return false
+  return isQuantizedType(heldAs(dtype)) ? type === 'q6_k' || type === 'q8_0' : type === dtype
+}
+
+/** How much of a tensor is read at a time: it stays in the caches until it is stored. */
+const PIECE_BYTES = 1 << 22
+/** A piece whose columns are stored has a multiple of so many rows: whole blocks of any type. */
+const PIECE_ROWS = 256
+let piece = new Uint8Array(0)
+
+/**
+ * `storeRows` or, `transposed`, `storeColumns` of a tensor that is read piece by piece, so that it is in memory once. Returns
+ * false where it has to be read as a whole: then what has been stored is to be stored again.
+ */
+export function storePieces(
+  { dtype, reader }: { readonly dtype: StoredDtype; readonly reader: TensorReader },
+  { rows, columns }: { readonly rows: number; readonly columns: number },
+  { out, first, step }: Destination,
+  transposed: boolean,
+): boolean {
+  const width = storedBytes(dtype, columns)
+  if (!transposed && dtype === weightTypeOf(out) && isOneCopy(dtype, step, width)) {
+    reader(0, bytesOf(out).subarray(first, first + rows * width))
+    return true
+  }
+  const stores = weightStoresOf(kernels())
+  if (transposed && (stores === null || !isConverted(dtype, out))) return false
+  const fitting = Math.max(1, Math.floor(PIECE_BYTES / width))
+  const count = Math.min(
+    rows,
+    transposed ? Math.max(1, Math.floor(fitting / PIECE_ROWS)) * PIECE_ROWS : fitting,
+  )
+  if (piece.length < count * width) piece = new Uint8Array(alignedBuffer(count * width))
+  for (let row = 0; row < rows; row += count) {
+    const some = Math.min(count, rows - row)
+    const bytes = piece.subarray(0, some * width)
+    reader(row * width, bytes)
+    if (!transposed) {
+      storeRows(
+        { dtype, shape: [some, columns], bytes },
+        { rows: some, columns },
+        { out, first: first + row * step, step },
+      )
+    } else if (stores !== null && isConverted(dtype, out)) {
+      const part = {
+        bytes,
+        rows: some,
+        columns,
+        out: bytesOf(out).subarray(first),
+        step,
+        first: row,
+        total: rows,
+      }
+      if (!stores.columnsToRows(dtype, weightTypeOf(out), part)) return false
+    }
+  }
+  return true
 }
 
 function isQuantizedType(type: WeightType): boolean {

@@ -14,7 +14,7 @@ import type { LayerCuts } from '../../nn/cuts.js'
 import { activationParameterName, parameterShapes } from '../../nn/parameters.js'
 import { cutBytes, cutWeights } from './cut-weights.js'
 import type { RowBlock } from './row-blocks.js'
-import { checkSize, storeColumns, storeRows } from './store.js'
+import { checkSize, storeColumns, storePieces, storeRows } from './store.js'
 import {
   atLeastAtVocabulary,
   layerPlans,
@@ -43,7 +43,7 @@ import {
 export type EngineDtype = WeightType | 'auto'
 
 /** Where weights come from: an open model, or anything else that gives its tensors by their Hugging Face names. */
-export type TensorSource = Pick<ModelSource, 'names' | 'info' | 'stored'>
+export type TensorSource = Pick<ModelSource, 'names' | 'info' | 'stored' | 'reader'>
 
 const EMBEDDING = 'model.embed_tokens.weight'
 const POSITIONS = 'model.embed_positions.weight'
@@ -264,8 +264,13 @@ export class WeightLayout {
       let column = start
       for (const { name, rows, columns, transposed } of group) {
         const shape = transposed === true ? { rows: columns, columns: rows } : { rows, columns }
-        const store = transposed === true ? storeColumns : storeRows
-        store(this.#take(name, [shape.rows, shape.columns]), shape, { out, first: column, step: record })
+        const to = { out, first: column, step: record }
+        const reader = this.#source.reader?.(name) ?? null
+        const { dtype } = this.#source.info(name)
+        if (reader === null || !storePieces({ dtype, reader }, shape, to, transposed === true)) {
+          const store = transposed === true ? storeColumns : storeRows
+          store(this.#take(name, [shape.rows, shape.columns]), shape, to)
+        }
         column += weightBytes(type, columns)
       }
       start += group[0].rows * record

@@ -3,6 +3,7 @@
 
 import { headDimOf, type ModelConfig } from '../../nn/config.js'
 import type { ParameterShape } from '../../nn/parameters.js'
+import type { TensorReader } from '../file-bytes.js'
 import type { StoredTensor } from '../model-source.js'
 import { decodeStored, encodeStored } from '../stored.js'
 
@@ -29,6 +30,8 @@ export interface Rows {
   readonly total: number
   /** The row of the file that is row `row` of the parameter. */
   readonly at: (row: number) => number
+  /** Row 0 of the parameter, where the others follow it in order. */
+  readonly first?: number
 }
 
 /** Where a parameter is, by its name. */
@@ -50,7 +53,7 @@ export function layerName(name: string): LayerName | null {
 
 /** Rows `start`, start + 1, … of `total`. */
 export function rowsFrom(start: number, total: number): Rows {
-  return { total, at: row => start + row }
+  return { total, at: row => start + row, first: start }
 }
 
 /** `inner` of the rows that `outer` picks. */
@@ -104,6 +107,19 @@ export function fileShape(shape: readonly number[], { rows, transposed, slice }:
   const own = [rows?.total ?? shape[0], ...shape.slice(1)]
   const ordered = transposed === true ? own.toReversed() : own
   return slice === undefined ? ordered : [slice.count, ...ordered]
+}
+
+/** Reads parts of a parameter, given a reader of the tensor (of the slice) that has it; null where rows are reordered or values change. */
+export function readerOf(
+  whole: TensorReader,
+  { bytes }: { readonly bytes: number },
+  { rows, transposed, plus }: FileTensor,
+): TensorReader | null {
+  if (transposed === true || plus !== undefined) return null
+  if (rows === undefined) return whole
+  if (rows.first === undefined) return null
+  const start = rows.first * (bytes / rows.total)
+  return (offset, into) => whole(start + offset, into)
 }
 
 /** A parameter of `shape`, out of the tensor that has it: of a sliced one, out of the slice. */

@@ -5,7 +5,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { CheckpointError } from '../../errors.js'
 import type { Slice } from '../architectures/tensors.js'
-import { type FileBytes, openFileBytes } from '../file-bytes.js'
+import { type FileBytes, openFileBytes, partReader, type TensorReader } from '../file-bytes.js'
 import { quoted } from '../safetensors.js'
 import { supportedArchitecture } from './config.js'
 import { type GgufHeader, ggufInvalid, parseGguf } from './parse.js'
@@ -19,6 +19,8 @@ export interface GgufParts {
   readonly tensors: ReadonlyMap<string, GgufTensor>
   /** The bytes of a tensor, or of a slice of it, as the file has them. */
   read(tensor: GgufTensor, slice?: Slice): Uint8Array<ArrayBuffer>
+  /** Reads parts of those bytes. */
+  reader(tensor: GgufTensor, slice?: Slice): TensorReader
   close(): void
 }
 
@@ -76,6 +78,13 @@ export function openGgufParts(file: string): GgufParts {
       read(tensor, { index, count } = { index: 0, count: 1 }) {
         const bytes = tensor.bytes / count
         return fileOf.get(tensor)!.read(tensor.offset + index * bytes, bytes)
+      },
+      reader(tensor, { index, count } = { index: 0, count: 1 }) {
+        const bytes = tensor.bytes / count
+        const file = fileOf.get(tensor)!
+        return partReader(bytes, (offset, into) =>
+          file.readInto(tensor.offset + index * bytes + offset, into),
+        )
       },
       close,
     }

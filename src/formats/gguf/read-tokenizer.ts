@@ -6,7 +6,7 @@ import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
 import { tokenizerFromJson } from '../../data/tokenizers/tokenizer-json.js'
 import { TokenizerError } from '../../errors.js'
 import { quoted } from '../safetensors.js'
-import { DEFAULT_PRE_TOKENIZER, knownPreTokenizers, preTokenizerJson } from './pre-tokenizers.js'
+import { DEFAULT_PRE_TOKENIZER, preTokenizerJson, whyNotRead } from './pre-tokenizers.js'
 import type { Metadata } from './types.js'
 
 /** A whole tokenizer.json, which says more than llama.cpp's keys. */
@@ -71,8 +71,8 @@ function byteLevelBpe(keys: TokenizerKeys): Tokenizer {
   if (pre === null) {
     throw new TokenizerError(
       'TOKENIZER_UNSUPPORTED',
-      `tokenizer of ${keys.file}: tokenizer.ggml.pre ${quoted(name)} is not supported; supported: ` +
-        `${knownPreTokenizers()}; or give one with --tokenizer`,
+      `tokenizer of ${keys.file}: tokenizer.ggml.pre ${quoted(name)} ${whyNotRead(name)}; or give a ` +
+        'tokenizer.json with --tokenizer',
     )
   }
   const isAdded = ({ type }: Piece) =>

@@ -2,7 +2,7 @@
 
 import { requireVocabularyFits } from '../../data/tokenizers/tokenizer.js'
 import { CheckpointError } from '../../errors.js'
-import { type FileTensor, fileShape, parameterOf } from '../architectures/tensors.js'
+import { type FileTensor, fileShape, parameterOf, readerOf } from '../architectures/tensors.js'
 import { checkedParameters, type ModelSource, missingTensor } from '../model-source.js'
 import { checkShape, quoted } from '../safetensors.js'
 import { decodeStored } from '../stored.js'
@@ -62,6 +62,11 @@ function sourceOf(parts: GgufParts, model: GgufModel): ModelSource {
       return { dtype: tensor.dtype, shape }
     },
     stored,
+    reader(name) {
+      const { tensor, from } = info(name)
+      const bytes = tensor.bytes / (from.slice?.count ?? 1)
+      return readerOf(parts.reader(tensor, from.slice), { bytes }, from)
+    },
     tensor(name) {
       const { dtype, bytes: raw } = stored(name)
       return decodeStored(dtype, raw)

@@ -16,6 +16,7 @@ import {
   fileShape,
   fileTensors,
   parameterOf,
+  readerOf,
 } from '../architectures/tensors.js'
 import { contentFile, resolveDirectory, writeDirectoryAtomic } from '../atomic.js'
 import { checkedParameters, type ModelSource, missingTensor, type StoredTensor } from '../model-source.js'
@@ -195,6 +196,11 @@ export function readCheckpoint(directory: string): Checkpoint {
       return decodeStored(dtype, bytes)
     },
     stored,
+    reader(name) {
+      const { from } = parameter(name)
+      const whole = storedAs(weights.info(from.name).dtype) === undefined ? null : weights.reader(from.name)
+      return whole === null ? null : readerOf(whole, weights.info(from.name), from)
+    },
     close() {
       weights.close()
     },

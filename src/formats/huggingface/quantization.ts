@@ -92,6 +92,7 @@ export function withoutScales(
       return isFloat8(name) ? { ...info, dtype: 'BF16', bytes: 2 * info.bytes } : info
     },
     readFloat32,
+    reader: name => (isFloat8(name) ? null : weights.reader(name)),
     readBytes(name) {
       if (!isFloat8(name)) return weights.readBytes(name)
       const values = readFloat32(name)

@@ -95,6 +95,9 @@ function openShards(directory: string, indexFile: string): TensorSource {
     readBytes(name) {
       return shardWith(name).readBytes(name)
     },
+    reader(name) {
+      return shardWith(name).reader(name)
+    },
     close,
   }
 }

@@ -5,7 +5,7 @@ import type { Floats } from '../interface/training.js'
 import type { PlainWeights } from '../weights/types.js'
 
 /** What contract.ts and the shared numbers say, shortened; an addon of the same sources has the same. */
-export const contractDigest = 'fb54691e6a0225d9'
+export const contractDigest = '65bf7c447e4b4271'
 
 export interface NativeFunctions {
   gemm(
@@ -442,7 +442,10 @@ export interface NativeFunctions {
     to: number,
     out: Int8Array,
     step: number,
+    first: number,
+    total: number,
   ): number
+  readFile(file: number, offset: number, out: Int8Array, bytes: number): number
   cachedAttention(
     qkv: Floats,
     cos: Floats,

@@ -127,7 +127,6 @@ export const decodingEntries = {
       out: codesOut('rows'),
       step: size,
     },
-    checks: [['columns % 32 == 0', 'columns', 'must be whole blocks']],
   },
   columnsToRows: {
     parameters: {
@@ -138,7 +137,18 @@ export const decodingEntries = {
       to: weightType,
       out: codesOut('columns'),
       step: size,
+      first: size,
+      total: size,
     },
+    checks: [
+      ['first + rows <= total', 'total', 'has fewer rows'],
+      ['first % 256 == 0', 'first', 'must be whole blocks'],
+    ],
+    returns: 'number',
+  },
+  readFile: {
+    parameters: { file: size, offset: number, out: codesOut('bytes'), bytes: size },
+    checks: [['offset >= 0 && offset <= 9007199254740992.0 - bytes', 'offset', 'must be a place in a file']],
     returns: 'number',
   },
   cachedAttention: {
