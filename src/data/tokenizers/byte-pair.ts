@@ -2,6 +2,7 @@
 // here, for GPT-2's, tiktoken's and every tokenizer.json of that kind. `bytes` is the case without merges.
 
 import { BYTE_CHARACTERS, type GPT2_SPLIT, toByteLevel } from './byte-level.js'
+import { IdBuffer } from './id-buffer.js'
 import { Merges } from './merges.js'
 import { longestFirstPattern } from './pipeline/added-tokens.js'
 import type { Tokenizer } from './tokenizer.js'
@@ -243,37 +244,4 @@ function wholeWords({ tokens, addedTokens }: BytePairVocabulary): Map<string, nu
     if (bytes.length > 0 && !special.has(id)) words.set(toByteLevel(bytes), id)
   }
   return words
-}
-
-/** Ids appended one after another; grows as needed. */
-class IdBuffer {
-  #ids: Int32Array
-  #length = 0
-
-  constructor(characters: number) {
-    this.#ids = new Int32Array(Math.max(16, characters >> 1))
-  }
-
-  #reserve(more: number): void {
-    if (this.#length + more <= this.#ids.length) return
-    const grown = new Int32Array(2 * (this.#length + more))
-    grown.set(this.#ids)
-    this.#ids = grown
-  }
-
-  push(id: number): void {
-    this.#reserve(1)
-    this.#ids[this.#length++] = id
-  }
-
-  /** The first `n` of `ids`. */
-  append(ids: Int32Array, n: number): void {
-    this.#reserve(n)
-    for (let i = 0; i < n; i++) this.#ids[this.#length + i] = ids[i]
-    this.#length += n
-  }
-
-  take(): Int32Array {
-    return this.#ids.slice(0, this.#length)
-  }
 }

@@ -3,6 +3,7 @@
 import { z } from 'zod'
 import { TokenizerError } from '../../../errors.js'
 import { Merges } from '../merges.js'
+import { PairTable } from '../pair-table.js'
 import { type Makers, makeComponent, optionsOf, unsupported } from './components.js'
 import { unigram } from './unigram.js'
 import { fallbackBytes, type ModelContext, type WordModel } from './word-model.js'
@@ -12,9 +13,9 @@ export function makeWordModel(model: object, ids: ReadonlyMap<string, number>, s
   const context: ModelContext = { source, place: 'model', depth: 0, ids }
   const makers: Makers<WordModel> = {
     BPE: component => bytePair(component, context),
-    WordPiece: component => wordPiece(component, context),
-    WordLevel: component => wordLevel(component, context),
-    Unigram: component => unigram(component, context),
+    WordPiece: component => ({ encode: wordPiece(component, context) }),
+    WordLevel: component => ({ encode: wordLevel(component, context) }),
+    Unigram: component => ({ encode: unigram(component, context) }),
   }
   return makeComponent({ type: 'BPE', ...model }, makers, context)
 }
@@ -39,7 +40,8 @@ function bytePair(component: object, context: ModelContext): WordModel {
   const { ids, source } = context
   const prefix = options.continuing_subword_prefix ?? ''
   const suffix = options.end_of_word_suffix ?? ''
-  const merges = new Merges(mergesOf(options.merges, ids, source, prefix))
+  const joined = mergesOf(options.merges, ids, source, prefix)
+  const merges = new Merges(joined)
   const unknown = unknownId(options.unk_token ?? undefined, ids)
   const byteIds = options.byte_fallback ? fallbackBytes(ids) : null
   const encoder = new TextEncoder()
@@ -76,7 +78,7 @@ function bytePair(component: object, context: ModelContext): WordModel {
     return found
   }
 
-  return (word, out) => {
+  const encode: WordModel['encode'] = (word, out) => {
     const whole = options.ignore_merges ? ids.get(word) : undefined
     if (whole !== undefined) {
       out.push(whole)
@@ -95,6 +97,51 @@ function bytePair(component: object, context: ModelContext): WordModel {
     const n = merges.mergeShort(list, list.length, scratch)
     for (let i = 0; i < n; i++) out.push(list[i])
   }
+
+  // What a word is can depend on more than its neighbors: on its ends, on the whole of it, on unknown characters in a row.
+  const fuses = options.fuse_unk && (byteIds === null || byteIds.includes(undefined))
+  const byteJoined = new Set(byteIds ?? [])
+  const isLocal = prefix === '' && suffix === '' && options.ignore_merges !== true && !fuses
+  if (!isLocal || joined.some((id, i) => i % 3 < 2 && byteJoined.has(id))) return { encode }
+  let meets: PairTable | null = null
+  return {
+    encode,
+    eachPart(word, visit) {
+      meets ??= meetingCharacters(options.merges)
+      cutWhereNothingMeets(word, meets, visit)
+    },
+  }
+}
+
+/** The last character of the left and the first of the right side of every merge. */
+function meetingCharacters(merges: readonly unknown[]): PairTable {
+  const meets = new PairTable(merges.length)
+  for (const merge of merges) {
+    const [left, right] = (typeof merge === 'string' ? merge.split(' ') : merge) as [string, string]
+    meets.set(lastCodePoint(left), right.codePointAt(0) ?? 0, 0)
+  }
+  return meets
+}
+
+function lastCodePoint(text: string): number {
+  const low = text.charCodeAt(text.length - 1)
+  return (low & 0xfc00) === 0xdc00 ? (text.codePointAt(text.length - 2) ?? low) : low
+}
+
+/** Between two characters at which no merge joins anything, a word can be cut: no token lies across. */
+function cutWhereNothingMeets(word: string, meets: PairTable, visit: (part: string) => void): void {
+  let start = 0
+  let before = -1
+  for (let at = 0; at < word.length; ) {
+    const character = word.codePointAt(at) ?? 0
+    if (before >= 0 && meets.get(before, character) === -1) {
+      visit(word.slice(start, at))
+      start = at
+    }
+    before = character
+    at += character > 0xffff ? 2 : 1
+  }
+  visit(word.slice(start))
 }
 
 /** (left id, right id, merged id) per merge. prefix: what every part of a word but the first begins with. */
@@ -125,7 +172,7 @@ function unknownId(token: string | undefined, ids: ReadonlyMap<string, number>):
   return token === undefined ? undefined : ids.get(token)
 }
 
-function wordPiece(component: object, context: ModelContext): WordModel {
+function wordPiece(component: object, context: ModelContext): WordModel['encode'] {
   const shape = {
     vocab: z.unknown(),
     unk_token: z.string(),
@@ -162,7 +209,7 @@ function wordPiece(component: object, context: ModelContext): WordModel {
   }
 }
 
-function wordLevel(component: object, context: ModelContext): WordModel {
+function wordLevel(component: object, context: ModelContext): WordModel['encode'] {
   const { unk_token } = optionsOf(component, { vocab: z.unknown(), unk_token: z.string() }, context)
   const unknown = unknownId(unk_token, context.ids)
   return (word, out) => void out.push(context.ids.get(word) ?? unknown)

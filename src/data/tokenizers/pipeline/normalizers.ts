@@ -70,6 +70,11 @@ const MAKERS: Makers<Normalizer> = {
   Replace(component, context) {
     const shape = { pattern: patternSchema, content: z.string() }
     const { pattern, content } = optionsOf(component, shape, context)
+    if ('String' in pattern && pattern.String !== '') {
+      // Every space of a text, most often: the language's own way is ten times as fast.
+      const [searched, literal] = [pattern.String, content.replaceAll('$', '$$$$')]
+      return text => text.replaceAll(searched, literal)
+    }
     const compiled = compilePattern(pattern, context)
     return text => replaceMatches(text, compiled, content)
   },

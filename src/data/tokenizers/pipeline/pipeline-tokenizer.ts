@@ -4,12 +4,13 @@
 import { TokenizerError } from '../../../errors.js'
 import { fromByteLevel } from '../byte-level.js'
 import type { CheckedJson } from '../checked-json.js'
+import { IdBuffer } from '../id-buffer.js'
 import { requireId, type Tokenizer } from '../tokenizer.js'
 import { AddedTokenFinder } from './added-tokens.js'
 import { type Decoder, makeDecoder } from './decoders.js'
 import { makeWordModel } from './models.js'
 import { makeNormalizer, movesBeginning, type Normalizer } from './normalizers.js'
-import { makePreTokenizer, type PreTokenizer } from './pre-tokenizers.js'
+import { byteLevelWord, makePreTokenizer, type PreTokenizer, withoutByteLevel } from './pre-tokenizers.js'
 import type { WordModel } from './word-model.js'
 
 /** How SentencePiece vocabularies write a space and, with byte fallback, a byte. */
@@ -18,6 +19,19 @@ const FALLBACK_BYTE = /^<0x([0-9A-Fa-f]{2})>$/
 
 const CACHE_CAPACITY = 1 << 16
 const LONGEST_CACHED = 128
+/** Ids by word; a single id as a number. */
+type Cache = Map<string, number | Int32Array>
+/** Stands for a part that the vocabulary cannot write. */
+const UNKNOWN = -1
+
+/** Appends the ids of a word that is known. Returns whether it is. */
+function appendKnown(cache: Cache, word: string, ids: IdBuffer): boolean {
+  const known = cache.get(word)
+  if (known === undefined) return false
+  if (typeof known === 'number') ids.push(known)
+  else ids.append(known, known.length)
+  return true
+}
 
 export class PipelineTokenizer implements Tokenizer {
   readonly name: string
@@ -27,6 +41,8 @@ export class PipelineTokenizer implements Tokenizer {
   readonly #checked: CheckedJson
   readonly #normalize: Normalizer
   readonly #preTokenize: PreTokenizer
+  /** Whether words have still to be written in the byte-level alphabet. */
+  readonly #wordsAreText: boolean
   readonly #model: WordModel
   readonly #decode: Decoder | null
   /** Finds the tokens that are looked for in the text as given, and those looked for in the normalized text. */
@@ -34,7 +50,8 @@ export class PipelineTokenizer implements Tokenizer {
   readonly #normalized: AddedTokenFinder
   readonly #isByteLevel: boolean
   readonly #prefix: string
-  readonly #cache = new Map<string, readonly (number | undefined)[]>()
+  readonly #cache: Cache = new Map()
+  readonly #parts: Cache = new Map()
 
   /** Throws TokenizerError TOKENIZER_INVALID, TOKENIZER_UNSUPPORTED (names what is not supported). */
   constructor(checked: CheckedJson, source: string) {
@@ -47,9 +64,10 @@ export class PipelineTokenizer implements Tokenizer {
     const normalize = json.normalizer ? makeNormalizer(json.normalizer, source) : (text: string) => text
     this.#normalize = normalize
     const follows = json.normalizer ? movesBeginning(json.normalizer) : false
-    this.#preTokenize = json.pre_tokenizer
-      ? makePreTokenizer(json.pre_tokenizer, source, follows)
-      : words => [...words]
+    const preTokenizer = json.pre_tokenizer ?? { type: 'Sequence', pretokenizers: [] }
+    const words = withoutByteLevel(preTokenizer, source, follows)
+    this.#wordsAreText = words !== null
+    this.#preTokenize = words ?? makePreTokenizer(preTokenizer, source, follows)
     this.#model = makeWordModel(json.model, checked.modelIds, source)
     this.#decode = json.decoder ? makeDecoder(json.decoder, source) : null
     const asGiven = checked.addedTokens.filter(token => !token.normalized)
@@ -71,7 +89,7 @@ export class PipelineTokenizer implements Tokenizer {
 
   /** Throws TokenizerError for text that the vocabulary cannot write. */
   encode(text: string): Int32Array {
-    const ids: (number | undefined)[] = []
+    const ids = new IdBuffer(text.length)
     for (const section of this.#asGiven.split(text)) {
       if ('id' in section) {
         ids.push(section.id)
@@ -86,27 +104,47 @@ export class PipelineTokenizer implements Tokenizer {
         for (const word of this.#preTokenize([{ text: part.text, isFirst }])) this.#encodeWord(word.text, ids)
       }
     }
-    const unknown = ids.indexOf(undefined)
+    const unknown = ids.indexOf(UNKNOWN)
     if (unknown >= 0) {
       throw new TokenizerError(
         'CHARACTER_UNKNOWN',
         `tokenizer ${this.name}: part of the text (after ${unknown} tokens) has no token in its vocabulary`,
       )
     }
-    return Int32Array.from(ids as number[])
+    return ids.take()
   }
 
-  #encodeWord(word: string, ids: (number | undefined)[]): void {
-    const known = this.#cache.get(word)
-    if (known !== undefined) {
-      for (const id of known) ids.push(id)
+  #encodeWord(word: string, ids: IdBuffer): void {
+    if (appendKnown(this.#cache, word, ids)) return
+    const written = this.#wordsAreText ? byteLevelWord(word) : word
+    if (word.length > LONGEST_CACHED) {
+      if (this.#model.eachPart === undefined) this.#encodeWith(written, ids)
+      else this.#model.eachPart(written, part => this.#encodePart(part, ids))
       return
     }
     const before = ids.length
-    this.#model(word, ids)
-    if (word.length > LONGEST_CACHED) return
-    if (this.#cache.size >= CACHE_CAPACITY) this.#cache.clear()
-    this.#cache.set(word, ids.slice(before))
+    this.#encodeWith(written, ids)
+    this.#remember(this.#cache, word, ids.from(before))
+  }
+
+  /** The same for a part of a long word, which is written as the model has it. */
+  #encodePart(part: string, ids: IdBuffer): void {
+    if (appendKnown(this.#parts, part, ids)) return
+    const before = ids.length
+    this.#encodeWith(part, ids)
+    if (part.length <= LONGEST_CACHED) this.#remember(this.#parts, part, ids.from(before))
+  }
+
+  /** By the model alone. */
+  #encodeWith(written: string, ids: IdBuffer): void {
+    const found: (number | undefined)[] = []
+    this.#model.encode(written, found)
+    for (const id of found) ids.push(id ?? UNKNOWN)
+  }
+
+  #remember(cache: Cache, word: string, ids: Int32Array): void {
+    if (cache.size >= CACHE_CAPACITY) cache.clear()
+    cache.set(word, ids.length === 1 ? ids[0] : ids)
   }
 
   decode(ids: ArrayLike<number>): string {

@@ -30,6 +30,34 @@ export function makePreTokenizer(component: unknown, source: string, follows = f
   return makeComponent(component, MAKERS, { source, place: 'pre_tokenizer', depth: 0, follows })
 }
 
+const bytesSchema = z.object({
+  type: z.literal('ByteLevel'),
+  add_prefix_space: z.literal(false),
+  use_regex: z.boolean().default(true),
+})
+const sequenceSchema = z.object({ type: z.literal('Sequence'), pretokenizers: z.array(z.unknown()).min(1) })
+
+/**
+ * The same without the ByteLevel step at its end, where that only writes each word in the byte-level alphabet: a caller that
+ * remembers words need not write those that it knows. Null for others. Throws as makePreTokenizer does.
+ */
+export function withoutByteLevel(component: unknown, source: string, follows = false): PreTokenizer | null {
+  const sequence = sequenceSchema.safeParse(component)
+  const steps = sequence.success ? sequence.data.pretokenizers : [component]
+  const last = bytesSchema.safeParse(steps.at(-1))
+  if (!last.success) return null
+  makePreTokenizer(component, source, follows)
+  const before = makePreTokenizer({ type: 'Sequence', pretokenizers: steps.slice(0, -1) }, source, follows)
+  if (!last.data.use_regex) return before
+  const cut = splitting(GPT2_SPLIT, 'Isolated')
+  return words => cut(before(words))
+}
+
+/** A word as ByteLevel writes it. */
+export function byteLevelWord(word: string): string {
+  return toByteLevel(textEncoder.encode(word))
+}
+
 /** What becomes of the parts that a pattern matches. */
 const behaviors = ['Removed', 'Isolated', 'MergedWithPrevious', 'MergedWithNext', 'Contiguous'] as const
 type Behavior = (typeof behaviors)[number]
@@ -61,7 +89,7 @@ const MAKERS: Makers<PreTokenizer> = {
         const spaced =
           add_prefix_space && !word.text.startsWith(' ') ? { ...word, text: ` ${word.text}` } : word
         const cut = use_regex ? splitWord(spaced, GPT2_SPLIT, 'Isolated') : [spaced]
-        return cut.map(part => ({ ...part, text: toByteLevel(textEncoder.encode(part.text)) }))
+        return cut.map(part => ({ ...part, text: byteLevelWord(part.text) }))
       })
   },
   Split(component, context) {
@@ -127,7 +155,32 @@ const MAKERS: Makers<PreTokenizer> = {
 }
 
 function splitting(pattern: RegExp, behavior: Behavior, invert = false): PreTokenizer {
+  if (behavior === 'Isolated') {
+    return words => {
+      const out: Word[] = []
+      for (const word of words) isolate(word, pattern, out)
+      return out
+    }
+  }
   return words => words.flatMap(word => splitWord(word, pattern, behavior, invert))
+}
+
+/** Appends the parts of a word that match and those between: most text comes this way, so without lists on the way. */
+function isolate({ text, isFirst }: Word, pattern: RegExp, out: Word[]): void {
+  let done = 0
+  const cut = (end: number) => {
+    if (end > done) out.push({ text: text.slice(done, end), isFirst: isFirst && done === 0 })
+    done = end
+  }
+  pattern.lastIndex = 0
+  for (let match = pattern.exec(text); match !== null; match = pattern.exec(text)) {
+    const start = match.index
+    const end = start + match[0].length
+    cut(start)
+    cut(end)
+    if (end === start) pattern.lastIndex += (text.codePointAt(end) ?? 0) > 0xffff ? 2 : 1
+  }
+  cut(text.length)
 }
 
 interface Part {

@@ -15,7 +15,7 @@ interface TrieNode {
   id: number
 }
 
-export function unigram(component: object, context: ModelContext): WordModel {
+export function unigram(component: object, context: ModelContext): WordModel['encode'] {
   const shape = {
     vocab: z.array(z.tuple([z.string(), z.number()])).min(1),
     unk_id: z.int().nullish(),

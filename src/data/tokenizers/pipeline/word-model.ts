@@ -2,8 +2,12 @@
 
 import type { Context } from './components.js'
 
-/** Appends the ids of a word; undefined for a part that the vocabulary cannot write. */
-export type WordModel = (word: string, out: (number | undefined)[]) => void
+export interface WordModel {
+  /** Appends the ids of a word; undefined for a part that the vocabulary cannot write. */
+  encode(word: string, out: (number | undefined)[]): void
+  /** Visits parts of a word that have the ids alone that they have in it; absent where there is no such rule. */
+  eachPart?(word: string, visit: (part: string) => void): void
+}
 
 export interface ModelContext extends Context {
   /** Ids of the model's vocabulary, without tokens that are only added. */
