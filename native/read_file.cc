@@ -4,11 +4,11 @@
 
 #include "parallel.h"
 
-#ifdef _WIN32
+#if defined(_WIN32) || defined(__wasm__)
 
 namespace flicker {
 
-// Node's descriptors belong to another C runtime than ours.
+// On Windows Node's descriptors belong to another C runtime than ours, and a page has no files.
 int64_t read_file(int, double, int8_t*, int64_t) { return -1; }
 
 }  // namespace flicker

@@ -12,7 +12,7 @@ import {
   storedBytes,
 } from '../../formats/stored.js'
 import {
-  alignedBuffer,
+  alignedBytes,
   bytesOf,
   isQuantized,
   kernels,
@@ -133,7 +133,7 @@ function isConverted(dtype: StoredDtype, out: Weights): dtype is WeightType {
 const PIECE_BYTES = 1 << 22
 /** A piece whose columns are stored has a multiple of so many rows: whole blocks of any type. */
 const PIECE_ROWS = 256
-let piece = new Uint8Array(0)
+let piece: Uint8Array = new Uint8Array(0)
 
 /**
  * `storeRows` or, `transposed`, `storeColumns` of a tensor that is read piece by piece, so that it is in memory once. Returns
@@ -157,7 +157,7 @@ export function storePieces(
     rows,
     transposed ? Math.max(1, Math.floor(fitting / PIECE_ROWS)) * PIECE_ROWS : fitting,
   )
-  if (piece.length < count * width) piece = new Uint8Array(alignedBuffer(count * width))
+  if (piece.length < count * width) piece = stores === null ? new Uint8Array(count * width) : alignedBytes(count * width)
   for (let row = 0; row < rows; row += count) {
     const some = Math.min(count, rows - row)
     const bytes = piece.subarray(0, some * width)
