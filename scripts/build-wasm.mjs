@@ -60,7 +60,9 @@ const build = {
     ...['activation_entries.cc', 'decoding_entries.cc', 'mlp_entries.cc', 'training_entries.cc'].map(file =>
       unit(file, '-Os'),
     ),
-    ...['wasm/binding.cc', 'wasm/parallel.cc', 'wasm/messages.cc', 'read_file.cc'].map(file => unit(file, '-Os')),
+    ...['wasm/binding.cc', 'wasm/parallel.cc', 'wasm/messages.cc', 'read_file.cc'].map(file =>
+      unit(file, '-Os'),
+    ),
   ],
   link: [
     '--target=wasm32-wasi',

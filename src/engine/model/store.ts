@@ -157,7 +157,8 @@ export function storePieces(
     rows,
     transposed ? Math.max(1, Math.floor(fitting / PIECE_ROWS)) * PIECE_ROWS : fitting,
   )
-  if (piece.length < count * width) piece = stores === null ? new Uint8Array(count * width) : alignedBytes(count * width)
+  if (piece.length < count * width)
+    piece = stores === null ? new Uint8Array(count * width) : alignedBytes(count * width)
   for (let row = 0; row < rows; row += count) {
     const some = Math.min(count, rows - row)
     const bytes = piece.subarray(0, some * width)
