@@ -77,7 +77,7 @@ const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=undef
 const kinds = {
   release: { compile: ['-O3'], link: [], lighter: true },
   debug: { compile: ['-O0', '-g'], link: [] },
-  sanitize: { compile: ['-O1', '-g1', ...sanitizers, '-fno-omit-frame-pointer'], link: sanitizers },
+  sanitize: { compile: ['-O0', '-g1', ...sanitizers, '-fno-omit-frame-pointer'], link: sanitizers },
 }
 
 /**
