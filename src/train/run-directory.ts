@@ -28,7 +28,7 @@ import { shown } from '../schema-issues.js'
 import { removeBranches } from './branch-directory.js'
 import type { LastFired } from './dead-neurons.js'
 import { evaluationsIn } from './metrics.js'
-import type { TrainingOptions } from './options.js'
+import { regularizerSchema, strategySchema, type TrainingOptions, trainingSchema } from './options.js'
 import type { RegularizerOptions, RegularizerState } from './regularizers.js'
 import type { TrainingStep } from './step.js'
 import { makeStrategy, type Strategy, type StrategyOptions } from './strategies.js'
@@ -196,7 +196,11 @@ export function openRun(run: CheckedRun, config: ModelConfig): readonly Extensio
     const comparable = longer
       ? { ...options, training: { ...options.training, steps: stepsBefore } }
       : options
-    const { model, strategy, regularizer, training, from, data } = stored
+    const { model, from, data } = stored
+    const strategy = withDefaults(stored.strategy, strategySchema, options.strategy)
+    const regularizer =
+      stored.regularizer && withDefaults(stored.regularizer, regularizerSchema, options.regularizer)
+    const training = withDefaults(stored.training, trainingSchema, options.training)
     const difference = firstDifference({ model, strategy, regularizer, training, from, data }, comparable)
     if (difference !== null) {
       throw new OptionError(
@@ -219,6 +223,14 @@ export function openRun(run: CheckedRun, config: ModelConfig): readonly Extensio
     writeFileAtomic(path.join(directory, OPTIONS_FILE), text)
   }
   return extensions
+}
+
+/** What an earlier version has stored, with the defaults of options that it did not know: it computed the same. */
+function withDefaults(stored: object, schema: z.ZodType, now: object = {}): object {
+  const { success, data } = schema.safeParse(stored)
+  if (!success) return stored
+  const known = (name: string) => Object.hasOwn(stored, name) || Object.hasOwn(now, name)
+  return Object.fromEntries(Object.entries(data as object).filter(([name]) => known(name)))
 }
 
 function startOver(directory: string): void {

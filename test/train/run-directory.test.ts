@@ -185,6 +185,26 @@ describe.skipIf(availableKernels().length < 2)('a run resumed with other kernels
   })
 })
 
+describe('a run of an earlier version', () => {
+  it('that lacks options with defaults goes on; with another value it is another run', async () => {
+    const directory = temporaryDirectory()
+    const run = tinyRun(directory)
+    await train(run)
+    const file = path.join(directory, 'options.json')
+    const options = JSON.parse(fs.readFileSync(file, 'utf8'))
+    const lacking = structuredClone(options)
+    delete lacking.training.clip
+    delete lacking.strategy.positive
+    fs.writeFileSync(file, JSON.stringify(lacking))
+    const { training } = run
+    expect(await failure({ ...run, training: { ...training, clip: 0.25 } })).toMatchObject({
+      code: 'RUN_DIFFERS',
+    })
+    await train(run)
+    expect(JSON.parse(fs.readFileSync(file, 'utf8'))).toEqual(options)
+  })
+})
+
 describe('a run that is extended', () => {
   const longer = (directory: string, steps: number, extra: Partial<TrainRun> = {}) => {
     const run = tinyRun(directory, extra)

@@ -8,6 +8,7 @@ import { TokenizerError } from '../../errors.js'
 import { quoted } from '../safetensors.js'
 import { DEFAULT_PRE_TOKENIZER, preTokenizerJson, whyNotRead } from './pre-tokenizers.js'
 import type { Metadata } from './types.js'
+import { unigramJson, wordPieceJson } from './word-tokenizers.js'
 
 /** A whole tokenizer.json, which says more than llama.cpp's keys. */
 export const HUGGING_FACE_JSON = 'tokenizer.huggingface.json'
@@ -25,6 +26,8 @@ export function readGgufTokenizer(metadata: Metadata, file: string): Tokenizer {
   const model = keys.text('model')
   if (model === 'llama') return sentencePiece(keys)
   if (model === 'gpt2') return byteLevelBpe(keys)
+  if (model === 't5') return unigram(keys)
+  if (model === 'bert') return wordPiece(keys)
   if (model === undefined || model === 'none' || model === 'no_vocab') {
     throw new TokenizerError(
       'TOKENIZER_NOT_FOUND',
@@ -33,7 +36,7 @@ export function readGgufTokenizer(metadata: Metadata, file: string): Tokenizer {
   }
   throw new TokenizerError(
     'TOKENIZER_UNSUPPORTED',
-    `tokenizer of ${file}: tokenizer.ggml.model ${quoted(model)} is not supported; supported: llama, gpt2; ` +
+    `tokenizer of ${file}: tokenizer.ggml.model ${quoted(model)} is not supported; supported: llama, gpt2, t5, bert; ` +
       'or give one with --tokenizer',
   )
 }
@@ -61,6 +64,47 @@ function sentencePiece(keys: TokenizerKeys): Tokenizer {
   })
 }
 
+function unigram(keys: TokenizerKeys): Tokenizer {
+  if (keys.has('precompiled_charsmap')) {
+    throw new TokenizerError(
+      'TOKENIZER_UNSUPPORTED',
+      `tokenizer of ${keys.file}: tokenizer.ggml.precompiled_charsmap, a table of characters that are replaced, is not ` +
+        'supported; give a tokenizer.json with --tokenizer',
+    )
+  }
+  const pieces = keys.pieces()
+  const json = unigramJson(pieces, {
+    unknown: unknownPiece(keys, pieces),
+    spacePrefix: keys.flag('add_space_prefix') ?? false,
+    removesExtraSpaces: keys.flag('remove_extra_whitespaces') ?? false,
+  })
+  return tokenizerFromJson(json, keys.file, ends(keys, pieces, false))
+}
+
+function wordPiece(keys: TokenizerKeys): Tokenizer {
+  const pieces = keys.pieces()
+  const unknown = unknownPiece(keys, pieces)
+  if (unknown === null) throw keys.invalid('tokenizer.ggml.unknown_token_id is missing')
+  return tokenizerFromJson(wordPieceJson(pieces, pieces[unknown].text), keys.file, ends(keys, pieces, true))
+}
+
+function unknownPiece(keys: TokenizerKeys, pieces: readonly Piece[]): number | null {
+  const id = keys.id('unknown_token_id', pieces)
+  if (id !== undefined) return id
+  const found = pieces.findIndex(({ type }) => type === PieceType.unknown)
+  return found < 0 ? null : found
+}
+
+/** With what texts begin and end; `begins`: they do where the file does not say. */
+function ends(keys: TokenizerKeys, pieces: readonly Piece[], begins: boolean) {
+  const start = (keys.flag('add_bos_token') ?? begins) ? (keys.id('bos_token_id', pieces) ?? null) : null
+  const end = keys.id('eos_token_id', pieces) ?? null
+  return {
+    startOfText: start === null ? null : pieces[start].text,
+    endOfText: end === null ? undefined : pieces[end].text,
+  }
+}
+
 /** By way of the tokenizer.json that says the same. */
 function byteLevelBpe(keys: TokenizerKeys): Tokenizer {
   const pieces = keys.pieces()
@@ -80,9 +124,6 @@ function byteLevelBpe(keys: TokenizerKeys): Tokenizer {
   const vocab = pieces.flatMap((piece, id) =>
     piece.type === PieceType.unused ? [] : [[piece.text, id] as const],
   )
-  const atStart = keys.flag('add_bos_token') ?? pre.wholeWords
-  const start = (atStart ? keys.id('bos_token_id', pieces) : null) ?? null
-  const end = keys.id('eos_token_id', pieces) ?? null
   return tokenizerFromJson(
     {
       version: '1.0',
@@ -121,10 +162,7 @@ function byteLevelBpe(keys: TokenizerKeys): Tokenizer {
       },
     },
     keys.file,
-    {
-      startOfText: start === null ? null : pieces[start].text,
-      endOfText: end === null ? undefined : pieces[end].text,
-    },
+    ends(keys, pieces, pre.wholeWords),
   )
 }
 
@@ -159,6 +197,10 @@ class TokenizerKeys {
 
   invalid(what: string, cause?: unknown): TokenizerError {
     return new TokenizerError('TOKENIZER_INVALID', `tokenizer of ${this.file}: ${what}`, { cause })
+  }
+
+  has(key: string): boolean {
+    return this.#metadata.has(`tokenizer.ggml.${key}`)
   }
 
   text(key: string): string | undefined {
