@@ -345,10 +345,10 @@ describe('a tokenizer of another program', () => {
     ['none', { model: string('none') }, 'TOKENIZER_NOT_FOUND', /has none in it; give one with --tokenizer/],
     ['no model', { model: undefined }, 'TOKENIZER_NOT_FOUND', /has none in it/],
     [
-      'bert',
-      { model: string('bert') },
+      'rwkv',
+      { model: string('rwkv') },
       'TOKENIZER_UNSUPPORTED',
-      /"bert" is not supported; supported: llama, gpt2/,
+      /"rwkv" is not supported; supported: llama, gpt2/,
     ],
     ['no tokens', { tokens: undefined }, 'TOKENIZER_INVALID', /tokens is missing or empty/],
     [
