@@ -9,6 +9,8 @@ import { compile, describeBuild, instructionSetsOf } from './native-sources.mjs'
 
 const folder = mkdtempSync(join(tmpdir(), 'flicker-warnings-'))
 let failed = false
+/** The baseline of GCC is compiled with these warnings by check-neon.sh. */
+const left = { 'g++': ['x86-64'], 'clang++': [] }
 for (const compiler of ['g++', 'clang++']) {
   if (spawnSync(compiler, ['--version'], { stdio: 'ignore' }).status !== 0) {
     console.log(`warnings: ${compiler} is not installed, skipped`)
@@ -16,7 +18,13 @@ for (const compiler of ['g++', 'clang++']) {
   }
   const { arch, platform } = process
   const described = describeBuild({
-    ...{ compiler, platform, arch, isas: instructionSetsOf(arch), kind: 'debug' },
+    ...{
+      compiler,
+      platform,
+      arch,
+      isas: instructionSetsOf(arch).filter(isa => !left[compiler].includes(isa)),
+      kind: 'debug',
+    },
     extra: ['-Wall', '-Wextra', '-Werror', '-fsyntax-only'],
   })
   const failure = await compile(described, join(folder, 'unused.node'), { check: true })

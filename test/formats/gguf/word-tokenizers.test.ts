@@ -52,7 +52,10 @@ describe('a Unigram', () => {
 
   it('with a table of replaced characters is refused', () => {
     expect(() => tokenizer('t5', tokens, { ...keys, precompiled_charsmap: [1, 2] })).toThrow(
-      expect.objectContaining({ code: 'TOKENIZER_UNSUPPORTED', message: expect.stringContaining('charsmap') }),
+      expect.objectContaining({
+        code: 'TOKENIZER_UNSUPPORTED',
+        message: expect.stringContaining('charsmap'),
+      }),
     )
   })
 })
