@@ -19,7 +19,9 @@ const addedTokens = (pieces: readonly Piece[]) =>
     const isAdded = type === PieceType.control || type === PieceType.userDefined
     if (!isAdded) return []
     const special = type === PieceType.control
-    return [{ id, content: text, single_word: false, lstrip: false, rstrip: false, normalized: false, special }]
+    return [
+      { id, content: text, single_word: false, lstrip: false, rstrip: false, normalized: false, special },
+    ]
   })
 
 const common = { version: '1.0', truncation: null, padding: null, post_processor: null }
