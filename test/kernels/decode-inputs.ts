@@ -25,6 +25,16 @@ const TOLERANCE = 1e-5
 /** What stands behind the end of each output must stay. */
 const GUARD = 123.5
 
+interface StoredMatrix {
+  readonly stored: Weights
+  readonly values: Float32Array
+}
+const matrices = new Map<string, StoredMatrix>()
+
+function copied(w: Weights): Weights {
+  return w instanceof Float32Array || w instanceof Uint16Array ? w.slice() : { ...w, data: w.data.slice() }
+}
+
 export class Inputs extends RandomInputs {
   constructor(seed: number) {
     super(Float32Array, seed)
@@ -35,16 +45,22 @@ export class Inputs extends RandomInputs {
   }
 
   /** A matrix of weights, and the numbers it stands for. */
-  weights(rows: number, columns: number, type: WeightType): { stored: Weights; values: Float32Array } {
+  weights(rows: number, columns: number, type: WeightType): StoredMatrix {
     const values = this.floats(rows * columns)
-    const stored = exactlySized(type, rows, columns)
-    for (let row = 0; row < rows; row++) {
-      const own = values.subarray(row * columns, (row + 1) * columns)
-      // Any weights will do: with one candidate per scale K-quants are stored many times as fast.
-      storeRow(stored, row, own, 'one')
-      readRow(stored, row, own)
+    // Every backend is given the same matrices: they are rounded once.
+    const key = [type, rows, columns, values[0], values.at(-1)].join()
+    let made = matrices.get(key)
+    if (made === undefined) {
+      made = { stored: exactlySized(type, rows, columns), values }
+      for (let row = 0; row < rows; row++) {
+        const own = values.subarray(row * columns, (row + 1) * columns)
+        // Any weights will do: with one candidate per scale K-quants are stored many times as fast.
+        storeRow(made.stored, row, own, 'one')
+        readRow(made.stored, row, own)
+      }
+      matrices.set(key, made)
     }
-    return { stored, values }
+    return { stored: copied(made.stored), values: made.values.slice() }
   }
 
   /** Activations of which about `zeros` are exactly 0, of either sign. */
