@@ -56,17 +56,8 @@ describe.each(natives)('conversion in native code, %s', (_, stores) => {
     const step = weightBytes(type, rows) + 4
     const out = allocateRows(type, columns * step)
     const bytes = encodeStored(type, matrix)
-    expect(
-      stores.columnsToRows(type, type, {
-        bytes,
-        rows,
-        columns,
-        out: bytesOf(out),
-        step,
-        first: 0,
-        total: rows,
-      }),
-    ).toBe(true)
+    const all = { bytes, rows, columns, out: bytesOf(out), step, first: 0, total: rows }
+    expect(stores.columnsToRows(type, type, all)).toBe(true)
     for (const [c, column] of columnsOf(matrix, rows, columns).entries()) {
       const expected = encodeStored(type, column)
       expect(bytesOf(out).subarray(c * step, c * step + expected.length)).toEqual(expected)
@@ -98,17 +89,8 @@ describe.each(natives)('conversion in native code, %s', (_, stores) => {
     }
     const step = weightBytes(to, rows)
     const out = allocateRows(to, columns * step)
-    expect(
-      stores.columnsToRows(from, to, {
-        bytes,
-        rows,
-        columns,
-        out: bytesOf(out),
-        step,
-        first: 0,
-        total: rows,
-      }),
-    ).toBe(true)
+    const all = { bytes, rows, columns, out: bytesOf(out), step, first: 0, total: rows }
+    expect(stores.columnsToRows(from, to, all)).toBe(true)
     const [ours, expected] = [new Float32Array(rows), new Float32Array(rows)]
     const plain = allocateRows(to, step)
     let differing = 0
