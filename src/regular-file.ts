@@ -20,15 +20,26 @@ export function openToRead(file: string): number {
   return fs.openSync(file, fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK ?? 0))
 }
 
-/** The bytes of a regular file of at most `mostBytes`. Throws UnreadFile, system errors. */
-export function readRegularFile(file: string, mostBytes: number): Uint8Array {
+/** A regular file, open to read, to be closed by the caller. Throws UnreadFile, system errors. */
+export function openRegularFile(file: string): { readonly fd: number; readonly size: number } {
   const fd = openToRead(file)
   try {
     const stat = fs.fstatSync(fd)
     if (stat.isDirectory()) throw new UnreadFile('directory', 'is a directory, not a regular file')
     if (!stat.isFile()) throw new UnreadFile('irregular', 'is not a regular file')
-    if (stat.size > mostBytes) {
-      throw new UnreadFile('too-large', `has ${stat.size} bytes, more than the limit of ${mostBytes}`)
+    return { fd, size: stat.size }
+  } catch (error) {
+    fs.closeSync(fd)
+    throw error
+  }
+}
+
+/** The bytes of a regular file of at most `mostBytes`. Throws UnreadFile, system errors. */
+export function readRegularFile(file: string, mostBytes: number): Uint8Array {
+  const { fd, size } = openRegularFile(file)
+  try {
+    if (size > mostBytes) {
+      throw new UnreadFile('too-large', `has ${size} bytes, more than the limit of ${mostBytes}`)
     }
     return fs.readFileSync(fd)
   } finally {

@@ -68,8 +68,12 @@ export async function evalTasks(flags: EvalTasksFlags): Promise<void> {
   const signal = interruptible('stopping after this batch; the same command continues')
   const data = await dataOf(tasksOf(asked), flags, signal)
   const evaluated: Evaluated[] = []
-  for (const model of flags.model)
-    evaluated.push(await evalModel(model, asked, { data, code, signal }, flags))
+  try {
+    for (const model of flags.model)
+      evaluated.push(await evalModel(model, asked, { data, code, signal }, flags))
+  } finally {
+    data.close()
+  }
   if (flags.json === true) {
     const [{ json }] = evaluated
     printJson(

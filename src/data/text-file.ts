@@ -3,7 +3,7 @@
 
 import { type Dirent, readdirSync, statSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
-import { readRegularFile, UnreadFile } from '../regular-file.js'
+import { openRegularFile, readRegularFile, UnreadFile } from '../regular-file.js'
 
 /** Most bytes one file may hold after unpacking: a JavaScript string cannot be longer than 2²⁹ − 24 characters. */
 export const MAX_TEXT_BYTES = 2 ** 29 - 24
@@ -49,16 +49,12 @@ export function readBytes(path: string, mostBytes = MAX_TEXT_BYTES): Uint8Array 
   try {
     raw = readRegularFile(path, mostBytes)
   } catch (error) {
-    if (error instanceof UnreadFile) {
-      if (error.fault !== 'too-large') throw new FileProblem('unreadable', `${path} ${error.message}`, error)
+    if (error instanceof UnreadFile && error.fault === 'too-large') {
       throw mostBytes === MAX_TEXT_BYTES
         ? tooLarge(path)
         : new FileProblem('too-large', `${path} ${error.message}`, error)
     }
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
-      throw new FileProblem('missing', `${path} does not exist`, error)
-    }
-    throw new FileProblem('unreadable', `${path} cannot be read: ${reason(error)}`, error)
+    throw unread(path, error)
   }
   if (!path.endsWith('.gz')) return raw
   try {
@@ -67,6 +63,23 @@ export function readBytes(path: string, mostBytes = MAX_TEXT_BYTES): Uint8Array 
     if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(path)
     throw new FileProblem('gzip', `${path} is not an intact gzip file (${reason(error)})`, error)
   }
+}
+
+/** A descriptor of a regular file of any size, to be closed by the caller. Throws FileProblem. */
+export function openText(path: string): number {
+  try {
+    return openRegularFile(path).fd
+  } catch (error) {
+    throw unread(path, error)
+  }
+}
+
+function unread(path: string, error: unknown): FileProblem {
+  if (error instanceof UnreadFile) return new FileProblem('unreadable', `${path} ${error.message}`, error)
+  if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+    return new FileProblem('missing', `${path} does not exist`, error)
+  }
+  return new FileProblem('unreadable', `${path} cannot be read: ${reason(error)}`, error)
 }
 
 function tooLarge(path: string): FileProblem {

@@ -66,6 +66,6 @@ export function drawingLog(
       const own = drawn?.way === way?.label && drawn?.prompt === index % prompts.length
       return drawn !== undefined && own ? drawn : null
     },
-    drawn => drawn,
+    [],
   )
 }

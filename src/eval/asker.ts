@@ -83,7 +83,7 @@ export class Asker {
     const { task, rows } = this.#questions
     const { tokenizer } = this.#model
     if (task.output === 'loglikelihood_rolling') {
-      return rollingWindows(tokenizer, task.prompt(rows[index].row), this.#options.context)
+      return rollingWindows(tokenizer, task.prompt(rows.at(index).row), this.#options.context)
     }
     return this.#encoded(index, requestsOf(this.#questions, index))
   }
@@ -95,7 +95,7 @@ export class Asker {
       )
       if (tokens !== null) return tokens
       throw invalidRow(
-        this.#questions.rows[index],
+        this.#questions.rows.at(index),
         `the continuation ${JSON.stringify(continuation)} has no token to score`,
       )
     })
@@ -107,14 +107,14 @@ export class Asker {
       return encode()
     } catch (error) {
       if (!(error instanceof TokenizerError) || error.code !== 'CHARACTER_UNKNOWN') throw error
-      const { file, line } = this.#questions.rows[index]
+      const { file, line } = this.#questions.rows.at(index)
       throw new TokenizerError(error.code, `${file}:${line}: ${error.message}`, { cause: error })
     }
   }
 
   #sample(index: number, scores: readonly ChoiceScore[], withoutPrompt: readonly ChoiceScore[]): Sample {
     const { task, rows } = this.#questions
-    const { row, line } = rows[index]
+    const { row, line } = rows.at(index)
     const loglikelihoods = scores.map(({ logLikelihood }) => logLikelihood)
     const unconditional = withoutPrompt.map(({ logLikelihood }) => logLikelihood)
     const base = { doc_id: index, line }
@@ -151,7 +151,7 @@ export class Asker {
     const prompts = this.#prompts(first, task.maxTokens)
     const texts = this.#greedy(prompts, task.stops)
     return prompts.kept.map((_, i) => {
-      const { row, line } = rows[first + i]
+      const { row, line } = rows.at(first + i)
       const scores = task.score(texts[i], row)
       const values = Object.fromEntries(metricsOf(task).map((metric, m) => [columnOf(metric), scores[m]]))
       return { doc_id: first + i, line, values, text: texts[i], ...droppedOf(prompts.dropped[i]) }
@@ -170,7 +170,9 @@ export class Asker {
       task.draws === undefined
         ? this.#greedy(prompts, task.stops).map(text => [text])
         : [await this.#drawn(prompts.kept[0], prompts.maxTokens, task.stops, task.draws)]
-    const programs = texts.flatMap((drawn, i) => drawn.map(text => task.program(text, rows[first + i].row)))
+    const programs = texts.flatMap((drawn, i) =>
+      drawn.map(text => task.program(text, rows.at(first + i).row)),
+    )
     const outcomes = await code.runAll(task.language, programs, signal)
     const n = texts[0].length
     return texts.map((drawn, i) => {
@@ -178,7 +180,7 @@ export class Asker {
       const passed = own.filter(outcome => outcome === PASSED).length
       const values = task.passes.map(({ k, metric }) => [columnOf(metric), passAtK(n, passed, k)])
       return {
-        ...{ doc_id: first + i, line: rows[first + i].line, values: Object.fromEntries(values) },
+        ...{ doc_id: first + i, line: rows.at(first + i).line, values: Object.fromEntries(values) },
         ...(n === 1 ? { text: drawn[0] } : { texts: drawn }),
         outcomes: own,
         ...droppedOf(prompts.dropped[i]),
@@ -211,10 +213,9 @@ export class Asker {
     const context = Math.min(this.#options.context, config.maxPositionEmbeddings)
     // The prompt gives way to the answer, but keeps half of a short context.
     const maxTokens = Math.min(most, Math.max(1, Math.floor(context / 2)))
-    const all = rows.slice(first, first + count).map(({ row }, i) => {
-      const ids = this.#located(first + i, () =>
-        encodePrompt(tokenizer, before[first + i] + task.prompt(row)),
-      )
+    const all = Array.from({ length: Math.min(count, rows.length - first) }, (_, i) => {
+      const text = before.at(first + i) + task.prompt(rows.at(first + i).row)
+      const ids = this.#located(first + i, () => encodePrompt(tokenizer, text))
       return ids.length === 0 ? [prefixToken(tokenizer)] : ids
     })
     const kept = all.map(ids => ids.slice(-(context - maxTokens)))

@@ -5,28 +5,32 @@
 import { isDeepStrictEqual } from 'node:util'
 import { DatasetError } from '../errors.js'
 import { PythonRandom } from './python-random.js'
-import type { Task, TaskRow } from './task.js'
+import { Recent } from './recent.js'
+import type { Rows } from './rows.js'
+import type { Task } from './task.js'
 
 /** The seed of the harness's draws. */
 export const SHOT_SEED = 1234
 
+/** Texts of examples that are kept: those that stay the same, or were used last. */
+const KEPT_TEXTS = 256
+
+/** A text for each question, made when it is asked for. */
+export interface Texts {
+  at(index: number): string
+}
+
 /**
- * The text before each of the first `count` questions. `rows`: those of the task; `pool`: those of the examples. Throws
- * DatasetError TASK_SHOTS_MISSING.
+ * The text before each of the first `count` questions. `rows`: those of the task; `pool`: those of the examples, null
+ * without any. Throws DatasetError TASK_SHOTS_MISSING.
  */
 export function shotTexts(
   task: Task,
-  rows: readonly TaskRow<unknown>[],
-  options: {
-    readonly shots: number
-    readonly pool: () => readonly TaskRow<unknown>[]
-    readonly count: number
-  },
-): string[] {
-  const { shots, count } = options
+  rows: Rows,
+  { shots, pool, count }: { readonly shots: number; readonly pool: Rows | null; readonly count: number },
+): Texts {
   const start = task.description ?? ''
-  if (shots === 0) return Array(count).fill(start)
-  const pool = options.pool()
+  if (pool === null) return { at: () => start }
   const { rule, drawsOneMore = task.shots.files === undefined } = task.shots
   const drawn = shots + (drawsOneMore && rule === 'random' ? 1 : 0)
   if (pool.length < drawn) {
@@ -35,23 +39,27 @@ export function shotTexts(
       `${task.name}: ${shots} examples need ${drawn} rows to draw from, there are ${pool.length}; give fewer --shots`,
     )
   }
-  const texts = new Map<number, string>()
-  const textOf = (index: number) => {
-    const known = texts.get(index)
-    if (known !== undefined) return known
-    const text = shotText(task, pool[index].row)
-    texts.set(index, text)
-    return text
-  }
+  const texts = new Recent<number, string>(KEPT_TEXTS)
+  const textOf = (index: number) => texts.get(index, () => shotText(task, pool.at(index).row))
   if (rule === 'first') {
     const text = start + Array.from({ length: shots }, (_, i) => textOf(i)).join('')
-    return Array(count).fill(text)
+    return { at: () => text }
   }
+  // All draws come from one stream, in the order of the questions.
   const random = new PythonRandom(SHOT_SEED)
-  return rows.slice(0, count).map(({ row }) => {
-    const others = random.sample(pool.length, drawn).filter(index => !isDeepStrictEqual(pool[index].row, row))
-    return start + others.slice(0, shots).map(textOf).join('')
-  })
+  const draws = new Uint32Array(count * drawn)
+  for (let question = 0; question < count; question++) {
+    draws.set(random.sample(pool.length, drawn), question * drawn)
+  }
+  return {
+    at(question) {
+      const { row } = rows.at(question)
+      const others = [...draws.subarray(question * drawn, (question + 1) * drawn)].filter(
+        index => !isDeepStrictEqual(pool.at(index).row, row),
+      )
+      return start + others.slice(0, shots).map(textOf).join('')
+    },
+  }
 }
 
 function shotText(task: Task, row: unknown): string {

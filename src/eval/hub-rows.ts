@@ -1,14 +1,16 @@
-// Rows of tasks from the Hugging Face Hub: Parquet files, downloaded into its cache, and checked as those of files are.
+// Rows of tasks from the Hugging Face Hub: Parquet files, downloaded into its cache, become JSON lines, one group of rows at a
+// time, and are read as those of files are.
 
 import { DatasetError } from '../errors.js'
 import { type DatasetSplit, type DownloadOptions, downloadDataset, type HubSettings } from '../hub/index.js'
-import { checkedRow, ownRowsOf, shotRowsOf, TaskData, type TaskRows } from './rows.js'
-import type { HubRows, Task, TaskRow } from './task.js'
+import { LineFile } from './line-file.js'
+import { type Rows, RowTable, TaskData, type TaskRows } from './rows.js'
+import type { HubRows, Task } from './task.js'
 
 export class HubData implements TaskRows {
   /** Rows as they come, by repository, configuration and split. */
   readonly #tables: ReadonlyMap<string, Table>
-  readonly #checked = new Map<string, Map<Task['row'], readonly TaskRow<unknown>[]>>()
+  readonly #checked = new Map<string, Map<Task['row'], RowTable>>()
   /** For tasks that name their own files. */
   readonly #files = new TaskData(null)
 
@@ -18,7 +20,7 @@ export class HubData implements TaskRows {
 
   /**
    * Downloads what `tasks` need. `shots`: examples instead of the tasks' own number. Throws DatasetError TASK_NOT_ON_HUB,
-   * TASK_DATA_UNREADABLE, and what downloadDataset throws.
+   * TASK_DATA_UNREADABLE; StorageError; what downloadDataset throws.
    */
   static async load(
     tasks: readonly Task[],
@@ -37,56 +39,65 @@ export class HubData implements TaskRows {
       }
     }
     const tables = new Map<string, Table>()
-    for (const [repo, splits] of wanted) {
-      const list = [...splits]
-      const found = await downloadDataset(
-        repo,
-        list.map(([, split]) => split),
-        settings,
-        download,
-      )
-      for (const [i, [key, { config, split, hub }]] of list.entries()) {
-        const name = `${repo}/${config}/${split}@${found.commit.slice(0, 12)}`
-        tables.set(key, { name, rows: await readTables(found.splits[i], hub.columns) })
+    try {
+      for (const [repo, splits] of wanted) {
+        const list = [...splits]
+        const found = await downloadDataset(
+          repo,
+          list.map(([, split]) => split),
+          settings,
+          download,
+        )
+        for (const [i, [key, { config, split, hub }]] of list.entries()) {
+          const name = `${repo}/${config}/${split}@${found.commit.slice(0, 12)}`
+          tables.set(key, { name, lines: await LineFile.of(jsonLines(found.splits[i], hub.columns), name) })
+        }
       }
+    } catch (error) {
+      for (const { lines } of tables.values()) lines.close()
+      throw error
     }
     return new HubData(tables)
   }
 
-  rows(task: Task): { readonly file: string; readonly rows: readonly TaskRow<unknown>[] } {
+  async rows(task: Task): Promise<{ readonly file: string; readonly rows: Rows }> {
     if (namesItsFiles(task)) return this.#files.rows(task)
     const hub = hubOf(task)
-    const { name, rows } = this.#rowsOf(task, hub)
-    const own = ownRowsOf(task, rows)
-    if (own.length > 0) return { file: name, rows: own }
+    const { name, table } = this.#table(task, hub)
+    const rows = table.ownOf(task)
+    if (rows.length > 0) return { file: name, rows }
     throw new DatasetError('TASK_ROWS_MISSING', `${name} has no rows of the task ${task.name}`)
   }
 
-  shotRows(task: Task): readonly TaskRow<unknown>[] {
+  async shotRows(task: Task): Promise<Rows> {
     if (namesItsFiles(task)) return this.#files.shotRows(task)
     const hub = hubOf(task)
-    return shotRowsOf(task, this.#rowsOf(task, { ...hub, split: task.shots.split ?? hub.split }).rows)
+    return this.#table(task, { ...hub, split: task.shots.split ?? hub.split }).table.shotsOf(task)
   }
 
-  #rowsOf(task: Task, hub: HubRows): { name: string; rows: readonly TaskRow<unknown>[] } {
+  close(): void {
+    for (const { lines } of this.#tables.values()) lines.close()
+    this.#files.close()
+  }
+
+  #table(task: Task, hub: HubRows): { name: string; table: RowTable } {
     const key = keyOf(hub)
-    const table = this.#tables.get(key)
-    if (table === undefined) throw new TypeError(`${key} was not loaded`)
-    const { name, rows } = table
+    const stored = this.#tables.get(key)
+    if (stored === undefined) throw new TypeError(`${key} was not loaded`)
+    const { name, lines } = stored
     // The tasks of a group may share a table and a schema.
-    const bySchema = this.#checked.get(key) ?? new Map<Task['row'], readonly TaskRow<unknown>[]>()
+    const bySchema = this.#checked.get(key) ?? new Map<Task['row'], RowTable>()
     this.#checked.set(key, bySchema)
-    const checked =
-      bySchema.get(task.row) ?? rows.map((row, i) => checkedRow(row, task.row, { file: name, line: i + 1 }))
-    bySchema.set(task.row, checked)
-    return { name, rows: checked }
+    const table = bySchema.get(task.row) ?? new RowTable(lines, task.row, name)
+    bySchema.set(task.row, table)
+    return { name, table }
   }
 }
 
 interface Table {
   /** For messages and the record of results: repository, configuration, split and commit. */
   readonly name: string
-  readonly rows: readonly Record<string, unknown>[]
+  readonly lines: LineFile
 }
 
 interface Wanted extends DatasetSplit {
@@ -110,32 +121,36 @@ function keyOf({ repo, config, split }: { repo: string; config: string; split: s
   return `${repo}/${config}/${split}`
 }
 
-async function readTables(
+/** The rows of Parquet files as JSON; in memory is one group of rows. Throws DatasetError TASK_DATA_UNREADABLE. */
+async function* jsonLines(
   files: readonly string[],
   columns: readonly string[] | undefined,
-): Promise<Record<string, unknown>[]> {
-  const { asyncBufferFromFile, parquetReadObjects } = await import('hyparquet')
+): AsyncGenerator<string> {
+  const { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } = await import('hyparquet')
   const { compressors } = await import('hyparquet-compressors')
-  const rows: Record<string, unknown>[] = []
-  for (const file of files) {
+  for (const name of files) {
     try {
-      const buffer = await asyncBufferFromFile(file)
-      const read = await parquetReadObjects({
-        file: buffer,
-        compressors,
-        ...(columns !== undefined && { columns: [...columns] }),
-      })
-      for (const row of read) rows.push(plain(row) as Record<string, unknown>)
+      const file = await asyncBufferFromFile(name)
+      const metadata = await parquetMetadataAsync(file)
+      let rowStart = 0
+      for (const group of metadata.row_groups) {
+        const rowEnd = rowStart + Number(group.num_rows)
+        const read = await parquetReadObjects({
+          ...{ file, metadata, compressors, rowStart, rowEnd },
+          ...(columns !== undefined && { columns: [...columns] }),
+        })
+        for (const row of read) yield JSON.stringify(plain(row))
+        rowStart = rowEnd
+      }
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause)
       throw new DatasetError(
         'TASK_DATA_UNREADABLE',
-        `${file} cannot be read as Parquet (${reason}); delete it, and it is downloaded again`,
+        `${name} cannot be read as Parquet (${reason}); delete it, and it is downloaded again`,
         { cause },
       )
     }
   }
-  return rows
 }
 
 /** 64-bit integers as numbers, and typed arrays as arrays, as JSON lines have them. */

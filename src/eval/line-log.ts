@@ -5,39 +5,57 @@ import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
 import { storageError } from '../formats/storage.js'
+import { wholeLines } from './line-file.js'
 
 /** Twelve digits that stand for the settings that decide the entries of a log. */
 export function settingsHash(settings: unknown): string {
   return createHash('sha256').update(JSON.stringify(settings)).digest('hex').slice(0, 12)
 }
 
-export class LineLog<Entry, Kept = Entry> {
+/** What takes the entries of a log; an array does. */
+export interface Entries<Entry> {
+  readonly length: number
+  push(entry: Entry): unknown
+}
+
+export class LineLog<Entry, Kept extends Entries<Entry> = Entry[]> {
   readonly file: string
-  /** What earlier runs have left, and what was appended: the part of each entry that is kept in memory. */
-  readonly entries: Kept[] = []
-  readonly #keep: (entry: Entry) => Kept
+  /** What earlier runs have left, and what was appended, as `kept` keeps it. */
+  readonly entries: Kept
   #fd: number | null = null
   #length = 0
 
-  /** `parse`: the entry of a line, null where it is not that of this index. Throws StorageError. */
-  constructor(
-    file: string,
-    parse: (line: unknown, index: number) => Entry | null,
-    keep: (entry: Entry) => Kept,
-  ) {
+  /** `parse`: the entry of a line, null where it is not that of this index. `kept`: empty. Throws StorageError. */
+  constructor(file: string, parse: (line: unknown, index: number) => Entry | null, kept: Kept) {
     this.file = file
-    this.#keep = keep
-    let text = ''
+    this.entries = kept
+    let fd: number
     try {
-      text = fs.readFileSync(file, 'utf8')
+      fd = fs.openSync(file, 'r')
     } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw storageError(cause, file, 0)
+      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return
+      throw storageError(cause, file, 0)
     }
-    for (const line of text.split('\n').slice(0, -1)) {
-      const entry = parse(parsedJson(line), this.entries.length)
-      if (entry === null) break
-      this.entries.push(keep(entry))
-      this.#length += Buffer.byteLength(line) + 1
+    try {
+      this.#read(fd, parse)
+    } catch (cause) {
+      throw storageError(cause, file, 0)
+    } finally {
+      fs.closeSync(fd)
+    }
+  }
+
+  #read(fd: number, parse: (line: unknown, index: number) => Entry | null): void {
+    for (const { bytes, at } of wholeLines(fd)) {
+      for (let start = 0; start < bytes.length; ) {
+        const end = bytes.indexOf('\n', start)
+        if (end === -1) return
+        const entry = parse(parsedJson(bytes.toString('utf8', start, end)), this.entries.length)
+        if (entry === null) return
+        this.entries.push(entry)
+        start = end + 1
+        this.#length = at + start
+      }
     }
   }
 
@@ -54,7 +72,7 @@ export class LineLog<Entry, Kept = Entry> {
     } catch (cause) {
       throw storageError(cause, this.file, text.length)
     }
-    for (const entry of entries) this.entries.push(this.#keep(entry))
+    for (const entry of entries) this.entries.push(entry)
   }
 
   close(): void {

@@ -2,8 +2,8 @@
 // computed.
 
 import { DatasetError } from '../errors.js'
-import { shotTexts } from './few-shot.js'
-import { invalidRow, type TaskRows } from './rows.js'
+import { shotTexts, type Texts } from './few-shot.js'
+import { firstRows, invalidRow, type Rows, type TaskRows } from './rows.js'
 import type { Task, TaskRow } from './task.js'
 
 /** One continuation of one prompt. */
@@ -19,22 +19,23 @@ export interface Questions {
   readonly shots: number
   /** Questions in the file, and those that are asked. */
   readonly available: number
-  readonly rows: readonly TaskRow<unknown>[]
+  readonly rows: Rows
   /** What stands before each question. */
-  readonly before: readonly string[]
+  readonly before: Texts
 }
 
 /** Throws DatasetError: what TaskData and shotTexts throw, and TASK_ROW_INVALID for a gold that is no choice. */
-export function questionsOf(
+export async function questionsOf(
   task: Task,
   data: TaskRows,
   options: { readonly shots?: number; readonly limit?: number },
-): Questions {
-  const { file, rows: all } = data.rows(task)
+): Promise<Questions> {
+  const { file, rows: all } = await data.rows(task)
   const { shots = task.shots.count, limit = all.length } = options
-  const rows = all.slice(0, limit)
+  const rows = firstRows(all, limit)
   for (const row of rows) checkRow(task, row)
-  const before = shotTexts(task, all, { shots, pool: () => data.shotRows(task), count: rows.length })
+  const pool = shots === 0 ? null : await data.shotRows(task)
+  const before = shotTexts(task, rows, { shots, pool, count: rows.length })
   return { task, file, shots, available: all.length, rows, before }
 }
 
@@ -55,8 +56,8 @@ function checkRow(task: Task, where: TaskRow<unknown>): void {
 /** The requests of one question of a task with known continuations. */
 export function requestsOf({ task, rows, before }: Questions, index: number): Request[] {
   const { targetDelimiter = ' ' } = task
-  const { row } = rows[index]
-  const start = before[index]
+  const { row } = rows.at(index)
+  const start = before.at(index)
   if (task.output === 'multiple_choice') {
     const partial = task.partial?.(row)
     if (partial !== undefined) {
@@ -76,5 +77,7 @@ export function requestsOf({ task, rows, before }: Questions, index: number): Re
 export function unconditionalRequestsOf({ task, rows }: Questions, index: number): Request[] {
   if (task.output !== 'multiple_choice' || !task.metrics.includes('acc_mutual_info')) return []
   const { targetDelimiter = ' ' } = task
-  return task.choices(rows[index].row).map(choice => ({ prompt: '', continuation: targetDelimiter + choice }))
+  return task
+    .choices(rows.at(index).row)
+    .map(choice => ({ prompt: '', continuation: targetDelimiter + choice }))
 }

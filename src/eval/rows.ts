@@ -1,63 +1,160 @@
-// Rows of a task: JSON lines, plain or gzipped, checked one by one. A wrong row is named by file and line.
+// Rows of a task: JSON lines, plain or gzipped, all checked at first and read again when they are needed, so that memory does
+// not grow with their number. A wrong row is named by file and line.
 
 import path from 'node:path'
 import { parseJson } from '../data/json-text.js'
-import { decodeText, FileProblem, kindOf, readBytes } from '../data/text-file.js'
+import { FileProblem, kindOf } from '../data/text-file.js'
 import { DatasetError } from '../errors.js'
 import { describeFirstIssue } from '../schema-issues.js'
+import { LineFile } from './line-file.js'
+import { Recent } from './recent.js'
 import type { Task, TaskRow } from './task.js'
 
 const ENDINGS = ['.jsonl', '.jsonl.gz', '.json', '.json.gz']
 
+/** Rows that have been used last and are kept, of each table. */
+const KEPT_ROWS = 256
+
+/** Rows in order, which are read when they are asked for. */
+export interface Rows extends Iterable<TaskRow<unknown>> {
+  readonly length: number
+  /** `index` is less than `length`. */
+  at(index: number): TaskRow<unknown>
+}
+
 /** Where the rows of tasks are. */
 export interface TaskRows {
-  /** The rows of a task, and what they are from. Throws DatasetError. */
-  rows(task: Task): { readonly file: string; readonly rows: readonly TaskRow<unknown>[] }
+  /** The rows of a task, and what they are from; all of them checked. Throws DatasetError. */
+  rows(task: Task): Promise<{ readonly file: string; readonly rows: Rows }>
   /** The rows that few-shot examples are drawn from. Throws DatasetError. */
-  shotRows(task: Task): readonly TaskRow<unknown>[]
+  shotRows(task: Task): Promise<Rows>
+  /** Closes the files. */
+  close(): void
 }
 
-type Rows = readonly TaskRow<unknown>[]
+/** All rows of one file as one schema has them. */
+export class RowTable implements Rows {
+  readonly #lines: LineFile
+  readonly #file: string
+  readonly #schema: Task['row']
+  readonly #kept = new Recent<number, TaskRow<unknown>>(KEPT_ROWS)
+  /** Indices by part, for each rule of a group. */
+  readonly #parts = new Map<(row: unknown) => string, Map<string, number[]>>()
 
-/** Rows by their part, for each table and rule. */
-const parts = new WeakMap<Rows, Map<(row: unknown) => string, Map<string, TaskRow<unknown>[]>>>()
-
-/** The rows of a table that belong to `task`. */
-export function ownRowsOf(task: Task, rows: Rows): Rows {
-  const { only } = task
-  const own = task.part === undefined ? rows : partOf(rows, task.part)
-  return only === undefined ? own : own.filter(({ row }) => only(row))
-}
-
-/** The rows of a table that may be examples of `task`. */
-export function shotRowsOf(task: Task, rows: Rows): Rows {
-  const { only } = task.shots
-  return only === undefined ? ownRowsOf(task, rows) : rows.filter(({ row }) => only(row))
-}
-
-/** Sixty-seven tasks of one file go through it once. */
-function partOf(rows: Rows, { of, is }: NonNullable<Task['part']>): Rows {
-  const byRule = parts.get(rows) ?? new Map<(row: unknown) => string, Map<string, TaskRow<unknown>[]>>()
-  parts.set(rows, byRule)
-  let byPart = byRule.get(of)
-  if (byPart === undefined) {
-    byPart = new Map()
-    for (const row of rows) {
-      const part = of(row.row)
-      const same = byPart.get(part)
-      if (same === undefined) byPart.set(part, [row])
-      else same.push(row)
-    }
-    byRule.set(of, byPart)
+  /** Checks every row. `file`: its name in messages. Throws DatasetError TASK_ROW_INVALID. */
+  constructor(lines: LineFile, schema: Task['row'], file: string) {
+    this.#lines = lines
+    this.#file = file
+    this.#schema = schema
+    for (const _ of this);
   }
-  return byPart.get(is) ?? []
+
+  get length(): number {
+    return this.#lines.length
+  }
+
+  at(index: number): TaskRow<unknown> {
+    return this.#kept.get(index, () => this.#read(index))
+  }
+
+  *[Symbol.iterator](): Generator<TaskRow<unknown>> {
+    for (let index = 0; index < this.length; index++) yield this.#read(index)
+  }
+
+  /** The rows that belong to `task`. */
+  ownOf(task: Task): Rows {
+    const { only } = task
+    const own = task.part === undefined ? this : this.#partOf(task.part)
+    return only === undefined ? own : chosen(own, row => only(row))
+  }
+
+  /** The rows that may be examples of `task`. */
+  shotsOf(task: Task): Rows {
+    const { only } = task.shots
+    return only === undefined ? this.ownOf(task) : chosen(this, row => only(row))
+  }
+
+  /** Sixty-seven tasks of one file go through it once. */
+  #partOf({ of, is }: NonNullable<Task['part']>): Rows {
+    const byPart = this.#parts.get(of) ?? new Map<string, number[]>()
+    if (!this.#parts.has(of)) {
+      this.#parts.set(of, byPart)
+      let index = 0
+      for (const { row } of this) {
+        const part = of(row)
+        const same = byPart.get(part)
+        if (same === undefined) byPart.set(part, [index])
+        else same.push(index)
+        index++
+      }
+    }
+    return new SelectedRows(this, byPart.get(is) ?? [])
+  }
+
+  #read(index: number): TaskRow<unknown> {
+    const { text, number: line } = this.#lines.at(index)
+    const where = { file: this.#file, line }
+    let row: unknown
+    try {
+      row = parseJson(text)
+    } catch (cause) {
+      throw invalidRow(where, `is not JSON: ${(cause as Error).message}`, cause)
+    }
+    return checkedRow(row, this.#schema, where)
+  }
 }
 
-/** The data files of one directory; each is read and checked once. */
+/** Some rows of others. */
+class SelectedRows implements Rows {
+  readonly #all: Rows
+  readonly #indices: readonly number[]
+
+  constructor(all: Rows, indices: readonly number[]) {
+    this.#all = all
+    this.#indices = indices
+  }
+
+  get length(): number {
+    return this.#indices.length
+  }
+
+  at(index: number): TaskRow<unknown> {
+    return this.#all.at(this.#indices[index])
+  }
+
+  *[Symbol.iterator](): Generator<TaskRow<unknown>> {
+    for (const index of this.#indices) yield this.#all.at(index)
+  }
+}
+
+function chosen(all: Rows, belongs: (row: unknown) => boolean): Rows {
+  const indices: number[] = []
+  let index = 0
+  for (const { row } of all) {
+    if (belongs(row)) indices.push(index)
+    index++
+  }
+  return new SelectedRows(all, indices)
+}
+
+/** The first of `rows`, at most `count`. */
+export function firstRows(rows: Rows, count: number): Rows {
+  if (rows.length <= count) return rows
+  return {
+    length: count,
+    at: index => rows.at(index),
+    *[Symbol.iterator]() {
+      for (let index = 0; index < count; index++) yield rows.at(index)
+    },
+  }
+}
+
+/** The data files of one directory; each is checked once. */
 export class TaskData implements TaskRows {
   readonly #directory: string | null
   // A file of a group is read by many tasks of one schema.
-  readonly #read = new Map<string, Map<Task['row'], TaskRow<unknown>[]>>()
+  readonly #files = new Map<string, Promise<LineFile>>()
+  readonly #tables = new Map<string, Map<Task['row'], RowTable>>()
 
   /** Null: tasks that name their own files only. */
   constructor(directory: string | null) {
@@ -66,19 +163,31 @@ export class TaskData implements TaskRows {
 
   /**
    * The rows of a task and the file they are from. Throws DatasetError TASK_DATA_MISSING, TASK_DATA_UNREADABLE,
-   * TASK_ROW_INVALID, TASK_ROWS_MISSING.
+   * TASK_ROW_INVALID, TASK_ROWS_MISSING; StorageError where a gzipped file cannot be unpacked.
    */
-  rows(task: Task): { readonly file: string; readonly rows: readonly TaskRow<unknown>[] } {
+  async rows(task: Task): Promise<{ readonly file: string; readonly rows: Rows }> {
     const file = this.#find(task, task.files)
-    const rows = ownRowsOf(task, this.#rowsOf(file, task.row))
+    const rows = (await this.#table(file, task.row)).ownOf(task)
     if (rows.length > 0) return { file, rows }
     throw new DatasetError('TASK_ROWS_MISSING', `${file} has no rows of the task ${task.name}`)
   }
 
   /** The rows that few-shot examples are drawn from. Throws as `rows` does. */
-  shotRows(task: Task): readonly TaskRow<unknown>[] {
+  async shotRows(task: Task): Promise<Rows> {
     const { files = task.files } = task.shots
-    return shotRowsOf(task, this.#rowsOf(this.#find(task, files, 'for its few-shot examples '), task.row))
+    const file = this.#find(task, files, 'for its few-shot examples ')
+    return (await this.#table(file, task.row)).shotsOf(task)
+  }
+
+  close(): void {
+    for (const file of this.#files.values()) {
+      file.then(
+        lines => lines.close(),
+        () => {},
+      )
+    }
+    this.#files.clear()
+    this.#tables.clear()
   }
 
   #find(task: Task, names: readonly string[], use = ''): string {
@@ -107,42 +216,30 @@ export class TaskData implements TaskRows {
     )
   }
 
-  #rowsOf(file: string, schema: Task['row']): readonly TaskRow<unknown>[] {
-    const bySchema = this.#read.get(file) ?? new Map<Task['row'], TaskRow<unknown>[]>()
-    this.#read.set(file, bySchema)
+  async #table(file: string, schema: Task['row']): Promise<RowTable> {
+    const bySchema = this.#tables.get(file) ?? new Map<Task['row'], RowTable>()
+    this.#tables.set(file, bySchema)
     const known = bySchema.get(schema)
     if (known !== undefined) return known
-    const rows = readRows(file, schema)
-    bySchema.set(schema, rows)
-    return rows
+    const opened = this.#files.get(file) ?? openLines(file)
+    this.#files.set(file, opened)
+    const table = new RowTable(await opened, schema, file)
+    bySchema.set(schema, table)
+    return table
   }
 }
 
-function readRows(file: string, schema: Task['row']): TaskRow<unknown>[] {
-  let text: string
+async function openLines(file: string): Promise<LineFile> {
   try {
-    text = decodeText(readBytes(file), file)
+    return await LineFile.open(file)
   } catch (cause) {
     if (!(cause instanceof FileProblem)) throw cause
     throw new DatasetError('TASK_DATA_UNREADABLE', cause.message, { cause })
   }
-  const rows: TaskRow<unknown>[] = []
-  for (const [i, json] of text.split('\n').entries()) {
-    if (json.trim() === '') continue
-    const line = i + 1
-    let row: unknown
-    try {
-      row = parseJson(json)
-    } catch (cause) {
-      throw invalidRow({ file, line }, `is not JSON: ${(cause as Error).message}`, cause)
-    }
-    rows.push(checkedRow(row, schema, { file, line }))
-  }
-  return rows
 }
 
 /** Throws DatasetError TASK_ROW_INVALID. */
-export function checkedRow(
+function checkedRow(
   row: unknown,
   schema: Task['row'],
   { file, line }: { readonly file: string; readonly line: number },

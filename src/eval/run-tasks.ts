@@ -4,7 +4,7 @@ import type { LanguageModel } from '../engine/index.js'
 import { FlickerError, OptionError } from '../errors.js'
 import { Asker } from './asker.js'
 import type { ProgramRunner } from './code/run-program.js'
-import { questionsOf } from './questions.js'
+import { type Questions, questionsOf } from './questions.js'
 import type { TaskRows } from './rows.js'
 import { sampleLog } from './sample.js'
 import { type Score, scoresOf } from './scores.js'
@@ -65,7 +65,8 @@ export async function runTasks(
   options: RunTasksOptions,
 ): Promise<TaskResult[]> {
   requireCodeRunner(tasks, options.code)
-  const all = tasks.map(task => questionsOf(task, options.data, options))
+  const all: Questions[] = []
+  for (const task of tasks) all.push(await questionsOf(task, options.data, options))
   const context = Math.min(options.context ?? Number.POSITIVE_INFINITY, model.config.maxPositionEmbeddings)
   const logs = all.map(({ task, file, shots }) => {
     const { name, version } = task
@@ -106,8 +107,8 @@ export async function runTasks(
       log.close()
     }
     // Those of earlier sessions came through JSON, which keeps every bit of a finite number.
-    const samples = log.entries.slice(0, rows.length)
-    const dropped = samples.flatMap(({ dropped }) => dropped ?? [])
+    const samples = log.entries.first(rows.length)
+    const dropped = samples.dropped.filter(tokens => tokens > 0)
     results.push({
       ...{ task, file: questions.file, shots: questions.shots, available: questions.available },
       questions: rows.length,

@@ -32,15 +32,47 @@ export type Sample = z.infer<typeof sampleSchema>
 /** Settings that decide the samples: another value of one is another log. */
 export type SampleSettings = Readonly<Record<string, unknown>>
 
+/** The values of samples, which scores are made of, by column: a few bytes for each question. */
+export class SampleValues {
+  length = 0
+  readonly #columns = new Map<string, number[]>()
+  readonly #dropped: number[] = []
+
+  push({ values, dropped = 0 }: Pick<Sample, 'values' | 'dropped'>): void {
+    for (const [name, value] of Object.entries(values)) {
+      const column = this.#columns.get(name)
+      if (column === undefined) this.#columns.set(name, [value])
+      else column.push(value)
+    }
+    this.#dropped.push(dropped)
+    this.length++
+  }
+
+  /** Those of the first `count` questions. */
+  first(count: number): ScoredSamples {
+    return {
+      length: Math.min(count, this.length),
+      dropped: this.#dropped.slice(0, count),
+      column: name => Float64Array.from((this.#columns.get(name) ?? []).slice(0, count)),
+    }
+  }
+}
+
 /** What scores are made of. */
-export type ScoredSample = Pick<Sample, 'values' | 'dropped'>
+export interface ScoredSamples {
+  readonly length: number
+  /** The value of every sample under this name. */
+  column(name: string): Float64Array
+  /** Of each sample the tokens that did not fit into the context. */
+  readonly dropped: readonly number[]
+}
 
 /** The log of `task` with these settings in `directory`, made when something is appended. Throws StorageError. */
 export function sampleLog(
   directory: string,
   task: string,
   settings: SampleSettings,
-): LineLog<Sample, ScoredSample> {
+): LineLog<Sample, SampleValues> {
   const name = `samples_${task.replace(/[^\w.-]/g, '_')}_${settingsHash(settings)}.jsonl`
   return new LineLog(
     path.join(directory, name),
@@ -48,6 +80,6 @@ export function sampleLog(
       const sample = sampleSchema.safeParse(line).data
       return sample?.doc_id === index ? sample : null
     },
-    ({ values, dropped }) => (dropped === undefined ? { values } : { values, dropped }),
+    new SampleValues(),
   )
 }

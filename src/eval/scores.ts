@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto'
 import { quantilesOfSorted, standardDeviation } from '../statistics.js'
 import { PythonRandom } from './python-random.js'
-import type { ScoredSample } from './sample.js'
+import type { ScoredSamples } from './sample.js'
 import { columnOf, metricsOf, type Task } from './task.js'
 
 /**
@@ -64,13 +64,13 @@ function ruleOf(metric: string): MetricRule {
 }
 
 /** All metrics of a task; `bootstrap`: how often the questions are resampled. */
-export function scoresOf(task: Task, samples: readonly ScoredSample[], bootstrap: number): Score[] {
+export function scoresOf(task: Task, samples: ScoredSamples, bootstrap: number): Score[] {
   const n = samples.length
   const rules = metricsOf(task).map(metric => ({ metric, ...ruleOf(metric) }))
   const names = [
     ...new Set(rules.flatMap(({ column, over }) => (over === 'questions' ? [column] : [column, over]))),
   ]
-  const columns = new Map(names.map(name => [name, Float64Array.from(samples, ({ values }) => values[name])]))
+  const columns = new Map(names.map(name => [name, samples.column(name)]))
   const column = (name: string) => columns.get(name) ?? new Float64Array(n)
   const sums = resampledSums(names.map(column), n, bootstrap, bootstrapSeed(task))
   return rules.map(({ metric, column: name, over, of }) => {
@@ -159,14 +159,21 @@ export interface Difference {
 export function differences(first: readonly Score[], second: readonly Score[]): Difference[] {
   return first.map((score, i) => {
     const other = second[i]
-    const resampled = score.resampled.map((value, k) => other.resampled[k] - value)
-    return {
-      metric: score.metric,
-      value: other.value - score.value,
-      standardError: resampled.length < 2 ? null : standardDeviation(resampled),
-      interval: interval95(resampled),
-    }
+    return { metric: score.metric, ...difference(score, other) }
   })
+}
+
+/** Of one metric, from the values for the same resamplings of the questions. */
+export function difference(
+  first: Pick<Score, 'value' | 'resampled'>,
+  second: Pick<Score, 'value' | 'resampled'>,
+): Omit<Difference, 'metric'> {
+  const resampled = first.resampled.map((value, k) => second.resampled[k] - value)
+  return {
+    value: second.value - first.value,
+    standardError: resampled.length < 2 ? null : standardDeviation(resampled),
+    interval: interval95(resampled),
+  }
 }
 
 /** The 2.5 % and 97.5 % quantiles. */

@@ -33,7 +33,11 @@ export interface ShotRule<Row> {
   readonly text?: (row: Row) => string
 }
 
-/** Where the Hugging Face Hub has a task's rows, as the harness names them. */
+/**
+ * Where the Hugging Face Hub has a task's rows: `dataset_path`, `dataset_name` and the split of the harness's file of the task
+ * (lm_eval/tasks/…/*.yaml of EleutherAI/lm-evaluation-harness). Where an older file names a data set without its owner (gsm8k,
+ * hellaswag, nq_open, openbookqa, super_glue, trivia_qa, winogrande) it is the name that the Hub redirects to.
+ */
 export interface HubRows {
   /** `owner/name`. */
   readonly repo: string

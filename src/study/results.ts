@@ -79,6 +79,8 @@ const sampleSchema = z.object({
 })
 export type Sample = z.infer<typeof sampleSchema>
 
+const boundsSchema = z.object({ low: z.number(), high: z.number() })
+
 /** One metric of a benchmark task, or of a group of tasks. */
 const taskScoreSchema = z.object({
   task: z.string(),
@@ -93,7 +95,13 @@ const taskScoreSchema = z.object({
   value: z.number(),
   standardError: z.number().nullable(),
   /** 95 %, from resampled questions. */
-  interval: z.object({ low: z.number(), high: z.number() }).nullable(),
+  interval: boundsSchema.nullable(),
+  /** To the baseline's value, on the same questions: paired, so that what makes a question hard for both cancels. */
+  difference: z
+    .object({ value: z.number(), standardError: z.number().nullable(), interval: boundsSchema.nullable() })
+    .optional(),
+  /** The value for each resampling of the questions; with the run alone, for differences. */
+  resampled: z.array(z.number()).optional(),
 })
 export type TaskScore = z.infer<typeof taskScoreSchema>
 
@@ -135,6 +143,14 @@ export const runResultSchema = z.object({
   perSeed: z.array(seedSchema).optional(),
 })
 export type RunResult = z.infer<typeof runResultSchema>
+
+/** Index of the run that others are compared with: the one trained and used with SiLU, or else the first. */
+export function baselineOf(runs: readonly Pick<RunResult, 'final' | 'switchStep'>[]): number {
+  return Math.max(
+    0,
+    runs.findIndex(run => run.final.activation === 'silu' && run.switchStep === null),
+  )
+}
 
 export interface StudyResults {
   /** Bumped when a field changes its meaning. */

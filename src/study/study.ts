@@ -25,7 +25,7 @@ import {
   type StudyResults,
 } from './results.js'
 import { mergeSeeds } from './seeds.js'
-import { askTasks, type PreparedTasks, prepareTasks } from './tasks.js'
+import { askTasks, type PreparedTasks, prepareTasks, withTaskDifferences } from './tasks.js'
 
 export interface StudyOptions {
   /** Where results and runs go; `runs/<name>` by default. */
@@ -67,8 +67,28 @@ export async function study(recipe: Recipe, options: StudyOptions = {}): Promise
   // What cannot be measured or written is refused before hours of training.
   const prompt = promptOf(recipe, data)
   const tasks = recipe.tasks === undefined ? null : await prepareTasks(recipe.tasks, data.tokenizer)
+  try {
+    return await runAll(
+      { ...recipe, measure: { ...recipe.measure, prompt } },
+      data,
+      tasks,
+      directory,
+      options,
+    )
+  } finally {
+    tasks?.data.close()
+  }
+}
+
+async function runAll(
+  recipe: PromptedRecipe,
+  data: PreparedData,
+  tasks: PreparedTasks | null,
+  directory: string,
+  options: StudyOptions,
+): Promise<StudyResults> {
   createDirectory(directory)
-  const runs: RunResult[] = []
+  const runs: RunResult[][] = []
   let model: StudyResults['model'] | undefined
   const total = recipe.runs.length * (recipe.seeds?.length ?? 1)
   let index = 0
@@ -88,29 +108,22 @@ export async function study(recipe: Recipe, options: StudyOptions = {}): Promise
         runs: total,
         ...(beginning && { beginning }),
       })
-      const { result, again, config } = await oneRun(
-        { ...recipe, measure: { ...recipe.measure, prompt } },
-        seeded,
-        data,
-        place,
-        options,
-        {
-          tasks,
-          keepAfter,
-          beginFrom: beginning && others && { directory: others[i].directory, step: beginning.step },
-        },
-      )
+      const { result, again, config } = await oneRun(recipe, seeded, data, place, options, {
+        tasks,
+        keepAfter,
+        beginFrom: beginning && others && { directory: others[i].directory, step: beginning.step },
+      })
       model ??= config
       ofSeeds.push(result)
       options.onEvent?.({ kind: 'finished', result, again })
     }
-    runs.push(mergeSeeds(ofSeeds))
+    runs.push(ofSeeds)
   }
   for (const run of recipe.runs) {
     for (const { directory: place } of repeated(run, recipe.seeds, directory)) removeBranches(place)
   }
   if (model === undefined) throw new FlickerError('RECIPE_INVALID', 'the recipe has no runs')
-  const results = assemble(recipe, data, model, runs)
+  const results = assemble(recipe, data, model, withTaskDifferences(runs.map(mergeSeeds), runs))
   writeFileAtomic(path.join(directory, 'results.json'), `${JSON.stringify(results, null, 2)}\n`)
   writeFileAtomic(path.join(directory, 'results.md'), renderMarkdown(results))
   writeFileAtomic(path.join(directory, 'report.html'), await renderReport(results))

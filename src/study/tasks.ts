@@ -10,13 +10,14 @@ import { questionsOf, requestsOf } from '../eval/questions.js'
 import { prefixToken } from '../eval/requests.js'
 import { TaskData, type TaskRows } from '../eval/rows.js'
 import { runTasks, type TaskProgress } from '../eval/run-tasks.js'
+import { difference } from '../eval/scores.js'
 import type { Task, TaskGroup } from '../eval/task.js'
 import { isTaskFile, readTaskFile } from '../eval/task-file.js'
 import { namedScores, tasksOf } from '../eval/task-results.js'
 import { findTask } from '../eval/tasks/index.js'
 import { hubSettings } from '../hub/index.js'
 import { mean } from '../statistics.js'
-import type { TaskScore } from './results.js'
+import { baselineOf, type RunResult, type TaskScore } from './results.js'
 
 export const studyTasksSchema = z.strictObject({
   /** Tasks, groups, tasks of groups, or files of your own (./mine.yaml). */
@@ -54,17 +55,22 @@ export async function prepareTasks(tasks: StudyTasks, tokenizer: Tokenizer): Pro
   const { data: place, shots } = tasks
   const data =
     place === 'hub' ? await HubData.load(single, hubSettings(), { shots }) : new TaskData(place ?? null)
-  for (const task of single) {
-    const questions = questionsOf(task, data, tasks)
-    const { rows, before } = questions
-    // Hours of training later, the same would be found out: a text that the tokenizer cannot write, no first token.
-    for (const [i, { row }] of rows.entries()) {
-      tokenizer.encode(before[i] + task.prompt(row))
-      if (task.output !== 'multiple_choice' && task.output !== 'loglikelihood') continue
-      for (const { continuation } of requestsOf(questions, i)) tokenizer.encode(continuation)
+  try {
+    for (const task of single) {
+      const questions = await questionsOf(task, data, tasks)
+      const { rows, before } = questions
+      // Hours of training later, the same would be found out: a text that the tokenizer cannot write, no first token.
+      for (let i = 0; i < rows.length; i++) {
+        const prompt = before.at(i) + task.prompt(rows.at(i).row)
+        tokenizer.encode(prompt)
+        if (i === 0 && (prompt === '' || task.output === 'loglikelihood_rolling')) prefixToken(tokenizer)
+        if (task.output !== 'multiple_choice' && task.output !== 'loglikelihood') continue
+        for (const { continuation } of requestsOf(questions, i)) tokenizer.encode(continuation)
+      }
     }
-    if (before[0] + task.prompt(rows[0].row) === '' || task.output === 'loglikelihood_rolling')
-      prefixToken(tokenizer)
+  } catch (error) {
+    data.close()
+    throw error
   }
   return { asked, data }
 }
@@ -88,9 +94,11 @@ export async function askTasks(
     const settings = { model: modelIdentity(checkpoint), seed: options.seed }
     const results = await runTasks(model, tasksOf(asked), { ...options, data, settings })
     return namedScores(asked, results).flatMap(({ scores, ...named }) =>
-      scores.map(({ metric, value, standardError, interval }) => ({
+      scores.map(({ metric, value, standardError, interval, resampled }) => ({
         ...{ task: named.name, version: named.version, shots: named.shots, questions: named.questions },
         ...{ inGroup: named.inGroup, metric, value, standardError, interval },
+        // Sixty-seven tasks of a group would be as many times as large; the report has the group alone.
+        ...(!named.inGroup && { resampled: Array.from(resampled) }),
       })),
     )
   } finally {
@@ -104,7 +112,7 @@ export async function askTasks(
  */
 export function meanTaskScores(seeds: readonly (readonly TaskScore[])[]): TaskScore[] {
   const [first, ...others] = seeds
-  return first.map((score, i) => {
+  return first.map(({ resampled: _, ...score }, i) => {
     const all = [score, ...others.map(scores => scores[i])]
     const intervals = all.flatMap(({ interval }) => interval ?? [])
     return {
@@ -120,4 +128,51 @@ export function meanTaskScores(seeds: readonly (readonly TaskScore[])[]): TaskSc
             },
     }
   })
+}
+
+/**
+ * `merged`, one result for each run, with the differences of their scores to the baseline's. `seeds`: of each run the
+ * results of its seeds, paired with those of the baseline; over several seeds the difference is a mean, and its interval
+ * reaches from the lowest to the highest end of theirs. Without what a run of an earlier version has not stored, none.
+ */
+export function withTaskDifferences(
+  merged: readonly RunResult[],
+  seeds: readonly (readonly RunResult[])[],
+): RunResult[] {
+  const baseline = baselineOf(merged)
+  return merged.map((run, r) => {
+    if (run.tasks === undefined) return run
+    const tasks = run.tasks.map(({ resampled: _, ...score }, i) => {
+      if (r === baseline) return score
+      const each = seeds[r].flatMap(
+        (seed, s) => pairedDifference(seeds[baseline][s]?.tasks?.[i], seed.tasks?.[i]) ?? [],
+      )
+      if (each.length !== seeds[r].length) return score
+      const intervals = each.flatMap(({ interval }) => interval ?? [])
+      return {
+        ...score,
+        difference: {
+          value: mean(each.map(({ value }) => value)),
+          standardError: each.length === 1 ? each[0].standardError : null,
+          interval:
+            intervals.length === 0
+              ? null
+              : {
+                  low: Math.min(...intervals.map(({ low }) => low)),
+                  high: Math.max(...intervals.map(({ high }) => high)),
+                },
+        },
+      }
+    })
+    return { ...run, tasks }
+  })
+}
+
+/** Null where one of the two is missing, or its resamplings are. */
+function pairedDifference(first: TaskScore | undefined, second: TaskScore | undefined) {
+  if (first?.resampled === undefined || second?.resampled === undefined) return null
+  return difference(
+    { value: first.value, resampled: Float64Array.from(first.resampled) },
+    { value: second.value, resampled: Float64Array.from(second.resampled) },
+  )
 }

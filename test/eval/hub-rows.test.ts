@@ -102,10 +102,10 @@ const load = (names: string[], options = {}) =>
 describe('a task', () => {
   it('has the rows of its split, nested ones too, named by data set and commit', async () => {
     const data = await load(['arc_easy'])
-    const { file, rows } = data.rows(task('arc_easy'))
+    const { file, rows } = await data.rows(task('arc_easy'))
     expect(file).toBe(`allenai/ai2_arc/ARC-Easy/test@${COMMIT.slice(0, 12)}`)
-    expect(rows.map(({ line }) => line)).toEqual([1, 2, 3])
-    const asked = questionsOf(task('arc_easy'), data, {})
+    expect([...rows].map(({ line }) => line)).toEqual([1, 2, 3])
+    const asked = await questionsOf(task('arc_easy'), data, {})
     expect(requestsOf(asked, 1).map(({ prompt, continuation }) => [prompt, continuation])).toEqual([
       ['Question: What burns?\nAnswer:', ' ice'],
       ['Question: What burns?\nAnswer:', ' wood 1'],
@@ -114,11 +114,11 @@ describe('a task', () => {
 
   it('has all files of its split in order, and examples from their own split', async () => {
     const piqa = task('piqa')
-    const asked = questionsOf(piqa, await load(['piqa'], { shots: 1 }), { shots: 1 })
-    expect(asked.rows.map(({ row }) => piqa.prompt(row))).toEqual(
+    const asked = await questionsOf(piqa, await load(['piqa'], { shots: 1 }), { shots: 1 })
+    expect([...asked.rows].map(({ row }) => piqa.prompt(row))).toEqual(
       goals.map(goal => `Question: ${goal}\nAnswer:`),
     )
-    expect(asked.rows.map(({ row }) => piqa.answer(row))).toEqual([
+    expect([...asked.rows].map(({ row }) => piqa.answer(row))).toEqual([
       'do dry',
       'undo wet',
       'do cook',
@@ -126,7 +126,9 @@ describe('a task', () => {
       'do cool',
       'undo sew',
     ])
-    for (const [i, text] of asked.before.entries()) {
+    expect(asked.rows).toHaveLength(5)
+    for (let i = 0; i < 5; i++) {
+      const text = asked.before.at(i)
       expect(text).toMatch(/^Question: \w+\nAnswer: (un)?do \w+\n\n$/)
       expect(text).not.toContain(goals[i])
     }
@@ -145,14 +147,14 @@ describe('a task', () => {
       '0001.parquet',
     ])
     settings = { ...settings, offline: true }
-    expect((await load(['piqa'])).rows(task('piqa')).rows).toHaveLength(5)
+    expect((await (await load(['piqa'])).rows(task('piqa'))).rows).toHaveLength(5)
   })
 
   it('of a private data set is asked for with the token', async () => {
     hub.faults.token = 'secret'
     await expect(load(['piqa'])).rejects.toMatchObject({ code: 'HUB_UNAUTHORIZED' })
     settings = { ...settings, token: 'secret' }
-    expect((await load(['piqa'])).rows(task('piqa')).rows).toHaveLength(5)
+    expect((await (await load(['piqa'])).rows(task('piqa'))).rows).toHaveLength(5)
   })
 
   it('of a file of yours needs no table', async () => {
@@ -160,7 +162,7 @@ describe('a task', () => {
     fs.writeFileSync(file, '{"question": "Sky?", "choices": ["blue", "green"], "gold": 0}\n')
     const own = readTaskFile(file)
     const data = await HubData.load([own], settings)
-    expect(data.rows(own).rows).toHaveLength(1)
+    expect((await data.rows(own)).rows).toHaveLength(1)
     expect(hub.fileRequests).toEqual([])
   })
 })
@@ -179,7 +181,7 @@ describe('is refused:', () => {
     try {
       settings = { ...settings, endpoint: other.endpoint }
       const data = await load(['piqa'])
-      expect(() => data.rows(task('piqa'))).toThrow(
+      await expect(data.rows(task('piqa'))).rejects.toThrow(
         /^baber\/piqa\/default\/validation@0123456789ab:1: sol2: is missing/,
       )
     } finally {

@@ -1,15 +1,17 @@
 // Scores of tasks against values computed by hand.
 
 import { describe, expect, it } from 'vitest'
-import type { Sample } from '../../src/eval/sample.js'
+import { SampleValues, type ScoredSamples } from '../../src/eval/sample.js'
 import { differences, groupScores, scoresOf } from '../../src/eval/scores.js'
 import { hellaswag } from '../../src/eval/tasks/hellaswag.js'
 import { lambadaOpenai } from '../../src/eval/tasks/lambada.js'
 import { piqa } from '../../src/eval/tasks/piqa.js'
 import { wikitext } from '../../src/eval/tasks/wikitext.js'
 
-function samples(values: readonly Record<string, number>[]): Sample[] {
-  return values.map((value, i) => ({ doc_id: i, line: i + 1, values: value }))
+function samples(values: readonly Record<string, number>[]): ScoredSamples {
+  const all = new SampleValues()
+  for (const value of values) all.push({ values: value })
+  return all.first(values.length)
 }
 const accs = (acc: readonly number[]) =>
   samples(acc.map(value => ({ acc: value, acc_norm: value, acc_bytes: 0 })))

@@ -15,12 +15,14 @@ const write = (name: string, text: string) => {
   return path.join(work, name)
 }
 const asked = (file: string, shots?: number) => questionsOf(readTaskFile(file), new TaskData(null), { shots })
-const requests = (file: string, index = 0) =>
-  requestsOf(asked(file), index).map(({ prompt, continuation }) => [prompt, continuation])
+const requests = async (file: string, index = 0) =>
+  requestsOf(await asked(file), index).map(({ prompt, continuation }) => [prompt, continuation])
 
-it('a file that is not there is named', () => {
+it('a file that is not there is named', async () => {
   expect(() => readTaskFile('./no-such.yaml')).toThrow(/there is no task file \.\/no-such\.yaml/)
-  expect(() => asked(path.join(work, 'no-such.jsonl'))).toThrow(/no-such: there is no file .*no-such\.jsonl$/)
+  await expect(asked(path.join(work, 'no-such.jsonl'))).rejects.toThrow(
+    /no-such: there is no file .*no-such\.jsonl$/,
+  )
 })
 
 it('a name that ends like a file is one', () => {
@@ -28,9 +30,9 @@ it('a name that ends like a file is one', () => {
   expect(['piqa', 'blimp_wh_island', 'mmlu'].some(isTaskFile)).toBe(false)
 })
 
-it('JSON lines of question, choices and gold', () => {
+it('JSON lines of question, choices and gold', async () => {
   const file = write('colors.jsonl', '{"question": "The sky is", "choices": ["blue", "green"], "gold": 0}\n')
-  expect(requests(file)).toEqual([
+  expect(await requests(file)).toEqual([
     ['The sky is', ' blue'],
     ['The sky is', ' green'],
   ])
@@ -38,7 +40,7 @@ it('JSON lines of question, choices and gold', () => {
 })
 
 describe('YAML', () => {
-  it('says how a row becomes a prompt, its choices and the right one', () => {
+  it('says how a row becomes a prompt, its choices and the right one', async () => {
     write(
       'rows.jsonl',
       '{"q": "Is 3 > 2", "n": 7, "right": "yes"}\n{"q": "Is 2 > 3", "n": 8, "right": "no"}\n',
@@ -47,12 +49,16 @@ describe('YAML', () => {
       'mine.yaml',
       'task: mine\ndata: rows.jsonl\ndescription: "Answer.\\n"\ndoc_to_text: "{{ n }}. {{q}}?"\ndoc_to_choice: ["no", "yes"]\ndoc_to_target: right\n',
     )
-    expect(requests(file)).toEqual([
+    expect(await requests(file)).toEqual([
       ['Answer.\n7. Is 3 > 2?', ' no'],
       ['Answer.\n7. Is 3 > 2?', ' yes'],
     ])
     // Of two rows the one that is not asked is the example.
-    expect(asked(file, 1).before).toEqual(['Answer.\n8. Is 2 > 3? no\n\n', 'Answer.\n7. Is 3 > 2? yes\n\n'])
+    const { before } = await asked(file, 1)
+    expect([before.at(0), before.at(1)]).toEqual([
+      'Answer.\n8. Is 2 > 3? no\n\n',
+      'Answer.\n7. Is 3 > 2? yes\n\n',
+    ])
   })
 
   it('texts that are generated are compared with any of several answers', () => {
@@ -83,7 +89,7 @@ describe('YAML', () => {
       'task: a\ndata: rows.jsonl\ndoc_to_text: "{{q}}"\ndoc_to_choice: [maybe]\ndoc_to_target: right',
       /rows\.jsonl:1: the right choice must be one of the 1 given/,
     ],
-  ])('%j is refused', (text, message) => {
-    expect(() => asked(write('wrong.yaml', text))).toThrow(message)
+  ])('%j is refused', async (text, message) => {
+    await expect((async () => asked(write('wrong.yaml', text)))()).rejects.toThrow(message)
   })
 })

@@ -3,7 +3,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import { questionsOf, requestsOf } from '../../src/eval/questions.js'
+import { type Questions, questionsOf, requestsOf } from '../../src/eval/questions.js'
 import { TaskData } from '../../src/eval/rows.js'
 import type { Task } from '../../src/eval/task.js'
 import { findTask, isGroup, TASK_GROUPS, TASKS } from '../../src/eval/tasks/index.js'
@@ -27,6 +27,8 @@ function questions(name: string, files: Record<string, unknown[]>, options: { sh
   return questionsOf(task(name), new TaskData(directory), options)
 }
 
+const textsOf = ({ rows, before }: Questions) => [...rows].map((_, i) => before.at(i))
+
 it('every task with choices or a continuation has a case here, one of each group', () => {
   const scored = TASKS.filter(({ output }) => output === 'multiple_choice' || output === 'loglikelihood')
   const names = Object.keys(choiceCases)
@@ -37,11 +39,11 @@ it('every task with choices or a continuation has a case here, one of each group
 const cases = Object.entries(choiceCases).flatMap(([name, all]) =>
   all.map((one, i) => [name, i, one] as const),
 )
-it.each(cases)('%s, row %i', (name, _, { file, row, requests, gold }) => {
-  const asked = questions(name, { [file]: [row] })
+it.each(cases)('%s, row %i', async (name, _, { file, row, requests, gold }) => {
+  const asked = await questions(name, { [file]: [row] })
   expect(requestsOf(asked, 0).map(({ prompt, continuation }) => [prompt, continuation])).toEqual(requests)
   const { task, rows } = asked
-  if (gold !== undefined && task.output === 'multiple_choice') expect(task.gold(rows[0].row)).toBe(gold)
+  if (gold !== undefined && task.output === 'multiple_choice') expect(task.gold(rows.at(0).row)).toBe(gold)
 })
 
 describe('groups', () => {
@@ -54,10 +56,10 @@ describe('groups', () => {
     ])
   })
 
-  it('take from a file the rows that are theirs', () => {
+  it('take from a file the rows that are theirs', async () => {
     const row = (UID: string) => ({ UID, good: `${UID} good`, bad: 'bad' })
-    const asked = questions('blimp_wh_island', { blimp: [row('adjunct_island'), row('wh_island')] })
-    expect(asked.rows.map(({ line }) => line)).toEqual([2])
+    const asked = await questions('blimp_wh_island', { blimp: [row('adjunct_island'), row('wh_island')] })
+    expect([...asked.rows].map(({ line }) => line)).toEqual([2])
   })
 })
 
@@ -69,7 +71,7 @@ describe('examples before a question', () => {
     label: i % 2,
   }))
 
-  it('are drawn as Python draws them, one more than is shown where no split is named', () => {
+  it('are drawn as Python draws them, one more than is shown where no split is named', async () => {
     // Python: r = random.Random(1234); [[x for x in r.sample(range(10), 3) if x != i][:2] for i in range(10)]
     const drawn = [
       [7, 1],
@@ -83,47 +85,51 @@ describe('examples before a question', () => {
       [1, 9],
       [4, 8],
     ]
-    const asked = questions('piqa', { piqa_val: train, piqa_train: train }, { shots: 2 })
+    const asked = await questions('piqa', { piqa_val: train, piqa_train: train }, { shots: 2 })
     const shot = (i: number) => `Question: g${i}\nAnswer: ${i % 2 === 0 ? 'a' : 'b'}${i}\n\n`
-    expect(asked.before).toEqual(drawn.map(([first, second]) => shot(first) + shot(second)))
+    expect(textsOf(asked)).toEqual(drawn.map(([first, second]) => shot(first) + shot(second)))
   })
 
-  it('of MMLU are the first of the dev split, in order', () => {
+  it('of MMLU are the first of the dev split, in order', async () => {
     const row = (question: string, answer: number, subject = 'virology') => ({
       ...{ subject, question, answer },
       choices: ['w', 'x', 'y', 'z'],
     })
     const dev = [row('d1', 1), row('other', 0, 'anatomy'), row('d2', 2), row('d3', 3)]
-    const asked = questions('mmlu_virology', { mmlu_test: [row('q', 0)], mmlu_dev: dev }, { shots: 2 })
-    expect(asked.before).toEqual([
+    const asked = await questions('mmlu_virology', { mmlu_test: [row('q', 0)], mmlu_dev: dev }, { shots: 2 })
+    expect(textsOf(asked)).toEqual([
       'The following are multiple choice questions (with answers) about virology.\n\n' +
         'd1\nA. w\nB. x\nC. y\nD. z\nAnswer: B\n\nd2\nA. w\nB. x\nC. y\nD. z\nAnswer: C\n\n',
     ])
   })
 
-  it('of WinoGrande are whole sentences', () => {
+  it('of WinoGrande are whole sentences', async () => {
     const row = { sentence: 'Al met Bo as _ was late.', option1: 'Al', option2: 'Bo', answer: '1' }
     const others = [row, { ...row, answer: '2' }]
-    const asked = questions(
+    const asked = await questions(
       'winogrande',
       { winogrande_val: [{ ...row, option1: 'Cy' }], winogrande_train: others },
       { shots: 1 },
     )
-    expect(['Al met Bo as Al was late.\n\n', 'Al met Bo as Bo was late.\n\n']).toContain(asked.before[0])
+    expect(['Al met Bo as Al was late.\n\n', 'Al met Bo as Bo was late.\n\n']).toContain(asked.before.at(0))
   })
 
-  it('of Natural Questions stand on lines of their own, after the description', () => {
+  it('of Natural Questions stand on lines of their own, after the description', async () => {
     const rows = ['who', 'what', 'when'].map(question => ({ question, answer: [`${question}!`, 'other'] }))
-    const asked = questions('nq_open', { nq_open_val: rows, nq_open_train: rows.slice(1) }, { shots: 1 })
+    const asked = await questions(
+      'nq_open',
+      { nq_open_val: rows, nq_open_train: rows.slice(1) },
+      { shots: 1 },
+    )
     expect([
       'Answer these questions:\n\nQ: what?\nA: what!\n',
       'Answer these questions:\n\nQ: when?\nA: when!\n',
-    ]).toContain(asked.before[0])
+    ]).toContain(asked.before.at(0))
   })
 
-  it('that are too few are refused with their number', () => {
+  it('that are too few are refused with their number', async () => {
     const files = { piqa_val: train, piqa_train: train.slice(0, 2) }
-    expect(() => questions('piqa', files, { shots: 2 })).toThrow(
+    await expect(questions('piqa', files, { shots: 2 })).rejects.toThrow(
       /piqa: 2 examples need 3 rows to draw from, there are 2/,
     )
   })
@@ -205,17 +211,17 @@ describe('tasks whose answers are programs', () => {
     )
   })
 
-  it('mbpp: rows 11 to 510, after rows 2 to 4 as examples', () => {
+  it('mbpp: rows 11 to 510, after rows 2 to 4 as examples', async () => {
     const row = (task_id: number) => ({
       ...{ task_id, text: `Do ${task_id}.`, code: `f = ${task_id}` },
       test_list: ['assert a', 'assert b', 'assert c'],
     })
-    const asked = questions('mbpp', { mbpp: [1, 2, 3, 4, 5, 10, 11, 510, 511].map(row) })
-    expect(asked.rows.map(({ line }) => line)).toEqual([7, 8])
+    const asked = await questions('mbpp', { mbpp: [1, 2, 3, 4, 5, 10, 11, 510, 511].map(row) })
+    expect([...asked.rows].map(({ line }) => line)).toEqual([7, 8])
     const text = (id: number) =>
       `You are an expert Python programmer, and here is your task: Do ${id}. Your code should pass these tests:\n\nassert a\nassert b\nassert c\n[BEGIN]\n`
     const shots = [2, 3, 4].map(id => `${text(id)}f = ${id}\n[DONE]\n\n`).join('')
-    expect(asked.before).toEqual([shots, shots])
+    expect(textsOf(asked)).toEqual([shots, shots])
     expect(code('mbpp').prompt(row(11))).toBe(text(11))
     expect(code('mbpp').program('f = 1', row(11))).toBe('f = 1\nassert a\nassert b\nassert c')
   })
@@ -284,26 +290,26 @@ describe('wrong data', () => {
       /:1: .*blank/,
     ],
     ['no rows', 'piqa', 'piqa_val', [], /no rows of the task piqa/],
-  ])('%s is named by file and line', (_, name, file, rows, message) => {
-    expect(() => questions(name, { [file]: rows })).toThrow(message)
+  ])('%s is named by file and line', async (_, name, file, rows, message) => {
+    await expect(questions(name, { [file]: rows })).rejects.toThrow(message)
   })
 
-  it('a line that is not JSON', () => {
+  it('a line that is not JSON', async () => {
     const directory = fresh()
     fs.mkdirSync(directory)
     fs.writeFileSync(path.join(directory, 'piqa_val.jsonl'), `${JSON.stringify(piqa)}\n\n{"goal": \n`)
-    expect(() => questionsOf(task('piqa'), new TaskData(directory), {})).toThrow(
+    await expect(questionsOf(task('piqa'), new TaskData(directory), {})).rejects.toThrow(
       /piqa_val\.jsonl:3: is not JSON/,
     )
   })
 
-  it('a file that is not there is named with its directory', () => {
-    expect(() => questions('arc_easy', { other: [] })).toThrow(
+  it('a file that is not there is named with its directory', async () => {
+    await expect(questions('arc_easy', { other: [] })).rejects.toThrow(
       /arc_easy needs arc_easy_test\.jsonl or arc_easy_val\.jsonl/,
     )
-    expect(() => questionsOf(task('piqa'), new TaskData(null), {})).toThrow(/give --data DIR/)
+    await expect(questionsOf(task('piqa'), new TaskData(null), {})).rejects.toThrow(/give --data DIR/)
     const row = { goal: 'g', sol1: 'a', sol2: 'b', label: 0 }
-    expect(() => questions('piqa', { piqa_val: [row] }, { shots: 1 })).toThrow(
+    await expect(questions('piqa', { piqa_val: [row] }, { shots: 1 })).rejects.toThrow(
       /piqa needs for its few-shot examples piqa_train\.jsonl/,
     )
   })

@@ -8,7 +8,7 @@ import { renderMarkdown, renderTable } from '../../src/study/report/index.js'
 import { renderStudyPage } from '../../src/study/report/page.js'
 import type { TaskScore } from '../../src/study/results.js'
 import { study } from '../../src/study/study.js'
-import { meanTaskScores } from '../../src/study/tasks.js'
+import { meanTaskScores, withTaskDifferences } from '../../src/study/tasks.js'
 import { writeRows } from '../eval/task-fixtures.js'
 import { temporaryDirectory } from '../formats/tiny-model.js'
 import { madeResults } from './report/fixture.js'
@@ -75,6 +75,17 @@ describe('tasks of a recipe', () => {
         expect(interval?.high).toBeGreaterThanOrEqual(value)
       }
     }
+    // Without a run of SiLU that switches nothing the first is the baseline; here it is both.
+    const [silu, relu] = results.runs.map(({ tasks = [] }) => tasks)
+    expect(silu.some(score => 'difference' in score)).toBe(false)
+    for (const [i, { value, difference }] of relu.entries()) {
+      expect(difference?.value).toBeCloseTo(value - silu[i].value, 12)
+      expect(difference?.interval?.low).toBeLessThanOrEqual(difference?.value ?? Number.NaN)
+      expect(difference?.interval?.high).toBeGreaterThanOrEqual(difference?.value ?? Number.NaN)
+    }
+    expect(relu).toHaveLength(6)
+    expect(JSON.stringify(results)).not.toContain('resampled')
+    expect(fs.readFileSync(path.join(out, 'results.md'), 'utf8')).toMatch(/piqa: acc vs SiLU \|/)
     expect(new Set(answered)).toEqual(new Set(['mine', 'piqa', '']))
     const log =
       fs.readdirSync(path.join(out, 'silu/tasks')).find(name => name.startsWith('samples_mine')) ?? ''
@@ -141,6 +152,52 @@ it('of several seeds are means, with an interval from the lowest to the highest 
   expect(meanTaskScores([[score('a', 0.4, 0.3, 0.5)]])).toEqual([score('a', 0.4, 0.3, 0.5)])
 })
 
+describe('differences to the baseline', () => {
+  const [silu, relu] = madeResults().runs
+  const run = (of: typeof silu, value: number, resampled?: number[]) => ({
+    ...of,
+    tasks: [score('a', value, 0, 1, { ...(resampled && { resampled }) })],
+  })
+
+  it('are paired by resampling, with their own error and interval', () => {
+    const runs = [run(silu, 0.4, [0.2, 0.4]), run(relu, 0.5, [0.5, 0.4])]
+    const [first, second] = withTaskDifferences(
+      runs,
+      runs.map(one => [one]),
+    )
+    expect(first.tasks).toEqual([score('a', 0.4, 0, 1)])
+    // Differences 0.3 and 0: their deviation, and their quantiles of 2.5 and 97.5 %.
+    expect(second.tasks?.[0]).not.toHaveProperty('resampled')
+    expect(second.tasks?.[0].difference).toEqual({
+      value: expect.closeTo(0.1, 12),
+      standardError: expect.closeTo(0.3 / Math.SQRT2, 12),
+      interval: { low: expect.closeTo(0.3 * 0.025, 12), high: expect.closeTo(0.3 * 0.975, 12) },
+    })
+  })
+
+  it('over seeds are means, from the lowest to the highest end', () => {
+    const seeds = [
+      [run(silu, 0.4, [0.4, 0.4]), run(silu, 0.2, [0.2, 0.2])],
+      [run(relu, 0.5, [0.5, 0.5]), run(relu, 0.5, [0.5, 0.5])],
+    ]
+    const [, second] = withTaskDifferences([run(silu, 0.3), run(relu, 0.5)], seeds)
+    expect(second.tasks?.[0].difference).toEqual({
+      value: expect.closeTo(0.2, 12),
+      standardError: null,
+      interval: { low: expect.closeTo(0.1, 12), high: expect.closeTo(0.3, 12) },
+    })
+  })
+
+  it('are left out where an earlier version has stored no resamplings', () => {
+    const runs = [run(silu, 0.4), run(relu, 0.5, [0.5, 0.4])]
+    const [, second] = withTaskDifferences(
+      runs,
+      runs.map(one => [one]),
+    )
+    expect(second.tasks).toEqual([score('a', 0.5, 0, 1)])
+  })
+})
+
 it('reports have a column for each task and metric; groups stand for their tasks', () => {
   const made = madeResults()
   const tasks = [
@@ -149,11 +206,19 @@ it('reports have a column for each task and metric; groups stand for their tasks
     score('piqa', 0.52, 0.5, 0.54, { metric: 'acc_norm,none' }),
     score('piqa', 0.53, 0.5, 0.54, { metric: 'acc_bytes,none' }),
   ]
-  const results = { ...made, runs: made.runs.map((run, i) => (i === 0 ? { ...run, tasks } : run)) }
+  const difference = { value: -0.01, standardError: 0.01, interval: { low: -0.03, high: 0.005 } }
+  const others = tasks.map(one => (one.metric === 'acc,none' && !one.inGroup ? { ...one, difference } : one))
+  const results = {
+    ...made,
+    runs: made.runs.map((run, i) => (i < 2 ? { ...run, tasks: i === 0 ? tasks : others } : run)),
+  }
   const markdown = renderMarkdown(results)
   const [section] = markdown.split('## Benchmarks')[1].split('## Decoding')
-  expect(section).toMatch(/\| run \| blimp: acc \| piqa: acc\\_norm \|/)
-  expect(section).toContain('| SiLU | 0.612 (0.600 to 0.630) | 0.520 (0.500 to 0.540) |')
+  expect(section).toMatch(/\| run \| blimp: acc \| blimp: acc vs SiLU \| piqa: acc\\_norm \|/)
+  expect(section).toContain('| SiLU | 0.612 (0.600 to 0.630) | – | 0.520 (0.500 to 0.540) |')
+  expect(section).toContain(
+    '| ReLU | 0.612 (0.600 to 0.630) | −0.010 (−0.030 to +0.005) | 0.520 (0.500 to 0.540) |',
+  )
   expect(section).not.toMatch(/wh|bytes/)
   expect(renderMarkdown(made)).not.toContain('Benchmarks')
   for (const text of [renderTable(results), renderStudyPage(results)])

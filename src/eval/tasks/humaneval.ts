@@ -36,6 +36,10 @@ export const humaneval = defineTask<Row>({
   passes: [{ k: 1, metric: 'pass@1,create_test' }],
 })
 
+/**
+ * As in lm_eval/tasks/humaneval/humaneval_64.yaml of EleutherAI/lm-evaluation-harness: repeats 64, k 2 to 64, temperature
+ * 0.2, top-p 0.95, 1,024 tokens, the stop strings of humaneval.
+ */
 export const humaneval64 = defineTask<Row>({
   ...python,
   name: 'humaneval_64',

@@ -17,7 +17,14 @@ import {
 } from '../../report/numbers.js'
 import { visibleLine } from '../../report/visible-text.js'
 import { mean, standardDeviation } from '../../statistics.js'
-import type { Machine, RunResult, Sample, StudyResults } from '../results.js'
+import {
+  baselineOf,
+  type Machine,
+  type RunResult,
+  type Sample,
+  type StudyResults,
+  type TaskScore,
+} from '../results.js'
 import { bestOverSeeds, bestRatios, bytesPerToken } from './findings.js'
 
 export interface Column {
@@ -49,7 +56,8 @@ export interface Summary {
 
 /** What the columns of benchmarks say. */
 export const TASKS_NOTE =
-  'Benchmarks as lm-evaluation-harness defines them; in brackets the interval of 95 % over resampled questions.'
+  'Benchmarks as lm-evaluation-harness defines them; in brackets the interval of 95 % over resampled questions. ' +
+  'Differences are paired: both models answer the same questions, and the same ones are resampled.'
 
 /** Sparsity of a whole model: the mean over its layers. */
 export function meanSparsity(evaluation: { readonly sparsity: readonly number[] }): number {
@@ -58,10 +66,7 @@ export function meanSparsity(evaluation: { readonly sparsity: readonly number[] 
 
 export function summarize(results: StudyResults): Summary {
   const { runs } = results
-  const baseline = Math.max(
-    0,
-    runs.findIndex(run => run.final.activation === 'silu' && run.switchStep === null),
-  )
+  const baseline = baselineOf(runs)
   const baselineLabel = visibleLine(runs[baseline]?.label ?? '')
   const against = (
     title: string,
@@ -102,25 +107,43 @@ export function summarize(results: StudyResults): Summary {
     baseline,
     baselineLabel,
     quality,
-    tasks: taskColumns(runs),
+    tasks: taskColumns(runs, baselineLabel),
     speed: dtypesOf(runs).flatMap(dtype => speedColumns(runs, dtype)),
   }
 }
 
-/** A column for each benchmark and metric: value and interval. acc_bytes, close to acc_norm, is in the results alone. */
-function taskColumns(runs: readonly RunResult[]): Column[] {
+/**
+ * For each benchmark and metric a column of values and one of differences to the baseline, with their intervals. acc_bytes,
+ * close to acc_norm, is in the results alone.
+ */
+function taskColumns(runs: readonly RunResult[], baselineLabel: string): Column[] {
   const listed = (runs.find(run => run.tasks !== undefined)?.tasks ?? []).filter(
     ({ inGroup, metric }) => !inGroup && metric !== 'acc_bytes,none',
   )
-  return listed.map(({ task, metric }) =>
-    column(runs, visibleLine(task), metric.replace(/,none$/, '').replace(',', ' '), run => {
-      const score = run.tasks?.find(one => one.task === task && one.metric === metric && !one.inGroup)
-      if (score === undefined) return null
-      const { interval } = score
-      const range = interval === null ? '' : ` (${fixed(interval.low, 3)} to ${fixed(interval.high, 3)})`
-      return [score.value, value => fixed(value, 3) + range]
-    }),
-  )
+  return listed.flatMap(({ task, metric }) => {
+    const [group, title] = [visibleLine(task), metric.replace(/,none$/, '').replace(',', ' ')]
+    const scoreOf = (run: RunResult) =>
+      run.tasks?.find(one => one.task === task && one.metric === metric && !one.inGroup)
+    const values = column(runs, group, title, run => {
+      const score = scoreOf(run)
+      return score === undefined ? null : [score.value, value => fixed(value, 3) + range(score, fixed)]
+    })
+    if (!runs.some(run => scoreOf(run)?.difference !== undefined)) return [values]
+    const differences = column(runs, group, `${title} vs ${baselineLabel}`, run => {
+      const difference = scoreOf(run)?.difference
+      return difference === undefined
+        ? null
+        : [difference.value, value => signed(value, 3) + range(difference, signed)]
+    })
+    return [values, differences]
+  })
+}
+
+function range(
+  { interval }: Pick<TaskScore, 'interval'>,
+  print: (value: number, digits: number) => string,
+): string {
+  return interval === null ? '' : ` (${print(interval.low, 3)} to ${print(interval.high, 3)})`
 }
 
 /** Parameters, where the runs differ in them. */
