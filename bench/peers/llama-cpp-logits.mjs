@@ -56,7 +56,7 @@ const gemma = {
   slidingWindow: 9,
 }
 const layers = count => Array.from({ length: count }, (_, layer) => layer)
-/** Name, general.architecture, what differs from Llama. */
+/** Name, general.architecture, what differs from Llama, options of ours. */
 const MODELS = [
   ['llama', 'llama', {}],
   [
@@ -95,15 +95,48 @@ const MODELS = [
     'phi3',
     {
       rotaryDim: 12,
+      maxPositionEmbeddings: 1024,
       ropeScaling: {
         type: 'longrope',
         factor: 4,
-        // llama.cpp takes the long factors for contexts above this, and makes contexts of 256 tokens at least.
+        // llama.cpp makes contexts of 256 tokens at least, and takes the short factors up to this.
         originalMaxPositionEmbeddings: 256,
         shortFactors: [1, 1.05, 1.1, 1.2, 1.3, 1.5],
         longFactors: [1, 1.5, 2, 3, 4, 6],
       },
     },
+  ],
+  [
+    'phi3, text beyond the original context',
+    'phi3',
+    {
+      rotaryDim: 12,
+      maxPositionEmbeddings: 512,
+      ropeScaling: {
+        type: 'longrope',
+        factor: 16,
+        originalMaxPositionEmbeddings: 32,
+        shortFactors: [1, 1.05, 1.1, 1.2, 1.3, 1.5],
+        longFactors: [1, 1.5, 2, 3, 4, 6],
+      },
+    },
+  ],
+  [
+    'phi3, context beyond the original',
+    'phi3',
+    {
+      rotaryDim: 12,
+      maxPositionEmbeddings: 512,
+      ropeScaling: {
+        type: 'longrope',
+        factor: 4,
+        // llama.cpp takes the long factors from the first token on: its context is longer than this.
+        originalMaxPositionEmbeddings: 128,
+        shortFactors: [1, 1.05, 1.1, 1.2, 1.3, 1.5],
+        longFactors: [1, 1.5, 2, 3, 4, 6],
+      },
+    },
+    { context: 256 },
   ],
   ['mixtral', 'llama', { experts: { count: 4, perToken: 2, normalized: true } }],
   [
@@ -155,10 +188,10 @@ const LIMIT = 2e-4
 const GELU_LIMIT = 2e-2
 
 let failed = false
-for (const [name, expected, differences] of MODELS) {
+for (const [name, expected, differences, options] of MODELS) {
   if (flags.only !== undefined && flags.only !== name) continue
   const config = { ...base, ...differences }
-  const file = join(directory, `${name}.gguf`)
+  const file = join(directory, `${name.replaceAll(/\W+/g, '-')}.gguf`)
   const { architecture } = writeGguf(file, { config, tokenizer, dtype: 'f32', tensor: randomTensors(config) })
   if (architecture !== expected) {
     failed = true
@@ -166,21 +199,25 @@ for (const [name, expected, differences] of MODELS) {
     continue
   }
   const tokens = layers(40).map(i => (i * 37 + 11) % config.vocabSize)
-  const ours = await ourLogProbabilities(file, tokens)
+  const ours = await ourLogProbabilities(file, tokens, options)
   const theirs = await theirLogProbabilities(file, tokens).catch(error => error)
   if (theirs instanceof Error) {
     failed = true
     console.log(`${name} (${architecture}): llama.cpp: ${theirs.message}`)
     continue
   }
-  let worst = 0
+  let [worst, largest] = [0, 0]
   for (const [position, row] of theirs.entries()) {
-    for (const [token, value] of row) worst = Math.max(worst, Math.abs(value - ours[position][token]))
+    for (const [token, value] of row) {
+      worst = Math.max(worst, Math.abs(value - ours[position][token]))
+      largest = Math.max(largest, Math.abs(value))
+    }
   }
   const limit = config.activation.startsWith('gelu') ? GELU_LIMIT : LIMIT
   if (!(worst <= limit)) failed = true
   console.log(
-    `${name} (${architecture}): largest difference ${worst.toExponential(1)}, limit ${limit}${worst <= limit ? '' : ' WRONG'}`,
+    `${name} (${architecture}): largest difference ${worst.toExponential(1)}, ${(worst / largest).toExponential(1)} of the ` +
+      `largest value; limit ${limit}${worst <= limit ? '' : ' WRONG'}`,
   )
 }
 await llama.dispose()
@@ -188,9 +225,9 @@ rmSync(directory, { recursive: true })
 process.exit(failed ? 1 : 0)
 
 /** [position][token]. */
-async function ourLogProbabilities(file, tokens) {
+async function ourLogProbabilities(file, tokens, options) {
   openModel(file).close()
-  const model = await load(file, { dtype: 'f32' })
+  const model = await load(file, { dtype: 'f32', ...options })
   const logits = model.logits(tokens)
   const { vocabSize } = model.config
   model.dispose()

@@ -29,6 +29,7 @@ import {
   anyText,
   backendOption,
   choiceOption,
+  contextOption,
   dtypeOption,
   exactOption,
   integer,
@@ -60,6 +61,7 @@ interface GenerateFlags
       | 'sparsePrompt'
       | 'reuse'
       | 'predictor'
+      | 'context'
     >,
     PromptFlags {
   readonly model: string
@@ -119,10 +121,13 @@ export function generateCommand(): Command {
     .option('--chat', "the prompt is a message, put into the model's chat template")
     .option('--system <text>', 'a system message before it', anyText)
     .option('--chat-template <name|file>', "one of the model's templates, or a file with one")
-    .optionsGroup('Engine (only dtype, kv, activations, activation and the next four change the text):')
+    .optionsGroup(
+      'Engine (only dtype, kv, context, activations, activation and the next four change the text):',
+    )
     .addOption(backendOption())
     .addOption(dtypeOption())
     .addOption(kvOption())
+    .addOption(contextOption())
     .addOption(activationTypeOption())
     .addOption(
       choiceOption(
@@ -191,7 +196,7 @@ Examples:
 
 async function generate(flags: GenerateFlags): Promise<void> {
   const { model: path, json, dtype, kv, activations, ffn, narrowGate, activation, compact, tokenizer } = flags
-  const { exact, sparsePrompt, reuse, predictor, backend = 'cpu' } = flags
+  const { exact, sparsePrompt, reuse, predictor, context, backend = 'cpu' } = flags
   const given = await readPrompt(flags)
   if (given === undefined) {
     throw new OptionError(
@@ -218,7 +223,7 @@ async function generate(flags: GenerateFlags): Promise<void> {
       sparsePrompt,
       backend,
     },
-    ...{ reuse, predictor },
+    ...{ reuse, predictor, context },
   })
   for (const note of model.notes) log(`flicker: ${note}`)
   const onCpu = isOnCpu(model) ? model : null

@@ -8,6 +8,7 @@ import { openModel } from '../formats/index.js'
 import { shown } from '../schema-issues.js'
 import {
   activationTypeOption,
+  contextOption,
   dtypeOption,
   exactOption,
   integer,
@@ -21,7 +22,7 @@ import {
 import { addPromptOptions, type PromptFlags, readPrompt } from './prompt.js'
 import { log, print, printJson } from './terminal.js'
 
-interface LogitsFlags extends PromptFlags, Pick<EngineOptions, 'dtype' | 'kv' | 'activations'> {
+interface LogitsFlags extends PromptFlags, Pick<EngineOptions, 'dtype' | 'kv' | 'activations' | 'context'> {
   readonly model: string
   readonly tokens?: string
   readonly last?: boolean
@@ -45,6 +46,7 @@ export function logitsCommand(): Command {
     .addOption(tokenizerOption())
     .addOption(dtypeOption())
     .addOption(kvOption())
+    .addOption(contextOption())
     .addOption(activationTypeOption())
     .addOption(exactOption())
     .addOption(threadsOption())
@@ -65,7 +67,7 @@ Examples:
         const tokens = flags.tokens === undefined ? encoded(prompt, tokenizer) : parseTokens(flags.tokens)
         const { vocabSize } = source.config
         const model = new EngineModel(source.config, source, {
-          ...{ dtype: flags.dtype, kv: flags.kv, activations: flags.activations },
+          ...{ dtype: flags.dtype, kv: flags.kv, activations: flags.activations, context: flags.context },
           cuts: flags.exact === true ? null : (source.cuts?.() ?? null),
         })
         if (model.approximate)

@@ -49,6 +49,14 @@ export function activationTypeOption(): Option {
   )
 }
 
+/** How long a text may be, and which of its factors a model with LongRoPE takes. */
+export function contextOption(): Option {
+  const about =
+    "tokens that a text may have (default: the model's context); more than the original context of a LongRoPE model " +
+    'takes its long factors from the first token on'
+  return new Option('--context <n>', about).argParser(integer(1))
+}
+
 /** Of a model that `flicker sparsify` wrote. */
 export function exactOption(): Option {
   return new Option('--exact', 'run a model of flicker sparsify without its cuts')

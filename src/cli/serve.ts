@@ -10,6 +10,7 @@ import { addressOf, listen } from './listen.js'
 import {
   activationTypeOption,
   choiceOption,
+  contextOption,
   dtypeOption,
   integer,
   kvOption,
@@ -21,7 +22,7 @@ import {
 import { log } from './terminal.js'
 
 interface ServeFlags
-  extends Pick<LoadOptions, 'dtype' | 'kv' | 'activations' | 'ffn' | 'narrowGate' | 'tokenizer'> {
+  extends Pick<LoadOptions, 'dtype' | 'kv' | 'activations' | 'ffn' | 'narrowGate' | 'tokenizer' | 'context'> {
   readonly model: string[]
   readonly host: string
   readonly port: number
@@ -55,6 +56,7 @@ export function serveCommand(): Command {
     .option('--grace <seconds>', 'on SIGTERM or Ctrl-C, time for requests to finish', number, 10)
     .addOption(dtypeOption())
     .addOption(kvOption())
+    .addOption(contextOption())
     .addOption(activationTypeOption())
     .addOption(
       choiceOption('--ffn <mode>', 'skip zeros where it is faster', ['auto', 'dense', 'sparse'], 'auto'),
@@ -86,13 +88,13 @@ async function run(flags: ServeFlags): Promise<void> {
       `flicker: ${host} can be reached from other machines, and there is no --api-key: everyone may use the server`,
     )
   }
-  const { dtype, kv, activations, ffn, narrowGate, tokenizer } = flags
+  const { dtype, kv, activations, ffn, narrowGate, tokenizer, context } = flags
   const loading: Record<string, Promise<LanguageModel>> = {}
   const listening = new AbortController()
   for (const [name, modelPath] of paths) {
     // After the port is open: until then a model that takes long would be silence.
     loading[name] = opened(listening.signal).then(() =>
-      load(modelPath, { dtype, kv, activations, ffn, narrowGate, tokenizer }),
+      load(modelPath, { dtype, kv, activations, ffn, narrowGate, tokenizer, context }),
     )
     loading[name].catch(() => {})
   }

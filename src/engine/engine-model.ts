@@ -17,6 +17,7 @@ import { modelConfigProblem } from '../nn/config.js'
 import type { LayerCuts } from '../nn/cuts.js'
 import { parameterShapes } from '../nn/parameters.js'
 import { type Predictor, predictorProblem } from '../nn/predictor.js'
+import { shortTextOf } from '../nn/rope.js'
 import type { VectorObserver } from './attention/attention.js'
 import { Compaction, type CompactionSummary, summarizeCompaction } from './compaction.js'
 import { cacheDirectory } from './ffn/crossover-cache.js'
@@ -89,6 +90,12 @@ export interface EngineOptions {
   readonly reuse?: number
   /** Compute the neurons alone that this takes for active: approximate, as `reuse` is. Default: all. */
   readonly predictor?: Predictor
+  /**
+   * Tokens that a text may have, at most the model's context. Of a model with LongRoPE, more than the original context take the
+   * long factors from the first token on, as llama.cpp does; without this option a text takes them when it becomes longer than
+   * that, and what was read is read again, as transformers does. Default: the model's context.
+   */
+  readonly context?: number
   /** Sees the vectors between the matrices of every pass. Default: none. */
   readonly observer?: VectorObserver
   /** Tells how much memory is available. Default: the system's. */
@@ -111,6 +118,7 @@ export const ENGINE_OPTION_NAMES: OptionNames<EngineOptions> = {
   sparsePrompt: true,
   reuse: true,
   predictor: true,
+  context: true,
   observer: true,
   memory: true,
 }
@@ -146,7 +154,7 @@ export class EngineModel {
    * `source` has the tensors of `parameterShapes(config)` by their Hugging Face names: an open model, or a function that
    * gives their values. Or it is weights laid out already, such as another model's: both models use them, without a copy.
    * Throws CheckpointError (a config or tensor that does not fit), ActivationError, and OptionError: DTYPE_UNKNOWN,
-   * REUSE_RANGE, SELECTOR_CONFLICT, SELECTOR_ACTIVATION, SELECTOR_STORAGE, PREDICTOR_FIT, KV_UNKNOWN, ACTIVATIONS_UNKNOWN, FFN_UNKNOWN, NARROW_GATE_UNKNOWN, SPARSE_PROMPT_UNKNOWN, COMPACT_CUTS, EXPERTS_OPTION, NARROW_GATE_ACTIVATION, NARROW_GATE_DTYPE, WEIGHTS_LAID_OUT,
+   * CONTEXT_RANGE, REUSE_RANGE, SELECTOR_CONFLICT, SELECTOR_ACTIVATION, SELECTOR_STORAGE, PREDICTOR_FIT, KV_UNKNOWN, ACTIVATIONS_UNKNOWN, FFN_UNKNOWN, NARROW_GATE_UNKNOWN, SPARSE_PROMPT_UNKNOWN, COMPACT_CUTS, EXPERTS_OPTION, NARROW_GATE_ACTIVATION, NARROW_GATE_DTYPE, WEIGHTS_LAID_OUT,
    * MODEL_MEMORY, OPTION_UNKNOWN, OPTION_TYPE.
    */
   constructor(
@@ -178,7 +186,8 @@ export class EngineModel {
     }
     const problem = modelConfigProblem(config)
     if (problem !== null) throw new CheckpointError('CONFIG_INVALID', `the model's config: ${problem}`)
-    this.config = config
+    const maxPositionEmbeddings = requireContext(config, options.context)
+    this.config = { ...config, maxPositionEmbeddings }
     this.dtype = dtype
     this.kv = kv
     this.ffn = ffn
@@ -186,12 +195,14 @@ export class EngineModel {
     this.activation = parseActivation(options.activation ?? config.activation)
     const using = options.kernels ?? kernels()
     const decode = decodeKernelsOf(using, activations)
+    const short = shortTextOf(this.config)
     const context = {
-      config,
+      config: this.config,
       kernels: using,
       decode,
-      cacheKind: { config, type: kv, memory },
+      cacheKind: { config: this.config, type: kv, memory },
       observer: options.observer,
+      ...(short === null ? {} : { longBeyond: options.context === undefined ? short : 0 }),
     }
     if (config.experts !== undefined) requireNoExperts(options)
     let weights: EngineWeights
@@ -201,7 +212,7 @@ export class EngineModel {
       weights = source
     } else {
       if (cuts !== null && options.compact !== undefined) throw compactWithCuts()
-      const layout = this.#layout(source, cuts, decode)
+      const layout = this.#layout(config, source, cuts, decode)
       requireNarrowGate(narrowGate, this.activation, layout.gateTypes)
       requireModelMemory(memory, layout.bytes, dtype)
       weights = options.compact === undefined ? layout.all() : this.#compact(layout, context, options.compact)
@@ -232,14 +243,15 @@ export class EngineModel {
   }
 
   #layout(
+    config: ModelConfig,
     source: TensorSource | ((name: string) => Float32Array),
     cuts: readonly LayerCuts[] | null,
     decode: DecodeKernels,
   ): WeightLayout {
-    const names = () => parameterShapes(this.config).map(({ name }) => name)
+    const names = () => parameterShapes(config).map(({ name }) => name)
     const tensors = typeof source === 'function' ? sourceOf(names(), source) : source
-    const laidOut = cuts === null ? tensors : rotatedSource(tensors, this.config, cuts, decode)
-    return new WeightLayout(this.config, laidOut, this.dtype, cuts)
+    const laidOut = cuts === null ? tensors : rotatedSource(tensors, config, cuts, decode)
+    return new WeightLayout(config, laidOut, this.dtype, cuts)
   }
 
   /** Throws OptionError REUSE_RANGE, SELECTOR_CONFLICT, SELECTOR_ACTIVATION, SELECTOR_STORAGE, PREDICTOR_FIT. */
@@ -351,6 +363,19 @@ function requireChoice(option: keyof typeof CHOICES, code: string, value: string
   const choices: readonly string[] = CHOICES[option]
   if (choices.includes(value)) return
   throw new OptionError(code, `${option} must be one of ${choices.join(', ')}, not ${received(value)}`)
+}
+
+/** The context that is asked for. Throws OptionError CONTEXT_RANGE. */
+function requireContext(
+  { maxPositionEmbeddings: longest }: ModelConfig,
+  context: number | undefined,
+): number {
+  if (context === undefined) return longest
+  if (Number.isSafeInteger(context) && context >= 1 && context <= longest) return context
+  throw new OptionError(
+    'CONTEXT_RANGE',
+    `context must be an integer from 1 to the model's ${longest} tokens, not ${received(context)}`,
+  )
 }
 
 function requireMethods(option: string, value: object, methods: readonly string[]): void {

@@ -72,12 +72,15 @@ export interface LayerSequence {
   readonly position: number
   /** The first position that the model's cuts apply to. Default 0. */
   readonly sparseFrom?: number
+  /** Whether its text takes the long factors of LongRoPE. Default false. */
+  readonly isLong?: boolean
 }
 
 /** A sequence as a pass sees it. */
 export interface SequenceState extends LayerSequence {
-  readonly cache: KvCache
+  cache: KvCache
   position: number
+  isLong: boolean
 }
 
 /** The new rows of one sequence. */
@@ -103,6 +106,8 @@ export interface LayerContext {
   readonly cacheKind: CacheKind
   /** Sees the vectors between the matrices of every pass. */
   readonly observer?: VectorObserver
+  /** Tokens beyond which a text takes the long factors of LongRoPE. Default: never. */
+  readonly longBeyond?: number
 }
 
 /** The residual stream of a pass, and the step that takes it through a layer. */
@@ -167,11 +172,9 @@ export class Layers {
     const attentionNormed = this.#rectified(this.#normedOr(layer.inputNorm, rows), rows)
     const attentionInput = this.#rotated(layer, 'attention', attentionNormed, rows, stats)
     observer?.('attention', index, attentionInput, rows, d)
-    const attentionRows = parts.map(({ sequence: { cache, position }, count }) => ({
-      cache,
-      position,
-      count,
-    }))
+    const attentionRows = parts.map(({ sequence: { cache, position, isLong }, count }) => {
+      return { cache, position, count, isLong }
+    })
     const attention = this.#attention.run(
       layer,
       index,
@@ -297,6 +300,8 @@ export class ForwardPass {
   readonly cacheKind: CacheKind
   readonly kernels: Kernels
   readonly policy: FfnPolicy
+  /** Tokens beyond which a text takes the long factors of LongRoPE. */
+  readonly longBeyond: number
   readonly #decode: DecodeKernels
   readonly #layers: Layers
   #weights: EngineWeights | null
@@ -307,6 +312,7 @@ export class ForwardPass {
     this.cacheKind = context.cacheKind
     this.kernels = context.kernels
     this.policy = policy
+    this.longBeyond = context.longBeyond ?? Number.POSITIVE_INFINITY
     this.#decode = context.decode
     this.#layers = new Layers(context, policy)
     this.#weights = weights

@@ -71,7 +71,8 @@ export function requireBackend(
     readonly predictor?: unknown
   },
 ): void {
-  const { activations, compact, kernels, kv, narrowGate, memory, observer, reuse, predictor } = options
+  const { activations, compact, context, kernels, kv, narrowGate, memory, observer, reuse, predictor } =
+    options
   if (backend === 'cpu') return
   if (backend !== 'webgpu') {
     throw new OptionError('BACKEND_UNKNOWN', `backend must be cpu or webgpu, not ${received(backend)}`)
@@ -79,6 +80,7 @@ export function requireBackend(
   const unusable = {
     'activations int16': activations === 'int16',
     compact: compact !== undefined,
+    context: context !== undefined,
     reuse: reuse !== undefined,
     predictor: predictor !== undefined,
     kernels: kernels !== undefined,

@@ -343,7 +343,7 @@ export class Llama {
   #rope(tape: Tape, seq: number, kind: RopeKind): RopeTable {
     const known = this.#ropeTables.get(kind)
     if (known?.seq === seq && known.cos instanceof Float32Array === (tape.dtype === 'f32')) return known
-    const table = ropeTable(tape.dtype, seq, rotationOf(this.config, headDimOf(this.config), kind))
+    const table = ropeTable(tape.dtype, seq, rotationOf(this.config, headDimOf(this.config), kind, seq))
     this.#ropeTables.set(kind, table)
     return table
   }

@@ -44,8 +44,8 @@ export type RopeScaling =
       readonly attentionFactor?: number
     }
   /**
-   * LongRoPE (Ding et al. 2024, arXiv 2402.13753): frequency i divided by shortFactors[i], or by longFactors[i] where the
-   * model's context is longer than the original; cos and sin multiplied by attentionFactor, default
+   * LongRoPE (Ding et al. 2024, arXiv 2402.13753): frequency i divided by shortFactors[i], or by longFactors[i] at every
+   * position of a text that is longer than the original context; cos and sin multiplied by attentionFactor, default
    * √(1 + ln(factor) / ln(original)), where `factor` is how much longer the longest context is.
    */
   | {
@@ -72,9 +72,14 @@ export interface Rotation {
 /**
  * Pair i of a head is its elements i and i + headDim/2 and is rotated by position · frequency i, where frequency i is
  * ropeTheta^(−2i/rotaryDim), changed as `ropeScaling` says. The pairs from rotaryDim/2 on stay: files keep them after the
- * rotated ones, and readers put them into place.
+ * rotated ones, and readers put them into place. `length`: tokens of the text, on which LongRoPE depends.
  */
-export function rotationOf(config: RopeConfig, headDim: number, kind: RopeKind = 'global'): Rotation {
+export function rotationOf(
+  config: RopeConfig,
+  headDim: number,
+  kind: RopeKind = 'global',
+  length: number = config.maxPositionEmbeddings,
+): Rotation {
   const pairs = headDim / 2
   const frequencies = new Float64Array(pairs)
   const magnitudes = new Float64Array(pairs).fill(1)
@@ -84,10 +89,17 @@ export function rotationOf(config: RopeConfig, headDim: number, kind: RopeKind =
   const theta = localTheta ?? config.ropeTheta
   const plain = Float64Array.from({ length: rotaryDim / 2 }, (_, i) => theta ** ((-2 * i) / rotaryDim))
   const scaling = localTheta === undefined ? config.ropeScaling : undefined
-  const scaled = scaling === undefined ? plain : scaledFrequencies(plain, scaling, theta, config)
+  const scaled = scaling === undefined ? plain : scaledFrequencies(plain, scaling, theta, length)
   frequencies.set(scaled)
   if (scaling !== undefined) magnitudes.fill(magnitudeOf(scaling), 0, scaled.length)
   return { frequencies, magnitudes }
+}
+
+/** Tokens of the longest text that takes the short factors of LongRoPE; null without LongRoPE, or where no text is longer. */
+export function shortTextOf({ ropeScaling, maxPositionEmbeddings }: RopeConfig): number | null {
+  if (ropeScaling?.type !== 'longrope') return null
+  const { originalMaxPositionEmbeddings: original } = ropeScaling
+  return original < maxPositionEmbeddings ? original : null
 }
 
 /** `rotationOf` the layers without a base of their own. */
@@ -99,7 +111,7 @@ function scaledFrequencies(
   frequencies: Float64Array,
   scaling: RopeScaling,
   theta: number,
-  { maxPositionEmbeddings }: RopeConfig,
+  length: number,
 ): Float64Array {
   switch (scaling.type) {
     case 'linear':
@@ -107,7 +119,7 @@ function scaledFrequencies(
     case 'factors':
       return frequencies.map((frequency, i) => frequency / scaling.factors[i])
     case 'longrope': {
-      const long = maxPositionEmbeddings > scaling.originalMaxPositionEmbeddings
+      const long = length > scaling.originalMaxPositionEmbeddings
       const factors = long ? scaling.longFactors : scaling.shortFactors
       return frequencies.map((frequency, i) => frequency / factors[i])
     }

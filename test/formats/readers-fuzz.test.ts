@@ -1,81 +1,29 @@
-// Damaged model files of every kind, by the thousand: each either opens and reads, or is an error of ours with a code.
-// Nothing else is thrown, nothing runs on, and nothing larger than the file is allocated. (safetensors have a test of
-// their own.)
+// Damaged model files, by the thousand: each either opens and reads, or is an error of ours with a code. Nothing else is
+// thrown, nothing runs on, and nothing larger than the file is allocated. (safetensors, directories and tokenizers have tests
+// of their own.)
 
 import fs from 'node:fs'
 import path from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
-import { FlickerError } from '../../src/errors.js'
 import { GGUF_FORMS } from '../../src/formats/architectures/index.js'
-import { writeCheckpoint } from '../../src/formats/huggingface/index.js'
 import { openModel } from '../../src/formats/index.js'
 import { STORED_TYPES } from '../../src/formats/stored.js'
 import type { ModelConfig } from '../../src/nn/config.js'
 import { parameterShapes } from '../../src/nn/parameters.js'
-import { FUZZ_TIMEOUT, mutants, withinASecond } from './fuzz-runs.js'
+import { edits } from './damage.js'
+import { survivesReading } from './damaged-models.js'
+import { FUZZ_TIMEOUT, mutants, withinLimits } from './fuzz-runs.js'
 import { type RawGguf, type RawValue, rawGguf, splitGguf, texts, tinyLlama } from './gguf/raw-gguf.js'
-import { contentOf, product, temporaryDirectory, tinyConfig } from './tiny-model.js'
+import { product, temporaryDirectory, tinyConfig } from './tiny-model.js'
 
 const directory = temporaryDirectory()
 afterAll(() => fs.rmSync(directory, { recursive: true }))
 
-/** Opens and reads it all, tokenizer included. */
-function survives(model: string, size: number): void {
-  try {
-    const source = openModel(model)
-    try {
-      for (const name of source.names) {
-        // Not `expect`, which takes longer than the reading.
-        if (source.stored(name).bytes.length > size) throw new Error(`${name} is larger than its file`)
-        if (source.tensor(name).length !== product(source.info(name).shape)) throw new Error(`${name} is cut`)
-      }
-      const tokenizer = source.tokenizer()
-      tokenizer.decode(tokenizer.encode('a b'))
-    } finally {
-      source.close()
-    }
-  } catch (error) {
-    if (!(error instanceof FlickerError)) throw error
-    expect(error.code).toMatch(/^[A-Z][A-Z0-9_]+$/)
-    expect(error.message.length).toBeLessThan(2000)
-  }
-}
-
 function survivesAs(file: string, bytes: Uint8Array): void {
   const damaged = path.join(directory, file)
   fs.writeFileSync(damaged, bytes)
-  withinASecond(() => survives(damaged, bytes.length))
-}
-
-/** Bits flipped, bytes cut out and put in: anywhere in the first `reach` bytes. */
-function edits(reach: number): fc.Arbitrary<(bytes: Buffer) => Buffer> {
-  const flip = fc.nat(8 * reach - 1).map(bit => (bytes: Buffer) => {
-    const copy = Buffer.from(bytes)
-    if (bit >> 3 < copy.length) copy[bit >> 3] ^= 1 << (bit & 7)
-    return copy
-  })
-  const splice = fc
-    .record({ at: fc.nat(reach), remove: fc.nat(9), insert: fc.uint8Array({ maxLength: 9 }) })
-    .map(
-      ({ at, remove, insert }) =>
-        (bytes: Buffer) =>
-          Buffer.concat([bytes.subarray(0, at), insert, bytes.subarray(at + remove)]),
-    )
-  const overwrite = fc
-    .record({
-      at: fc.nat(reach),
-      with: fc.constantFrom(0, 0xff, 0x7f, 0x80),
-      length: fc.integer({ min: 1, max: 8 }),
-    })
-    .map(({ at, with: value, length }) => (bytes: Buffer) => {
-      const copy = Buffer.from(bytes)
-      copy.subarray(at, at + length).fill(value)
-      return copy
-    })
-  return fc
-    .array(fc.oneof(flip, splice, overwrite), { minLength: 1, maxLength: 4 })
-    .map(all => (bytes: Buffer) => all.reduce((damaged, edit) => edit(damaged), bytes))
+  withinLimits(() => survivesReading(damaged, bytes.length), bytes.length)
 }
 
 const absurd = fc.oneof(
@@ -193,52 +141,59 @@ describe('GGUF', () => {
     survivesAs('layers.gguf', rawGguf({ ...raw, values }))
   })
 
-  it('survives absurd counts, lengths, shapes, types and offsets', () => {
-    const tensor = fc.record(
-      {
-        at: fc.nat(raw.tensors.length - 1),
-        dims: fc.array(absurd, { maxLength: 5 }),
-        type: fc.constantFrom(...Object.values(STORED_TYPES).map(({ ggml }) => ggml), 9, 16, 99),
-        offset: fc.oneof(
-          absurd,
-          fc.nat(60).map(n => 32 * n),
+  it(
+    'survives absurd counts, lengths, shapes, types and offsets',
+    () => {
+      const tensor = fc.record(
+        {
+          at: fc.nat(raw.tensors.length - 1),
+          dims: fc.array(absurd, { maxLength: 5 }),
+          type: fc.constantFrom(...Object.values(STORED_TYPES).map(({ ggml }) => ggml), 9, 16, 99),
+          offset: fc.oneof(
+            absurd,
+            fc.nat(60).map(n => 32 * n),
+          ),
+          dimensions: fc.constantFrom(1, 4, 5, 2 ** 32 - 1),
+        },
+        { requiredKeys: ['at'] },
+      )
+      const value: fc.Arbitrary<[string, RawValue]> = fc.tuple(
+        fc.oneof(
+          fc.constantFrom(...raw.values.map(([key]) => key), ...FURTHER_KEYS),
+          fc.string({ maxLength: 4 }),
         ),
-        dimensions: fc.constantFrom(1, 4, 5, 2 ** 32 - 1),
-      },
-      { requiredKeys: ['at'] },
-    )
-    const value: fc.Arbitrary<[string, RawValue]> = fc.tuple(
-      fc.oneof(
-        fc.constantFrom(...raw.values.map(([key]) => key), ...FURTHER_KEYS),
-        fc.string({ maxLength: 4 }),
-      ),
-      fc.oneof(
-        absurd.map((value): RawValue => ({ type: 'u64', value })),
-        fc.float().map((value): RawValue => ({ type: 'f32', value })),
-        fc.string({ maxLength: 4 }).map((value): RawValue => ({ type: 'string', value })),
-        fc.array(fc.string({ maxLength: 3 }), { maxLength: 4 }).map(texts),
-        fc.record({
-          type: fc.constant('array' as const),
-          element: fc.nat(14),
-          count: absurd,
-          bytes: fc.uint8Array({ maxLength: 16 }).map(bytes => Buffer.from(bytes)),
+        fc.oneof(
+          absurd.map((value): RawValue => ({ type: 'u64', value })),
+          fc.float().map((value): RawValue => ({ type: 'f32', value })),
+          fc.string({ maxLength: 4 }).map((value): RawValue => ({ type: 'string', value })),
+          fc.array(fc.string({ maxLength: 3 }), { maxLength: 4 }).map(texts),
+          fc.record({
+            type: fc.constant('array' as const),
+            element: fc.nat(14),
+            count: absurd,
+            bytes: fc.uint8Array({ maxLength: 16 }).map(bytes => Buffer.from(bytes)),
+          }),
+        ),
+      )
+      const change = fc.record(
+        { tensor, value, tensorCount: absurd, valueCount: absurd },
+        { requiredKeys: [] },
+      )
+      fc.assert(
+        fc.property(change, ({ tensor, value, ...counts }) => {
+          const changed: RawGguf = { ...raw, ...counts }
+          if (tensor !== undefined) {
+            const { at, ...fields } = tensor
+            changed.tensors = raw.tensors.map((old, i) => (i === at ? { ...old, ...fields } : old))
+          }
+          if (value !== undefined) changed.values = [...raw.values.filter(([key]) => key !== value[0]), value]
+          survivesAs('absurd.gguf', rawGguf(changed))
         }),
-      ),
-    )
-    const change = fc.record({ tensor, value, tensorCount: absurd, valueCount: absurd }, { requiredKeys: [] })
-    fc.assert(
-      fc.property(change, ({ tensor, value, ...counts }) => {
-        const changed: RawGguf = { ...raw, ...counts }
-        if (tensor !== undefined) {
-          const { at, ...fields } = tensor
-          changed.tensors = raw.tensors.map((old, i) => (i === at ? { ...old, ...fields } : old))
-        }
-        if (value !== undefined) changed.values = [...raw.values.filter(([key]) => key !== value[0]), value]
-        survivesAs('absurd.gguf', rawGguf(changed))
-      }),
-      { numRuns: 400 },
-    )
-  })
+        mutants(400),
+      )
+    },
+    FUZZ_TIMEOUT,
+  )
 })
 
 describe('GGUF in two parts', () => {
@@ -258,9 +213,9 @@ describe('GGUF in two parts', () => {
       fc.assert(
         fc.property(edits(reach), fc.nat(1), (edit, at) => {
           write(originals.map((bytes, i) => (i === at ? edit(bytes) : bytes)))
-          for (const file of files) survives(file, size)
+          for (const file of files) withinLimits(() => survivesReading(file, size), size)
         }),
-        { numRuns: 200 },
+        mutants(200),
       )
       const key = fc.constantFrom('split.no', 'split.count', 'split.tensors.count')
       fc.assert(
@@ -276,9 +231,9 @@ describe('GGUF in two parts', () => {
               }),
             ),
           )
-          for (const file of files) survives(file, size)
+          for (const file of files) withinLimits(() => survivesReading(file, size), size)
         }),
-        { numRuns: 100 },
+        mutants(100),
       )
     },
     FUZZ_TIMEOUT,
@@ -318,105 +273,30 @@ describe("llama2.c's model.bin", () => {
     }
   })
 
-  it('survives several edits, and any numbers in its shape', () => {
-    fc.assert(
-      fc.property(fc.constantFrom(legacy, version1), edits(44), (bytes, edit) =>
-        survivesAs('edited.bin', edit(bytes)),
-      ),
-      { numRuns: 300 },
-    )
-    const size = fc.oneof(
-      fc.integer({ min: -3, max: 9 }),
-      fc.constantFrom(2 ** 31 - 1, -(2 ** 31), 10_000, 65_536),
-    )
-    fc.assert(
-      fc.property(fc.array(size, { minLength: 7, maxLength: 7 }), fc.boolean(), (sizes, old) => {
-        const bytes = Buffer.from(old ? legacy : version1)
-        for (const [i, value] of sizes.entries()) bytes.writeInt32LE(value, (old ? 0 : 8) + 4 * i)
-        survivesAs('absurd.bin', bytes)
-      }),
-      { numRuns: 200 },
-    )
-  })
-})
-
-describe('a Hugging Face directory', () => {
-  it('survives any edit of its config.json', () => {
-    const model = path.join(directory, 'model')
-    writeCheckpoint(model, contentOf(tinyConfig))
-    const file = path.join(model, 'config.json')
-    const original = fs.readFileSync(file)
-    const further = [
-      'rope_parameters',
-      'layer_types',
-      'mlp_bias',
-      'sliding_window',
-      'partial_rotary_factor',
-      'logit_scale',
-    ]
-    const fields = [...Object.keys(JSON.parse(original.toString())), ...further]
-    const anything = fc.oneof(
-      fc.jsonValue({ maxDepth: 2 }),
-      fc.constantFrom(
-        { full_attention: { rope_type: 'linear', factor: 2 } },
-        { rope_type: 'llama3', factor: 'x' },
-        { full_attention: [1] },
-        ['sliding_attention'],
-      ),
-      fc.constantFrom(-1, 0.5, 2 ** 31, 1e308, 'silu', 'fatrelu', 'llama', ['Qwen2ForCausalLM']),
-    )
-    fc.assert(
-      fc.property(edits(original.length), edit => {
-        fs.writeFileSync(file, edit(original))
-        survives(model, 10_000)
-      }),
-      { numRuns: 200 },
-    )
-    fc.assert(
-      fc.property(
-        fc.dictionary(fc.constantFrom(...fields), anything, { minKeys: 1, maxKeys: 3 }),
-        changes => {
-          fs.writeFileSync(file, JSON.stringify({ ...JSON.parse(original.toString()), ...changes }))
-          survives(model, 10_000)
-        },
-      ),
-      { numRuns: 300 },
-    )
-  })
-})
-
-describe('the files beside the weights', () => {
-  it.each(['generation_config.json', 'tokenizer_config.json'])('%s survives any content', name => {
-    const model = path.join(directory, `beside-${name}`)
-    writeCheckpoint(model, contentOf(tinyConfig))
-    const file = path.join(model, name)
-    const fields = [
-      'eos_token_id',
-      'bos_token',
-      'eos_token',
-      'chat_template',
-      'added_tokens_decoder',
-      'add_bos_token',
-    ]
-    const anything = fc.oneof(
-      fc.jsonValue({ maxDepth: 3 }),
-      fc.constantFrom(
-        [{ name: 'default', template: 'x' }],
-        { 5: { content: 'x' } },
-        { x: {} },
-        [[1]],
-        -1,
-        2 ** 60,
-      ),
-    )
-    fc.assert(
-      fc.property(fc.oneof(fc.dictionary(fc.constantFrom(...fields), anything), fc.jsonValue()), content => {
-        fs.writeFileSync(file, JSON.stringify(content))
-        survives(model, 10_000)
-      }),
-      { numRuns: 200 },
-    )
-  })
+  it(
+    'survives several edits, and any numbers in its shape',
+    () => {
+      fc.assert(
+        fc.property(fc.constantFrom(legacy, version1), edits(44), (bytes, edit) =>
+          survivesAs('edited.bin', edit(bytes)),
+        ),
+        mutants(300),
+      )
+      const size = fc.oneof(
+        fc.integer({ min: -3, max: 9 }),
+        fc.constantFrom(2 ** 31 - 1, -(2 ** 31), 10_000, 65_536),
+      )
+      fc.assert(
+        fc.property(fc.array(size, { minLength: 7, maxLength: 7 }), fc.boolean(), (sizes, old) => {
+          const bytes = Buffer.from(old ? legacy : version1)
+          for (const [i, value] of sizes.entries()) bytes.writeInt32LE(value, (old ? 0 : 8) + 4 * i)
+          survivesAs('absurd.bin', bytes)
+        }),
+        mutants(200),
+      )
+    },
+    FUZZ_TIMEOUT,
+  )
 })
 
 describe('what is no model', () => {

@@ -7,7 +7,7 @@ import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
 import { CheckpointError } from '../../src/errors.js'
 import { openSafetensors } from '../../src/formats/safetensors.js'
-import { FUZZ_TIMEOUT, mutants, withinASecond } from './fuzz-runs.js'
+import { FUZZ_TIMEOUT, mutants, withinLimits } from './fuzz-runs.js'
 import { temporaryDirectory } from './tiny-model.js'
 
 const directory = temporaryDirectory()
@@ -87,7 +87,7 @@ describe('damage', () => {
           for (const { at, remove, insert } of edits) {
             bytes = Buffer.concat([bytes.subarray(0, at), insert, bytes.subarray(at + remove)])
           }
-          withinASecond(() => survives(bytes))
+          withinLimits(() => survives(bytes))
         }),
         mutants(300),
       )
@@ -126,7 +126,7 @@ describe('damage', () => {
           fc.dictionary(fc.string({ maxLength: 3 }), entry, { maxKeys: 3 }),
           fc.nat(64),
           (header, size) => {
-            withinASecond(() => survives(laidOut(header, new Uint8Array(size))))
+            withinLimits(() => survives(laidOut(header, new Uint8Array(size))))
           },
         ),
         mutants(300),

@@ -67,13 +67,17 @@ export function tokenizerFromTiktoken(text: string, fileName: string): Tokenizer
   return tokenizerFromJson(json, fileName)
 }
 
+/** Groups of four characters in base64, the last of which may be shorter; at most 4 kB, since every cut of a token is looked up. */
+const LINE =
+  /^(?=[^ ])((?:[A-Za-z0-9+/]{4}){0,1024}(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-9+/]{3}=?)?) (\d{1,7})$/
+
 /** Byte-level text → rank. */
 function parseRanks(text: string, source: string): Map<string, number> {
   const ranks = new Map<string, number>()
   const lines = text.split(/\r?\n/)
   for (const [at, line] of lines.entries()) {
     if (line === '') continue
-    const found = /^([A-Za-z0-9+/]+={0,2}) (\d{1,7})$/.exec(line)
+    const found = LINE.exec(line)
     const rank = Number(found?.[2])
     if (found === null || rank > MAX_TOKEN_ID) {
       throw invalid(source, `line ${at + 1} is not "base64 rank": ${JSON.stringify(line.slice(0, 60))}`)

@@ -11,7 +11,7 @@ import {
   weightTypeOf,
 } from '../../kernels/index.js'
 import { headDimOf, layerKind, type ModelConfig } from '../../nn/config.js'
-import { fillRotations, type RopeKind, type Rotation, rotationOf } from '../../nn/rope.js'
+import { fillRotations, type RopeKind, type Rotation, rotationOf, shortTextOf } from '../../nn/rope.js'
 import { ChannelProduct, type CutInput, type Traffic } from '../cuts.js'
 import { multiplyRowBlocks, rowBlockBytes } from '../model/row-blocks.js'
 import { isByChannel, type LayerWeights } from '../model/weights.js'
@@ -22,6 +22,8 @@ export interface AttentionRows {
   readonly cache: Pick<KvCache, 'segments'>
   readonly position: number
   readonly count: number
+  /** Whether its text takes the long factors of LongRoPE. Default false. */
+  readonly isLong?: boolean
 }
 
 export class Attention {
@@ -30,8 +32,9 @@ export class Attention {
   readonly #cacheType: CacheType
   readonly #kernels: Kernels
   readonly #channels: ChannelProduct
-  /** One for each kind of layers that the model has. */
+  /** One for each kind of layers that the model has; of long texts in `#longRotations`, where they have others. */
   readonly #rotations = new Map<RopeKind, RotationTable>()
+  readonly #longRotations = new Map<RopeKind, RotationTable>()
   /** Of several rows: a projection by channel, (rows, width). */
   #part = new Float32Array(0)
   /** (rows, q + 2·kv). */
@@ -54,13 +57,18 @@ export class Attention {
     this.#channels = new ChannelProduct(using.decode)
     for (let layer = 0; layer < config.numHiddenLayers; layer++) {
       const { rope } = layerKind(config, layer)
-      if (!this.#rotations.has(rope)) this.#rotations.set(rope, new RotationTable(config, rope))
+      if (this.#rotations.has(rope)) continue
+      const short = shortTextOf(config)
+      this.#rotations.set(rope, new RotationTable(config, rope, short ?? undefined))
+      if (short !== null) this.#longRotations.set(rope, new RotationTable(config, rope))
     }
   }
 
   /** Makes room for passes of `rows` rows at positions below `positions`. */
   reserve(rows: number, positions: number): void {
-    for (const rotation of this.#rotations.values()) rotation.reserve(positions)
+    for (const rotations of [this.#rotations, this.#longRotations]) {
+      for (const rotation of rotations.values()) rotation.reserve(positions)
+    }
     if (rows <= this.#rows) return
     const { numAttentionHeads, numKeyValueHeads } = this.#config
     const headDim = headDimOf(this.#config)
@@ -87,22 +95,29 @@ export class Attention {
     const { hiddenSize: d, numAttentionHeads: heads, numKeyValueHeads: kvHeads } = config
     const headDim = headDimOf(this.#config)
     const rows = sequences.reduce((sum, { count }) => sum + count, 0)
+    const stride = (heads + 2 * kvHeads) * headDim
     const [qkv, gathered] = [this.#qkv, this.#gathered]
     const { window, rope } = layerKind(config, index)
-    // Every kind has a table: the constructor has made it.
-    const { cos, sin } = this.#rotations.get(rope)!
     const byChannel = isByChannel(layer.storage)
     const traffic = { read: 0, skipped: 0 }
     if (byChannel) this.#projectByChannel(layer, normed, rows, cutting, traffic)
     else multiplyRowBlocks(this.#decode, layer.qkv, normed, qkv, d, rows, layer.qkvBias)
     this.#normalizeHeads(layer, rows)
-    const cached = sequences.map(({ cache, position, count }) => {
-      return { count, position, segments: cache.segments(index) }
-    })
-    this.#decode.attention(qkv, cos, sin, this.#cacheType, cached, gathered, {
+    const settings = {
       ...{ heads, kvHeads, headDim },
       ...{ scale: config.attentionScale, softcap: config.attentionSoftcap, window },
-    })
+    }
+    let firstRow = 0
+    for (const [group, isLong] of groupedByLength(sequences)) {
+      // Every kind has a table: the constructor has made it.
+      const { cos, sin } = (isLong ? this.#longRotations : this.#rotations).get(rope)!
+      const cached = group.map(({ cache, position, count }) => {
+        return { count, position, segments: cache.segments(index) }
+      })
+      const [from, to] = [qkv.subarray(firstRow * stride), gathered.subarray(firstRow * heads * headDim)]
+      this.#decode.attention(from, cos, sin, this.#cacheType, cached, to, settings)
+      for (const { count } of group) firstRow += count
+    }
     cutting.observer?.('heads', index, gathered, rows, heads * headDim)
     if (byChannel) {
       if (!accumulate) out.fill(0, 0, rows * d)
@@ -201,6 +216,18 @@ export type VectorObserver = (
   width: number,
 ) => void
 
+/** Neighbors whose rotations are the same: all of them, but for texts of a LongRoPE model of which some are long. */
+function groupedByLength(sequences: readonly AttentionRows[]): [AttentionRows[], boolean][] {
+  const groups: [AttentionRows[], boolean][] = []
+  for (const sequence of sequences) {
+    const isLong = sequence.isLong === true
+    const last = groups.at(-1)
+    if (last !== undefined && last[1] === isLong) last[0].push(sequence)
+    else groups.push([[sequence], isLong])
+  }
+  return groups
+}
+
 function add(sum: { read: number; skipped: number }, { read, skipped }: Traffic): void {
   sum.read += read
   sum.skipped += skipped
@@ -217,8 +244,9 @@ class RotationTable {
   sin: Float32Array = new Float32Array(0)
   readonly #rotation: Rotation
 
-  constructor(config: ModelConfig, kind: RopeKind) {
-    this.#rotation = rotationOf(config, headDimOf(config), kind)
+  /** `length`: tokens of a text that it is for. */
+  constructor(config: ModelConfig, kind: RopeKind, length?: number) {
+    this.#rotation = rotationOf(config, headDimOf(config), kind, length)
   }
 
   /** Extends the tables to at least `length` positions: to twice as many as before, since most grow by one at a time. */

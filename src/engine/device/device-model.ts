@@ -14,6 +14,7 @@ import {
 } from '../../kernels/webgpu/index.js'
 import { type ModelConfig, modelConfigProblem } from '../../nn/config.js'
 import { parameterShapes } from '../../nn/parameters.js'
+import { shortTextOf } from '../../nn/rope.js'
 import type { FfnMode } from '../ffn/policy.js'
 import { emptyStats, type PassStats } from '../forward.js'
 import { requireReadable, type SessionOptions } from '../generation/session.js'
@@ -105,10 +106,12 @@ export class DeviceModel {
    * WEBGPU_ACTIVATION, MODEL_MEMORY, and what openGpu throws.
    */
   static async create(
-    config: ModelConfig,
+    given: ModelConfig,
     source: TensorSource | ((name: string) => Float32Array),
     options: DeviceOptions = {},
   ): Promise<DeviceModel> {
+    // The long factors of LongRoPE are not here: a text ends where it would need them.
+    const config = { ...given, maxPositionEmbeddings: shortTextOf(given) ?? given.maxPositionEmbeddings }
     const names = () => parameterShapes(config).map(({ name }) => name)
     const tensors = typeof source === 'function' ? sourceOf(names(), source) : source
     return DeviceModel.of(config, options, memory => {

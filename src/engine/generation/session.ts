@@ -82,6 +82,8 @@ export class Session {
   #logits: Float32Array | null = null
   #logitsShared = false
   #stats: TokenStats | null = null
+  /** The tokens read so far, while they may have to be read again: of a model with LongRoPE, until its text is long. */
+  #tokens: number[] | null
 
   /**
    * `EngineModel.session` and `fork` make sessions. Throws OptionError OPTION_TYPE, OPTION_UNKNOWN, SEED_RANGE,
@@ -122,6 +124,34 @@ export class Session {
       draw: { seedLow, seedHigh, purpose: Purpose.decode, step: sequence },
       position: prefix?.position ?? 0,
       sparseFrom,
+      isLong: prefix?.isLong ?? pass.longBeyond === 0,
+    }
+    this.#tokens = this.#state.isLong || pass.longBeyond === Number.POSITIVE_INFINITY ? null : []
+  }
+
+  /**
+   * To be called before `tokens` are read. Where they make the text longer than LongRoPE's short factors are for, what has
+   * been read is read again with the long ones, as transformers does; a stochastic activation then draws for it as this session.
+   */
+  #beforeReading(tokens: ArrayLike<number>): void {
+    if (this.#tokens === null) return
+    // A pass that failed has left tokens that were not read.
+    this.#tokens.length = this.position
+    if (this.position + tokens.length <= this.#pass.longBeyond) {
+      for (let i = 0; i < tokens.length; i++) this.#tokens.push(tokens[i])
+      return
+    }
+    const read = this.#tokens
+    const cache = new KvCache(this.#pass.cacheKind)
+    cache.reserve(this.position + tokens.length)
+    this.#tokens = null
+    this.#state.isLong = true
+    this.#state.cache = cache
+    this.#state.position = 0
+    for (let start = 0; start < read.length; start += PREFILL_BLOCK) {
+      const count = Math.min(PREFILL_BLOCK, read.length - start)
+      const activeNeurons = new Int32Array(this.#pass.config.numHiddenLayers)
+      this.#pass.run([{ sequence: this.#state, tokens: read, start, count, activeNeurons }])
     }
   }
 
@@ -171,6 +201,7 @@ export class Session {
     if (all !== undefined && !(all instanceof Float32Array && all.length === tokens.length * vocabSize)) {
       wrongType('all', `a Float32Array of ${tokens.length} × ${vocabSize} values`, all)
     }
+    this.#beforeReading(tokens)
     for (let start = 0; start < tokens.length; start += PREFILL_BLOCK) {
       const count = Math.min(PREFILL_BLOCK, tokens.length - start)
       const activeNeurons = new Int32Array(numHiddenLayers)
@@ -191,6 +222,7 @@ export class Session {
   prefillHidden(tokens: ArrayLike<number>): Float32Array {
     const { hiddenSize, numHiddenLayers } = this.#pass.config
     this.#check(tokens)
+    this.#beforeReading(tokens)
     const hidden = new Float32Array(tokens.length * hiddenSize)
     for (let start = 0; start < tokens.length; start += PREFILL_BLOCK) {
       const count = Math.min(PREFILL_BLOCK, tokens.length - start)
@@ -228,6 +260,7 @@ export class Session {
       fork.#logitsShared = true
       this.#logitsShared = true
       fork.#stats = this.#stats
+      if (this.#tokens !== null) fork.#tokens = [...this.#tokens]
       return fork
     })
   }
@@ -253,6 +286,7 @@ export class Session {
       throw new OptionError('BATCH_MISMATCH', 'sessions that step together must be of one model')
     }
     for (const [i, session] of sessions.entries()) session.#check([tokens[i]])
+    for (const [i, session] of sessions.entries()) session.#beforeReading([tokens[i]])
     const { vocabSize, numHiddenLayers } = pass.config
     const parts = groupedByPrefix(sessions.map(session => session.#state.cache.root)).map(start => {
       const activeNeurons = new Int32Array(numHiddenLayers)
@@ -284,6 +318,7 @@ export class Session {
     const tokens = reads.reduce((sum, read) => sum + read.tokens.length, 0)
     requireCacheMemory(pass.cacheKind, { tokens, sequences: 1 })
     for (const { session, tokens } of reads) {
+      session.#beforeReading(tokens)
       session.#state.cache.reserveExactly(session.position + tokens.length)
     }
     for (const parts of passesOf(reads)) Session.#runTogether(pass, reads, parts, each)

@@ -177,13 +177,9 @@ function comparable(config: ModelConfig): unknown {
 function usualEntries(config: ModelConfig): MetadataEntry[] {
   const headDim = headDimOf(config)
   const { ropeScaling } = config
-  const longest =
-    ropeScaling?.type === 'longrope'
-      ? Math.round(ropeScaling.factor * ropeScaling.originalMaxPositionEmbeddings)
-      : config.maxPositionEmbeddings
   const entries: MetadataEntry[] = [
     ['vocab_size', 'u32', config.vocabSize],
-    ['context_length', 'u32', longest],
+    ['context_length', 'u32', config.maxPositionEmbeddings],
     ['embedding_length', 'u32', config.hiddenSize],
     ['block_count', 'u32', config.numHiddenLayers],
     ['feed_forward_length', 'u32', config.intermediateSize],
@@ -268,13 +264,6 @@ export function readGgufConfig(
   const problem = modelConfigProblem(config)
   if (problem !== null) throw ggufInvalid(file, problem)
   const notes = checkModelKeys(keys, config)
-  const longrope = config.ropeScaling?.type === 'longrope'
-  if (longrope && config.maxPositionEmbeddings < keys.number('context_length')) {
-    notes.unshift(
-      `the model's rotary factors change beyond ${config.maxPositionEmbeddings} tokens: its context is ` +
-        `${config.maxPositionEmbeddings} here, not ${keys.number('context_length')}`,
-    )
-  }
   const map = tensorMap(form, config, expertTensorsOf(tensors))
   return { architecture: form.name, config, tensors: map, notes }
 }
@@ -329,8 +318,7 @@ function readForm(
     numKeyValueHeads: keys.perLayer('attention.head_count_kv', layers, heads),
     ...(headDim === hiddenSize / heads ? {} : { headDim }),
     ...(attentionBias === undefined ? {} : { attentionBias }),
-    maxPositionEmbeddings:
-      scaling?.type === 'longrope' ? Math.min(context, scaling.originalMaxPositionEmbeddings) : context,
+    maxPositionEmbeddings: context,
     rmsNormEps: keys.decimal(`attention.${norm}`),
     ropeTheta: keys.decimal('rope.freq_base', 10_000),
     ...(scaling === undefined ? {} : { ropeScaling: scaling }),

@@ -128,7 +128,7 @@ export function writeCheckpoint(directory: string, content: CheckpointContent): 
  */
 export function readCheckpoint(directory: string): Checkpoint {
   const { resolved, model, tokenizerConfig, endOfText, chatTemplates } = readHuggingFaceDirectory(directory)
-  const { config, flicker, notes, ignored, tensors: map, quantization } = model
+  const { config, flicker, ignored, tensors: map, quantization } = model
   const plain = openWeights(resolved)
   const weights = quantization === null ? plain : withoutScales(plain, quantization, resolved)
   let expected: ParameterShape[]
@@ -175,7 +175,7 @@ export function readCheckpoint(directory: string): Checkpoint {
     format: 'hf',
     config,
     flicker,
-    notes,
+    notes: [],
     chatTemplates,
     endOfText,
     specialTokens: tokenizerConfig.specialTokens,

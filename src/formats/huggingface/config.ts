@@ -107,14 +107,7 @@ function jsonOf(
   options: Parameters<typeof configToJson>[1],
 ): Record<string, unknown> {
   const { hiddenAct, parameter } = hiddenActOf(config.activation)
-  const { rotaryDim, ropeScaling } = config
-  const longest =
-    ropeScaling?.type === 'longrope'
-      ? Math.max(
-          config.maxPositionEmbeddings,
-          Math.round(ropeScaling.factor * ropeScaling.originalMaxPositionEmbeddings),
-        )
-      : config.maxPositionEmbeddings
+  const { rotaryDim } = config
   const usual: Record<string, unknown> = {
     architectures: [form.name],
     model_type: form.modelType,
@@ -127,7 +120,7 @@ function jsonOf(
     head_dim: headDimOf(config),
     hidden_act: hiddenAct,
     ...(parameter === undefined ? {} : { hidden_act_param: parameter }),
-    max_position_embeddings: longest,
+    max_position_embeddings: config.maxPositionEmbeddings,
     rms_norm_eps: config.rmsNormEps,
     ...(config.learnedPositions === undefined
       ? { rope_theta: config.ropeTheta, rope_scaling: ropeScalingJson(config) }
@@ -176,8 +169,6 @@ export interface DescribedModel {
   readonly config: ModelConfig
   /** What stands under `flicker`; empty for a checkpoint that Flicker did not write. */
   readonly flicker: Record<string, unknown>
-  /** What a user should know about how it was understood. */
-  readonly notes: readonly string[]
   /** Where the model's parameters are. */
   readonly tensors: TensorMap
   /** Null for plain weights. */
@@ -206,13 +197,12 @@ export function describedModel(content: unknown, file: string): DescribedModel {
   }
   const read = readForm(form, content, file)
   if ('problem' in read) throw invalid(read.problem)
-  const { config, json, notes, quantization } = read
+  const { config, json, quantization } = read
   const problem = modelConfigProblem(config)
   if (problem !== null) throw invalid(snakeCase(problem))
   return {
     config,
     flicker: json.flicker ?? {},
-    notes,
     tensors: tensorMap(form, config),
     quantization,
     ignored: tensor =>
@@ -225,7 +215,6 @@ export function describedModel(content: unknown, file: string): DescribedModel {
 interface ReadForm {
   readonly config: ModelConfig
   readonly json: ConfigJson
-  readonly notes: readonly string[]
   readonly quantization: Float8Weights | null
 }
 
@@ -265,7 +254,6 @@ function readForm(
   const usualHeadDim = json.hidden_size / json.num_attention_heads
   const headDim = json.head_dim ?? usualHeadDim
   const rotaryDim = Math.trunc(headDim * rope.fraction)
-  const { maxPositionEmbeddings, notes } = contextOf(json, rope.scaling)
   const config: ModelConfig = {
     vocabSize: json.vocab_size,
     hiddenSize: json.hidden_size,
@@ -274,7 +262,7 @@ function readForm(
     numAttentionHeads: json.num_attention_heads,
     numKeyValueHeads: json.num_key_value_heads ?? json.num_attention_heads,
     ...(headDim === usualHeadDim ? {} : { headDim }),
-    maxPositionEmbeddings,
+    maxPositionEmbeddings: json.max_position_embeddings,
     rmsNormEps: json.rms_norm_eps,
     ropeTheta: rope.theta,
     ...(rope.scaling === undefined ? {} : { ropeScaling: rope.scaling }),
@@ -288,7 +276,7 @@ function readForm(
     ...sparkSplit(ffn, json.hidden_size, json.flicker?.spark_predictor_width),
     ...(trained === undefined ? {} : { trainedActivations: trained }),
   }
-  return { config: normalConfig(config), json, notes, quantization }
+  return { config: normalConfig(config), json, quantization }
 }
 
 /** What of a rotation this architecture's code in transformers does not do. */
@@ -316,24 +304,6 @@ function withUsualNames(form: HuggingFaceForm, content: unknown): unknown {
   const width = Number(named.hidden_size)
   if (named.intermediate_size == null && form.aliases !== undefined) named.intermediate_size = 4 * width
   return { ...form.defaults, ...named }
-}
-
-/** LongRoPE has two sets of factors: those for prompts within the original context are exact up to there. */
-function contextOf(
-  json: ConfigJson,
-  scaling: ModelConfig['ropeScaling'],
-): { maxPositionEmbeddings: number; notes: string[] } {
-  const { max_position_embeddings: longest } = json
-  if (scaling?.type !== 'longrope' || scaling.originalMaxPositionEmbeddings >= longest) {
-    return { maxPositionEmbeddings: longest, notes: [] }
-  }
-  const original = scaling.originalMaxPositionEmbeddings
-  return {
-    maxPositionEmbeddings: original,
-    notes: [
-      `the model's rotary factors change beyond ${original} tokens: its context is ${original} here, not ${longest}`,
-    ],
-  }
 }
 
 /** Field names as config.json has them: `hiddenSize` to `hidden_size`. */
