@@ -65,18 +65,12 @@ function sentencePiece(keys: TokenizerKeys): Tokenizer {
 }
 
 function unigram(keys: TokenizerKeys): Tokenizer {
-  if (keys.has('precompiled_charsmap')) {
-    throw new TokenizerError(
-      'TOKENIZER_UNSUPPORTED',
-      `tokenizer of ${keys.file}: tokenizer.ggml.precompiled_charsmap, a table of characters that are replaced, is not ` +
-        'supported; give a tokenizer.json with --tokenizer',
-    )
-  }
   const pieces = keys.pieces()
   const json = unigramJson(pieces, {
     unknown: unknownPiece(keys, pieces),
     spacePrefix: keys.flag('add_space_prefix') ?? false,
     removesExtraSpaces: keys.flag('remove_extra_whitespaces') ?? false,
+    characterMap: keys.base64('precompiled_charsmap') ?? null,
   })
   return tokenizerFromJson(json, keys.file, ends(keys, pieces, false))
 }
@@ -215,6 +209,18 @@ class TokenizerKeys {
     const isTexts = (value: unknown): value is readonly string[] =>
       Array.isArray(value) && value.every(text => typeof text === 'string')
     return this.#typed(key, 'a list of texts', isTexts)
+  }
+
+  /** A list of bytes, signed or not, in base64; undefined where it is missing or empty. */
+  base64(key: string): string | undefined {
+    const bytes = this.#numbers(key)
+    if (bytes === undefined || bytes.length === 0) return undefined
+    if (!bytes.every(byte => Number.isInteger(byte) && byte >= -128 && byte <= 255)) {
+      throw this.invalid(`tokenizer.ggml.${key} is not a list of bytes`)
+    }
+    let text = ''
+    for (const byte of bytes) text += String.fromCharCode(byte & 255)
+    return btoa(text)
   }
 
   #numbers(key: string): Float64Array | undefined {

@@ -10,6 +10,8 @@ export interface WordTokenizerKeys {
   readonly spacePrefix: boolean
   /** Spaces at its ends are left out, and several become one. */
   readonly removesExtraSpaces: boolean
+  /** The table of replaced characters in base64; null without. */
+  readonly characterMap: string | null
 }
 
 const SPACE = '▁'
@@ -28,19 +30,27 @@ const common = { version: '1.0', truncation: null, padding: null, post_processor
 
 /** The tokenizer.json of a Unigram vocabulary. */
 export function unigramJson(pieces: readonly Piece[], keys: WordTokenizerKeys): object {
-  const { unknown, spacePrefix, removesExtraSpaces } = keys
-  const strips = [
-    { type: 'Strip', strip_left: true, strip_right: true },
-    { type: 'Replace', pattern: { Regex: ' {2,}' }, content: ' ' },
+  const { unknown, spacePrefix, removesExtraSpaces, characterMap } = keys
+  const remove = (pattern: string, content: string) => {
+    return { type: 'Replace', pattern: { Regex: pattern }, content }
+  }
+  // Before any text, also one that begins with a space; where extra ones are left out, it is none of them.
+  const prefix = spacePrefix ? [{ type: 'Prepend', prepend: SPACE }] : []
+  const normalizers = [
+    ...(removesExtraSpaces ? [] : prefix),
+    ...(characterMap === null ? [] : [{ type: 'PrecompiledLongest', precompiled_charsmap: characterMap }]),
+    ...(removesExtraSpaces
+      ? [remove('\\A +', ''), remove(' +\\z', ''), remove(' {2,}', ' '), ...prefix]
+      : []),
   ]
   return {
     ...common,
     added_tokens: addedTokens(pieces),
-    normalizer: removesExtraSpaces ? { type: 'Sequence', normalizers: strips } : null,
+    normalizer: normalizers.length > 0 ? { type: 'Sequence', normalizers } : null,
     pre_tokenizer: {
       type: 'Metaspace',
       replacement: SPACE,
-      prepend_scheme: spacePrefix ? 'always' : 'never',
+      prepend_scheme: 'never',
       split: false,
     },
     decoder: {

@@ -66,8 +66,8 @@ describe('what would give other ids is refused by name', () => {
   it.each<[string, object, RegExp]>([
     [
       'a normalizer',
-      { normalizer: { type: 'Precompiled', precompiled_charsmap: '' } },
-      /normalizer: the type "Precompiled" is not supported/,
+      { normalizer: { type: 'Capitalize' } },
+      /normalizer: the type "Capitalize" is not supported/,
     ],
     [
       'a pre-tokenizer',

@@ -2,7 +2,9 @@
 // tokenizers (Rust), where a character is a code point and white space is Unicode's.
 
 import { z } from 'zod'
+import { TokenizerError } from '../../../errors.js'
 import { toByteLevel } from '../byte-level.js'
+import { CharacterMap, replaceGraphemes, replaceLongest } from './character-map.js'
 import {
   type Context,
   compilePattern,
@@ -90,6 +92,13 @@ const MAKERS: Makers<Normalizer> = {
         .replace(/[\u0001-\u0008\u000B\u000E-\u001F\u007F\u008F\u009F]/g, '')
         .replace(/[\t\n\f\r\u1680\u200B-\u200F\u2028\u2029\u2581\uFEFF\uFFFD]/g, ' ')
   },
+  Precompiled(component, context) {
+    return replaceGraphemes(characterMap(component, context))
+  },
+  // Ours alone: how SentencePiece itself, and llama.cpp, apply the table. From a GGUF file.
+  PrecompiledLongest(component, context) {
+    return replaceLongest(characterMap(component, context))
+  },
   BertNormalizer(component, context) {
     const shape = {
       clean_text: z.boolean(),
@@ -109,6 +118,20 @@ const MAKERS: Makers<Normalizer> = {
       return options.lowercase ? lowercase(done) : done
     }
   },
+}
+
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+
+function characterMap(component: object, context: Context): CharacterMap {
+  const { precompiled_charsmap: base64 } = optionsOf(component, { precompiled_charsmap: z.string() }, context)
+  if (!BASE64.test(base64)) {
+    throw new TokenizerError(
+      'TOKENIZER_INVALID',
+      `tokenizer ${context.source}: ${context.place}: precompiled_charsmap is not base64`,
+    )
+  }
+  const bytes = Uint8Array.from(atob(base64), character => character.charCodeAt(0))
+  return new CharacterMap(bytes, context.source)
 }
 
 /** The blocks that BERT's tokenizer takes for Chinese characters. */
