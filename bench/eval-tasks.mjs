@@ -125,7 +125,7 @@ function peaks() {
       process.execPath,
       [
         ...[fileURLToPath(import.meta.url), '--peak', '--data', flags.data, '--task', name, '--alone', '0'],
-        ...['--limit', process.argv.includes('--limit') ? flags.limit : '200'],
+        ...['--limit', process.argv.includes('--limit') ? flags.limit : `${memoryLimit(findTask(name))}`],
         ...['--hidden', '128', '--layers', '4', '--bootstrap', flags.bootstrap],
       ],
       { encoding: 'utf8' },
@@ -139,6 +139,13 @@ function peaks() {
     const columns = [name, grouped(available), grouped(questions), megabytes(peak), seconds.toFixed(1)]
     console.log(`| ${columns.join(' | ')} |`)
   }
+}
+
+/** Questions of each task: what takes long takes few. */
+function memoryLimit(task) {
+  if (isGroup(task)) return 10
+  if (task.output !== 'generate_code') return task.output === 'generate_until' ? 64 : 200
+  return task.draws === undefined ? 16 : 2
 }
 
 function grouped(count) {

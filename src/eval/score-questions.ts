@@ -1,6 +1,6 @@
-// Log-likelihoods of many continuations at once. What the choices of a question have in common is read once, and each
-// choice continues it in a fork; the tokens of many questions fill passes without padding. Every value is the one that
-// scoring a choice alone gives.
+// Log-likelihoods of many continuations at once. What all questions, some questions, or the choices of one question begin
+// with is read once, and what follows continues it in forks; the tokens of many questions fill passes without padding. Every
+// value is the one that scoring a choice alone gives.
 
 import type { Activation } from '../activations/index.js'
 import { type EngineModel, type ReadRow, Session, type SessionRead } from '../engine/index.js'
@@ -16,6 +16,8 @@ export interface ChoiceScore {
 
 /** The beginning of all questions is read once where it has so many tokens; below that another segment costs more. */
 const LEAST_STEM = 16
+/** The same for the beginning of some of them. */
+const LEAST_SHARED = 8
 
 export interface ScorerOptions {
   /** Of an activation that draws: every choice draws as sequence 0 of this seed. */
@@ -53,24 +55,25 @@ export class QuestionScorer {
     )
     const units = answers.flatMap(unitsOf)
     const stem = this.#readStem(units)
-    const sessions =
-      stem === null
-        ? units.map(() => this.#engine.session(this.#options))
-        : stem.session.fork(units.map(() => ({})))
     const start = stem?.tokens.length ?? 0
+    const begin = (count: number) =>
+      stem === null
+        ? Array.from({ length: count }, () => this.#engine.session(this.#options))
+        : stem.session.fork(Array(count).fill({}))
+    const begun = this.#readBeginnings(units, start, begin)
     this.#read(
-      units.map((unit, i) => ({
+      begun.map(({ unit, session, position }) => ({
         unit,
-        start,
-        session: sessions[i],
-        tokens: unit.prefix.slice(start),
-        wanted: Math.max(1, unit.prefix.length - Math.max(start, firstScoring(unit))),
+        start: position,
+        session,
+        tokens: unit.prefix.slice(position),
+        wanted: Math.max(1, unit.prefix.length - Math.max(position, firstScoring(unit))),
       })),
     )
     this.#read(
-      units.flatMap(({ prefix, choices }, i) => {
+      begun.flatMap(({ unit: { prefix, choices }, session }) => {
         const longer = choices.filter(({ tokens }) => inputs(tokens) > prefix.length)
-        const forks = sessions[i].fork(longer.map(() => ({})))
+        const forks = session.fork(longer.map(() => ({})))
         return longer.map((choice, c) => {
           const { tokens, scored } = choice.tokens
           const rest = tokens.slice(prefix.length, -1)
@@ -86,6 +89,35 @@ export class QuestionScorer {
       }),
     )
     return answers.map(choices => choices.map(({ score }) => score))
+  }
+
+  /** Each unit with a session that has read what it shares with others: all of it, `start` tokens, or a longer beginning. */
+  #readBeginnings(
+    units: readonly Unit[],
+    start: number,
+    begin: (count: number) => Session[],
+  ): { readonly unit: Unit; readonly session: Session; readonly position: number }[] {
+    const groups = groupsOf(units, start)
+    const sessions = begin(groups.length)
+    const shared = groups.map((group, i) => ({ ...group, session: sessions[i] }))
+    const several = shared.filter(({ units }) => units.length > 1)
+    this.#read(
+      several.map(({ units: [{ prefix }], length, session }) => {
+        // Nothing in it is scored.
+        return {
+          unit: { prefix, choices: [] },
+          start,
+          session,
+          tokens: prefix.slice(start, length),
+          wanted: 1,
+        }
+      }),
+    )
+    return shared.flatMap(({ units, length, session }) => {
+      if (units.length === 1) return [{ unit: units[0], session, position: start }]
+      const forks = session.fork(units.map(() => ({})))
+      return units.map((unit, i) => ({ unit, session: forks[i], position: length }))
+    })
   }
 
   /** Reads tokens from position `start` on, and adds what they say of the choices of their unit. */
@@ -112,8 +144,7 @@ export class QuestionScorer {
   /** What all units begin with, where it is long enough: few-shot examples that all questions share. */
   #readStem(units: readonly Unit[]): { tokens: readonly number[]; session: Session } | null {
     if (units.length === 0) return null
-    // Every unit still reads a token of its own, and what is scored is not in the stem.
-    let length = Math.min(...units.map(unit => Math.min(unit.prefix.length - 1, firstScoring(unit))))
+    let length = Math.min(...units.map(mostShared))
     const [{ prefix: first }] = units
     for (const { prefix } of units) length = commonLength(first, prefix, length)
     if (length < LEAST_STEM) return null
@@ -138,6 +169,43 @@ function inputs({ tokens }: ScoredTokens): number {
 /** The first position whose logits score a token of one of the choices. */
 function firstScoring({ choices }: Unit): number {
   return Math.min(...choices.map(({ tokens }) => inputs(tokens) - tokens.scored))
+}
+
+/** Tokens that others may read for a unit: it still reads one of its own, and what is scored is not among them. */
+function mostShared(unit: Unit): number {
+  return Math.min(unit.prefix.length - 1, firstScoring(unit))
+}
+
+interface Group {
+  units: Unit[]
+  /** Tokens with which all of them begin. */
+  length: number
+}
+
+/** Units whose beginnings are alike beyond `start` tokens together, as far as fewer tokens are read for it. */
+function groupsOf(units: readonly Unit[], start: number): Group[] {
+  const groups: Group[] = []
+  for (const unit of [...units].sort((a, b) => inOrder(a.prefix, b.prefix))) {
+    const group = groups.at(-1)
+    const most = mostShared(unit)
+    const length =
+      group === undefined
+        ? 0
+        : commonLength(group.units[0].prefix, unit.prefix, Math.min(group.length, most)) - start
+    const count = group?.units.length ?? 0
+    const saved = group === undefined || count === 1 ? 0 : (count - 1) * (group.length - start)
+    if (group !== undefined && length >= LEAST_SHARED && count * length > saved) {
+      group.units.push(unit)
+      group.length = start + length
+    } else groups.push({ units: [unit], length: most })
+  }
+  return groups
+}
+
+/** Which of two lists comes first, element by element. */
+function inOrder(a: readonly number[], b: readonly number[]): number {
+  const same = commonLength(a, b, a.length)
+  return (a[same] ?? -1) - (b[same] ?? -1)
 }
 
 /** One unit of all choices that begin alike, or one for each where they do not. */

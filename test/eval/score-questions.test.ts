@@ -1,7 +1,7 @@
 // Log-likelihoods of choices scored together equal those of each choice scored alone, through the engine's logits.
 
-import { describe, expect, it } from 'vitest'
-import { EngineModel } from '../../src/engine/index.js'
+import { describe, expect, it, vi } from 'vitest'
+import { EngineModel, Session } from '../../src/engine/index.js'
 import type { ScoredTokens } from '../../src/eval/requests.js'
 import { QuestionScorer } from '../../src/eval/score-questions.js'
 import { RandomStream } from '../../src/kernels/philox.js'
@@ -36,6 +36,7 @@ const likely = (model: EngineModel, prompt: number[]) => {
   return [logits.indexOf(Math.max(...logits))]
 }
 const shots = drawn(600)
+const begun = drawn(30)
 const questions: Record<string, (model: EngineModel) => ScoredTokens[][]> = {
   'several choices of several lengths': () =>
     prompts.map(prompt => [drawn(4), drawn(1), drawn(7), drawn(2)].map(choice => scored(prompt, choice))),
@@ -56,6 +57,11 @@ const questions: Record<string, (model: EngineModel) => ScoredTokens[][]> = {
     return [[scored([1, 2, 3], rest), scored([1, 2, 4, 5], rest)]]
   },
   'choices that share no token': () => [[scored([1], [2, 3]), scored([4], [5, 6])]],
+  'questions of which some begin alike': () =>
+    ['a', 'b', 'c', 'd', 'e'].map((_, i) => {
+      const prompt = [...(i % 2 === 0 ? begun : begun.slice(0, 9)), ...prompts[i % 3], ...drawn(i)]
+      return [drawn(3), drawn(5)].map(choice => scored(i === 4 ? drawn(20) : prompt, choice))
+    }),
   'few-shot examples that all questions share, longer than a pass': () =>
     prompts.map(prompt => [drawn(3), drawn(5)].map(choice => scored([...shots, ...prompt], choice))),
 }
@@ -77,6 +83,22 @@ describe.each(Object.keys(questions))('%s', name => {
       }
     }
   })
+})
+
+it('what some questions begin with is read once', () => {
+  const read = vi.spyOn(Session, 'readTogether')
+  const model = new EngineModel(config, tensors)
+  const own = [1, 2, 3].map(i => [i, ...drawn(4)])
+  const choices = [
+    [4, 5],
+    [6, 7],
+  ]
+  // Two that share 30 tokens, one that shares none: 30 + 5 + 5 + 5, and of each choice all but its last token.
+  const asked = [[...begun, ...own[0]], own[1], [...begun, ...own[2]]]
+  new QuestionScorer(model, { seed: 1 }).score(asked.map(prompt => choices.map(c => scored(prompt, c))))
+  const tokens = read.mock.calls.flatMap(([reads]) => reads.map(({ tokens }) => tokens.length))
+  read.mockRestore()
+  expect(tokens.reduce((a, b) => a + b)).toBe(30 + 3 * 5 + 3 * 2)
 })
 
 it('the most likely continuation is greedy, another is not', () => {
