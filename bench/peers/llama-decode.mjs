@@ -2,6 +2,7 @@
 // node-llama-cpp is not a dependency (it is large); install it anywhere (`npm i node-llama-cpp`) and give the directory:
 //   node bench/peers/llama-decode.mjs --node-llama-cpp DIR [--shape sparselm-1.5b] [--types f16,bf16,q8_0] [--threads 2]
 //     [--sparsity 0.9] [--tokens 8] [--rounds 5] [--prompt 256] [--json]
+// Types are those of weights, and q4_k_m, the mix that most files have: for it both read the same file.
 // llama.cpp runs SiLU, which its arch knows; both have the same type of weights, and keys and values in f16, llama.cpp's
 // default. Needs memory for both models, and disk space for one GGUF file at a time.
 
@@ -11,17 +12,15 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
-import { calibrate } from '../../dist/bench/calibrate-sparsity.js'
-import { median } from '../../dist/bench/measure.js'
+import { calibrate, sparsityOfLayers } from '../../dist/bench/calibrate-sparsity.js'
+import { writeRandomModel } from '../../dist/bench/load.js'
 import { decodeShape, randomConfig, randomWeights } from '../../dist/bench/random-model.js'
 import { trainBpe } from '../../dist/data/tokenizers/train-byte-pair.js'
 import { bytesRead, EngineModel } from '../../dist/engine/index.js'
-import { writeGguf } from '../../dist/formats/index.js'
-import { encodeStored, storedBytes } from '../../dist/formats/stored.js'
+import { openModel } from '../../dist/formats/index.js'
 import { kernels, measureMachine, narrowable, setThreads } from '../../dist/kernels/index.js'
-import { fillNormal, Purpose } from '../../dist/kernels/philox.js'
-import { machineInfo } from '../../dist/machine.js'
-import { parameterShapes } from '../../dist/nn/parameters.js'
+import { machineInfo } from '../../dist/kernels/machine-info.js'
+import { median } from '../../dist/statistics.js'
 
 const { values: flags } = parseArgs({
   options: {
@@ -50,6 +49,8 @@ const require = createRequire(join(resolve(flags['node-llama-cpp']), 'package.js
 const { getLlama } = await import(pathToFileURL(require.resolve('node-llama-cpp')).href)
 const llama = await getLlama({ gpu: false, build: 'never', logLevel: 'error', maxThreads: threads })
 setThreads(threads)
+// llama.cpp loads no model without one; none of its tokens are used.
+const tokenizer = trainBpe(['a tokenizer is asked for, and none of its tokens are used here'], 280)
 
 const directory = mkdtempSync(join(tmpdir(), 'flicker-llama-decode-'))
 process.on('exit', () => rmSync(directory, { recursive: true, force: true }))
@@ -65,7 +66,8 @@ else print()
 /** Both engines interleaved, `rounds` times `tokens` tokens each. */
 async function compare(type) {
   const file = join(directory, `${type}.gguf`)
-  const llamaModel = await llama.loadModel({ modelPath: written(file, type) })
+  writeRandomModel(file, shape, type, tokenizer, { activation: 'silu', maxPositionEmbeddings: context })
+  const llamaModel = await llama.loadModel({ modelPath: file })
   const llamaContext = await llamaModel.createContext({
     contextSize: context,
     threads,
@@ -74,7 +76,7 @@ async function compare(type) {
   const sequence = llamaContext.getSequence()
   const start = Array.from({ length: 16 }, (_, i) => 100 + i)
 
-  const ours = sessions(type)
+  const ours = type === 'q4_k_m' ? sessionsOf(file) : sessions(type)
   for (const { session } of ours) session.prefill(start)
   await theirTokens(sequence, start, 2)
   const times = { llama: [], ...Object.fromEntries(ours.map(({ way }) => [way, []])) }
@@ -128,10 +130,18 @@ async function prompts(sequence, model) {
   return { tokens: promptLength, llama: theirs, dense: (1000 * promptLength) / (performance.now() - begin) }
 }
 
+/** The model in a file, as it is: SiLU, so there is nothing to skip. */
+function sessionsOf(file) {
+  const source = openModel(file)
+  const model = new EngineModel(source.config, source, { kv: 'f16', ffn: 'dense' })
+  source.close()
+  return [{ way: 'dense', model, session: model.session() }]
+}
+
 /** Our ways of computing one random model. */
 function sessions(dtype) {
   const weights = randomWeights(randomConfig(shape, 0, context), dtype)
-  const { threshold } = calibrate(shape, weights, sparsity, dtype)
+  const { threshold } = calibrate(shape, weights, sparsityOfLayers(sparsity, shape.numHiddenLayers), dtype)
   const config = randomConfig(shape, threshold, context)
   const ways = { dense: ['dense', 'off'], sparse: ['sparse', 'off'], 'sparse, narrow gate': ['sparse', 'on'] }
   return Object.entries(ways).flatMap(([way, [ffn, narrowGate]]) => {
@@ -139,33 +149,6 @@ function sessions(dtype) {
     const model = new EngineModel(config, weights, { dtype, kv: 'f16', ffn, narrowGate })
     return [{ way, model, session: model.session() }]
   })
-}
-
-/** The shape as a GGUF file of random weights, SiLU; returns its path. */
-function written(file, dtype) {
-  const config = { ...randomConfig(shape, 0, context), activation: 'silu' }
-  const shapes = new Map(parameterShapes(config).map(parameter => [parameter.name, parameter.shape]))
-  // Whole blocks of every type, and an odd number of them.
-  const values = new Float32Array(32 * 131_071)
-  fillNormal(values, { seed: 1, purpose: Purpose.init, stream: 0 }, 0, 0.02)
-  const pool = encodeStored(dtype, values)
-  let at = 0
-  const bytes = (name, stored) => {
-    const size = shapes.get(name).reduce((a, b) => a * b)
-    if (stored !== dtype || shapes.get(name).length < 2) return null
-    const out = new Uint8Array(storedBytes(dtype, size))
-    for (let to = 0; to < out.length; ) {
-      const count = Math.min(pool.length - at, out.length - to)
-      out.set(pool.subarray(at, at + count), to)
-      to += count
-      at = (at + count) % pool.length
-    }
-    return out
-  }
-  const tensor = name => new Float32Array(shapes.get(name).reduce((a, b) => a * b)).fill(1)
-  const tokenizer = trainBpe(['a tokenizer is asked for, and none of its tokens are used here'], 280)
-  writeGguf(file, { config, tokenizer, dtype, tensor, bytes })
-  return file
 }
 
 function print() {

@@ -38,7 +38,7 @@ export function loadedActivation(spec: string): Activation {
   if (found !== undefined && same) return found.act
   throw new ActivationError(
     'ACTIVATION_FILE_NOT_LOADED',
-    `the activation ${JSON.stringify(named)} names a file, and loading a file runs the code in it. If you trust it, allow ` +
+    `the activation ${JSON.stringify(named.slice(0, 500))} names a file, and loading a file runs the code in it. If you trust it, allow ` +
       'that: give its path as --activation with --allow-code on the command line; in the library set allowCode: true, or ' +
       'call loadActivationFile(path) first.',
   )

@@ -94,6 +94,8 @@ export function listActivations(): ActivationListing[] {
   return [...listed, { ...mixListing, parameters: [] }]
 }
 
+const LONGEST_SPEC = 1000
+
 /**
  * The activation that `spec` names: `name` or `name:key=value,key=value`, parameters left out at their defaults.
  * Throws ActivationError: ACTIVATION_UNKNOWN, ACTIVATION_SYNTAX, ACTIVATION_PARAMETER_UNKNOWN (a key that the
@@ -103,6 +105,13 @@ export function listActivations(): ActivationListing[] {
 export function parseActivation(spec: string): Activation {
   const [name, settings] = splitOnce(spec.trim(), ':')
   if (isActivationFile(spec)) return loadedActivation(spec)
+  // Names nest (`expected:expected:…`), and a file may hold anything.
+  if (spec.length > LONGEST_SPEC) {
+    throw new ActivationError(
+      'ACTIVATION_SYNTAX',
+      `an activation has at most ${LONGEST_SPEC} characters, and "${spec.slice(0, 60)}…" has ${spec.length}.`,
+    )
+  }
   if (name === 'expected' && settings !== undefined) return expectationOf(parseActivation(settings))
   if (name === 'gate' && settings !== undefined) return gateOf(parseActivation(settings))
   if (name === 'mix') return parseMix(settings ?? '', parseActivation)

@@ -65,6 +65,8 @@ export interface DecodeRow {
   /** Tokens per second over those of `dense`, token by token. */
   readonly ratio: MedianInterval
   readonly bytesPerToken: number
+  /** Bytes of the FFN's weights that `dense` reads over those that this one reads. */
+  readonly ffnRatioLimit: number
   /** Bytes of `dense` over bytes: the ratio if only reading took time. */
   readonly ratioLimit: number
   /** Tokens per second if memory were read at full bandwidth and nothing else took time. */
@@ -144,7 +146,7 @@ export function benchDecode(options: DecodeBenchOptions) {
     const decoded = decodeAlternately(options, measured, randomTokens, streamingReader(isa))
     const { bytesPerSecond } = decoded
     const [dense] = decoded.rows
-    const rows = decoded.rows.map(({ variant, seconds, bytes, ratio }): DecodeRow => {
+    const rows = decoded.rows.map(({ variant, seconds, bytes, ffnBytes, ratio }): DecodeRow => {
       const limit = bytesPerSecond / bytes
       return {
         variant,
@@ -152,6 +154,7 @@ export function benchDecode(options: DecodeBenchOptions) {
         tokensPerSecond: 1 / seconds,
         ratio,
         bytesPerToken: bytes,
+        ffnRatioLimit: dense.ffnBytes / ffnBytes,
         ratioLimit: dense.bytes / bytes,
         limitTokensPerSecond: limit,
         fractionOfLimit: 1 / seconds / limit,
@@ -253,6 +256,7 @@ function decodeAlternately(
       masked,
       seconds: [] as number[],
       bytes: [] as number[],
+      ffnBytes: [] as number[],
       skipped: [] as number[],
     }
   })
@@ -263,12 +267,13 @@ function decodeAlternately(
   for (const [i, token] of decoded.entries()) {
     bandwidths.push(readMemory())
     for (const position of alternatingOrder(runs.length, i)) {
-      const { session, seconds, bytes, skipped } = runs[position]
+      const { session, seconds, bytes, ffnBytes, skipped } = runs[position]
       const begin = performance.now()
       session.step(token)
       if (i < WARM_UP) continue
       seconds.push((performance.now() - begin) / 1000)
       bytes.push(bytesRead(session.stats.pass))
+      ffnBytes.push(session.stats.pass.ffnBytesRead.reduce((sum, layer) => sum + layer, 0))
       skipped.push(bytesSkipped(session.stats.pass))
     }
     const [{ session: dense }, ...others] = runs
@@ -285,10 +290,11 @@ function decodeAlternately(
   const { skipped: cutBytes, bytes: readBytes } = runs[runs.length - 1]
   const mean = active.reduce((sum, fraction) => sum + fraction, 0) / active.length
   return {
-    rows: runs.map(({ variant, seconds, bytes }) => ({
+    rows: runs.map(({ variant, seconds, bytes, ffnBytes }) => ({
       variant,
       seconds: median(seconds),
       bytes: median(bytes),
+      ffnBytes: median(ffnBytes),
       ratio: ratioInterval(runs[0].seconds, seconds),
     })),
     bytesPerSecond: median(bandwidths),
@@ -341,11 +347,15 @@ function measurePrefill(options: DecodeBenchOptions, engine: Engine, randomToken
   return { tokens: prefill, gigaflops, gemmGigaflopsPerSecond: gemm, rows }
 }
 
+function matricesOfFfn({ ffn }: { readonly ffn?: string }): number {
+  return ffn === 'plain' ? 2 : 3
+}
+
 /** Multiply-adds × 2 of a prompt: all matrices but the head, which sees one position; attention; the head. */
 function prefillFlops(shape: DecodeShape, tokens: number): number {
   const { hiddenSize: d, intermediateSize: h, numHiddenLayers, numAttentionHeads, numKeyValueHeads } = shape
   const kv = (d / numAttentionHeads) * numKeyValueHeads
-  const layer = 2 * d * (d + 2 * kv) + 2 * d * d + 6 * d * h
+  const layer = 2 * d * (d + 2 * kv) + 2 * d * d + 2 * matricesOfFfn(shape) * d * h
   const attention = 4 * d * ((tokens + 1) / 2)
   return tokens * numHiddenLayers * (layer + attention) + 2 * d * shape.vocabSize
 }
@@ -416,7 +426,7 @@ function sameBits(a: Float32Array, b: Float32Array): boolean {
 
 function parameterCount({ hiddenSize: d, intermediateSize: h, vocabSize, ...config }: ModelConfig): number {
   const kv = (d / config.numAttentionHeads) * config.numKeyValueHeads
-  const layer = 2 * d * d + 2 * d * kv + 3 * d * h + 2 * d
+  const layer = 2 * d * d + 2 * d * kv + matricesOfFfn(config) * d * h + 2 * d
   return config.numHiddenLayers * layer + d + d * vocabSize * (config.tieWordEmbeddings ? 1 : 2)
 }
 

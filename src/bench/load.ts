@@ -2,6 +2,7 @@
 // what the model needs.
 
 import fs from 'node:fs'
+import type { Tokenizer } from '../data/tokenizers/tokenizer.js'
 import { EngineModel } from '../engine/index.js'
 import { type EngineDtype, WeightLayout } from '../engine/model/weight-layout.js'
 import type { WrittenDtype } from '../formats/gguf/mixes.js'
@@ -9,6 +10,7 @@ import { openModel, writeGguf } from '../formats/index.js'
 import { encodeStored, type StoredDtype, storedBytes } from '../formats/stored.js'
 import type { WeightType } from '../kernels/index.js'
 import { Purpose, RandomStream } from '../kernels/philox.js'
+import type { ModelConfig } from '../nn/config.js'
 import { parameterShapes } from '../nn/parameters.js'
 import { type MedianInterval, medianInterval } from '../paired-measurement.js'
 import { median } from '../statistics.js'
@@ -93,16 +95,22 @@ function seconds(work: () => void): number {
   return (performance.now() - start) / 1000
 }
 
-/** Writes a GGUF file of this shape with random weights, a stretch of them again and again. */
-export function writeRandomModel(file: string, shape: DecodeShape, dtype: WrittenDtype): void {
-  const config = randomConfig(shape, 0, 2048)
+/** Writes a GGUF file of this shape with random weights, a stretch of them again and again; `other`: of its config. */
+export function writeRandomModel(
+  file: string,
+  shape: DecodeShape,
+  dtype: WrittenDtype,
+  tokenizer: Tokenizer | null = null,
+  other: Partial<ModelConfig> = {},
+): void {
+  const config = { ...randomConfig(shape, 0, 2048), ...other }
   const shapes = new Map(parameterShapes(config).map(({ name, shape: own }) => [name, own]))
   const random = new RandomStream({ seed: 1, purpose: Purpose.data, stream: 0 })
   const values = Float32Array.from({ length: 1 << 18 }, () => WEIGHT_STD * 3.4 * (random.uniform() - 0.5))
   const pools = new Map<WeightType, Uint8Array>()
   writeGguf(file, {
     config,
-    tokenizer: null,
+    tokenizer,
     dtype,
     tensor: name => new Float32Array((shapes.get(name) ?? []).reduce((a, b) => a * b, 1)).fill(1),
     bytes(name, stored) {

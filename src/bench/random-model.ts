@@ -28,7 +28,10 @@ export type DecodeShape = Pick<
   | 'numKeyValueHeads'
   | 'vocabSize'
   | 'tieWordEmbeddings'
->
+> & {
+  /** Default: gated. A plain FFN has no gate: its up matrix decides which neurons are active. */
+  readonly ffn?: 'gated' | 'plain'
+}
 
 const sparselm: DecodeShape = {
   hiddenSize: 2048,
@@ -40,10 +43,14 @@ const sparselm: DecodeShape = {
   tieWordEmbeddings: true,
 }
 
-/** Shapes by name: two of SparseLM (Sakana AI), and four layers of Llama 2 7B, which make it fit a small machine. */
+/**
+ * Shapes by name: two of SparseLM (Sakana AI), one of its width with a plain FFN (as Nemotron, Arcee and OPT have), and four layers
+ * of Llama 2 7B, which make it fit a small machine.
+ */
 export const DECODE_SHAPES: Readonly<Record<string, DecodeShape>> = {
   'sparselm-0.5b': { ...sparselm, numHiddenLayers: 8 },
   'sparselm-1.5b': sparselm,
+  'plain-1.5b': { ...sparselm, intermediateSize: 8192, ffn: 'plain' },
   'llama-7b-4-layers': {
     ...sparselm,
     hiddenSize: 4096,
@@ -65,14 +72,14 @@ export function decodeShape(name: string): DecodeShape {
   )
 }
 
-/** The config of a random model: gated, with an activation that is 0 below `threshold`. */
+/** The config of a random model with an activation that is 0 below `threshold`. */
 export function randomConfig(shape: DecodeShape, threshold: number, context: number): ModelConfig {
   return {
     ...shape,
     maxPositionEmbeddings: context,
     rmsNormEps: 1e-5,
     ropeTheta: 10000,
-    ffn: 'gated',
+    ffn: shape.ffn ?? 'gated',
     activation: threshold >= 0 ? `fatrelu:t=${threshold}` : `shifted-relu:b=${threshold}`,
   }
 }
@@ -83,6 +90,7 @@ export const WEIGHT_STD = 0.02
 /** All weights of `config` in the engine's layout; norms are 1. As the engine has it, 4 bits are not for the vocabulary. */
 export function randomWeights(config: ModelConfig, type: WeightType): EngineWeights {
   const { hiddenSize: d, intermediateSize: h, vocabSize, numAttentionHeads, numKeyValueHeads } = config
+  const isGated = config.ffn !== 'plain'
   const q = headDimOf(config) * numAttentionHeads
   const kv = headDimOf(config) * numKeyValueHeads
   const pool = new Pool(type)
@@ -108,8 +116,8 @@ export function randomWeights(config: ModelConfig, type: WeightType): EngineWeig
     gateBias: null,
     downBias: null,
     up: null,
-    neurons: matrix(2 * h, d),
-    gated: true,
+    neurons: matrix(isGated ? 2 * h : h, d),
+    gated: isGated,
     learned: null,
   })
   const embedding = vocabulary()

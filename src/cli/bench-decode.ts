@@ -85,11 +85,13 @@ export function benchDecodeCommand(): Command {
       `
 Weights are random; each layer's threshold is set so that --sparsity is met. The variants decode the same tokens
 alternately, the bandwidth of the memory is measured in the same run, and the logits of all variants must have the same
-bits. sparselm-1.5b in bf16 needs 4 GB of memory. With --backend webgpu, dense and sparse decode on the GPU one text, beside
+bits. The ratio limit is dense bytes over the variant's, of the whole token and of the FFN alone. plain-1.5b has no gate: its up
+matrix decides which neurons are active. sparselm-1.5b in bf16 needs 4 GB of memory. With --backend webgpu, dense and sparse decode on the GPU one text, beside
 what its memory gives to a copy; --kv, --narrow-gate, --samples, --prefill and --threads are then of no effect.
 
 Examples:
   flicker bench decode --shape sparselm-1.5b --dtype bf16 --sparsity 0.9 --threads 2
+  flicker bench decode --shape plain-1.5b --sparsity 0.9 --prefill 0 --samples 0
   flicker bench decode --sparsity 0.83,0.95,0.97,0.94 --prefill 0 --samples 0
   flicker bench decode --shape sparselm-0.5b --dtype q8_0 --sparsity 0.9 --json
   flicker bench decode --shape sparselm-0.5b --dtype q4_0 --activations int16
@@ -160,7 +162,7 @@ function printDecode(result: DecodeBenchResult): void {
       'variants alternating; ratios with the interval that holds the true median\n',
   )
   print(
-    'variant               tok/s      ms           ratio to dense  ratio limit  MB/token  of the memory limit',
+    'variant               tok/s      ms           ratio to dense  ratio limit  of the FFN  MB/token  of the memory limit',
   )
   for (const row of rows) {
     print(
@@ -170,6 +172,7 @@ function printDecode(result: DecodeBenchResult): void {
         row.millisecondsPerToken.toFixed(1).padStart(7),
         intervalText(row.ratio, 3).padStart(24),
         row.ratioLimit.toFixed(3).padStart(12),
+        row.ffnRatioLimit.toFixed(3).padStart(11),
         (row.bytesPerToken / 1e6).toFixed(0).padStart(9),
         percent(row.fractionOfLimit).padStart(20),
       ].join(' '),

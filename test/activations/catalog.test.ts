@@ -75,6 +75,16 @@ describe('what cannot', () => {
     expect(refusal(spec).code).toBe('ACTIVATION_UNKNOWN')
   })
 
+  it.each(['a'.repeat(1001), 'expected:'.repeat(50_000)])(
+    'a name of thousands of characters is cut',
+    spec => {
+      const error = refusal(spec)
+      expect(error.code).toBe('ACTIVATION_SYNTAX')
+      expect(error.message).toContain(`has ${spec.length}`)
+      expect(error.message.length).toBeLessThan(300)
+    },
+  )
+
   it('an unknown parameter names those that exist', () => {
     const error = refusal('stocha:positve=silu')
     expect(error.code).toBe('ACTIVATION_PARAMETER_UNKNOWN')
