@@ -12,6 +12,7 @@ import {
   fillRandom,
   type Gpu,
   type GpuOptions,
+  type MatrixLayout,
   measureBandwidth,
   openGpu,
   padded,
@@ -137,34 +138,38 @@ async function randomDeviceWeights(
   const q = headDimOf(config) * numAttentionHeads
   const all = q + 2 * headDimOf(config) * numKeyValueHeads
   let seed = 1
-  const matrix = async (rows: number, columns: readonly number[], rowsPerPart?: number) => {
-    const made = memory.allocate(type, { rows, columns }, rowsPerPart)
-    await fillRandom(gpu, made, columns[0], seed++)
+  const matrix = async (
+    rows: number,
+    columns: number,
+    layout: MatrixLayout = 'rows',
+    rowsPerPart?: number,
+  ) => {
+    const made = memory.allocate(type, { rows, columns }, layout, rowsPerPart)
+    await fillRandom(gpu, made, columns, seed++)
     return made
   }
   const ones = () => memory.numbers(padded(new Float32Array(d).fill(1)))
-  const rowsPerPart = memory.rowsPerPart(type, [d, d])
+  const rowsPerPart = Math.min(memory.rowsPerPart(type, d), memory.rowsPerPart(type, d, 'tiles'))
   const layers: DeviceWeights['layers'][number][] = []
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
     layers.push({
-      qkv: [{ matrix: await matrix(all, [d]), first: 0 }],
+      qkv: [{ matrix: await matrix(all, d), first: 0 }],
       qkvExtra: ones(),
-      output: await matrix(d, [q]),
+      output: await matrix(d, q),
       outputExtra: memory.buffer(16),
       ffnNorm: ones(),
-      gate: await matrix(h, [d], rowsPerPart),
-      up: null,
-      neurons: await matrix(h, [d, d], rowsPerPart),
-      gated: true,
+      gate: await matrix(h, d, 'rows', rowsPerPart),
+      up: await matrix(h, d, 'rows', rowsPerPart),
+      down: await matrix(h, d, 'tiles', rowsPerPart),
       learned: null,
     })
   }
-  const embedding = await matrix(vocabSize, [d])
+  const embedding = await matrix(vocabSize, d)
   return {
     embedding,
     layers,
     norm: ones(),
-    head: config.tieWordEmbeddings ? embedding : await matrix(vocabSize, [d]),
+    head: config.tieWordEmbeddings ? embedding : await matrix(vocabSize, d),
   }
 }
 
@@ -237,11 +242,12 @@ async function decodeByTurns(dense: DeviceModel, sparse: DeviceModel, { tokens, 
 }
 
 function weightBytesOf({ embedding, head, layers }: DeviceWeights): number {
-  const matrices = layers.flatMap(({ qkv, output, gate, neurons }) => [
+  const matrices = layers.flatMap(({ qkv, output, gate, up, down }) => [
     ...qkv.map(({ matrix }) => matrix),
     output,
     gate,
-    neurons,
+    ...(up === null ? [] : [up]),
+    down,
   ])
   return [embedding, ...(head === embedding ? [] : [head]), ...matrices].reduce(
     (sum, { bytes }) => sum + bytes,

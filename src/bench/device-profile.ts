@@ -13,12 +13,14 @@ export interface KernelTime {
 
 const REPEATS = 8
 const ROUNDS = 5
+/** Tokens before the one of a whole pass. */
+const CONTEXT = 64
 
 const NOTHING = `
 @group(0) @binding(0) var<storage, read_write> x: array<u32>;
 @compute @workgroup_size(32) fn main(@builtin(local_invocation_index) t: u32) { if (t == 0u) { x[0] += 1u; } }`
 
-/** Attention is left out: it needs a sequence. Its share is what remains of a token. */
+/** Attention is what remains of a whole pass that nobody waits for. */
 export async function profileKernels(
   gpu: Gpu,
   dense: DeviceModel,
@@ -83,5 +85,21 @@ export async function profileKernels(
   }
   buffer.destroy()
   staging.destroy()
+  for (const [way, model] of [
+    ['dense', dense],
+    ['sparse', sparse],
+  ] as const) {
+    const session = model.session()
+    await session.prefill(Array.from({ length: CONTEXT }, (_, i) => i))
+    const rounds: number[] = []
+    for (let round = 0; round < ROUNDS; round++) {
+      const short = await model.timePasses(session, 2)
+      rounds.push(((await model.timePasses(session, 2 + REPEATS)) - short) / REPEATS)
+    }
+    session.dispose()
+    const microseconds = 1e6 * median(rounds)
+    const kernel = `the whole pass, ${way}, not waited for`
+    times.push({ kernel, microsecondsPerToken: microseconds, microsecondsPerCall: microseconds })
+  }
   return times
 }

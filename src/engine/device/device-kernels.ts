@@ -37,8 +37,8 @@ import { attentionWidths, type DeviceLayer, type DeviceWeights } from './device-
 
 /** Rows of one pass. */
 export const MOST_ROWS = 32
-/** Rows of a matrix from which on a workgroup computes several rounds. */
-const MANY_ROWS = 16384
+/** Rows of a matrix from which on a group of lanes computes several together: with fewer, some of the GPU would be idle. */
+const MANY_ROWS = 4096
 
 /** What all layers share: one row of each per row of a pass. */
 export interface PassBuffers {
@@ -176,11 +176,12 @@ export class DeviceKernels {
   #matvec(
     { type, rows, parts }: DeviceMatrix,
     [extra, x, y]: readonly [extra: GPUBuffer, x: GPUBuffer, y: GPUBuffer],
-    shape: Omit<MatvecShape, 'type' | 'rounds'>,
+    shape: Omit<MatvecShape, 'type' | 'together'>,
     start = 0,
   ): Promise<Dispatch[]> {
-    const rounds = rows >= MANY_ROWS ? 4 : 1
-    const code = matvecCode({ ...shape, type, rounds }, this.#gpu.info)
+    const { info } = this.#gpu
+    const together = rows >= MANY_ROWS ? info.together : 1
+    const code = matvecCode({ ...shape, type, together }, info)
     return Promise.all(
       parts.map(async ({ buffer, first, count }) => {
         const kernel = await this.#compiler.compile(code, MATVEC_ACCESS, {
@@ -188,7 +189,7 @@ export class DeviceKernels {
           COUNT: count,
         })
         const group = kernel.bind([buffer, x, y, extra, this.buffers.rows])
-        return { kernel, group, workgroups: Math.ceil(count / (ROWS_PER_WORKGROUP * rounds)) }
+        return { kernel, group, workgroups: Math.ceil(count / (ROWS_PER_WORKGROUP * together)) }
       }),
     )
   }
@@ -221,9 +222,8 @@ export class DeviceKernels {
     const numbers = this.#layerNumbers(activation, index)
     const shape: FeedForwardShape = {
       gate: layer.gate.type,
-      up: layer.gated ? layer.neurons.type : (layer.up?.type ?? null),
-      down: layer.neurons.type,
-      together: layer.gated,
+      up: layer.up?.type ?? null,
+      down: layer.down.type,
       ...{ width, count, maxRows: MOST_ROWS, skips },
       layers: numHiddenLayers,
     }
@@ -233,8 +233,8 @@ export class DeviceKernels {
     const parts = await Promise.all(
       layer.gate.parts.map(async (gate, part) => {
         const constants = { FIRST: gate.first, COUNT: gate.count }
-        const neurons = layer.neurons.parts[part].buffer
-        const up = layer.gated ? neurons : (layer.up?.parts[part].buffer ?? gate.buffer)
+        const down = layer.down.parts[part].buffer
+        const up = layer.up?.parts[part].buffer ?? gate.buffer
         const [first, second] = await Promise.all([
           this.#compiler.compile(hiddenWgsl, HIDDEN_ACCESS, constants),
           this.#compiler.compile(downWgsl, DOWN_ACCESS, constants),
@@ -245,7 +245,7 @@ export class DeviceKernels {
             group: first.bind([gate.buffer, up, x, layer.ffnNorm, numbers, rows, hidden, flags]),
             workgroups: Math.ceil(gate.count / ROWS_PER_WORKGROUP),
           },
-          { kernel: second, group: second.bind([neurons, hidden, flags, x]), workgroups },
+          { kernel: second, group: second.bind([down, hidden, flags, x]), workgroups },
         ]
       }),
     )

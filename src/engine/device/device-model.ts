@@ -245,6 +245,17 @@ export class DeviceModel {
     return all
   }
 
+  /**
+   * Seconds of `repeats` passes that read one more token of a session, without waiting for each: for benchmarks. The session
+   * is left as it was.
+   * @internal
+   */
+  timePasses(session: DeviceSession, repeats: number): Promise<number> {
+    const skips = Array.from(this.#active, mean => session.activation.exactZeros && this.#skips(mean))
+    const parts = [session.rows([0], 0, 1)]
+    return this.#pass.time({ parts, activation: session.activation, skips, outputs: [0] }, repeats)
+  }
+
   /** Releases the device's memory; every later use of the model fails with MODEL_DISPOSED. */
   dispose(): void {
     if (this.#disposed) return
@@ -293,9 +304,9 @@ export class DeviceModel {
     const cacheBytes = cacheBytesPerPosition({ config, type: 'f32' })
     stats.otherBytesRead =
       positions * cacheBytes + (outputs > 0 ? head.bytes : 0) + rows * (embedding.bytes / embedding.rows)
-    for (const [index, { qkv, output, gate, up, neurons }] of layers.entries()) {
+    for (const [index, { qkv, output, gate, up, down }] of layers.entries()) {
       stats.otherBytesRead += qkv.reduce((sum, { matrix }) => sum + matrix.bytes, 0) + output.bytes
-      const bytes = neurons.bytes + (up?.bytes ?? 0)
+      const bytes = down.bytes + (up?.bytes ?? 0)
       const active = activeIn(index).reduce((sum, count) => sum + count, 0)
       const share = skips[index] ? Math.min(1, active / config.intermediateSize) : 1
       stats.ffnBytesRead[index] = gate.bytes + share * bytes

@@ -127,6 +127,27 @@ export class DevicePass {
     return { logits, counts }
   }
 
+  /**
+   * Seconds that the device takes for `repeats` passes that nobody waits for, one after another.
+   * @internal
+   */
+  async time(request: PassRequest, repeats: number): Promise<number> {
+    await this.idle()
+    const kernels = await this.#kernelsOf(request)
+    for (const { cache, position, count } of request.parts) cache.reserve(position + count, position)
+    this.#reserveRotations(Math.max(...request.parts.map(({ position, count }) => position + count)))
+    this.#describe(request)
+    const staging = this.#reserveStaging(request.outputs.length)
+    const commands = Array.from({ length: repeats }, () => this.#record(request, kernels, staging)).flat()
+    this.#prepared = null
+    const begin = performance.now()
+    for (const part of commands) this.#gpu.device.queue.submit([part])
+    await staging.mapAsync(MAP_FOR_READING)
+    const seconds = (performance.now() - begin) / 1000
+    staging.unmap()
+    return seconds
+  }
+
   get #countBytes(): number {
     return 4 * this.#kernels.config.numHiddenLayers * MOST_ROWS
   }

@@ -1,6 +1,6 @@
 // A model's weights on the device, layer by layer: on the CPU never more than one layer is held beside the embedding.
 
-import { type Weights, weightTypeOf } from '../../kernels/index.js'
+import { type Weights, weightBytes, weightTypeOf } from '../../kernels/index.js'
 import { type DeviceMatrix, type DeviceMemory, padded, vectorFormat } from '../../kernels/webgpu/index.js'
 import { headDimOf, type ModelConfig } from '../../nn/config.js'
 import { CompactNeurons } from '../model/compact-neurons.js'
@@ -16,11 +16,10 @@ export interface DeviceLayer {
   readonly outputExtra: GPUBuffer
   readonly ffnNorm: GPUBuffer
   readonly gate: DeviceMatrix
-  /** Up rows of a gated FFN that do not stand with the down columns; null where they do, and of a plain FFN. */
+  /** Null in a plain FFN. */
   readonly up: DeviceMatrix | null
-  /** Down columns, with `gated` each after its up row. This, gate and up are cut into parts alike. */
-  readonly neurons: DeviceMatrix
-  readonly gated: boolean
+  /** Down columns, as tiles. This, gate and up are cut into parts alike. */
+  readonly down: DeviceMatrix
   readonly learned: LearnedParameters | null
 }
 
@@ -41,7 +40,7 @@ export function attentionWidths(config: ModelConfig): { q: number; kv: number; a
 
 export function uploadVocabulary(memory: DeviceMemory, config: ModelConfig, w: Weights): DeviceMatrix {
   vectorFormat(weightTypeOf(w))
-  return memory.upload(w, { rows: config.vocabSize, columns: [config.hiddenSize] })
+  return memory.upload(w, { rows: config.vocabSize, columns: config.hiddenSize })
 }
 
 /** Throws OptionError WEBGPU_DTYPE, FlickerError WEBGPU_LIMITS, WEBGPU_BUFFER. */
@@ -51,28 +50,34 @@ export function uploadLayer(memory: DeviceMemory, config: ModelConfig, layer: La
   const { neurons, up, gated, inputNorm, ffnNorm } = layer
   if (inputNorm === null || ffnNorm === null) throw new Error('a layer without norms was not refused')
   if (neurons instanceof CompactNeurons) throw new Error('neurons kept in a file cannot be uploaded')
-  const columns = gated ? [d, d] : [d]
+  const neuronType = weightTypeOf(neurons)
+  // With `gated` each neuron's up row stands before its down column; on the device they are two matrices.
+  const rowBytes = weightBytes(neuronType, d)
+  const place = (offset: number) => ({ stride: gated ? 2 * rowBytes : rowBytes, offset })
+  const upType = gated ? neuronType : up === null ? null : weightTypeOf(up)
   const rowsPerPart = Math.min(
-    memory.rowsPerPart(weightTypeOf(layer.gate), [d]),
-    memory.rowsPerPart(weightTypeOf(neurons), columns),
-    up === null ? Number.POSITIVE_INFINITY : memory.rowsPerPart(weightTypeOf(up), [d]),
+    memory.rowsPerPart(weightTypeOf(layer.gate), d),
+    memory.rowsPerPart(neuronType, d, 'tiles'),
+    upType === null ? Number.POSITIVE_INFINITY : memory.rowsPerPart(upType, d),
   )
+  const shape = { rows: h, columns: d }
   let first = 0
   const qkv = layer.qkv.map(({ weights, rows }) => {
-    const block = { matrix: memory.upload(weights, { rows, columns: [d] }), first }
+    const block = { matrix: memory.upload(weights, { rows, columns: d }), first }
     first += rows
     return block
   })
   return {
     qkv,
     qkvExtra: memory.numbers(joined(padded(inputNorm.weight), layer.qkvBias)),
-    output: memory.upload(layer.output, { rows: d, columns: [q] }),
+    output: memory.upload(layer.output, { rows: d, columns: q }),
     outputExtra: memory.numbers(layer.outputBias ?? new Float32Array(4)),
     ffnNorm: memory.numbers(padded(ffnNorm.weight)),
-    gate: memory.upload(layer.gate, { rows: h, columns: [d] }, rowsPerPart),
-    up: up === null ? null : memory.upload(up, { rows: h, columns: [d] }, rowsPerPart),
-    neurons: memory.upload(neurons, { rows: h, columns }, rowsPerPart),
-    gated,
+    gate: memory.upload(layer.gate, shape, undefined, rowsPerPart),
+    up: gated
+      ? memory.upload(neurons, shape, place(0), rowsPerPart)
+      : up && memory.upload(up, shape, undefined, rowsPerPart),
+    down: memory.uploadTiles(neurons, shape, place(gated ? rowBytes : 0), rowsPerPart),
     learned: layer.learned,
   }
 }

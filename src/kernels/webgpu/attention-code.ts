@@ -1,5 +1,5 @@
-// WGSL of attention: one workgroup per head and row of a pass. Positions are taken in tiles of fixed places, so that a row
-// has the same bits whatever it is computed with. Keys and values of a layer are one buffer: keys (capacity, kvHeads, D4),
+// WGSL of attention: one workgroup per head and row of a pass. Which lanes take a position depends on the position alone, so
+// that a row has the same bits whatever it is computed with. Keys and values of a layer are one buffer: keys (capacity, kvHeads, D4),
 // then values, D4 being the head's width filled up to four.
 
 import type { Access } from './constants.js'
@@ -19,8 +19,12 @@ export function cacheVectors({ headDim }: AttentionShape): number {
   return Math.ceil(headDim / 4)
 }
 
-/** Invocations of a workgroup, and positions of a tile. */
+/** Most invocations of a workgroup. */
 const SIZE = 256
+/** vec4 that the groups of a workgroup hand over at the end. */
+const MOST_MIXED = 1024
+/** Positions that a group takes at a time: their keys and values are read together. */
+const AHEAD = 4
 
 /** Bindings of `storeCode`: qkv, rotation, rows of the pass, the first row of the sequence, cache. */
 export const STORE_ACCESS: readonly Access[] = ['read', 'read', 'read', 'read', 'write']
@@ -77,88 +81,107 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
 `
 }
 
+/** How attention is cut: lanes of a position, and groups of lanes, which take positions in turns. */
+function plan(shape: AttentionShape, { lanes: most }: GpuInfo) {
+  const vectors = cacheVectors(shape)
+  let lanes = 1
+  while (lanes < vectors && lanes < most) lanes *= 2
+  let groups = 1
+  while (2 * groups * lanes <= SIZE && 2 * groups * vectors <= MOST_MIXED) groups *= 2
+  return { lanes, groups, size: lanes * groups, own: Math.ceil(vectors / lanes) }
+}
+
 /**
  * out (row, heads · headDim) of the rows of one sequence: workgroups (heads, rows). With `stores` the sequence has one
- * row, whose key and value are stored here and need no `storeCode` before.
+ * row, whose key and value are stored here and need no `storeCode` before. Each group of lanes takes every so-many-th
+ * position and keeps its own maximum and sums, which are put together once, at the end.
  */
 export function attendCode(shape: AttentionShape, stores: boolean, info: GpuInfo): string {
   const { heads, kvHeads, headDim } = shape
-  const d4 = cacheVectors(shape)
-  const slices = Math.floor(SIZE / d4)
-  const group = heads / kvHeads
-  const element = (name: 'Key' | 'Value', position: string, i: string) => {
-    const stored = `cache[${name === 'Key' ? '' : 'values + '}keyAt(${position}, kvHead) + ${i}]`
-    return stores ? `own${name}Or(${stored}, ${position} == position, ${i})` : stored
+  const { lanes, groups, size, own } = plan(shape, info)
+  const perKv = heads / kvHeads
+  const parts = Array.from({ length: own }, (_, e) => e)
+  const places = Array.from({ length: AHEAD }, (_, u) => u)
+  const each = (text: (e: number) => string) => parts.map(text).join('\n    ')
+  const all = (text: (u: number) => string) => places.map(text).join('\n    ')
+  const index = (e: number) => `(lane + ${e * lanes}u)`
+  const stored = (name: 'Key' | 'Value', u: number, e: number) => {
+    const read = `cache[${name === 'Key' ? '' : 'values + '}keyAt(p${u}, kvHead) + min(${index(e)}, D4 - 1u)]`
+    return stores ? `select(${read}, own${name}${e}, vec4<bool>(p${u} == position))` : read
   }
   return `${moduleHead(info)}
 ${declarations(shape)}
 @group(0) @binding(5) var<storage, read_write> out: array<f32>;
-${reductions(info, SIZE)}
-var<workgroup> q: array<vec4<f32>, ${d4}>;
-var<workgroup> ownKey: array<vec4<f32>, ${d4}>;
-var<workgroup> ownValue: array<vec4<f32>, ${d4}>;
-var<workgroup> weights: array<f32, ${SIZE}>;
-var<workgroup> mixed: array<vec4<f32>, ${slices * d4}>;
-fn ownKeyOr(stored: vec4<f32>, own: bool, i: u32) -> vec4<f32> { return select(stored, ownKey[i], own); }
-fn ownValueOr(stored: vec4<f32>, own: bool, i: u32) -> vec4<f32> { return select(stored, ownValue[i], own); }
-@compute @workgroup_size(${SIZE})
+${reductions({ ...info, lanes }, size)}
+var<workgroup> maxima: array<f32, ${groups}>;
+var<workgroup> totals: array<f32, ${groups}>;
+var<workgroup> mixed: array<vec4<f32>, ${groups * cacheVectors(shape)}>;
+@compute @workgroup_size(${size})
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let head = wg.x;
-  let kvHead = head / ${group}u;
+  let kvHead = head / ${perKv}u;
   let row = firstRow[0] + wg.y;
   let position = rows[row].position;
   let values = arrayLength(&cache) / 2u;
-  for (var i = t; i < D4; i += ${SIZE}u) {
-    q[i] = turned(row, head, position, i);
+  let lane = t % LANES;
+  let group = t / LANES;
+  ${each(
+    e => `let q${e} = ${float(1 / Math.sqrt(headDim))} * turned(row, head, position, ${index(e)});
+    var mix${e} = vec4<f32>(0.0);
     ${
       stores
-        ? `ownKey[i] = turned(row, ${heads}u + kvHead, position, i);
-    ownValue[i] = plain(row, ${heads + kvHeads}u + kvHead, i);
-    if (head % ${group}u == 0u) {
-      cache[keyAt(position, kvHead) + i] = ownKey[i];
-      cache[values + keyAt(position, kvHead) + i] = ownValue[i];
+        ? `let ownKey${e} = turned(row, ${heads}u + kvHead, position, ${index(e)});
+    let ownValue${e} = plain(row, ${heads + kvHeads}u + kvHead, ${index(e)});
+    if (head % ${perKv}u == 0u && group == 0u && ${index(e)} < D4) {
+      cache[keyAt(position, kvHead) + ${index(e)}] = ownKey${e};
+      cache[values + keyAt(position, kvHead) + ${index(e)}] = ownValue${e};
     }`
         : ''
-    }
-  }
-  workgroupBarrier();
-  let slice = t / D4;
-  let i4 = t % D4;
+    }`,
+  )}
   var largest = -3.0e38;
   var total = 0.0;
-  var mix = vec4<f32>(0.0);
-  for (var tile = 0u; tile <= position; tile += ${SIZE}u) {
-    let count = min(${SIZE}u, position + 1u - tile);
-    var score = -3.0e38;
-    if (t < count) {
-      var sum = vec4<f32>(0.0);
-      for (var i = 0u; i < D4; i++) { sum = fma(q[i], ${element('Key', '(tile + t)', 'i')}, sum); }
-      score = ${float(1 / Math.sqrt(headDim))} * ((sum.x + sum.y) + (sum.z + sum.w));
-    }
+  for (var start = 0u; start <= position; start += ${AHEAD * groups}u) {
+    ${all(
+      u => `let at${u} = start + ${u * groups}u + group;
+    let p${u} = min(at${u}, position);
+    ${each(e => `let k${u}_${e} = ${stored('Key', u, e)};`)}
+    ${each(e => `let v${u}_${e} = ${stored('Value', u, e)};`)}`,
+    )}
+    ${all(
+      u => `let products${u} = ${parts.map(e => `q${e} * k${u}_${e}`).join(' + ')};
+    let sum${u} = laneSum((products${u}.x + products${u}.y) + (products${u}.z + products${u}.w), t);
+    let score${u} = select(-3.0e38, sum${u}, at${u} <= position);`,
+    )}
     let before = largest;
-    largest = max(largest, workgroupMax(score, t));
-    let weight = select(0.0, exp(score - largest), t < count);
-    weights[t] = weight;
+    ${all(u => `largest = max(largest, score${u});`)}
     let rescale = exp(before - largest);
-    total = total * rescale + workgroupSum(weight, t);
-    mix *= rescale;
-    if (slice < ${slices}u) {
-      for (var j = slice; j < count; j += ${slices}u) {
-        mix = fma(vec4<f32>(weights[j]), ${element('Value', '(tile + j)', 'i4')}, mix);
-      }
-    }
-    workgroupBarrier();
+    ${all(u => `let weight${u} = select(0.0, exp(score${u} - largest), at${u} <= position);`)}
+    total = total * rescale + (${places.map(u => `weight${u}`).join(' + ')});
+    ${each(
+      e => `mix${e} *= rescale;
+    ${all(u => `mix${e} = fma(vec4<f32>(weight${u}), v${u}_${e}, mix${e});`)}`,
+    )}
   }
-  if (slice < ${slices}u) { mixed[t] = mix; }
+  if (lane == 0u) {
+    maxima[group] = largest;
+    totals[group] = total;
+  }
+  ${each(e => `if (${index(e)} < D4) { mixed[group * D4 + ${index(e)}] = mix${e}; }`)}
   workgroupBarrier();
-  if (t < D4) {
-    var sum = mixed[t];
-    for (var s = 1u; s < ${slices}u; s++) { sum += mixed[s * D4 + t]; }
-    sum = sum / total;
-    let at = wg.y + firstRow[0];
-    for (var j = 0u; j < 4u; j++) {
-      if (4u * t + j < D) { out[at * ${paddedColumns(heads * headDim)}u + head * D + 4u * t + j] = sum[j]; }
+  for (var i = t; i < D4; i += ${size}u) {
+    var most = maxima[0];
+    for (var g = 1u; g < ${groups}u; g++) { most = max(most, maxima[g]); }
+    var sum = vec4<f32>(0.0);
+    var weight = 0.0;
+    for (var g = 0u; g < ${groups}u; g++) {
+      let factor = exp(maxima[g] - most);
+      weight = fma(factor, totals[g], weight);
+      sum = fma(vec4<f32>(factor), mixed[g * D4 + i], sum);
     }
+    sum = sum / weight;
+    let at = row * ${paddedColumns(heads * headDim)}u + head * D + 4u * i;
+    for (var j = 0u; j < 4u; j++) { if (4u * i + j < D) { out[at + j] = sum[j]; } }
   }
 }
 `

@@ -1,19 +1,20 @@
 // WGSL of an FFN. Two kernels: the first computes the gate of every neuron, its activation, and at once the up projection
 // of the neurons that are not exactly 0, each by the lanes that found it active. It leaves their values and one bit per
 // neuron. The second adds up the down columns of the neurons whose bit is set. Sums over neurons are cut into blocks by
-// index, each block is added up in ascending order by one invocation, and blocks are combined in their order: what is
+// index, each block is added up in ascending order by one invocation, and blocks are combined in a fixed order: what is
 // skipped changes no bit.
 
 import type { Activation } from '../../activations/activation.js'
 import type { WeightType } from '../weights/types.js'
 import { activationCode } from './activation-code.js'
 import type { Access } from './constants.js'
+import { downTiles, TILE_VECTORS, tileScaleFunction } from './down-tiles.js'
 import type { Gpu } from './gpu.js'
 import type { GpuInfo } from './gpu-info.js'
-import { normFunction, ROW_STRUCT, ROWS_PER_WORKGROUP } from './matvec.js'
+import { normScale, ROW_STRUCT, ROWS_PER_WORKGROUP, readNormed } from './matvec.js'
 import { moduleHead, reductions } from './reductions.js'
-import { RowProduct, scaleFunction } from './row-products.js'
-import { paddedColumns, rowVectors, vectorFormat } from './vector-formats.js'
+import { RowProduct } from './row-products.js'
+import { paddedColumns, rowVectors } from './vector-formats.js'
 
 export interface FeedForwardShape {
   readonly gate: WeightType
@@ -21,8 +22,6 @@ export interface FeedForwardShape {
   readonly up: WeightType | null
   /** Of down columns. */
   readonly down: WeightType
-  /** Whether a neuron's up row stands before its down column, in one buffer. */
-  readonly together: boolean
   /** hidden_size. */
   readonly width: number
   /** intermediate_size. */
@@ -34,19 +33,14 @@ export interface FeedForwardShape {
   readonly skips: boolean
 }
 
-/** Neurons of one block of the sum, and of one word of bits. */
-const BLOCK = 16
 /** Words of `flags` of one row of a pass: a word per workgroup of the first kernel, which has a bit per neuron. */
 export function flagWords(count: number): number {
-  return (BLOCK / ROWS_PER_WORKGROUP) * Math.ceil(count / BLOCK)
+  return Math.ceil(count / ROWS_PER_WORKGROUP)
 }
 
-/** Vectors from one up row to the next, from one down column to the next, and before the first down column. */
-function strides({ up, down, width, together }: FeedForwardShape) {
-  const own = { up: up === null ? 0 : rowVectors(up, width), down: rowVectors(down, width) }
-  if (!together) return { ...own, before: 0 }
-  return { up: own.up + own.down, down: own.up + own.down, before: own.up }
-}
+/** Neurons whose bits one invocation takes at a time, and their words. */
+const BITS = 32
+const WORDS = BITS / ROWS_PER_WORKGROUP
 
 /** Bindings of `hiddenCode`: gate, up rows (the gate again where there are none), x, norm, numbers of the layer, rows of the pass, hidden, flags. */
 export const HIDDEN_ACCESS: readonly Access[] = [
@@ -56,7 +50,7 @@ export const HIDDEN_ACCESS: readonly Access[] = [
 
 /**
  * hidden (row, h) = activation(gate · norm(x)), times up · norm(x) when gated, of COUNT neurons from FIRST on, which is a
- * multiple of 64. flags: per layer and row the number of active neurons, (layers, maxRows); then the rows' words of bits.
+ * multiple of 32. flags: per layer and row the number of active neurons, (layers, maxRows); then the rows' words of bits.
  */
 export function hiddenCode(
   shape: FeedForwardShape,
@@ -64,19 +58,25 @@ export function hiddenCode(
   info: GpuInfo,
 ): string {
   const { width, count, layers, maxRows, skips } = shape
-  const gated = shape.up !== null
   const { lanes, ahead } = info
   const size = ROWS_PER_WORKGROUP * lanes
-  const gate = new RowProduct({ type: shape.gate, columns: width, lanes, ahead, weights: 'gate' })
-  const up = new RowProduct({
-    ...{ type: shape.up ?? shape.gate, columns: width },
-    ...{ lanes, ahead, weights: 'up' },
-  })
-  const gateBase = `(local * ${rowVectors(shape.gate, width)}u)`
-  const upBase = `(local * ${strides(shape).up}u)`
-  const x = (i: string) => `normed[${i}]`
-  const project = `${up.product(upBase, x)}
-    upPart = upSum;`
+  const productOf = (type: WeightType, rows: number) =>
+    new RowProduct({ type, columns: width, lanes, ahead: Math.max(1, Math.floor(ahead / rows)) })
+  const gateRow = { name: 'g', weights: 'gate', base: `(local * ${rowVectors(shape.gate, width)}u)` }
+  const upType = shape.up ?? shape.gate
+  const upRow = { name: 'p', weights: 'up', base: `(local * ${rowVectors(upType, width)}u)` }
+  const [squared, again] = [readNormed('normWeights', true), readNormed('normWeights', false)]
+  // Without skipping both rows are read at once, and x once for both.
+  const joined = shape.up !== null && !skips && shape.up === shape.gate
+  const gate = productOf(shape.gate, joined ? 2 : 1)
+  const up = productOf(upType, joined ? 2 : 1)
+  const upSum = joined
+    ? 'let upPart = pSum;'
+    : `var upPart = 0.0;
+  ${skips ? 'if (on) {' : '{'}
+    ${up.products([upRow], again)}
+    upPart = pSum;
+  }`
   return `${moduleHead(info)}
 override FIRST: u32 = 0u;
 override COUNT: u32 = 1u;
@@ -84,40 +84,31 @@ ${ROW_STRUCT}
 @group(0) @binding(0) var<storage, read> gate: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> up: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> normWeights: array<f32>;
+@group(0) @binding(3) var<storage, read> normWeights: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read> layerNumbers: array<f32>;
 @group(0) @binding(5) var<storage, read> rows: array<Row>;
 @group(0) @binding(6) var<storage, read_write> hidden: array<f32>;
 @group(0) @binding(7) var<storage, read_write> flags: array<atomic<u32>>;
 ${reductions(info, size)}
-${gate.functions}
-${gated ? up.functions : ''}
-${normFunction({ columns: width, size, eps, weights: 'normWeights' })}
+${gate.functions('gate')}
+${shape.up === null ? '' : up.functions('up')}
 ${activationCode(activation, count, purpose)}
-var<workgroup> activeBits: array<u32, 8>;
+var<workgroup> activeBits: array<u32, ${ROWS_PER_WORKGROUP}>;
 @compute @workgroup_size(${size})
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let lane = t % LANES;
   let own = t / LANES;
-  let inside = wg.x * 8u + own < COUNT;
-  let local = min(wg.x * 8u + own, COUNT - 1u);
+  let inside = wg.x * ${ROWS_PER_WORKGROUP}u + own < COUNT;
+  let local = min(wg.x * ${ROWS_PER_WORKGROUP}u + own, COUNT - 1u);
   let row = rows[wg.y];
-  ${gate.loads(gateBase)}
-  ${gated && !skips ? up.loads(upBase) : ''}
-  norm(wg.y * ${paddedColumns(width) / 4}u, t);
-  ${gate.product(gateBase, x)}
-  let scale = normScale();
-  let value = activate(laneSum(gateSum, t) * scale, FIRST + local, row);
+  let xRow = wg.y * ${paddedColumns(width) / 4}u;
+  var squares = vec4<f32>(0.0);
+  ${gate.products(joined ? [gateRow, upRow] : [gateRow], squared)}
+  let scale = ${normScale(width, eps)};
+  let value = activate(laneSum(gSum, t) * scale, FIRST + local, row);
   let on = inside && value != 0.0;
-  ${
-    gated
-      ? `var upPart = 0.0;
-  ${skips ? `if (on) {\n${up.loads(upBase)}` : '{'}
-    ${project}
-  }
-  let result = value * (laneSum(upPart, t) * scale);`
-      : 'let result = value;'
-  }
+  ${shape.up === null ? '' : upSum}
+  let result = ${shape.up === null ? 'value' : 'value * (laneSum(upPart, t) * scale)'};
   if (lane == 0u) {
     if (inside) { hidden[wg.y * ${paddedColumns(count)}u + FIRST + local] = select(0.0, result, on); }
     activeBits[own] = select(0u, 1u << own, on);
@@ -125,123 +116,114 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   workgroupBarrier();
   if (t == 0u) {
     var bits = 0u;
-    for (var i = 0u; i < 8u; i++) { bits |= activeBits[i]; }
-    atomicStore(&flags[${layers * maxRows}u + wg.y * ${flagWords(count)}u + FIRST / 8u + wg.x], bits);
+    for (var i = 0u; i < ${ROWS_PER_WORKGROUP}u; i++) { bits |= activeBits[i]; }
+    atomicStore(&flags[${layers * maxRows}u + wg.y * ${flagWords(count)}u + FIRST / ${ROWS_PER_WORKGROUP}u + wg.x], bits);
     atomicAdd(&flags[u32(layerNumbers[0]) * ${maxRows}u + wg.y], countOneBits(bits));
   }
 }
 `
 }
 
-/** Bindings of `downCode`: neurons, hidden, flags, x. */
+/** Bindings of `downCode`: tiles of down columns, hidden, flags, x. */
 export const DOWN_ACCESS: readonly Access[] = ['read', 'read', 'read', 'write']
 
-/** How the second kernel is cut: columns of a workgroup, invocations, and the share of one invocation. */
-export function downPlan(shape: FeedForwardShape, gpu: Pick<Gpu, 'workgroup'>) {
-  const { down, width, count } = shape
-  const format = vectorFormat(down)
-  const { together, columns } = format
-  const chunk = together * columns
-  // Blocks are combined by as many invocations as there are columns in a vector, so that their number is a multiple of it.
-  const most = Math.min(gpu.workgroup.invocations / together, Math.floor(gpu.workgroup.bytes / (4 * chunk)))
-  const wanted = columns * Math.ceil(Math.ceil(count / BLOCK) / columns)
-  const slots = Math.max(columns, Math.min(wanted, columns * Math.floor(most / columns)))
-  return {
-    chunk,
-    slots,
-    blocksPerSlot: Math.ceil(Math.ceil(count / BLOCK) / slots),
-    size: slots * together,
-    workgroups: Math.ceil(format.vectors(width) / together),
-  }
+/** How the second kernel is cut: invocations, slots of neurons, a power of two, and the neurons of one slot. */
+export function downPlan({ down, width, count }: FeedForwardShape, gpu: Pick<Gpu, 'workgroup'>) {
+  const { columns, tiles } = downTiles(down, width)
+  // Half of the slots hand their sums to the other half through the workgroup's memory.
+  const most = Math.min(gpu.workgroup.invocations / TILE_VECTORS, (2 * gpu.workgroup.bytes) / (4 * columns))
+  const wanted = Math.ceil(count / ROWS_PER_WORKGROUP)
+  let slots = 2
+  while (2 * slots <= most && slots < wanted) slots *= 2
+  const neurons = ROWS_PER_WORKGROUP * Math.ceil(count / slots / ROWS_PER_WORKGROUP)
+  return { columns, slots, neurons, size: slots * TILE_VECTORS, workgroups: tiles }
 }
 
-/** x (row, d) += Σ hidden · down over the active ones of COUNT neurons from FIRST on, which is a multiple of 64. */
+/** x (row, d) += Σ hidden · down over the active ones of COUNT neurons from FIRST on, which is a multiple of 32. */
 export function downCode(shape: FeedForwardShape, gpu: Pick<Gpu, 'workgroup' | 'info'>): string {
   const { ahead } = gpu.info
   const { width, count, layers, maxRows, skips } = shape
-  const format = vectorFormat(shape.down)
-  const { together, columns } = format
-  const { chunk, slots, blocksPerSlot, size } = downPlan(shape, gpu)
-  const scaled = format.scaleVectors(width) > 0
-  const stride = strides(shape)
-  const sums = format.parts.map((_, n) => `acc${n}`)
-  const take = (j: number | string) => {
-    const lines = format.parts.map((part, n) => {
-      const factor = part.scale === null ? `h${j}` : `h${j} * wScale(base${j}, ${part.scale('k')})`
-      return `acc${n} = select(acc${n}, fma(vec4<f32>(${factor}), ${part.values(`v${j}`)}, acc${n}), vec4<bool>(on${j}));`
-    })
-    return lines.join('\n')
-  }
+  const tiles = downTiles(shape.down, width)
+  const { parts } = tiles.format
+  const { columns, slots, neurons, size } = downPlan(shape, gpu)
+  const sums = parts.map((_, n) => `acc${n}`)
+  const take = (j: number) =>
+    parts
+      .map((part, n) => {
+        const factor = part.scale === null ? `h${j}` : `h${j} * tileScale(wg.x, n${j}, ${part.scale('l')})`
+        return `acc${n} = select(acc${n}, fma(vec4<f32>(${factor}), ${part.values(`v${j}`)}, acc${n}), vec4<bool>(on${j}));`
+      })
+      .join('\n')
   const read = (j: number, neuron: string, on: string) => `let n${j} = ${neuron};
       let on${j} = ${on};
-      let base${j} = n${j} * ${stride.down}u + ${stride.before}u;
-      let v${j} = w[base${j} + ${format.scaleVectors(width)}u + k];
-      let h${j} = hidden[hiddenRow + FIRST + n${j}];`
-  const skipping = () => {
-    const steps = Array.from({ length: Math.ceil(ahead / 2) }, (_, j) => {
-      // Where fewer are left, the first is read again, and not added.
-      const neuron =
-        j === 0 ? 'first + firstTrailingBit(bits)' : `select(n0, first + firstTrailingBit(bits), bits != 0u)`
-      return `${read(j, neuron, 'bits != 0u')}\n      bits &= bits - 1u;`
-    })
-    return `while (bits != 0u) {
-      ${steps.join('\n      ')}
-      ${steps.map((_, j) => take(j)).join('\n      ')}
+      let v${j} = w[(wg.x * COUNT + n${j}) * ${TILE_VECTORS}u + l];
+      let h${j} = hidden[hiddenRow + n${j}];`
+  const steps = Array.from({ length: skips ? Math.min(ahead, 4) : ahead }, (_, j) => j)
+  const skipping = `while (bits != 0u) {
+      ${steps
+        .map(j => {
+          // Where fewer are left, the first is read again, and not added.
+          const next = 'first + firstTrailingBit(bits)'
+          const neuron = j === 0 ? next : `select(n0, ${next}, bits != 0u)`
+          return `${read(j, neuron, 'bits != 0u')}\n      bits &= bits - 1u;`
+        })
+        .join('\n      ')}
+      ${steps.map(take).join('\n      ')}
     }`
-  }
-  const all = () => {
-    const steps = Array.from({ length: ahead }, (_, j) =>
-      read(j, `min(first + i + ${j}u, COUNT - 1u)`, `(bits & (1u << (i + ${j}u))) != 0u`),
-    )
-    return `for (var i = 0u; i < ${BLOCK}u; i += ${ahead}u) {
-      ${steps.join('\n      ')}
-      ${steps.map((_, j) => take(j)).join('\n      ')}
+  const all = `for (var i = 0u; i < ${Math.min(neurons, BITS)}u; i += ${steps.length}u) {
+      ${steps
+        .map(j =>
+          read(
+            j,
+            `min(first + i + ${j}u, COUNT - 1u)`,
+            `i + ${j}u < ${BITS}u && (bits & (1u << ((i + ${j}u) & 31u))) != 0u`,
+          ),
+        )
+        .join('\n      ')}
+      ${steps.map(take).join('\n      ')}
     }`
-  }
+  const words = Math.min(WORDS, neurons / ROWS_PER_WORKGROUP)
+  const put = (slot: string) =>
+    parts.map((part, n) => `partial[(${slot}) * ${columns / 4}u + ${part.at('l')}] = acc${n};`).join(' ')
+  const add = parts
+    .map((part, n) => `acc${n} += partial[slot * ${columns / 4}u + ${part.at('l')}];`)
+    .join(' ')
   return `override FIRST: u32 = 0u;
 override COUNT: u32 = 1u;
 @group(0) @binding(0) var<storage, read> w: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> hidden: array<f32>;
 @group(0) @binding(2) var<storage, read> flags: array<u32>;
 @group(0) @binding(3) var<storage, read_write> x: array<f32>;
-${scaled ? scaleFunction('w') : ''}
-var<workgroup> partial: array<f32, ${slots * chunk}>;
+${tileScaleFunction('w', tiles)}
+var<workgroup> partial: array<vec4<f32>, ${(slots / 2) * (columns / 4)}>;
 @compute @workgroup_size(${size})
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t: u32) {
-  let l = t % ${together}u;
-  let slot = t / ${together}u;
-  let k = min(wg.x * ${together}u + l, ${format.vectors(width) - 1}u);
-  let hiddenRow = wg.y * ${paddedColumns(count)}u;
-  let flagRow = ${layers * maxRows}u + wg.y * ${flagWords(count)}u + FIRST / 8u;
+  let l = t % ${TILE_VECTORS}u;
+  let slot = t / ${TILE_VECTORS}u;
+  let hiddenRow = wg.y * ${paddedColumns(count)}u + FIRST;
+  let flagRow = ${layers * maxRows}u + wg.y * ${flagWords(count)}u + FIRST / ${ROWS_PER_WORKGROUP}u;
   ${sums.map(name => `var ${name} = vec4<f32>(0.0);`).join('\n  ')}
-  for (var b = 0u; b < ${blocksPerSlot}u; b++) {
-    let block = slot * ${blocksPerSlot}u + b;
-    let first = block * ${BLOCK}u;
+  for (var done = 0u; done < ${neurons}u; done += ${BITS}u) {
+    let first = slot * ${neurons}u + done;
     if (first >= COUNT) { break; }
-    let at = flagRow + 2u * block;
-    var bits = flags[at] | (flags[at + 1u] << 8u);
-    ${skips ? skipping() : all()}
+    var bits = 0u;
+    for (var i = 0u; i < ${words}u; i++) {
+      let n = ${ROWS_PER_WORKGROUP}u * i;
+      if (done + n < ${neurons}u && first + n < COUNT) { bits |= flags[flagRow + first / ${ROWS_PER_WORKGROUP}u + i] << n; }
+    }
+    ${skips ? skipping : all}
   }
-  ${format.parts
-    .map((part, n) =>
-      ['x', 'y', 'z', 'w']
-        .map((c, e) => `partial[slot * ${chunk}u + 4u * ${part.at('l')} + ${e}u] = acc${n}.${c};`)
-        .join(' '),
-    )
-    .join('\n  ')}
+  for (var half = ${slots / 2}u; half > 0u; half >>= 1u) {
+    if (slot >= half && slot < 2u * half) { ${put('slot - half')} }
+    workgroupBarrier();
+    if (slot < half) { ${add} }
+    workgroupBarrier();
+  }
+  if (slot == 0u) { ${put('0u')} }
   workgroupBarrier();
-  let column = t % ${chunk}u;
-  let part = t / ${chunk}u;
-  var sum = 0.0;
-  for (var i = 0u; i < ${columns}u; i++) { sum += partial[(part * ${columns}u + i) * ${chunk}u + column]; }
-  workgroupBarrier();
-  partial[part * ${chunk}u + column] = sum;
-  workgroupBarrier();
-  if (part == 0u) {
-    var total = 0.0;
-    for (var i = 0u; i < ${slots / columns}u; i++) { total += partial[i * ${chunk}u + column]; }
-    let c = wg.x * ${chunk}u + column;
-    if (c < ${width}u) { x[wg.y * ${paddedColumns(width)}u + c] += total; }
+  for (var own = t; own < ${columns}u; own += ${size}u) {
+    let c = wg.x * ${columns}u + own;
+    if (c < ${width}u) { x[wg.y * ${paddedColumns(width)}u + c] += partial[own >> 2u][own & 3u]; }
   }
 }
 `

@@ -8,6 +8,7 @@ export interface GpuOptions {
   /** Instead of what suits the adapter; `lanes`: a power of two. For measurements. */
   readonly lanes?: number
   readonly ahead?: number
+  readonly together?: number
 }
 
 export interface GpuInfo {
@@ -20,4 +21,6 @@ export interface GpuInfo {
   readonly lanes: number
   /** Vectors that an invocation reads before it uses the first: a GPU's memory answers all in the time of one. */
   readonly ahead: number
+  /** Rows of a large matrix that a group of invocations multiplies together, so that it reads the vector once for all. */
+  readonly together: number
 }

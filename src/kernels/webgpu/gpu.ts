@@ -106,7 +106,8 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
       subgroups: inOrder,
       lanes: options.lanes ?? (inOrder ? Math.min(least, MOST_LANES) : PLAIN_LANES),
       // A processor gains nothing from it, and longer kernels take it longer to compile.
-      ahead: options.ahead ?? (info.isFallbackAdapter === true ? 2 : 4),
+      ahead: options.ahead ?? (info.isFallbackAdapter === true ? 2 : 8),
+      together: options.together ?? 2,
     },
     options.maxBindingBytes ?? Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize),
   )

@@ -23,7 +23,7 @@ export {
 export { Gpu, openGpu } from './gpu.js'
 export type { GpuInfo, GpuOptions } from './gpu-info.js'
 export { compilerOf, type Dispatch, type Kernel, type KernelCompiler } from './kernel.js'
-export { type DeviceMatrix, DeviceMemory, deviceRowBytes, padded } from './matrix.js'
+export { type DeviceMatrix, DeviceMemory, deviceRowBytes, type MatrixLayout, padded } from './matrix.js'
 export {
   EMBEDDING_ACCESS,
   embeddingCode,

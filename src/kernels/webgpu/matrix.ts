@@ -4,6 +4,7 @@ import { FlickerError } from '../../errors.js'
 import { weightBytes } from '../weights/quantized.js'
 import { bytesOf, type Weights, type WeightType, weightTypeOf } from '../weights/types.js'
 import { buffers } from './constants.js'
+import { downTiles, tiled } from './down-tiles.js'
 import type { Gpu } from './gpu.js'
 import { paddedColumns, rowVectors } from './vector-formats.js'
 
@@ -17,14 +18,24 @@ export interface MatrixPart {
 export interface DeviceMatrix {
   readonly type: WeightType
   readonly rows: number
+  readonly layout: MatrixLayout
   readonly parts: readonly MatrixPart[]
   readonly bytes: number
 }
 
-/** What the rows of a matrix are: of `columns` numbers, or of several stretches of numbers one after another. */
+/** Rows of `columns` numbers. */
 export interface RowShape {
   readonly rows: number
-  readonly columns: readonly number[]
+  readonly columns: number
+}
+
+/** How rows lie in their buffers: one after another, or as tiles of down columns (down-tiles.ts). */
+export type MatrixLayout = 'rows' | 'tiles'
+
+/** Where rows of the engine's layout are: bytes from one to the next, and of what stands before each. */
+export interface RowPlace {
+  readonly stride: number
+  readonly offset: number
 }
 
 /** Parts begin at multiples of this many rows: a block of neurons lies in one part. */
@@ -33,8 +44,8 @@ const PART_ROWS = 32
 const CHUNK = 16 * 2 ** 20
 
 /** Bytes of a row on the device. */
-export function deviceRowBytes(type: WeightType, columns: readonly number[]): number {
-  return columns.reduce((sum, count) => sum + 16 * rowVectors(type, count), 0)
+export function deviceRowBytes(type: WeightType, columns: number, layout: MatrixLayout = 'rows'): number {
+  return layout === 'rows' ? 16 * rowVectors(type, columns) : downTiles(type, columns).neuronBytes
 }
 
 /** Allocates buffers on one device, and releases them all. */
@@ -93,61 +104,80 @@ export class DeviceMemory {
   allocate(
     type: WeightType,
     { rows, columns }: RowShape,
-    rowsPerPart = this.rowsPerPart(type, columns),
+    layout: MatrixLayout = 'rows',
+    rowsPerPart = this.rowsPerPart(type, columns, layout),
   ): DeviceMatrix {
-    const rowBytes = deviceRowBytes(type, columns)
+    const rowBytes = deviceRowBytes(type, columns, layout)
     const parts: MatrixPart[] = []
     for (let first = 0; first < rows; first += rowsPerPart) {
       const count = Math.min(rowsPerPart, rows - first)
       parts.push({ first, count, buffer: this.buffer(count * rowBytes) })
     }
-    return { type, rows, parts, bytes: rows * rowBytes }
+    return { type, rows, layout, parts, bytes: rows * rowBytes }
   }
 
   /** How many rows one binding holds. Throws FlickerError WEBGPU_LIMITS where it holds too few. */
-  rowsPerPart(type: WeightType, columns: readonly number[]): number {
+  rowsPerPart(type: WeightType, columns: number, layout: MatrixLayout = 'rows'): number {
     const { maxBindingBytes } = this.#gpu
-    const rows = PART_ROWS * Math.floor(maxBindingBytes / (PART_ROWS * deviceRowBytes(type, columns)))
+    const rowBytes = deviceRowBytes(type, columns, layout)
+    const rows = PART_ROWS * Math.floor(maxBindingBytes / (PART_ROWS * rowBytes))
     if (rows > 0) return rows
     throw new FlickerError(
       'WEBGPU_LIMITS',
-      `${PART_ROWS} rows of ${columns.join(' + ')} weights do not fit into the ${maxBindingBytes} bytes that this GPU can bind`,
+      `${PART_ROWS} rows of ${columns} weights do not fit into the ${maxBindingBytes} bytes that this GPU can bind`,
     )
   }
 
-  /** `w`, as the engine lays it out. */
-  upload(w: Weights, shape: RowShape, rowsPerPart?: number): DeviceMatrix {
-    const type = weightTypeOf(w)
-    const { columns } = shape
-    const matrix = this.allocate(type, shape, rowsPerPart)
-    const bytes = bytesOf(w)
-    const widths = columns.map(count => weightBytes(type, count))
-    const from = widths.reduce((sum, width) => sum + width, 0)
-    const to = deviceRowBytes(type, columns)
+  /** The rows of `w`, as the engine lays it out; they stand one after another unless `place` says otherwise. */
+  upload(w: Weights, shape: RowShape, place?: RowPlace, rowsPerPart?: number): DeviceMatrix {
+    const { type, bytes, stride, offset } = placed(w, shape, place)
+    const matrix = this.allocate(type, shape, 'rows', rowsPerPart)
+    const width = weightBytes(type, shape.columns)
+    const to = deviceRowBytes(type, shape.columns)
     const rowsPerChunk = Math.max(4, 4 * Math.floor(CHUNK / to / 4))
     for (const { buffer, first, count } of matrix.parts) {
       for (let row = 0; row < count; row += rowsPerChunk) {
         const rows = Math.min(rowsPerChunk, count - row)
-        const own = bytes.subarray((first + row) * from, (first + row + rows) * from)
-        const chunk = from === to ? own : spread(own, rows, type, columns)
+        const begin = (first + row) * stride + offset
+        const chunk =
+          stride === to
+            ? bytes.subarray(begin, begin + rows * to)
+            : spread(bytes, { begin, stride, width }, rows, to)
         this.#gpu.device.queue.writeBuffer(buffer, row * to, chunk.buffer, chunk.byteOffset, chunk.byteLength)
       }
     }
     return matrix
   }
+
+  /** The same as tiles. */
+  uploadTiles(w: Weights, shape: RowShape, place?: RowPlace, rowsPerPart?: number): DeviceMatrix {
+    const { type, bytes, stride, offset } = placed(w, shape, place)
+    const matrix = this.allocate(type, shape, 'tiles', rowsPerPart)
+    for (const { buffer, first, count } of matrix.parts) {
+      const own = tiled(bytes, { first, count, stride, offset }, type, shape.columns)
+      this.#gpu.device.queue.writeBuffer(buffer, 0, own.buffer, own.byteOffset, own.byteLength)
+    }
+    return matrix
+  }
 }
 
-/** Rows whose stretches are filled up to whole vectors. */
-function spread(bytes: Uint8Array, rows: number, type: WeightType, columns: readonly number[]): Uint8Array {
-  const out = new Uint8Array(rows * deviceRowBytes(type, columns))
-  let [from, to] = [0, 0]
+function placed(w: Weights, { columns }: RowShape, place?: RowPlace) {
+  const type = weightTypeOf(w)
+  const { stride, offset } = place ?? { stride: weightBytes(type, columns), offset: 0 }
+  return { type, bytes: bytesOf(w), stride, offset }
+}
+
+/** Rows that are filled up to whole vectors. */
+function spread(
+  bytes: Uint8Array,
+  { begin, stride, width }: { readonly begin: number; readonly stride: number; readonly width: number },
+  rows: number,
+  to: number,
+): Uint8Array {
+  const out = new Uint8Array(rows * to)
   for (let row = 0; row < rows; row++) {
-    for (const count of columns) {
-      const width = weightBytes(type, count)
-      out.set(bytes.subarray(from, from + width), to)
-      from += width
-      to += 16 * rowVectors(type, count)
-    }
+    const from = begin + row * stride
+    out.set(bytes.subarray(from, from + width), row * to)
   }
   return out
 }

@@ -1,14 +1,14 @@
-// WGSL of the product of a matrix and the rows of a pass, and of reading rows of the embedding. Eight rows of the matrix
-// per workgroup and round, each added up by `lanes` invocations.
+// WGSL of the product of a matrix and the rows of a pass, and of reading rows of the embedding. A workgroup has eight groups
+// of `lanes` invocations; each group adds up rows of the matrix of its own.
 
 import type { WeightType } from '../weights/types.js'
 import type { Access } from './constants.js'
 import type { GpuInfo } from './gpu-info.js'
 import { moduleHead, reductions } from './reductions.js'
-import { RowProduct, scaleFunction } from './row-products.js'
+import { type ReadVector, RowProduct, scaleFunction } from './row-products.js'
 import { paddedColumns, rowVectors, vectorFormat } from './vector-formats.js'
 
-/** Rows of a matrix that a workgroup computes at a time. */
+/** Groups of lanes in a workgroup. */
 export const ROWS_PER_WORKGROUP = 8
 /** Words of the description of a row of a pass: token, position, seed low and high, sequence, source row, two unused. */
 export const ROW_WORDS = 8
@@ -27,8 +27,8 @@ export interface MatvecShape {
   readonly accumulate: boolean
   /** Row r of the output is computed of row `sourceRow` of x. */
   readonly gathers: boolean
-  /** Outputs of a group of lanes: more save reading and norming x where the matrix has very many rows. */
-  readonly rounds: number
+  /** Rows of the matrix that a group of lanes multiplies together. */
+  readonly together: number
 }
 
 /** Bindings of `matvecCode`: weights, x, y, extra (norm, bias), rows of the pass. */
@@ -36,13 +36,24 @@ export const MATVEC_ACCESS: readonly Access[] = ['read', 'read', 'write', 'read'
 
 /** y (row, r) (+)= Σ w[r − FIRST] · norm(x) + bias for COUNT rows r of the matrix from FIRST on: a part of the matrix. */
 export function matvecCode(shape: MatvecShape, info: GpuInfo): string {
-  const { type, columns, rows, bias, accumulate, gathers, rounds } = shape
+  const { type, columns, rows, normEps, bias, accumulate, gathers, together } = shape
   const { lanes, ahead } = info
   const size = ROWS_PER_WORKGROUP * lanes
-  const weights = new RowProduct({ type, columns, lanes, ahead, weights: 'w' })
-  const x = shape.normEps === null ? (i: string) => `x[xRow + ${i}]` : (i: string) => `normed[${i}]`
-  const base = `(local * ${rowVectors(type, columns)}u)`
-  const value = bias ? `total + extra[${shape.normEps === null ? 0 : paddedColumns(columns)}u + r]` : 'total'
+  const product = new RowProduct({ type, columns, lanes, ahead: Math.max(1, Math.floor(ahead / together)) })
+  const own = Array.from({ length: together }, (_, n) => ({
+    name: `w${'abcdefgh'[n]}`,
+    weights: 'w',
+    base: `base${n}`,
+  }))
+  const outputs = own.map(({ name }, n) => {
+    const total = `laneSum(${name}Sum, t)${normEps === null ? '' : ' * scale'}`
+    const at = `(${normEps === null ? 0 : paddedColumns(columns)}u + FIRST + local${n})`
+    return `let total${n} = ${total}${bias ? ` + extra[${at} >> 2u][${at} & 3u]` : ''};
+  if (lane == 0u && first + ${n}u < COUNT) {
+    let at = wg.y * ${paddedColumns(rows)}u + FIRST + local${n};
+    y[at] = ${accumulate ? `y[at] + total${n}` : `total${n}`};
+  }`
+  })
   return `${moduleHead(info)}
 override FIRST: u32 = 0u;
 override COUNT: u32 = 1u;
@@ -50,73 +61,42 @@ ${ROW_STRUCT}
 @group(0) @binding(0) var<storage, read> w: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
-@group(0) @binding(3) var<storage, read> extra: array<f32>;
+@group(0) @binding(3) var<storage, read> extra: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read> rows: array<Row>;
 ${reductions(info, size)}
-${weights.functions}
-${shape.normEps === null ? '' : normFunction({ columns, size, eps: shape.normEps })}
+${product.functions('w')}
 @compute @workgroup_size(${size})
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let lane = t % LANES;
   let xRow = ${gathers ? 'rows[wg.y].sourceRow' : 'wg.y'} * ${paddedColumns(columns) / 4}u;
-  ${rounds === 1 ? 'let first = wg.x * 8u;' : ''}
-  ${rounds === 1 ? `let local = min(first + t / LANES, COUNT - 1u);\n${weights.loads(base)}` : ''}
-  ${shape.normEps === null ? '' : 'norm(xRow, t);'}
-  ${
-    rounds === 1
-      ? '{'
-      : `for (var round = 0u; round < ${rounds}u; round++) {
-    let first = (wg.x * ${rounds}u + round) * 8u;
-    let local = min(first + t / LANES, COUNT - 1u);
-    ${weights.loads(base)}`
-  }
-    ${weights.product(base, x)}
-    let total = laneSum(wSum, t)${shape.normEps === null ? '' : ' * normScale()'};
-    if (lane == 0u && first + t / LANES < COUNT) {
-      let r = FIRST + local;
-      let at = wg.y * ${paddedColumns(rows)}u + r;
-      y[at] = ${accumulate ? `y[at] + (${value})` : value};
-    }
-  }
+  let first = (wg.x * ${ROWS_PER_WORKGROUP}u + t / LANES) * ${together}u;
+  ${own
+    .map(
+      (_, n) => `let local${n} = min(first + ${n}u, COUNT - 1u);
+  let base${n} = local${n} * ${rowVectors(type, columns)}u;`,
+    )
+    .join('\n  ')}
+  var squares = vec4<f32>(0.0);
+  ${product.products(own, normEps === null ? i => `let v = x[xRow + ${i}];` : readNormed('extra', true))}
+  ${normEps === null ? '' : `let scale = ${normScale(columns, normEps)};`}
+  ${outputs.join('\n  ')}
 }
 `
 }
 
 /**
- * norm(xRow, t): `normed` in workgroup memory = the row of x that begins at vec4 xRow, times the weights at the beginning of
- * `extra`, whose values beyond the columns are 0. What RMSNorm divides by comes later, as a factor of the products,
- * normScale(): so one barrier is enough.
+ * Reads x, beginning at vec4 `xRow`, times the norm's weights at the beginning of `weights`; with `squared` adds x² to
+ * `squares`. What RMSNorm divides by comes later, as a factor of the products: so the lanes of a row, which have read all of
+ * x between them, need nothing of the other rows' lanes.
  */
-export function normFunction(norm: {
-  readonly columns: number
-  readonly size: number
-  readonly eps: number
-  /** The buffer with the weights. */
-  readonly weights?: string
-}): string {
-  const { columns, size, eps, weights = 'extra' } = norm
-  const vectors = paddedColumns(columns) / 4
-  return `var<workgroup> normed: array<vec4<f32>, ${vectors}>;
-var<workgroup> squareSums: array<f32, ${ROWS_PER_WORKGROUP}>;
-fn norm(xRow: u32, t: u32) {
-  var squares = 0.0;
-  for (var i = t; i < ${vectors}u; i += ${size}u) {
-    let v = x[xRow + i];
-    squares = fma(v.x, v.x, squares);
-    squares = fma(v.y, v.y, squares);
-    squares = fma(v.z, v.z, squares);
-    squares = fma(v.w, v.w, squares);
-    normed[i] = v * vec4<f32>(${weights}[4u * i], ${weights}[4u * i + 1u], ${weights}[4u * i + 2u], ${weights}[4u * i + 3u]);
-  }
-  let sum = laneSum(squares, t);
-  if (t % LANES == 0u) { squareSums[t / LANES] = sum; }
-  workgroupBarrier();
+export function readNormed(weights: string, squared: boolean): ReadVector {
+  return i =>
+    `let u = x[xRow + ${i}]; ${squared ? 'squares = fma(u, u, squares); ' : ''}let v = u * ${weights}[${i}];`
 }
-fn normScale() -> f32 {
-  var total = 0.0;
-  for (var i = 0u; i < ${ROWS_PER_WORKGROUP}u; i++) { total += squareSums[i]; }
-  return 1.0 / sqrt(total / ${columns}.0 + ${float(eps)});
-}`
+
+/** What RMSNorm multiplies by, of the lanes' `squares`. */
+export function normScale(columns: number, eps: number): string {
+  return `1.0 / sqrt(laneSum((squares.x + squares.y) + (squares.z + squares.w), t) / ${columns}.0 + ${float(eps)})`
 }
 
 /** Bindings of `embeddingCode`: embedding, rows of the pass, x, counts. */

@@ -1,8 +1,8 @@
 // WGSL that fills a matrix on the device with random numbers, for models of a given shape that nobody trained: handing
 // over gigabytes would take longer than measuring with them.
 
-import type { WeightType } from '../weights/types.js'
 import { type Access, buffers } from './constants.js'
+import { downTiles, TILE_VECTORS } from './down-tiles.js'
 import type { Gpu } from './gpu.js'
 import { compilerOf } from './kernel.js'
 import type { DeviceMatrix } from './matrix.js'
@@ -16,8 +16,11 @@ const SIZE = 256
 const GRID = 32768
 
 /** Numbers uniform in ±WEIGHT_RANGE; of quantized rows, codes uniform and one scale for all groups. */
-function fillCode(type: WeightType, columns: number): string {
-  const scales = vectorFormat(type).scaleVectors(columns)
+function fillCode({ type, layout }: DeviceMatrix, columns: number): string {
+  const scales =
+    layout === 'rows'
+      ? `i % ${rowVectors(type, columns)}u < ${vectorFormat(type).scaleVectors(columns)}u`
+      : `i >= ${downTiles(type, columns).tiles * TILE_VECTORS}u * COUNT`
   const range = float(WEIGHT_RANGE)
   const number = `${range} * (f32(hash(seed)) * ${2 ** -31} - 1.0)`
   const word = {
@@ -27,7 +30,7 @@ function fillCode(type: WeightType, columns: number): string {
     q8_0: 'hash(seed)',
     q4_0: 'hash(seed)',
   }[type as 'f32']
-  return `
+  return `override COUNT: u32 = 1u;
 @group(0) @binding(0) var<storage, read_write> w: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> first: array<u32>;
 fn hash(seed: u32) -> u32 {
@@ -43,7 +46,7 @@ fn pair(seed: u32) -> u32 {
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let i = (wg.y * ${GRID}u + wg.x) * ${SIZE}u + t;
   if (i >= arrayLength(&w)) { return; }
-  if (i % ${rowVectors(type, columns)}u < ${scales}u) {
+  if (${scales}) {
     w[i] = vec4<u32>(pack2x16float(vec2<f32>(${float(scaleFor(type))})));
     return;
   }
@@ -57,7 +60,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
 `
 }
 
-/** Fills rows whose stretches all have `columns` numbers; another `seed`, other numbers. */
+/** Fills a matrix of rows of `columns` numbers; another `seed`, other numbers. */
 export async function fillRandom(
   gpu: Gpu,
   matrix: DeviceMatrix,
@@ -65,8 +68,8 @@ export async function fillRandom(
   seed: number,
 ): Promise<void> {
   const { device } = gpu
-  const kernel = await compilerOf(gpu).compile(fillCode(matrix.type, columns), ACCESS)
-  for (const { buffer, first } of matrix.parts) {
+  for (const { buffer, first, count } of matrix.parts) {
+    const kernel = await compilerOf(gpu).compile(fillCode(matrix, columns), ACCESS, { COUNT: count })
     const start = device.createBuffer({ size: 16, usage: buffers.storage })
     device.queue.writeBuffer(start, 0, Uint32Array.of((seed * 0x9e3779b9 + first * 7919) >>> 0))
     const encoder = device.createCommandEncoder()

@@ -1,5 +1,5 @@
-// WGSL for the product of a row of weights and a vector, by a number of lanes: each lane reads vectors lane, lane + lanes, …
-// of the row. The order of every sum is fixed: whatever kernel computes a product of the same shape, it has the same bits.
+// WGSL for products of rows of weights and a vector, by a number of lanes: each lane reads vectors lane, lane + lanes, …
+// of a row. The order of every sum is fixed: whatever kernel computes a product of the same shape, it has the same bits.
 
 import type { WeightType } from '../weights/types.js'
 import { type VectorFormat, vectorFormat } from './vector-formats.js'
@@ -8,11 +8,22 @@ export interface RowProductShape {
   readonly type: WeightType
   readonly columns: number
   readonly lanes: number
-  /** Vectors that a lane reads before it uses the first. */
+  /** Vectors of a row that a lane reads before it uses the first. */
   readonly ahead: number
-  /** Name of the array<vec4<u32>> with the weights; prefix of the names that are declared. */
-  readonly weights: string
 }
+
+/** One of the rows that are multiplied together with the vector: they share what is read of it. */
+export interface ProductRow {
+  /** Prefix of the names that are declared; `<name>Sum` is this lane's part. */
+  readonly name: string
+  /** Name of the array<vec4<u32>> with the weights. */
+  readonly weights: string
+  /** WGSL for where the row begins. */
+  readonly base: string
+}
+
+/** Statements that declare `v`, the vec4 at index `i` of the vector. */
+export type ReadVector = (i: string) => string
 
 export class RowProduct {
   readonly #format: VectorFormat
@@ -27,118 +38,101 @@ export class RowProduct {
     this.#steps = Math.ceil(this.#vectors / shape.lanes)
   }
 
-  /** Functions that the other parts call. */
-  get functions(): string {
-    const { weights } = this.#shape
+  /** Functions that the statements call, for weights of that name. */
+  functions(weights: string): string {
     return this.#format.scaleVectors(1) === 0 ? '' : scaleFunction(weights)
   }
 
-  /**
-   * Statements that read the row that begins at vector `base`, where it is short enough to be read at once: they depend on
-   * nothing else, so they can stand before what computes x.
-   */
-  loads(base: string): string {
-    return this.#steps > this.#shape.ahead ? '' : this.#load(base, 0, this.#steps)
-  }
-
-  /** Statements after `loads`: declares `<weights>Sum`, this lane's part. x: WGSL for vec4 `i` of the vector. */
-  product(base: string, x: (i: string) => string): string {
-    const { weights, lanes, ahead } = this.#shape
-    const sums = this.#sums
-    const lines = sums.map(name => `var ${name} = vec4<f32>(0.0);`)
-    if (this.#steps <= ahead) lines.push(this.#multiply(base, 0, this.#steps, x))
-    else {
-      // Whole rounds in a loop, the rest after it.
-      const rounds = Math.floor(this.#vectors / lanes / ahead)
-      if (rounds > 0) {
-        lines.push(
-          `for (var round = 0u; round < ${rounds}u; round++) {`,
-          this.#load(base, 0, ahead, `round * ${ahead * lanes}u + `, false),
-          this.#multiply(base, 0, ahead, x, `round * ${ahead * lanes}u + `, false),
-          '}',
-        )
-      }
-      const done = rounds * ahead
-      if (done < this.#steps) {
-        lines.push('{', this.#load(base, done, this.#steps), this.#multiply(base, done, this.#steps, x), '}')
-      }
+  /** Statements that declare each row's sum. They use `lane`. */
+  products(rows: readonly ProductRow[], x: ReadVector): string {
+    const { lanes, ahead } = this.#shape
+    const lines = rows.flatMap(({ name }) => this.#sums(name).map(sum => `var ${sum} = vec4<f32>(0.0);`))
+    // Whole rounds in a loop, the rest after it.
+    const rounds = Math.floor(this.#vectors / lanes / ahead)
+    const done = rounds * ahead
+    const round = (offset: string) => this.#round(rows, 0, ahead, x, offset, false)
+    if (rounds === 1) lines.push('{', round(''), '}')
+    if (rounds > 1) {
+      lines.push(
+        `for (var round = 0u; round < ${rounds}u; round++) {`,
+        round(`round * ${ahead * lanes}u + `),
+        '}',
+      )
     }
-    const total = sums.length === 1 ? sums[0] : `(${sums.join(' + ')})`
-    lines.push(
-      `let ${weights}Four = ${total};`,
-      `let ${weights}Sum = (${weights}Four.x + ${weights}Four.y) + (${weights}Four.z + ${weights}Four.w);`,
-    )
+    if (done < this.#steps) lines.push('{', this.#round(rows, done, this.#steps, x, '', true), '}')
+    for (const { name } of rows) {
+      const sums = this.#sums(name)
+      lines.push(
+        `let ${name}Four = ${sums.length === 1 ? sums[0] : `(${sums.join(' + ')})`};`,
+        `let ${name}Sum = (${name}Four.x + ${name}Four.y) + (${name}Four.z + ${name}Four.w);`,
+      )
+    }
     return lines.join('\n')
   }
 
-  get #sums(): string[] {
+  #sums(name: string): string[] {
     const count = this.#format.parts[0].scale === null ? this.#format.parts.length : 1
-    return Array.from({ length: count }, (_, n) => `${this.#shape.weights}Acc${n}`)
+    return Array.from({ length: count }, (_, n) => `${name}Acc${n}`)
   }
 
-  /** Vector of this lane in a step, and the condition under which the row has it; null: always. */
-  #vector(step: number, offset: string, guarded: boolean): { k: string; inside: string | null } {
-    const { lanes } = this.#shape
-    const k = `(${offset}${step * lanes}u + lane)`
-    return { k, inside: guarded && (step + 1) * lanes > this.#vectors ? `${k} < ${this.#vectors}u` : null }
-  }
-
-  #load(base: string, from: number, to: number, offset = '', guarded = true): string {
-    const { weights, columns } = this.#shape
-    const first = this.#format.scaleVectors(columns)
-    const lines: string[] = []
-    for (let step = from; step < to; step++) {
-      const { k, inside } = this.#vector(step, offset, guarded)
-      const read = `${weights}[${base} + ${first}u + ${k}]`
-      if (inside === null) lines.push(`let ${weights}${step} = ${read};`)
-      else
-        lines.push(
-          `var ${weights}${step} = vec4<u32>(0u);`,
-          `if (${inside}) { ${weights}${step} = ${read}; }`,
-        )
-    }
-    return lines.join('\n')
-  }
-
-  #multiply(
-    base: string,
+  /** Steps [from, to): what they read of all rows, then what they add. Not `guarded`: rows are known to have them whole. */
+  #round(
+    rows: readonly ProductRow[],
     from: number,
     to: number,
-    x: (i: string) => string,
-    offset = '',
-    guarded = true,
+    x: ReadVector,
+    offset: string,
+    guarded: boolean,
   ): string {
-    const { weights } = this.#shape
-    const lines: string[] = []
+    const { lanes, columns } = this.#shape
+    const scales = this.#format.scaleVectors(columns)
+    const loads: string[] = []
+    const sums: string[] = []
     for (let step = from; step < to; step++) {
-      const { k, inside } = this.#vector(step, offset, guarded)
-      const body = this.#products(base, `${weights}${step}`, k, x)
-      lines.push(inside === null ? `{ ${body} }` : `if (${inside}) { ${body} }`)
+      const k = `(${offset}${step * lanes}u + lane)`
+      const inside = guarded && (step + 1) * lanes > this.#vectors ? `${k} < ${this.#vectors}u` : null
+      for (const { name, weights, base } of rows) {
+        const read = `${weights}[${base} + ${scales}u + ${k}]`
+        loads.push(
+          inside === null
+            ? `let ${name}${step} = ${read};`
+            : `var ${name}${step} = vec4<u32>(0u);\nif (${inside}) { ${name}${step} = ${read}; }`,
+        )
+      }
+      sums.push(`${inside === null ? '' : `if (${inside}) `}{ ${this.#step(rows, step, k, x)} }`)
     }
-    return lines.join('\n')
+    return [...loads, ...sums].join('\n')
   }
 
-  #products(base: string, v: string, k: string, x: (i: string) => string): string {
-    const { weights } = this.#shape
+  #step(rows: readonly ProductRow[], step: number, k: string, x: ReadVector): string {
     const { parts } = this.#format
-    const sums = this.#sums
     if (parts[0].scale === null) {
       return parts
-        .map((part, n) => `${sums[n]} = fma(${part.values(v)}, ${x(part.at(k))}, ${sums[n]});`)
-        .join(' ')
+        .map((part, n) => {
+          const adds = rows.map(({ name }) => {
+            const sum = this.#sums(name)[n]
+            return `${sum} = fma(${part.values(`${name}${step}`)}, v, ${sum});`
+          })
+          return `{ ${x(part.at(k))} ${adds.join(' ')} }`
+        })
+        .join('\n')
     }
     // Parts with one scale are added up before it is applied.
     const lines: string[] = []
     for (const index of new Set(parts.map(part => part.scale?.(k)))) {
       const group = parts.filter(part => part.scale?.(k) === index)
-      const terms = group.map((part, n) => {
-        const [values, of] = [part.values(v), x(part.at(k))]
-        return n === 0 ? `var t = ${values} * ${of};` : `t = fma(${values}, ${of}, t);`
-      })
-      const scale = `${weights}Scale(${base}, ${index})`
-      lines.push(`{ ${terms.join(' ')} ${sums[0]} = fma(vec4<f32>(${scale}), t, ${sums[0]}); }`)
+      lines.push(`{ ${rows.map(({ name }) => `var ${name}T = vec4<f32>(0.0);`).join(' ')}`)
+      for (const part of group) {
+        const adds = rows.map(({ name }) => `${name}T = fma(${part.values(`${name}${step}`)}, v, ${name}T);`)
+        lines.push(`{ ${x(part.at(k))} ${adds.join(' ')} }`)
+      }
+      for (const { name, weights, base } of rows) {
+        const [sum] = this.#sums(name)
+        lines.push(`${sum} = fma(vec4<f32>(${weights}Scale(${base}, ${index})), ${name}T, ${sum});`)
+      }
+      lines.push('}')
     }
-    return lines.join(' ')
+    return lines.join('\n')
   }
 }
 

@@ -20,8 +20,8 @@ export interface VectorFormat {
   /** Columns of one vector. */
   readonly columns: number
   readonly parts: readonly VectorPart[]
-  /** Vectors that neighboring invocations read together of a row that is added to a sum: their columns are contiguous. */
-  readonly together: number
+  /** Columns that share a scale; null in formats without. */
+  readonly scaleGroup: number | null
   /** Vectors of numbers in a row of so many columns. */
   vectors(columns: number): number
   /** Vectors of scales before them. */
@@ -36,7 +36,7 @@ function plain(columns: number, values: readonly ((v: string) => string)[]): Vec
       at: k => (values.length === 1 ? k : `(${values.length}u * ${k} + ${n}u)`),
       scale: null,
     })),
-    together: 16 / columns,
+    scaleGroup: null,
     vectors: count => Math.ceil(count / columns),
     scaleVectors: () => 0,
   }
@@ -46,7 +46,7 @@ const components = ['x', 'y', 'z', 'w']
 const upper = '0xffff0000u'
 
 const formats: Partial<Record<WeightType, VectorFormat>> = {
-  f32: { ...plain(4, [v => `bitcast<vec4<f32>>(${v})`]), together: 4 },
+  f32: plain(4, [v => `bitcast<vec4<f32>>(${v})`]),
   f16: plain(8, [
     v => `vec4<f32>(unpack2x16float(${v}.x), unpack2x16float(${v}.y))`,
     v => `vec4<f32>(unpack2x16float(${v}.z), unpack2x16float(${v}.w))`,
@@ -63,7 +63,7 @@ const formats: Partial<Record<WeightType, VectorFormat>> = {
       at: k => `(4u * ${k} + ${n}u)`,
       scale: k => `(${k} >> 1u)`,
     })),
-    together: 2,
+    scaleGroup: 32,
     vectors: columns => 4 * Math.ceil(columns / 64),
     scaleVectors: columns => scaleBytes(columns) / 16,
   },
@@ -78,7 +78,7 @@ const formats: Partial<Record<WeightType, VectorFormat>> = {
         scale: (k: string) => `(4u * (${k} >> 2u) + ${m}u)`,
       })),
     ),
-    together: 4,
+    scaleGroup: 32,
     vectors: columns => 4 * Math.ceil(columns / 128),
     scaleVectors: columns => scaleBytes(columns) / 16,
   },
