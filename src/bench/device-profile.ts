@@ -15,6 +15,8 @@ const REPEATS = 8
 const ROUNDS = 5
 /** Tokens before the one of a whole pass. */
 const CONTEXT = 64
+/** Tokens whose parts on the host are measured. */
+const HOST_STEPS = 24
 
 const NOTHING = `
 @group(0) @binding(0) var<storage, read_write> x: array<u32>;
@@ -46,12 +48,13 @@ export async function profileKernels(
     'down, sparse': await ffn(sparse, true, 1),
     'norm, head': dense.kernels.head,
   }
-  const staging = device.createBuffer({ size: 16, usage: buffers.staging })
+  const clock = deviceClock(gpu)
+  const staging = device.createBuffer({ size: 32, usage: buffers.staging })
   const times: KernelTime[] = []
   for (const [kernel, dispatches] of Object.entries(lists)) {
     const run = async (repeats: number): Promise<number> => {
       const encoder = device.createCommandEncoder()
-      const pass = encoder.beginComputePass()
+      const pass = encoder.beginComputePass(clock?.writes)
       for (let i = 0; i < repeats; i++) {
         for (const dispatch of dispatches) {
           pass.setPipeline(dispatch.kernel.pipeline)
@@ -60,12 +63,14 @@ export async function profileKernels(
         }
       }
       pass.end()
-      encoder.copyBufferToBuffer(buffer, 0, staging, 0, 16)
+      clock?.resolve(encoder, staging)
+      encoder.copyBufferToBuffer(buffer, 0, staging, 16, 16)
       const commands = encoder.finish()
       const start = performance.now()
       device.queue.submit([commands])
       await staging.mapAsync(MAP_FOR_READING)
-      const milliseconds = performance.now() - start
+      const waited = performance.now() - start
+      const milliseconds = clock?.read(staging.getMappedRange()) ?? waited
       staging.unmap()
       return milliseconds
     }
@@ -85,6 +90,7 @@ export async function profileKernels(
   }
   buffer.destroy()
   staging.destroy()
+  clock?.destroy()
   for (const [way, model] of [
     ['dense', dense],
     ['sparse', sparse],
@@ -96,10 +102,45 @@ export async function profileKernels(
       const short = await model.timePasses(session, 2)
       rounds.push(((await model.timePasses(session, 2 + REPEATS)) - short) / REPEATS)
     }
+    const parts = { submit: [] as number[], wait: [] as number[], read: [] as number[] }
+    for (let i = 0; i < HOST_STEPS; i++) {
+      await session.step(i)
+      for (const name of ['submit', 'wait', 'read'] as const) parts[name].push(model.lastTimes[name])
+    }
+    for (const [name, all] of Object.entries(parts)) {
+      const microseconds = 1000 * median(all)
+      const kernel = `a token from the host's side, ${way}: ${name}`
+      times.push({ kernel, microsecondsPerToken: microseconds, microsecondsPerCall: microseconds })
+    }
     session.dispose()
     const microseconds = 1e6 * median(rounds)
     const kernel = `the whole pass, ${way}, not waited for`
     times.push({ kernel, microsecondsPerToken: microseconds, microsecondsPerCall: microseconds })
   }
   return times
+}
+
+/** The device's own clock, where it has one: without it, what the driver takes to accept commands counts too. */
+function deviceClock({ device }: Gpu) {
+  if (!device.features.has('timestamp-query')) return null
+  const querySet = device.createQuerySet({ type: 'timestamp', count: 2 })
+  const resolved = device.createBuffer({ size: 16, usage: buffers.queries })
+  return {
+    writes: {
+      timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },
+    },
+    resolve(encoder: GPUCommandEncoder, staging: GPUBuffer) {
+      encoder.resolveQuerySet(querySet, 0, 2, resolved, 0)
+      encoder.copyBufferToBuffer(resolved, 0, staging, 0, 16)
+    },
+    /** Milliseconds. */
+    read(bytes: ArrayBuffer): number {
+      const [begin, end] = new BigUint64Array(bytes, 0, 2)
+      return Number(end - begin) / 1e6
+    },
+    destroy() {
+      querySet.destroy()
+      resolved.destroy()
+    },
+  }
 }

@@ -26,6 +26,7 @@ import {
   MATVEC_ACCESS,
   type MatvecShape,
   matvecCode,
+  neuronsTogether,
   paddedColumns,
   ROW_WORDS,
   ROWS_PER_WORKGROUP,
@@ -243,7 +244,7 @@ export class DeviceKernels {
           {
             kernel: first,
             group: first.bind([gate.buffer, up, x, layer.ffnNorm, numbers, rows, hidden, flags]),
-            workgroups: Math.ceil(gate.count / ROWS_PER_WORKGROUP),
+            workgroups: Math.ceil(gate.count / (ROWS_PER_WORKGROUP * neuronsTogether(shape, this.#gpu.info))),
           },
           { kernel: second, group: second.bind([down, hidden, flags, x]), workgroups },
         ]

@@ -256,6 +256,14 @@ export class DeviceModel {
     return this.#pass.time({ parts, activation: session.activation, skips, outputs: [0] }, repeats)
   }
 
+  /**
+   * Milliseconds of the parts of the last pass.
+   * @internal
+   */
+  get lastTimes() {
+    return this.#pass.lastTimes
+  }
+
   /** Releases the device's memory; every later use of the model fails with MODEL_DISPOSED. */
   dispose(): void {
     if (this.#disposed) return

@@ -69,6 +69,8 @@ export class DevicePass {
   readonly #firstRows: GPUBuffer[] = []
   #staging: GPUBuffer | null = null
   #prepared: { readonly key: string; readonly commands: readonly GPUCommandBuffer[] } | null = null
+  /** Milliseconds of the parts of the last pass: for benchmarks. */
+  lastTimes = { submit: 0, wait: 0, read: 0 }
   /** Passes run one after another. */
   #last: Promise<unknown> = Promise.resolve()
 
@@ -92,6 +94,7 @@ export class DevicePass {
 
   async #run(request: PassRequest): Promise<PassResult> {
     const { device } = this.#gpu
+    const started = performance.now()
     this.#gpu.requireUsable()
     const kernels = await this.#kernelsOf(request)
     for (const { cache, position, count } of request.parts) cache.reserve(position + count, position)
@@ -105,6 +108,7 @@ export class DevicePass {
     // One after another: the device computes the first layers while the driver takes in the next.
     for (const part of commands) device.queue.submit([part])
     const mapped = staging.mapAsync(MAP_FOR_READING)
+    const submitted = performance.now()
     // What is recorded now is what the next token needs, unless its cache has to grow.
     if (request.parts.every(({ count }) => count === 1)) {
       this.#prepared = { key, commands: this.#record(request, kernels, staging) }
@@ -115,6 +119,7 @@ export class DevicePass {
       throw await this.#gpu.failure(error)
     }
     this.#gpu.requireUsable()
+    const waited = performance.now()
     const { vocabSize } = this.#kernels.config
     const bytes = staging.getMappedRange()
     const counts = new Uint32Array(bytes.slice(0, this.#countBytes))
@@ -124,6 +129,11 @@ export class DevicePass {
       return new Float32Array(bytes.slice(start, start + 4 * vocabSize))
     })
     staging.unmap()
+    this.lastTimes = {
+      submit: submitted - started,
+      wait: waited - submitted,
+      read: performance.now() - waited,
+    }
     return { logits, counts }
   }
 

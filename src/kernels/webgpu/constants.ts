@@ -4,6 +4,7 @@ const MAP_READ = 1
 const COPY_SRC = 4
 const COPY_DST = 8
 const STORAGE = 128
+const QUERY_RESOLVE = 512
 const COMPUTE_STAGE = 4
 
 /** How buffers are used. */
@@ -11,6 +12,8 @@ export const buffers = {
   storage: STORAGE | COPY_SRC | COPY_DST,
   /** Read by the CPU. */
   staging: MAP_READ | COPY_DST,
+  /** Takes results of queries. */
+  queries: QUERY_RESOLVE | COPY_SRC,
 } as const
 
 /** The mode of `mapAsync`. */

@@ -8,7 +8,7 @@ import type { Activation } from '../../activations/activation.js'
 import type { WeightType } from '../weights/types.js'
 import { activationCode } from './activation-code.js'
 import type { Access } from './constants.js'
-import { downTiles, TILE_VECTORS, tileScaleFunction } from './down-tiles.js'
+import { downTiles, tileScaleFunction } from './down-tiles.js'
 import type { Gpu } from './gpu.js'
 import type { GpuInfo } from './gpu-info.js'
 import { normScale, ROW_STRUCT, ROWS_PER_WORKGROUP, readNormed } from './matvec.js'
@@ -40,6 +40,8 @@ export function flagWords(count: number): number {
 
 /** Neurons whose bits one invocation takes at a time, and their words. */
 const BITS = 32
+/** Slots whose sums one adds up in a round of the combination, a power of two. */
+const SHARES = 8
 const WORDS = BITS / ROWS_PER_WORKGROUP
 
 /** Bindings of `hiddenCode`: gate, up rows (the gate again where there are none), x, norm, numbers of the layer, rows of the pass, hidden, flags. */
@@ -60,23 +62,35 @@ export function hiddenCode(
   const { width, count, layers, maxRows, skips } = shape
   const { lanes, ahead } = info
   const size = ROWS_PER_WORKGROUP * lanes
+  const together = neuronsTogether(shape, info)
+  const neurons = Array.from({ length: together }, (_, n) => n)
+  // Without skipping gate and up are read at once, and x once for both.
+  const joined = shape.up !== null && !skips && shape.up === shape.gate
   const productOf = (type: WeightType, rows: number) =>
     new RowProduct({ type, columns: width, lanes, ahead: Math.max(1, Math.floor(ahead / rows)) })
-  const gateRow = { name: 'g', weights: 'gate', base: `(local * ${rowVectors(shape.gate, width)}u)` }
+  const gate = productOf(shape.gate, joined ? 2 * together : together)
   const upType = shape.up ?? shape.gate
-  const upRow = { name: 'p', weights: 'up', base: `(local * ${rowVectors(upType, width)}u)` }
-  const [squared, again] = [readNormed('normWeights', true), readNormed('normWeights', false)]
-  // Without skipping both rows are read at once, and x once for both.
-  const joined = shape.up !== null && !skips && shape.up === shape.gate
-  const gate = productOf(shape.gate, joined ? 2 : 1)
   const up = productOf(upType, joined ? 2 : 1)
-  const upSum = joined
-    ? 'let upPart = pSum;'
-    : `var upPart = 0.0;
-  ${skips ? 'if (on) {' : '{'}
-    ${up.products([upRow], again)}
-    upPart = pSum;
+  const gateRow = (n: number) => ({
+    name: `g${'ab'[n]}`,
+    weights: 'gate',
+    base: `(local${n} * ${rowVectors(shape.gate, width)}u)`,
+  })
+  const upRow = (n: number) => ({
+    name: `p${'ab'[n]}`,
+    weights: 'up',
+    base: `(local${n} * ${rowVectors(upType, width)}u)`,
+  })
+  const [squared, again] = [readNormed('normWeights', true), readNormed('normWeights', false)]
+  const upSum = (n: number) =>
+    joined
+      ? `let upPart${n} = ${upRow(n).name}Sum;`
+      : `var upPart${n} = 0.0;
+  ${skips ? `if (on${n}) {` : '{'}
+    ${up.products([upRow(n)], again)}
+    upPart${n} = ${upRow(n).name}Sum;
   }`
+  const each = (text: (n: number) => string) => neurons.map(text).join('\n  ')
   return `${moduleHead(info)}
 override FIRST: u32 = 0u;
 override COUNT: u32 = 1u;
@@ -93,35 +107,52 @@ ${reductions(info, size)}
 ${gate.functions('gate')}
 ${shape.up === null ? '' : up.functions('up')}
 ${activationCode(activation, count, purpose)}
-var<workgroup> activeBits: array<u32, ${ROWS_PER_WORKGROUP}>;
+var<workgroup> activeBits: array<u32, ${ROWS_PER_WORKGROUP * together}>;
 @compute @workgroup_size(${size})
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let lane = t % LANES;
-  let own = t / LANES;
-  let inside = wg.x * ${ROWS_PER_WORKGROUP}u + own < COUNT;
-  let local = min(wg.x * ${ROWS_PER_WORKGROUP}u + own, COUNT - 1u);
+  let own = (t / LANES) * ${together}u;
+  let first = wg.x * ${ROWS_PER_WORKGROUP * together}u;
+  ${each(n => `let local${n} = min(first + own + ${n}u, COUNT - 1u);`)}
   let row = rows[wg.y];
   let xRow = wg.y * ${paddedColumns(width) / 4}u;
   var squares = vec4<f32>(0.0);
-  ${gate.products(joined ? [gateRow, upRow] : [gateRow], squared)}
+  ${gate.products(joined ? neurons.flatMap(n => [gateRow(n), upRow(n)]) : neurons.map(gateRow), squared)}
   let scale = ${normScale(width, eps)};
-  let value = activate(laneSum(gSum, t) * scale, FIRST + local, row);
-  let on = inside && value != 0.0;
-  ${shape.up === null ? '' : upSum}
-  let result = ${shape.up === null ? 'value' : 'value * (laneSum(upPart, t) * scale)'};
+  ${each(
+    n => `let value${n} = activate(laneSum(${gateRow(n).name}Sum, t) * scale, FIRST + local${n}, row);
+  let on${n} = first + own + ${n}u < COUNT && value${n} != 0.0;`,
+  )}
+  ${shape.up === null ? '' : each(upSum)}
+  ${each(n => `let result${n} = ${shape.up === null ? `value${n}` : `value${n} * (laneSum(upPart${n}, t) * scale)`};`)}
   if (lane == 0u) {
-    if (inside) { hidden[wg.y * ${paddedColumns(count)}u + FIRST + local] = select(0.0, result, on); }
-    activeBits[own] = select(0u, 1u << own, on);
+    ${each(
+      n => `if (first + own + ${n}u < COUNT) {
+      hidden[wg.y * ${paddedColumns(count)}u + FIRST + local${n}] = select(0.0, result${n}, on${n});
+    }
+    activeBits[own + ${n}u] = select(0u, 1u, on${n});`,
+    )}
   }
   workgroupBarrier();
-  if (t == 0u) {
+  if (t < ${together}u) {
     var bits = 0u;
-    for (var i = 0u; i < ${ROWS_PER_WORKGROUP}u; i++) { bits |= activeBits[i]; }
-    atomicStore(&flags[${layers * maxRows}u + wg.y * ${flagWords(count)}u + FIRST / ${ROWS_PER_WORKGROUP}u + wg.x], bits);
+    for (var i = 0u; i < ${ROWS_PER_WORKGROUP}u; i++) { bits |= activeBits[${ROWS_PER_WORKGROUP}u * t + i] << i; }
+    let word = (FIRST + first) / ${ROWS_PER_WORKGROUP}u + t;
+    if (word < ${flagWords(count)}u) {
+      atomicStore(&flags[${layers * maxRows}u + wg.y * ${flagWords(count)}u + word], bits);
+    }
     atomicAdd(&flags[u32(layerNumbers[0]) * ${maxRows}u + wg.y], countOneBits(bits));
   }
 }
 `
+}
+
+/**
+ * Neurons that a group of lanes of the first kernel takes together. With skipping two gates share what is read of x; without,
+ * the gate and the up projection of one neuron do.
+ */
+export function neuronsTogether({ skips, up }: FeedForwardShape, info: Pick<GpuInfo, 'together'>): number {
+  return skips || up === null ? Math.min(2, info.together) : 1
 }
 
 /** Bindings of `downCode`: tiles of down columns, hidden, flags, x. */
@@ -129,14 +160,14 @@ export const DOWN_ACCESS: readonly Access[] = ['read', 'read', 'read', 'write']
 
 /** How the second kernel is cut: invocations, slots of neurons, a power of two, and the neurons of one slot. */
 export function downPlan({ down, width, count }: FeedForwardShape, gpu: Pick<Gpu, 'workgroup'>) {
-  const { columns, tiles } = downTiles(down, width)
-  // Half of the slots hand their sums to the other half through the workgroup's memory.
-  const most = Math.min(gpu.workgroup.invocations / TILE_VECTORS, (2 * gpu.workgroup.bytes) / (4 * columns))
+  const { columns, tiles, format } = downTiles(down, width)
+  // Sums are handed over through the workgroup's memory.
+  const most = Math.min(gpu.workgroup.invocations / format.tileVectors, gpu.workgroup.bytes / (4 * columns))
   const wanted = Math.ceil(count / ROWS_PER_WORKGROUP)
   let slots = 2
   while (2 * slots <= most && slots < wanted) slots *= 2
   const neurons = ROWS_PER_WORKGROUP * Math.ceil(count / slots / ROWS_PER_WORKGROUP)
-  return { columns, slots, neurons, size: slots * TILE_VECTORS, workgroups: tiles }
+  return { columns, slots, neurons, size: slots * format.tileVectors, workgroups: tiles }
 }
 
 /** x (row, d) += Σ hidden · down over the active ones of COUNT neurons from FIRST on, which is a multiple of 32. */
@@ -144,7 +175,7 @@ export function downCode(shape: FeedForwardShape, gpu: Pick<Gpu, 'workgroup' | '
   const { ahead } = gpu.info
   const { width, count, layers, maxRows, skips } = shape
   const tiles = downTiles(shape.down, width)
-  const { parts } = tiles.format
+  const { parts, tileVectors } = tiles.format
   const { columns, slots, neurons, size } = downPlan(shape, gpu)
   const sums = parts.map((_, n) => `acc${n}`)
   const take = (j: number) =>
@@ -156,7 +187,7 @@ export function downCode(shape: FeedForwardShape, gpu: Pick<Gpu, 'workgroup' | '
       .join('\n')
   const read = (j: number, neuron: string, on: string) => `let n${j} = ${neuron};
       let on${j} = ${on};
-      let v${j} = w[(wg.x * COUNT + n${j}) * ${TILE_VECTORS}u + l];
+      let v${j} = w[(wg.x * COUNT + n${j}) * ${tileVectors}u + l];
       let h${j} = hidden[hiddenRow + n${j}];`
   const steps = Array.from({ length: skips ? Math.min(ahead, 4) : ahead }, (_, j) => j)
   const skipping = `while (bits != 0u) {
@@ -183,11 +214,24 @@ export function downCode(shape: FeedForwardShape, gpu: Pick<Gpu, 'workgroup' | '
       ${steps.map(take).join('\n      ')}
     }`
   const words = Math.min(WORDS, neurons / ROWS_PER_WORKGROUP)
+  // In a round the first of SHARES stretches of slots adds up what the others hand over, in order.
   const put = (slot: string) =>
     parts.map((part, n) => `partial[(${slot}) * ${columns / 4}u + ${part.at('l')}] = acc${n};`).join(' ')
   const add = parts
-    .map((part, n) => `acc${n} += partial[slot * ${columns / 4}u + ${part.at('l')}];`)
+    .map((part, n) => `acc${n} += partial[(slot + i * left) * ${columns / 4}u + ${part.at('l')}];`)
     .join(' ')
+  const rounds: string[] = []
+  for (let left = slots; left > 1; ) {
+    const share = Math.min(left, SHARES)
+    left /= share
+    rounds.push(`{
+    let left = ${left}u;
+    if (slot >= left && slot < ${left * share}u) { ${put('slot - left')} }
+    workgroupBarrier();
+    if (slot < left) { for (var i = 0u; i < ${share - 1}u; i++) { ${add} } }
+    workgroupBarrier();
+  }`)
+  }
   return `override FIRST: u32 = 0u;
 override COUNT: u32 = 1u;
 @group(0) @binding(0) var<storage, read> w: array<vec4<u32>>;
@@ -195,11 +239,11 @@ override COUNT: u32 = 1u;
 @group(0) @binding(2) var<storage, read> flags: array<u32>;
 @group(0) @binding(3) var<storage, read_write> x: array<f32>;
 ${tileScaleFunction('w', tiles)}
-var<workgroup> partial: array<vec4<f32>, ${(slots / 2) * (columns / 4)}>;
+var<workgroup> partial: array<vec4<f32>, ${slots * (columns / 4)}>;
 @compute @workgroup_size(${size})
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t: u32) {
-  let l = t % ${TILE_VECTORS}u;
-  let slot = t / ${TILE_VECTORS}u;
+  let l = t % ${tileVectors}u;
+  let slot = t / ${tileVectors}u;
   let hiddenRow = wg.y * ${paddedColumns(count)}u + FIRST;
   let flagRow = ${layers * maxRows}u + wg.y * ${flagWords(count)}u + FIRST / ${ROWS_PER_WORKGROUP}u;
   ${sums.map(name => `var ${name} = vec4<f32>(0.0);`).join('\n  ')}
@@ -213,12 +257,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     }
     ${skips ? skipping : all}
   }
-  for (var half = ${slots / 2}u; half > 0u; half >>= 1u) {
-    if (slot >= half && slot < 2u * half) { ${put('slot - half')} }
-    workgroupBarrier();
-    if (slot < half) { ${add} }
-    workgroupBarrier();
-  }
+  ${rounds.join('\n  ')}
   if (slot == 0u) { ${put('0u')} }
   workgroupBarrier();
   for (var own = t; own < ${columns}u; own += ${size}u) {

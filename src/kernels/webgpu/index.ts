@@ -19,6 +19,7 @@ export {
   flagWords,
   HIDDEN_ACCESS,
   hiddenCode,
+  neuronsTogether,
 } from './feed-forward.js'
 export { Gpu, openGpu } from './gpu.js'
 export type { GpuInfo, GpuOptions } from './gpu-info.js'

@@ -2,7 +2,7 @@
 // over gigabytes would take longer than measuring with them.
 
 import { type Access, buffers } from './constants.js'
-import { downTiles, TILE_VECTORS } from './down-tiles.js'
+import { downTiles } from './down-tiles.js'
 import type { Gpu } from './gpu.js'
 import { compilerOf } from './kernel.js'
 import type { DeviceMatrix } from './matrix.js'
@@ -20,7 +20,7 @@ function fillCode({ type, layout }: DeviceMatrix, columns: number): string {
   const scales =
     layout === 'rows'
       ? `i % ${rowVectors(type, columns)}u < ${vectorFormat(type).scaleVectors(columns)}u`
-      : `i >= ${downTiles(type, columns).tiles * TILE_VECTORS}u * COUNT`
+      : `i >= ${downTiles(type, columns).tiles * vectorFormat(type).tileVectors}u * COUNT`
   const range = float(WEIGHT_RANGE)
   const number = `${range} * (f32(hash(seed)) * ${2 ** -31} - 1.0)`
   const word = {

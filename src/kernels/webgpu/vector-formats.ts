@@ -20,6 +20,8 @@ export interface VectorFormat {
   /** Columns of one vector. */
   readonly columns: number
   readonly parts: readonly VectorPart[]
+  /** Vectors whose columns are contiguous, the fewest of a tile of down columns. */
+  readonly tileVectors: number
   /** Columns that share a scale; null in formats without. */
   readonly scaleGroup: number | null
   /** Vectors of numbers in a row of so many columns. */
@@ -36,6 +38,7 @@ function plain(columns: number, values: readonly ((v: string) => string)[]): Vec
       at: k => (values.length === 1 ? k : `(${values.length}u * ${k} + ${n}u)`),
       scale: null,
     })),
+    tileVectors: 2,
     scaleGroup: null,
     vectors: count => Math.ceil(count / columns),
     scaleVectors: () => 0,
@@ -63,6 +66,7 @@ const formats: Partial<Record<WeightType, VectorFormat>> = {
       at: k => `(4u * ${k} + ${n}u)`,
       scale: k => `(${k} >> 1u)`,
     })),
+    tileVectors: 2,
     scaleGroup: 32,
     vectors: columns => 4 * Math.ceil(columns / 64),
     scaleVectors: columns => scaleBytes(columns) / 16,
@@ -78,6 +82,7 @@ const formats: Partial<Record<WeightType, VectorFormat>> = {
         scale: (k: string) => `(4u * (${k} >> 2u) + ${m}u)`,
       })),
     ),
+    tileVectors: 4,
     scaleGroup: 32,
     vectors: columns => 4 * Math.ceil(columns / 128),
     scaleVectors: columns => scaleBytes(columns) / 16,
