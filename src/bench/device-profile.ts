@@ -1,7 +1,7 @@
 // Where a token's time on the device goes: each kernel of all layers alone, one after another as in a pass.
 
 import type { DeviceModel } from '../engine/device/device-model.js'
-import { buffers, compilerOf, type Dispatch, type Gpu, MAP_FOR_READING } from '../kernels/webgpu/index.js'
+import { buffers, cacheVectors, compilerOf, type Dispatch, type Gpu, MAP_FOR_READING } from '../kernels/webgpu/index.js'
 import { median } from '../statistics.js'
 
 export interface KernelTime {
@@ -22,7 +22,6 @@ const NOTHING = `
 @group(0) @binding(0) var<storage, read_write> x: array<u32>;
 @compute @workgroup_size(32) fn main(@builtin(local_invocation_index) t: u32) { if (t == 0u) { x[0] += 1u; } }`
 
-/** Attention is what remains of a whole pass that nobody waits for. */
 export async function profileKernels(
   gpu: Gpu,
   dense: DeviceModel,
@@ -37,10 +36,12 @@ export async function profileKernels(
     (await Promise.all(layers.map(layer => model.kernels.ffn(layer, model.activation, skips)))).map(
       dispatches => dispatches[which],
     )
+  const attention = await attentionOf(gpu, dense)
   const lists: Record<string, readonly Dispatch[]> = {
     'nothing, but in order': layers.map(() => empty),
     embedding: dense.kernels.embedding,
     'norm, q, k, v': dense.kernels.layers.flatMap(({ qkv }) => qkv),
+    attention: layers.map(() => attention),
     output: dense.kernels.layers.flatMap(({ output }) => output),
     'norm, gate and up, dense': await ffn(dense, false, 0),
     'norm, gate and up, sparse': await ffn(sparse, true, 0),
@@ -118,6 +119,21 @@ export async function profileKernels(
     times.push({ kernel, microsecondsPerToken: microseconds, microsecondsPerCall: microseconds })
   }
   return times
+}
+
+/** Attention of one head row after CONTEXT tokens, whose keys and values are zeros. */
+async function attentionOf({ device }: Gpu, { kernels }: DeviceModel): Promise<Dispatch> {
+  const { attention: shape, buffers: own } = kernels
+  const { attend } = await kernels.attend(false)
+  const made = [
+    CONTEXT * shape.headDim * 4,
+    16,
+    2 * CONTEXT * shape.kvHeads * cacheVectors(shape) * 16,
+  ].map(size => device.createBuffer({ size, usage: buffers.storage }))
+  device.queue.writeBuffer(own.rows, 0, Uint32Array.of(0, CONTEXT - 1))
+  const [rotation, firstRow, cache] = made
+  const group = attend.bind([own.qkv, rotation, own.rows, firstRow, cache, own.gathered])
+  return { kernel: attend, group, workgroups: shape.heads }
 }
 
 /** The device's own clock, where it has one: without it, what the driver takes to accept commands counts too. */

@@ -54,8 +54,15 @@ interface PassKernels {
   readonly ffn: readonly (readonly Dispatch[])[]
 }
 
-/** Layers whose commands are handed over first, and at a time after them. */
-const [FIRST_LAYERS, LAYERS] = [3, 13]
+/**
+ * Layers after which commands are handed over: the device computes what it has while the driver takes in the next. The driver
+ * takes more than half as long for a layer as a large GPU, so each part may have half as many layers again as the one before.
+ */
+function handOvers(layers: number): ReadonlySet<number> {
+  const after = new Set<number>()
+  for (let size = 1, done = 1; done < layers; size = Math.ceil(1.5 * size), done += size) after.add(done)
+  return after
+}
 
 /** Positions that there are rotations for at first. */
 const FIRST_POSITIONS = 512
@@ -205,6 +212,7 @@ export class DevicePass {
     const rows = parts.reduce((sum, { count }) => sum + count, 0)
     const { device } = this.#gpu
     const commands: GPUCommandBuffer[] = []
+    const parted = handOvers(layers.length)
     let encoder = device.createCommandEncoder()
     let pass = encoder.beginComputePass()
     const dispatch = (list: readonly Dispatch[], count: number) => {
@@ -216,7 +224,7 @@ export class DevicePass {
     }
     dispatch(embedding, rows)
     for (const [index, layer] of layers.entries()) {
-      if (index === FIRST_LAYERS || (index > FIRST_LAYERS && (index - FIRST_LAYERS) % LAYERS === 0)) {
+      if (parted.has(index)) {
         pass.end()
         commands.push(encoder.finish())
         encoder = device.createCommandEncoder()

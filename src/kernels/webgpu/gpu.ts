@@ -106,7 +106,7 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
       subgroups: inOrder,
       lanes: options.lanes ?? (inOrder ? Math.min(least, MOST_LANES) : PLAIN_LANES),
       // A processor gains nothing from it, and longer kernels take it longer to compile.
-      ahead: options.ahead ?? (info.isFallbackAdapter === true ? 2 : 16),
+      ahead: options.ahead ?? (info.isFallbackAdapter === true ? 2 : 4),
       together: options.together ?? 2,
     },
     options.maxBindingBytes ?? Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize),
