@@ -1,7 +1,14 @@
 // Where a token's time on the device goes: each kernel of all layers alone, one after another as in a pass.
 
 import type { DeviceModel } from '../engine/device/device-model.js'
-import { buffers, cacheVectors, compilerOf, type Dispatch, type Gpu, MAP_FOR_READING } from '../kernels/webgpu/index.js'
+import {
+  buffers,
+  cacheVectors,
+  compilerOf,
+  type Dispatch,
+  type Gpu,
+  MAP_FOR_READING,
+} from '../kernels/webgpu/index.js'
 import { median } from '../statistics.js'
 
 export interface KernelTime {
@@ -125,11 +132,9 @@ export async function profileKernels(
 async function attentionOf({ device }: Gpu, { kernels }: DeviceModel): Promise<Dispatch> {
   const { attention: shape, buffers: own } = kernels
   const { attend } = await kernels.attend(false)
-  const made = [
-    CONTEXT * shape.headDim * 4,
-    16,
-    2 * CONTEXT * shape.kvHeads * cacheVectors(shape) * 16,
-  ].map(size => device.createBuffer({ size, usage: buffers.storage }))
+  const made = [CONTEXT * shape.headDim * 4, 16, 2 * CONTEXT * shape.kvHeads * cacheVectors(shape) * 16].map(
+    size => device.createBuffer({ size, usage: buffers.storage }),
+  )
   device.queue.writeBuffer(own.rows, 0, Uint32Array.of(0, CONTEXT - 1))
   const [rotation, firstRow, cache] = made
   const group = attend.bind([own.qkv, rotation, own.rows, firstRow, cache, own.gathered])

@@ -31,7 +31,9 @@ function shapeOf(down: Type, skips: boolean): FeedForwardShape {
 /** Two rows of a pass: hidden values of which about two thirds are 0, columns after up rows, and what x is before. */
 function inputs(type: Type) {
   const random = new RandomInputs(Float32Array, 5)
-  const hidden = Array.from({ length: rows }, () => new Float32Array(random.normal(count)).map(v => (v > 0.4 ? v : 0)))
+  const hidden = Array.from({ length: rows }, () =>
+    new Float32Array(random.normal(count)).map(v => (v > 0.4 ? v : 0)),
+  )
   // A neuron whose bit is not set must not count, whatever its value is; here those of one block.
   const active = hidden.map(values => Array.from(values, (v, n) => v !== 0 && !(n >= 64 && n < 72)))
   const stored = allocateWeights(type, 2 * count, width)
@@ -127,15 +129,18 @@ const some: [Type, (keyof typeof cuts)[]][] =
     : types.map(type => [type, all])
 
 await describeWithGpu('the down projection on the device', gpu => {
-  it.each(some)('of %s is the sum over active neurons, and the same bits with all read', async (type, own) => {
-    const sums = expected(type)
-    for (const cut of own) {
-      const skipped = await onDevice(gpu, type, true, cuts[cut])
-      const dense = await onDevice(gpu, type, false, cuts[cut])
-      for (const [row, values] of skipped.entries()) {
-        expect(relativeDifference(values, sums[row])).toBeLessThan(1e-6)
-        expect(bitsOf(dense[row])).toEqual(bitsOf(values))
+  it.each(some)(
+    'of %s is the sum over active neurons, and the same bits with all read',
+    async (type, own) => {
+      const sums = expected(type)
+      for (const cut of own) {
+        const skipped = await onDevice(gpu, type, true, cuts[cut])
+        const dense = await onDevice(gpu, type, false, cuts[cut])
+        for (const [row, values] of skipped.entries()) {
+          expect(relativeDifference(values, sums[row])).toBeLessThan(1e-6)
+          expect(bitsOf(dense[row])).toEqual(bitsOf(values))
+        }
       }
-    }
-  })
+    },
+  )
 })
