@@ -5,6 +5,7 @@
 import { FlickerError, OptionError } from '../../errors.js'
 import { Purpose, philox4x32, seedWords } from '../../kernels/philox.js'
 import { received } from '../option-checks.js'
+import { exponential } from './exponential.js'
 import { largest, massThreshold } from './largest.js'
 
 export interface SamplingOptions {
@@ -72,15 +73,19 @@ export function chooseToken(
   key: ChoiceKey,
 ): number {
   if (options.temperature === 0 || options.topK === 1) return mostLikelyToken(logits)
-  const { ids, weights, total } = candidates(logits, options)
+  const { ids, weights, sums, total } = candidates(logits, options)
   const target = uniform(key) * total
-  let [sum, last] = [0, 0]
-  for (let i = 0; i < weights.length; i++) {
+  let [block, sum, last] = [0, 0, -1]
+  // Most of a vocabulary is passed block by block.
+  while (block < sums.length - 1 && target >= sum + sums[block]) sum += sums[block++]
+  for (let i = block * BLOCK; i < weights.length; i++) {
     if (weights[i] === 0) continue
     sum += weights[i]
     last = i
     if (target < sum) break
   }
+  // Rounding may have led behind the last weight.
+  if (last === -1) last = weights.findLastIndex(weight => weight > 0)
   return ids === null ? last : ids[last]
 }
 
@@ -133,12 +138,19 @@ export function tokenDistribution(
   }
 }
 
+/** Weights that are added up before their sum is added to the others'. */
+const BLOCK = 256
+/** Weights of the last call: a vocabulary's worth of memory for every token would be collected again and again. */
+let scratch = new Float64Array(0)
+
 interface Candidates {
   /** Ascending; null for the whole vocabulary. */
   readonly ids: Int32Array | null
-  /** Probability relative to the most likely token; 0 for what the options have removed. */
+  /** Probability relative to the most likely token; 0 for what the options have removed. Valid until the next call. */
   readonly weights: Float64Array
-  /** Sum of the weights. */
+  /** Of each block of the weights. */
+  readonly sums: Float64Array
+  /** Sum of the sums. */
   readonly total: number
 }
 
@@ -146,22 +158,32 @@ function candidates(logits: Float32Array, options: Required<SamplingOptions>): C
   const { temperature, topK, topP, minP } = options
   const peak = logits[mostLikelyToken(logits)]
   const ids = topK > 0 && topK < logits.length ? largest(logits, topK).sort() : null
-  const weights = new Float64Array(ids?.length ?? logits.length)
-  let total = 0
-  for (let i = 0; i < weights.length; i++) {
-    const weight = Math.exp((logits[ids === null ? i : ids[i]] - peak) / temperature)
-    weights[i] = weight
-    total += weight
+  const count = ids?.length ?? logits.length
+  if (scratch.length < count) scratch = new Float64Array(count)
+  const weights = scratch.length === count ? scratch : scratch.subarray(0, count)
+  if (ids === null) {
+    for (let i = 0; i < count; i++) weights[i] = exponential((logits[i] - peak) / temperature)
+  } else {
+    for (let i = 0; i < count; i++) weights[i] = exponential((logits[ids[i]] - peak) / temperature)
   }
-  if (topP === 1 && minP === 0) return { ids, weights, total }
+  if (topP < 1) keepNucleus(weights, topP * summed(weights).total)
+  if (minP > 0) {
+    for (let i = 0; i < count; i++) if (weights[i] < minP) weights[i] = 0
+  }
+  return { ids, weights, ...summed(weights) }
+}
 
-  if (topP < 1) keepNucleus(weights, topP * total)
-  total = 0
-  for (let i = 0; i < weights.length; i++) {
-    if (weights[i] < minP) weights[i] = 0
-    total += weights[i]
+function summed(weights: Float64Array): { sums: Float64Array; total: number } {
+  const sums = new Float64Array(Math.ceil(weights.length / BLOCK))
+  let total = 0
+  for (let block = 0; block < sums.length; block++) {
+    const end = Math.min(weights.length, (block + 1) * BLOCK)
+    let sum = 0
+    for (let i = block * BLOCK; i < end; i++) sum += weights[i]
+    sums[block] = sum
+    total += sum
   }
-  return { ids, weights, total }
+  return { sums, total }
 }
 
 /** Sets to 0 all but the largest weights whose sum reaches `wanted`; of equal ones the first are kept. */
