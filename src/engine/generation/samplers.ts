@@ -91,18 +91,35 @@ export function chooseToken(
 
 /** The token with the largest logit, the first of equals. */
 export function mostLikelyToken(logits: Float32Array): number {
-  let best = -1
   let most = Number.NEGATIVE_INFINITY
-  for (let id = 0; id < logits.length; id++) {
-    const logit = logits[id]
-    // NaN compares as false, so that it gets here too.
-    if (logit <= most) continue
-    if (Number.isNaN(logit)) throw invalidLogits(logit)
-    most = logit
-    best = id
+  let first = 0
+  for (let start = 0; start < logits.length; start += BLOCK) {
+    const largest = largestOf(logits, start, Math.min(logits.length, start + BLOCK))
+    if (largest <= most) continue
+    if (Number.isNaN(largest)) throw invalidLogits(largest)
+    most = largest
+    first = start
   }
-  if (Number.isFinite(most)) return best
-  throw invalidLogits(most)
+  if (!Number.isFinite(most)) throw invalidLogits(most)
+  while (logits[first] !== most) first++
+  return first
+}
+
+/** The largest of the values [start, end), four at a time; NaN where one of them is. */
+function largestOf(values: Float32Array, start: number, end: number): number {
+  let a = Number.NEGATIVE_INFINITY
+  let [b, c, d] = [a, a, a]
+  let i = start
+  for (; i + 3 < end; i += 4) {
+    // Of NaN the comparison is false.
+    if (values[i] <= a && values[i + 1] <= b && values[i + 2] <= c && values[i + 3] <= d) continue
+    a = Math.max(a, values[i])
+    b = Math.max(b, values[i + 1])
+    c = Math.max(c, values[i + 2])
+    d = Math.max(d, values[i + 3])
+  }
+  for (; i < end; i++) a = Math.max(a, values[i])
+  return Math.max(a, b, c, d)
 }
 
 function invalidLogits(value: number): FlickerError {
