@@ -23,7 +23,13 @@ import { Compaction, type CompactionSummary, summarizeCompaction } from './compa
 import { cacheDirectory } from './ffn/crossover-cache.js'
 import { CutFfnPolicy } from './ffn/cut-policy.js'
 import type { NeuronSelector } from './ffn/neuron-selector.js'
-import { ExactFfnPolicy, type FfnMode, type NarrowGateMode, requireNarrowGate } from './ffn/policy.js'
+import {
+  ExactFfnPolicy,
+  FFN_MODES,
+  type FfnMode,
+  type NarrowGateMode,
+  requireNarrowGate,
+} from './ffn/policy.js'
 import { PredictorSelector } from './ffn/predictor-selector.js'
 import { ReuseSelector } from './ffn/reuse-selector.js'
 import { SelectingFfnPolicy } from './ffn/selecting-policy.js'
@@ -127,7 +133,7 @@ const CHOICES = {
   dtype: ['auto', 'f32', 'bf16', 'f16', 'q8_0', 'q6_k', 'q5_k', 'q4_k', 'q4_0'],
   kv: ['f32', 'f16', 'q8'],
   activations: activationTypes,
-  ffn: ['auto', 'dense', 'sparse'],
+  ffn: FFN_MODES,
   narrowGate: ['auto', 'on', 'off'],
   sparsePrompt: SPARSE_PROMPTS,
 } as const

@@ -11,7 +11,7 @@ import { Attention, type VectorObserver } from './attention/attention.js'
 import type { KvCache } from './attention/kv-cache.js'
 import { ExpertsFeedForward } from './ffn/experts-ffn.js'
 import { FeedForward } from './ffn/ffn.js'
-import type { FfnPolicy } from './ffn/policy.js'
+import type { FfnMode, FfnPolicy } from './ffn/policy.js'
 import { SeparateFeedForward } from './ffn/separate-ffn.js'
 import { type CacheKind, cacheBytesPerPosition } from './model/memory.js'
 import {
@@ -74,6 +74,8 @@ export interface LayerSequence {
   readonly sparseFrom?: number
   /** Whether its text takes the long factors of LongRoPE. Default false. */
   readonly isLong?: boolean
+  /** How its FFNs are computed, instead of as the model says. */
+  readonly ffn?: FfnMode
 }
 
 /** A sequence as a pass sees it. */
@@ -205,7 +207,7 @@ export class Layers {
       const approximateFrom = sequence.sparseFrom ?? 0
       return {
         ...{ activation: sequence.activation, count, draw, activeNeurons },
-        ...{ firstCut, sequence, approximateFrom },
+        ...{ firstCut, sequence, approximateFrom, ffn: sequence.ffn },
       }
     })
     const isWhole = holdsNeurons(layer.storage)

@@ -112,7 +112,7 @@ export class ChatRequest {
     const maxTokens = max_completion_tokens ?? max_tokens ?? wholeContext(model)
     const tools = await toolRules(model, body, template)
     const options = {
-      ...generateOptions(body, maxTokens, model.engine.ffn),
+      ...generateOptions(body, maxTokens),
       topLogprobs: logprobs === true ? (top_logprobs ?? 0) : 0,
       ...(tools !== null && { grammar: tools.grammar }),
     }

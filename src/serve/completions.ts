@@ -91,7 +91,7 @@ export class CompletionRequest {
       throw new OptionError('REQUEST_INVALID', 'max_tokens 0 returns nothing without echo')
     }
     const options = {
-      ...generateOptions(body, Math.max(1, maxTokens), model.engine.ffn),
+      ...generateOptions(body, Math.max(1, maxTokens)),
       topLogprobs: logprobs ?? 0,
     }
     const prepared = await Promise.all(prompts.map(prompt => model.prepare(prompt, options)))

@@ -3,7 +3,6 @@
 import { randomInt } from 'node:crypto'
 import {
   type ChatMessage,
-  type FfnMode,
   type GenerateManyOptions,
   type Grammar,
   type LanguageModel,
@@ -23,21 +22,14 @@ export function promptsOf(given: CompletionBody['prompt'] | EmbeddingBody['input
 
 /**
  * What is not given has OpenAI's default: temperature 1, and a random seed, which the response names. At temperature 0 the
- * rules that choose among several tokens have no effect, and are left out. Throws OptionError FFN_FIXED.
+ * rules that choose among several tokens have no effect, and are left out.
  */
 export function generateOptions(
   body: SamplingBody,
   maxTokens: number,
-  ffn: FfnMode,
 ): GenerateManyOptions & { seed: number } {
   const { temperature, n, stop, activation, ignore_eos, sequence } = body
   const t = temperature ?? 1
-  if (body.ffn != null && body.ffn !== ffn) {
-    throw new OptionError(
-      'FFN_FIXED',
-      `ffn is ${ffn} for all requests of this server (flicker serve --ffn), not ${body.ffn}`,
-    )
-  }
   return {
     maxTokens,
     temperature: t,
@@ -51,6 +43,7 @@ export function generateOptions(
     sequence: sequence ?? undefined,
     stop: stop ?? undefined,
     activation: activation ?? undefined,
+    ffn: body.ffn ?? undefined,
     ignoreEos: ignore_eos ?? undefined,
     presencePenalty: body.presence_penalty ?? undefined,
     frequencyPenalty: body.frequency_penalty ?? undefined,

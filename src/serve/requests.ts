@@ -49,7 +49,7 @@ const samplingFields = {
   ffn: z
     .enum(['auto', 'dense', 'sparse'])
     .nullish()
-    .describe('what the server was started with; it never changes a text'),
+    .describe('how FFNs are computed, instead of as the server was started; it never changes a text'),
   ignore_eos: z.boolean().nullish(),
   response_format: responseFormat.nullish(),
   stream: z.boolean().nullish(),

@@ -196,7 +196,7 @@ export class Scheduler {
     const { prompt, request } = job
     const { options } = request.prepared
     const { engine } = this.model
-    const { seed, sequences, activation } = options
+    const { seed, sequences, activation, ffn = this.model.engine.ffn } = options
     const alone = sequences.length === 1 && sequences[0] === 0
     // As Generation does: where neurons are drawn, each sequence reads the prompt's last token with its own draws.
     const own = activation.draws && !alone ? 1 : 0
@@ -206,8 +206,8 @@ export class Scheduler {
       const known = key === null ? null : this.#prefixes.find(key, prompt)
       const sparseFrom = engine.sparseFrom(prompt.length)
       job.session =
-        known?.fork([{ seed, sequence: 0 }])[0] ??
-        engine.session({ seed, sequence: 0, activation, sparseFrom })
+        known?.fork([{ seed, sequence: 0, ffn }])[0] ??
+        engine.session({ seed, sequence: 0, activation, sparseFrom, ffn })
       job.cachedTokens = job.session.position
       this.counts.cachedTokens += job.cachedTokens
     }

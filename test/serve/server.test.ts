@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { createServer, type Server, type ServerOptions } from '../../src/serve/index.js'
 import { listening } from './listening.js'
-import { servedModel } from './served-model.js'
+import { servedConfig, servedModel } from './served-model.js'
 
 const model = servedModel()
 
@@ -81,6 +81,26 @@ describe('completions', () => {
     expect(texts.map(choice => choice.finish_reason)).toEqual([...Array(7).fill(null), 'length'])
     expect(parts[parts.length - 1]).toMatchObject({ choices: [], usage: { completion_tokens: 8 } })
     expect(parts[0].usage).toBeNull()
+  })
+
+  it('are the same with any ffn, which says how neurons are computed', async () => {
+    const app = server()
+    const ask = { prompt: 'Once', temperature: 0.9, seed: 3, max_tokens: 12, ignore_eos: true }
+    const texts = await Promise.all(
+      [undefined, 'auto', 'dense', 'sparse'].map(async ffn => {
+        return (await bodyOf(post(app, '/v1/completions', { ...ask, ffn }))).choices[0].text
+      }),
+    )
+    expect(texts[0]).not.toBe('')
+    expect(new Set(texts).size).toBe(1)
+    const skipped = async (ffn: 'dense' | 'sparse') => {
+      const { text, stats } = await model.complete('Once', {
+        ...{ ffn, temperature: 0.9, seed: 3, maxTokens: 12, ignoreEos: true },
+      })
+      return [text, (stats.bytesSkippedPerToken ?? 0) > 0]
+    }
+    expect(await skipped('dense')).toEqual([texts[0], false])
+    expect(await skipped('sparse')).toEqual([texts[0], true])
   })
 
   it('of several prompts and n have their indices, and the texts of their sequences', async () => {
@@ -180,7 +200,7 @@ describe('what a client does wrong', () => {
       'activation_file_not_loaded',
       /a\.mjs/,
     ],
-    ['another ffn than the server has', { prompt: 'a', ffn: 'dense' }, 400, 'ffn_fixed', /auto/],
+    ['an unknown ffn', { prompt: 'a', ffn: 'denser' }, 400, 'request_invalid', /ffn: must be one of/],
     [
       'a format that there is not',
       { prompt: 'a', response_format: { type: 'xml' } },
@@ -393,6 +413,66 @@ describe('over a socket', () => {
     })
     expect(await tokensAtRest(app)).toBeLessThan(32 * 80)
   })
+
+  async function metric(app: Server, name: string): Promise<number> {
+    const text = await (await app.fetch(new Request('http://localhost/metrics'))).text()
+    return Number(new RegExp(`flicker:${name}\\{model="tiny"\\} (\\d+)`).exec(text)?.[1])
+  }
+  async function until(condition: () => Promise<boolean>): Promise<void> {
+    while (!(await condition())) await new Promise(resolve => setTimeout(resolve, 1))
+  }
+  /** Sends a request; the function that is returned makes its client vanish. */
+  function sent(port: number, body: object): () => Promise<void> {
+    const options = { port, path: '/v1/completions', method: 'POST', agent: false }
+    const request = http.request(options, response => response.resume().on('error', () => {}))
+    request.on('error', () => {})
+    request.end(JSON.stringify({ max_tokens: 40, ignore_eos: true, ...body }))
+    return () =>
+      new Promise(resolve => {
+        request.on('close', resolve)
+        request.destroy()
+      })
+  }
+  /** Long enough for a client to leave while the prompt is read. */
+  const patient = servedModel(undefined, { ...servedConfig, maxPositionEmbeddings: 6000 })
+
+  it.each([true, false])(
+    'a client that leaves while it waits is never computed for (stream: %s)',
+    async stream => {
+      const app = createServer({ models: { tiny: patient }, maxBatch: 1, onNotice: () => {} })
+      const port = await listening(app)
+      const leaveFirst = sent(port, { prompt: 'first', max_tokens: 5000 })
+      await until(async () => (await metric(app, 'num_requests_running')) === 1)
+      const leaveSecond = sent(port, { prompt: 'a prompt that nobody reads', stream })
+      await until(async () => (await metric(app, 'num_requests_waiting')) === 1)
+      await leaveSecond()
+      await until(async () => (await metric(app, 'num_requests_waiting')) === 0)
+      // It left the line while the first still ran.
+      expect(await metric(app, 'num_requests_running')).toBe(1)
+      await leaveFirst()
+      await until(async () => (await metric(app, 'num_requests_running')) === 0)
+      expect(await metric(app, 'prompt_tokens_total')).toBe('first'.length)
+    },
+  )
+
+  it.each([true, false])(
+    'a client that leaves while its prompt is read ends it (stream: %s)',
+    async stream => {
+      const app = createServer({ models: { tiny: patient }, promptPiece: 4, onNotice: () => {} })
+      const port = await listening(app)
+      const leave = sent(port, { prompt: 'x'.repeat(5000), stream })
+      await until(async () => (await metric(app, 'prompt_tokens_total')) > 0)
+      await leave()
+      await until(async () => (await metric(app, 'num_requests_running')) === 0)
+      const read = await metric(app, 'prompt_tokens_total')
+      expect(read).toBeGreaterThan(0)
+      expect(read).toBeLessThan(5000)
+      expect(await metric(app, 'tokens_predicted_total')).toBe(0)
+      // And what it holds is free for others.
+      const { status } = await post(app, '/v1/completions', { prompt: 'b', max_tokens: 2 })
+      expect(status).toBe(200)
+    },
+  )
 
   const page = readFileSync('docs/server.md', 'utf8')
   const commands = [...page.matchAll(/^curl (?:\\\n|[^'\n]|'[^']*')*$/gm)].map(([command]) => command)

@@ -180,8 +180,14 @@ export class DeviceModel {
    */
   readonly kernels: DeviceKernels
 
-  /** A new, empty sequence. Throws OptionError SEED_RANGE, SEQUENCE_RANGE, WEBGPU_ACTIVATION. */
+  /** A new, empty sequence. Throws OptionError SEED_RANGE, SEQUENCE_RANGE, WEBGPU_ACTIVATION, FFN_FIXED. */
   session(options: SessionOptions = {}): DeviceSession {
+    if (options.ffn !== undefined && options.ffn !== this.#ffn) {
+      throw new OptionError(
+        'FFN_FIXED',
+        `ffn is ${this.#ffn} for all texts of a model on a GPU, not ${options.ffn}; open the model with it`,
+      )
+    }
     const activation = options.activation ?? this.activation
     requireElementwise(activation)
     const cache = new DeviceCache(this.config, this.#memory, this.#gpu.device)

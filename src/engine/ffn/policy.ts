@@ -23,11 +23,19 @@ import type { Cut } from '../../nn/cuts.js'
 import { CompactNeurons } from '../model/compact-neurons.js'
 import type { Memory } from '../model/memory.js'
 import { type FfnWeights, ffnBytes, gateTypesOf, isByChannel, storedNeurons } from '../model/weights.js'
+import { received } from '../option-checks.js'
 import { type FfnWork, forcedCrossover, gateCrossover, neuronCrossover } from './crossover.js'
 import type { NeuronSelector } from './neuron-selector.js'
 
 /** `auto`: skip where counted zeros make it faster; `sparse`: wherever the activation is exactly 0; `dense`: nowhere. */
-export type FfnMode = 'auto' | 'dense' | 'sparse'
+export const FFN_MODES = ['auto', 'dense', 'sparse'] as const
+export type FfnMode = (typeof FFN_MODES)[number]
+/** Throws OptionError FFN_UNKNOWN for what is neither a mode nor left out. */
+export function requireFfnMode(ffn: FfnMode | undefined): void {
+  if (ffn === undefined || FFN_MODES.includes(ffn)) return
+  throw new OptionError('FFN_UNKNOWN', `ffn must be one of ${FFN_MODES.join(', ')}, not ${received(ffn)}`)
+}
+
 /** `on`: at every token, refused where that is not possible. `auto`: where it is faster. */
 export type NarrowGateMode = 'on' | 'off' | 'auto'
 
@@ -50,6 +58,8 @@ export interface FfnRows {
   readonly sequence?: object
   /** The first position of the sequence that approximations apply to. Default: none. */
   readonly approximateFrom?: number
+  /** Instead of the model's. */
+  readonly ffn?: FfnMode
 }
 
 /** How one layer's FFN computes the rows of a pass. */
@@ -161,7 +171,8 @@ export class ExactFfnPolicy implements FfnPolicy {
 
   /** `plan`, told whether neurons can be 0. */
   planFor(layer: number, sequences: readonly FfnRows[], rows: number, zeros: boolean): FfnPlan {
-    return { narrow: this.#narrow(layer, sequences, rows), maxActive: zeros ? this.#maxActive(rows) : 0 }
+    const narrow = this.#narrow(layer, sequences, rows)
+    return { narrow, maxActive: zeros ? this.#maxActive(rows, this.#modeOf(sequences)) : 0 }
   }
 
   observe(layer: number, { rows, active, gateRowsRead }: FfnObservation): void {
@@ -174,9 +185,15 @@ export class ExactFfnPolicy implements FfnPolicy {
     return { auto: USUAL_CHANNEL_CROSSOVER, sparse: 1, dense: 0 }[this.#options.ffn]
   }
 
-  #maxActive(rows: number): number {
-    const { intermediateSize: h } = this.#config
+  /** What all sequences of a pass ask for; `auto` where they differ: the result is the same. */
+  #modeOf(sequences: readonly FfnRows[]): FfnMode {
     const { ffn } = this.#options
+    const mode = sequences[0]?.ffn ?? ffn
+    return sequences.every(sequence => (sequence.ffn ?? ffn) === mode) ? mode : 'auto'
+  }
+
+  #maxActive(rows: number, ffn: FfnMode): number {
+    const { intermediateSize: h } = this.#config
     if (ffn !== 'auto') return ffn === 'sparse' ? h : 0
     // Of many rows almost every neuron is active at some. The kernel uses each row's own where that is less work.
     return rows > MOST_MEASURED_ROWS ? h : Math.floor(this.#crossover(rows) * h)

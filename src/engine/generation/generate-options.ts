@@ -4,6 +4,7 @@ import { type Activation, parseActivation } from '../../activations/index.js'
 import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
 import { OptionError } from '../../errors.js'
 import type { ChatOptions } from '../chat/chat.js'
+import { type FfnMode, requireFfnMode } from '../ffn/policy.js'
 import { checkGrammar, type Grammar } from '../grammar/grammar.js'
 import { type OptionNames, received, requireKnownOptions, requireOptionalType } from '../option-checks.js'
 import type { GenerationRules } from './continuation.js'
@@ -23,6 +24,8 @@ export interface GenerateOptions extends SamplingOptions, PenaltyOptions {
   readonly sequence?: number
   /** Instead of the model's, e.g. `stocha:p=0.3`: drawn while decoding, for diverse texts even at temperature 0. */
   readonly activation?: string
+  /** Whether neurons that are exactly 0 are skipped, instead of as the model does it: never the reason for another text. */
+  readonly ffn?: FfnMode
   /** Continue after an end-of-text token. Default false. */
   readonly ignoreEos?: boolean
   /** @deprecated The former name of `ignoreEos`. */
@@ -57,6 +60,7 @@ const OPTION_NAMES: OptionNames<GenerateManyOptions> = {
   seed: true,
   sequence: true,
   activation: true,
+  ffn: true,
   ignoreEos: true,
   ignoreEndOfText: 'hidden',
   topLogprobs: true,
@@ -77,6 +81,7 @@ export interface CheckedOptions extends Omit<GenerationRules, 'limit' | 'limitRe
   /** Of each continuation. */
   readonly sequences: readonly number[]
   readonly activation: Activation
+  readonly ffn: FfnMode | undefined
   readonly grammar: Grammar | null
   readonly signal: AbortSignal | undefined
 }
@@ -92,7 +97,7 @@ export function splitChatOptions(options: GenerateOptions & ChatOptions): {
 
 /**
  * The options with their defaults. endOfText: ids that end a text. Throws OptionError: OPTION_UNKNOWN, OPTION_TYPE, …_RANGE,
- * STOP_INVALID, SIGNAL_INVALID, LOGIT_BIAS_…, SAMPLING_CONTRADICTION, GRAMMAR_…; ActivationError.
+ * FFN_UNKNOWN, STOP_INVALID, SIGNAL_INVALID, LOGIT_BIAS_…, SAMPLING_CONTRADICTION, GRAMMAR_…; ActivationError.
  */
 export function checkGenerateOptions(
   options: GenerateManyOptions,
@@ -105,6 +110,7 @@ export function checkGenerateOptions(
   const { ignoreEndOfText = false, ignoreEos = ignoreEndOfText } = options
   requireOptionalType('ignoreEos', 'boolean', ignoreEos)
   requireOptionalType('activation', 'string', options.activation)
+  requireFfnMode(options.ffn)
   if (!(Number.isSafeInteger(seed) && seed >= 0)) {
     throw new OptionError('SEED_RANGE', `seed must be an integer of at least 0, not ${received(seed)}`)
   }
@@ -156,6 +162,7 @@ export function checkGenerateOptions(
     maxTokens,
     sequences: Array.from({ length: n }, (_, i) => sequence + i),
     activation,
+    ffn: options.ffn,
     grammar,
     signal,
   }

@@ -6,6 +6,7 @@ import { FlickerError, OptionError, TokenizerError } from '../../errors.js'
 import { Purpose, seedWords } from '../../kernels/philox.js'
 import type { ModelConfig } from '../../nn/config.js'
 import { KvCache } from '../attention/kv-cache.js'
+import { type FfnMode, requireFfnMode } from '../ffn/policy.js'
 import type { ForwardPass, SequenceState, TokenStats } from '../forward.js'
 import { requireCacheMemory } from '../model/memory.js'
 import {
@@ -29,6 +30,8 @@ export interface SessionOptions {
   readonly activation?: Activation
   /** Of a model with cuts: the first position that they apply to. Default 0: all. */
   readonly sparseFrom?: number
+  /** Whether zeros are skipped, instead of as the model does it: never the reason for another result. */
+  readonly ffn?: FfnMode
 }
 
 /** What one of several sessions reads: `Session.readTogether`. */
@@ -53,6 +56,7 @@ const SESSION_OPTION_NAMES: OptionNames<SessionOptions> = {
   sequence: true,
   activation: true,
   sparseFrom: true,
+  ffn: true,
 }
 
 /**
@@ -76,6 +80,7 @@ export class Session {
   readonly sequence: number
   readonly activation: Activation
   readonly sparseFrom: number
+  readonly ffn: FfnMode | undefined
   readonly #pass: ForwardPass
   readonly #state: SequenceState
   /** Null before the first token; shared with forks until one of them writes. */
@@ -87,7 +92,7 @@ export class Session {
 
   /**
    * `EngineModel.session` and `fork` make sessions. Throws OptionError OPTION_TYPE, OPTION_UNKNOWN, SEED_RANGE,
-   * SEQUENCE_RANGE, and what `FfnPolicy.requireUsable` throws.
+   * SEQUENCE_RANGE, FFN_UNKNOWN, and what `FfnPolicy.requireUsable` throws.
    */
   constructor(
     pass: ForwardPass,
@@ -95,7 +100,8 @@ export class Session {
     prefix?: SequenceState,
   ) {
     requireKnownOptions(options, SESSION_OPTION_NAMES)
-    const { seed = 0, sequence = 0, activation, sparseFrom = 0 } = options
+    const { seed = 0, sequence = 0, activation, sparseFrom = 0, ffn } = options
+    requireFfnMode(ffn)
     if (typeof activation !== 'object' || typeof activation?.spec !== 'string') {
       wrongType('activation', 'an activation, as parseActivation returns it', activation)
     }
@@ -117,6 +123,7 @@ export class Session {
     this.sequence = sequence
     this.activation = activation
     this.sparseFrom = sparseFrom
+    this.ffn = ffn
     this.#pass = pass
     this.#state = {
       activation,
@@ -124,6 +131,7 @@ export class Session {
       draw: { seedLow, seedHigh, purpose: Purpose.decode, step: sequence },
       position: prefix?.position ?? 0,
       sparseFrom,
+      ...(ffn !== undefined && { ffn }),
       isLong: prefix?.isLong ?? pass.longBeyond === 0,
     }
     this.#tokens = this.#state.isLong || pass.longBeyond === Number.POSITIVE_INFINITY ? null : []
@@ -246,7 +254,7 @@ export class Session {
    */
   fork(each: readonly SessionOptions[]): Session[] {
     if (!Array.isArray(each)) wrongType('fork: each', 'an array with the options of each session', each)
-    const { seed, sequence, activation, sparseFrom } = this
+    const { seed, sequence, activation, sparseFrom, ffn } = this
     return each.map(options => {
       requireKnownOptions(options, SESSION_OPTION_NAMES)
       const merged = {
@@ -254,6 +262,7 @@ export class Session {
         sequence: options.sequence ?? sequence,
         activation: options.activation ?? activation,
         sparseFrom: options.sparseFrom ?? sparseFrom,
+        ffn: options.ffn ?? ffn,
       }
       const fork = new Session(this.#pass, merged, this.#state)
       fork.#logits = this.#logits

@@ -50,6 +50,39 @@ const templates: Record<string, [template: string, ends: string[], format: ToolC
       close: ']',
     },
   ],
+  'a mark, the name and a mark, as newer Mistral models have it': [
+    `{% if tools %}[T]{{ tools | tojson }}{% endif %}${turns}{% for c in m.tool_calls or [] %}[TOOL_CALLS]{{ c.function.name }}` +
+      '[ARGS]{{ c.function.arguments | tojson }}{% if loop.last %}</s>{% endif %}{% endfor %}{% endfor %}',
+    ['</s>'],
+    { open: '', begin: '[TOOL_CALLS]', middle: '[ARGS]', end: '', separator: '', close: '' },
+  ],
+  'a block of calls with their arguments in a fence, as DeepSeek V3 has it': [
+    `{{ tools }}${turns}{% if m.tool_calls %}<calls>{% for c in m.tool_calls %}<call>function<sep>{{ c.function.name }}` +
+      "{{ '\\n```json\\n' }}{{ c.function.arguments | tojson }}{{ '\\n```' }}</call>{% if not loop.last %}{{ '\\n' }}{% endif %}{% endfor %}</calls><eos>{% endif %}{% endfor %}",
+    ['<eos>'],
+    {
+      open: '<calls>',
+      begin: '<call>function<sep>',
+      middle: '\n```json\n',
+      end: '\n```</call>',
+      separator: '\n',
+      close: '</calls>',
+    },
+  ],
+  'a channel to the tool, as gpt-oss has it': [
+    `{{ tools }}${turns}{% if m.tool_calls %}<|start|>assistant<|channel|>commentary to=functions.{{ m.tool_calls[0].function.name }}` +
+      ' <|constrain|>json<|message|>{{ m.tool_calls[0].function.arguments | tojson }}<|call|>{% endif %}{% endfor %}' +
+      '{% if add_generation_prompt %}<|start|>assistant{% endif %}',
+    ['<|call|>'],
+    {
+      open: '',
+      begin: '<|channel|>commentary to=functions.',
+      middle: ' <|constrain|>json<|message|>',
+      end: '',
+      separator: null,
+      close: '',
+    },
+  ],
   'thoughts that the template adds are not part of it': [
     `{{ tools }}${turns}{% if m.tool_calls %}<a><think>\n\n</think>\n\n{% for c in m.tool_calls %}` +
       '<call>{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}</call>{% endfor %}' +

@@ -39,7 +39,12 @@ function policyOf(config: ModelConfig, options: Partial<FfnOptions> = {}, availa
 }
 
 /** What is planned for `rows` sequences with a row each. */
-function plan(policy: ExactFfnPolicy, rows = 1, spec = 'relu'): FfnPlan {
+function plan(
+  policy: ExactFfnPolicy,
+  rows = 1,
+  spec = 'relu',
+  modes: readonly FfnRows['ffn'][] = [],
+): FfnPlan {
   const draw = { seedLow: 1, seedHigh: 0, purpose: Purpose.decode, step: 0, layer: 0, firstRow: 3 }
   const sequence: FfnRows = {
     activation: parseActivation(spec),
@@ -47,12 +52,25 @@ function plan(policy: ExactFfnPolicy, rows = 1, spec = 'relu'): FfnPlan {
     draw,
     activeNeurons: new Int32Array(1),
   }
-  return policy.plan(0, Array(rows).fill(sequence), rows)
+  const sequences = Array.from({ length: rows }, (_, i) => ({ ...sequence, ffn: modes[i] }))
+  return policy.plan(0, sequences, rows)
 }
 
 afterEach(() => vi.unstubAllEnvs())
 
 describe('how many neurons may be active where the others are skipped', () => {
+  it('as the sequences ask, and where they differ as with auto', () => {
+    vi.stubEnv('FLICKER_CROSSOVER', '0.4')
+    const most = (...modes: FfnRows['ffn'][]) => plan(policyOf(small), modes.length, 'relu', modes).maxActive
+    expect([most('dense'), most('dense', 'dense'), most('sparse'), most('sparse', 'sparse')]).toEqual([
+      0, 0, 30, 30,
+    ])
+    expect([most('dense', 'sparse'), most('dense', undefined), most(undefined)]).toEqual([12, 12, 12])
+    // What the model was opened with is what a sequence without a wish has.
+    expect(plan(policyOf(small, { ffn: 'dense' }), 2, 'relu', ['dense', undefined]).maxActive).toBe(0)
+    expect(plan(policyOf(small, { ffn: 'dense' }), 1, 'relu', ['sparse']).maxActive).toBe(30)
+  })
+
   it('none with dense, all with sparse, whatever the crossover', () => {
     vi.stubEnv('FLICKER_CROSSOVER', '0.4')
     for (const rows of [1, 7, 100]) {
