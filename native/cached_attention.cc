@@ -147,7 +147,7 @@ struct Call {
     each_run(first, last, chunk_start, [&](Run run) {
       const int64_t some = (run.last - run.first) * group, count = run.end - run.start;
       const auto query_at = [&](int64_t q) { return query(run.first + q / group, kv_head, q % group); };
-      const Tiles tiles = some <= few ? Tiles(some, max_direct) : Tiles(some);
+      const Tiles tiles = some <= most_direct(storage.type) ? Tiles(some, max_direct) : Tiles(some);
       if (some > 1)
         tiles.each(
             [&](int64_t of, int64_t width) { pack_tile(query_at, dim, of, width, memory + packed_size(of, dim)); });
@@ -162,10 +162,10 @@ struct Call {
       const auto key_or_value_at = [&](int64_t i) { return i < count ? keys[i] : values[i - count]; };
       if (some == 1)
         row_kernels[storage.type]->dots_in_line(keys.line(0, count, values.data), query_at(0), dim, scores_of(run));
-      else if (some <= few)
+      else if (some <= most_direct(storage.type))
         direct_dots(storage, key_or_value_at, count, 2 * count, packed, put, ahead());
       else
-        packed_dots(storage, key_at, count, count, row_bytes, packed, put);
+        packed_dots(storage, key_at, count, count, packed, put);
     });
 
     // Weights, unnormalized, in place of the scores: 0 for what a row does not see.

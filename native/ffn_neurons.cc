@@ -23,7 +23,6 @@ struct Neurons {
   const uint8_t* up(int64_t neuron) const { return ups[place(neuron)]; }
   const uint8_t* down(int64_t neuron) const { return downs[place(neuron)]; }
   int64_t place(int64_t neuron) const { return shape.row_of == nullptr ? neuron : shape.row_of[neuron]; }
-  int64_t up_bytes() const { return downs.data - ups.data; }
   int64_t blocks() const { return ceil_div(shape.neurons, block); }
   /// Sums of different positions must not fall into one set of the cache, as at a distance of a power of two.
   int64_t sums_stride() const { return shape.batch == 1 ? shape.width : shape.width + 80; }
@@ -76,33 +75,31 @@ struct Neurons {
   /// sums (batch × sums_stride) = Σ over a block's neurons of hidden · down row, for a few positions.
   void run_few(int64_t number, const Positions& x, float* sums) const {
     int32_t list[max_block];
-    const int64_t n = list_active(number, list), batch = shape.batch, height = tile_rows;
-    const Tiles tiles(batch, max_direct);
-    memset(sums, 0, static_cast<size_t>(batch * sums_stride()) * 4);
-    // Groups of `height` rows: (tile of positions, row, position). Rows that are missing from the last have zeros.
-    float hidden[max_block * few];
-    const auto group = [&](int64_t i, int64_t b) { return hidden + i / height * height * batch + b * height; };
-    const auto put = [&](int64_t i, int64_t first, int64_t width, const float* factors) {
-      float* to = group(i, first) + i % height * width;
-      for (int64_t c = 0; c < width; c++) {
-        const float activation = i < n ? value(list[i], first + c) : 0.f;
-        to[c] = factors == nullptr ? activation : activation * factors[c];
-      }
-    };
-    for (int64_t i = shape.gated ? n : 0; i < ceil_div(n, height) * height; i++)
-      tiles.each([&](int64_t first, int64_t width) { put(i, first, width, nullptr); });
+    const int64_t n = list_active(number, list), batch = shape.batch;
+    float hidden[max_block * few];  // (n, batch)
+    for (int64_t i = 0; i < n; i++)
+      for (int64_t b = 0; b < batch; b++) hidden[i * batch + b] = value(list[i], b);
     if (shape.gated)
       each_dot(
-          ups.storage, [&](int64_t i) { return up(list[i]); }, n, n, up_bytes(), x, put);
+          ups.storage, [&](int64_t i) { return up(list[i]); }, n, n, x,
+          [&](int64_t i, int64_t first, int64_t width, const float* dots) {
+            for (int64_t c = 0; c < width; c++) hidden[i * batch + first + c] *= dots[c];
+          });
+    const Tiles tiles(batch, max_direct);
+    memset(sums, 0, static_cast<size_t>(batch * sums_stride()) * 4);
     // So many columns at a time that their sums stay in the level-1 cache.
     const int64_t columns = 4096 / batch / slice * slice;
     for (int64_t k = 0; k < shape.width; k += columns)
-      for (int64_t i = 0; i < n; i += height) {
+      for (int64_t i = 0; i < n; i += tile_rows) {
         const RowPointers rows = rows_from(
-            downs.storage, [&](int64_t j) { return down(list[j]); }, i, height, n, n);
+            downs.storage, [&](int64_t j) { return down(list[j]); }, i, tile_rows, n, n);
         tiles.each([&](int64_t first, int64_t width) {
-          row_kernels[downs.storage.type]->sums[width](rows, group(i, first), sums + first * sums_stride(),
-                                                       sums_stride(), k, min(shape.width, k + columns));
+          // Rows that are missing from the last tile have zeros.
+          float factors[tile_rows * max_direct] = {};
+          for (int64_t r = 0; r < min(tile_rows, n - i); r++)
+            for (int64_t c = 0; c < width; c++) factors[r * width + c] = hidden[(i + r) * batch + first + c];
+          row_kernels[downs.storage.type]->sums[width](rows, factors, sums + first * sums_stride(), sums_stride(), k,
+                                                       min(shape.width, k + columns));
         });
       }
   }
@@ -113,7 +110,7 @@ void by_blocks(const Neurons& neurons, const float* x, float* y) {
   const FfnShape& shape = neurons.shape;
   const int64_t blocks = neurons.blocks(), stride = neurons.sums_stride(), sums_size = shape.batch * stride;
   float* sums = static_cast<float*>(scratch(0, static_cast<uint64_t>(blocks * sums_size) * 4));
-  const Positions positions(x, shape.gated ? shape.batch : 1, shape.up_width);
+  const Positions positions(x, shape.gated ? shape.batch : 1, shape.up_width, neurons.ups.storage.type);
   if (sums == nullptr || !positions.ok()) return;
   parallel_for(blocks, [&](int64_t block) {
     if (shape.batch == 1)
@@ -166,8 +163,7 @@ void by_columns(const Neurons& neurons, const float* x, float* y) {
       };
       if (shape.gated)
         packed_dots(
-            neurons.ups.storage, [&](int64_t i) { return neurons.up(list[i]); }, n, n, neurons.up_bytes(), positions,
-            put);
+            neurons.ups.storage, [&](int64_t i) { return neurons.up(list[i]); }, n, n, positions, put);
       else
         for (int64_t i = 0; i < n; i++)
           tiles.each([&](int64_t first, int64_t tile_width) { put(i, first, tile_width, nullptr); });
@@ -176,28 +172,29 @@ void by_columns(const Neurons& neurons, const float* x, float* y) {
   parallel_for(ceil_div(width, slice), [&](int64_t job) {
     constexpr int64_t tile_columns = tile_vectors * lanes;
     const int64_t first_column = job * slice, end = min(width, first_column + slice);
-    float* totals = static_cast<float*>(scratch(1, static_cast<uint64_t>(batch * slice) * 4));
-    float* panel = static_cast<float*>(scratch(3, static_cast<uint64_t>((block + 1) * slice) * 4));
+    // Of all blocks so far, and of the rows of one so far.
+    float* totals = static_cast<float*>(scratch(1, static_cast<uint64_t>(2 * batch * slice) * 4));
+    float* panel = static_cast<float*>(scratch(3, static_cast<uint64_t>((slice_rows + 1) * slice) * 4));
     if (totals == nullptr || panel == nullptr) return;
+    float* const sums = totals + batch * slice;
     memset(totals, 0, static_cast<size_t>(batch * slice) * 4);
     for (int64_t number = 0; number < blocks; number++) {
       const int32_t* list = lists + number * block;
       const int64_t n = counts[number];
-      widen_slice(
-          neurons.downs.storage, [&](int64_t i) { return neurons.down(list[i]); }, n, first_column, end, panel);
-      for (int64_t start = 0; start < batch; start += at_once)
-        Tiles(min(at_once, batch - start)).each([&](int64_t first, int64_t tile_width) {
-          const float* h = hidden + number * block * batch + (start + first) * n;
-          for (int64_t column = 0; column < end - first_column; column += tile_columns) {
-            alignas(64) float sums[tile_positions * tile_columns];
-            tile_kernels.sums[tile_width](panel + column, slice, h, tile_width, n, sums, tile_columns, tile_columns,
-                                          false);
-            float* to = totals + (start + first) * slice + column;
-            for (int64_t c = 0; c < tile_width; c++)
-              for (int64_t j = 0; j < tile_columns; j += lanes)
-                store(to + c * slice + j, load(to + c * slice + j) + load(sums + c * tile_columns + j));
-          }
-        });
+      for (int64_t row = 0; row < n; row += slice_rows) {
+        const int64_t rows = min(slice_rows, n - row);
+        widen_slice(
+            neurons.downs.storage, [&](int64_t i) { return neurons.down(list[row + i]); }, rows, n - row, first_column,
+            end, panel);
+        for (int64_t start = 0; start < batch; start += at_once)
+          Tiles(min(at_once, batch - start)).each([&](int64_t first, int64_t tile_width) {
+            const float* h = hidden + number * block * batch + (start + first) * n + row * tile_width;
+            for (int64_t column = 0; column < end - first_column; column += tile_columns)
+              tile_kernels.sums[tile_width](panel + column, slice, h, tile_width, rows,
+                                            sums + (start + first) * slice + column, slice, tile_columns, row > 0);
+          });
+      }
+      for (int64_t k = 0; n > 0 && k < batch * slice; k += lanes) store(totals + k, load(totals + k) + load(sums + k));
     }
     for (int64_t b = 0; b < batch; b++)
       for (int64_t k = first_column; k < end; k += lanes) {

@@ -141,7 +141,7 @@ struct Neurons {
   /// Memory of run_together.
   int64_t bytes_of_many() const {
     return aligned(max_block / 2 * group_columns * 4) + aligned(shape.batch * (max_block + 8) * 4) +
-           aligned((max_block + 8) * 2);
+           aligned(tile_integers * (max_block + 8) * 2);
   }
 
   /// The sums of one block at all positions, each of its rows read once.
@@ -159,44 +159,74 @@ struct Neurons {
       panel_rows<Row>([&](int64_t i) { return up(list[i]); }, n, x, shape.up_width,
                       [&](int64_t i, int64_t b, float dot) { hidden[b * stride + i] *= dot; });
     const int64_t first = weight_scale_bytes(shape.width), pairs = ceil_div(n, 2);
+    const uint8_t* downs[max_block + 1];
+    for (int64_t i = 0; i <= n; i++) downs[i] = down(list[min(i, n - 1)]);
     for (int64_t g = 0; g < groups; g++) {
-      alignas(32) float scales[max_block + 8] = {};
+      // Eight groups further on, where a line of memory begins: rows are far apart.
+      const int64_t ahead = first + (g + 8) * Row::chunk_bytes / 8;
+      const bool asks = ahead % 64 == 0 && g + 8 < groups;
+      uint16_t halves[max_block + 8];
       for (int64_t i = 0; i < n; i++) {
-        uint16_t half[lanes] = {};
-        memcpy(half, down(list[i]) + 2 * g, 2);
-        scales[i] = widen_halves(half)[0];
+        memcpy(halves + i, downs[i] + 2 * g, 2);
+        if (asks) ask_for(downs[i] + ahead);
+        if (g % 32 == 16) ask_for(downs[i] + 2 * (g + 16));
       }
-      for (int64_t i = 0; i < pairs; i++) {
-        const uint8_t *a = down(list[2 * i]) + first, *b = down(list[min(2 * i + 1, n - 1)]) + first;
-        Row::pairs(a, b, g, panel + i * group_columns);
+      memset(halves + n, 0, 16);
+      alignas(32) float scales[max_block + 8];
+      for (int64_t i = 0; i < n; i += part_lanes) store_as(scales + i, widen_halves(halves + i));
+      for (int64_t i = 0; i < pairs; i++)
+        Row::pairs(downs[2 * i] + first, downs[2 * i + 1] + first, g, panel + i * group_columns);
+      for (int64_t b = 0; b < batch; b += tile_integers) {
+        if (batch - b < tile_integers)
+          add_group<1>(n, g, b, hidden + b * stride, scales, panel, factor, number);
+        else
+          add_group<tile_integers>(n, g, b, hidden + b * stride, scales, panel, factor, number);
       }
-      for (int64_t b = 0; b < batch; b++) {
-        const float* own = hidden + b * stride;
-        vpi largest = {};
-        for (int64_t i = 0; i < n; i += part_lanes)
-          largest = larger(largest, magnitude_bits(load_as<vpf>(own + i) * load_as<vpf>(scales + i)));
-        const Step step = step_of(largest_lane(largest));
-        for (int64_t i = 0; i < n; i += part_lanes) {
-          typedef int16_t narrow __attribute__((vector_size(part_lanes * 2)));
-          const vpi whole = to_integers(load_as<vpf>(own + i) * load_as<vpf>(scales + i), step.inverse - vpf{});
-          store_as(factor + i, __builtin_convertvector(whole, narrow));
-        }
-        if (n % 2 == 1) factor[n] = 0;
-        vpi s[group_columns / part_lanes] = {};
-        for (int64_t i = 0; i < pairs; i++) {
-          int32_t word;
-          memcpy(&word, factor + 2 * i, 4);
-          const vps both = (vps)(word - vpi{});
+    }
+  }
+
+  /// The sums of group g of columns at positions b, …, b + C − 1: hidden (C, max_block + 8) times scales, in integers
+  /// (factor), times the panel's pairs of rows.
+  template <int C>
+  FLICKER_INLINE void add_group(int64_t n, int64_t g, int64_t b, const float* hidden, const float* scales,
+                                const int32_t* panel, int16_t* factor, int64_t number) const {
+    constexpr int64_t stride = max_block + 8;
+    constexpr int vectors = group_columns / part_lanes;
+    float sizes[C];
+    for (int c = 0; c < C; c++) {
+      const float* own = hidden + c * stride;
+      int16_t* to = factor + c * stride;
+      vpi largest = {};
+      for (int64_t i = 0; i < n; i += part_lanes)
+        largest = larger(largest, magnitude_bits(load_as<vpf>(own + i) * load_as<vpf>(scales + i)));
+      const Step step = step_of(largest_lane(largest));
+      sizes[c] = step.size;
+      for (int64_t i = 0; i < n; i += part_lanes) {
+        const vpi whole = to_integers(load_as<vpf>(own + i) * load_as<vpf>(scales + i), step.inverse - vpf{});
+        store_as(to + i, narrowed(whole));
+      }
+      if (n % 2 == 1) to[n] = 0;
+    }
+    vpi s[C][vectors] = {};
+    for (int64_t i = 0; i < n; i += 2) {
+      vps both[C];
+#pragma GCC unroll 2
+      for (int c = 0; c < C; c++) both[c] = (vps)(load_as<int32_t>(factor + c * stride + i) - vpi{});
 #pragma GCC unroll 8
-          for (int k = 0; k < group_columns / part_lanes; k++)
-            s[k] += pair_products(load_as<vps>(panel + i * group_columns + k * part_lanes), both);
-        }
-        alignas(32) float group[group_columns];
-        for (int k = 0; k < group_columns / part_lanes; k++)
-          store_as(group + k * part_lanes, step.size * __builtin_convertvector(s[k], vpf));
-        const int64_t width = min(group_columns, shape.width - g * group_columns);
-        memcpy(sums_of(number, b) + g * group_columns, group, static_cast<size_t>(width) * 4);
+      for (int k = 0; k < vectors; k++) {
+        const vps rows = load_as<vps>(panel + i / 2 * group_columns + k * part_lanes);
+#pragma GCC unroll 2
+        for (int c = 0; c < C; c++) s[c][k] += pair_products(rows, both[c]);
       }
+    }
+    const int64_t width = min(group_columns, shape.width - g * group_columns);
+#pragma GCC unroll 2
+    for (int c = 0; c < C; c++) {
+      alignas(32) float group[group_columns];
+#pragma GCC unroll 8
+      for (int k = 0; k < vectors; k++)
+        store_as(group + k * part_lanes, sizes[c] * __builtin_convertvector(s[c][k], vpf));
+      memcpy(sums_of(number, b + c) + g * group_columns, group, static_cast<size_t>(width) * 4);
     }
   }
 

@@ -36,9 +36,13 @@ struct IntegerQ8 {
 
   /// As words_by_group.
   static void words(const uint8_t* codes, int64_t groups, int32_t* to) {
-    alignas(64) int16_t values[chunk_columns] = {};
-    for (int64_t k = 0; k < groups * group_columns; k += 2 * part_lanes) store_as(values + k, widen_bytes(codes + k));
-    words_by_group(values, to);
+    if (groups == 8) {
+      words_of_bytes(codes, to);
+      return;
+    }
+    uint8_t some[chunk_columns] = {};
+    memcpy(some, codes, static_cast<size_t>(groups * group_columns));
+    words_of_bytes(some, to);
   }
 
   /// to (32) = pairs of the codes of two rows in group g.
@@ -179,48 +183,59 @@ void dispatch_integer(WeightType type, const Body& body) {
     body(IntegerQ4());
 }
 
-/// Positions of n columns in integers.
+/// Positions of n columns in integers, chunk by chunk: the same chunk of all positions lies together, so that those of
+/// a tile do not fall into one set of the cache.
 struct IntegerPositions {
   int64_t count, chunks;
-  const int16_t* values;   // (count, chunks · 256): in order of columns, or by words_by_group
-  const float* scales;     // (count, chunks · 8)
-  const int32_t* offsets;  // (count, chunks · 8): what codes that are `offset` too large make too much
+  int64_t step;            // positions from one chunk to the next
+  const int16_t* values;   // (chunks, step, 256): in order of columns, or by words_by_group
+  const float* scales;     // (chunks, step, 8)
+  const int32_t* offsets;  // (chunks, step, 8): what codes that are `offset` too large make too much
 
   /// One of them.
   IntegerPositions at(int64_t i) const {
     IntegerPositions one = *this;
-    one.count = 1, one.values += i * chunks * chunk_columns;
-    one.scales += i * chunks * 8, one.offsets += i * chunks * 8;
+    one.count = 1, one.values += i * chunk_columns, one.scales += i * 8, one.offsets += i * 8;
     return one;
   }
+  const int16_t* values_of(int64_t i, int64_t chunk) const { return values + (chunk * step + i) * chunk_columns; }
+  const float* scales_of(int64_t i, int64_t chunk) const { return scales + (chunk * step + i) * 8; }
 
   /// Bytes of working memory.
   static int64_t bytes(int64_t count, int64_t n) { return count * ceil_div(n, chunk_columns) * (512 + 32 + 32); }
 
   /// x: (count, n). `memory`: bytes(count, n), on a cache line.
   IntegerPositions(const float* x, int64_t positions, int64_t n, bool in_order, int64_t offset, uint8_t* memory)
-      : count(positions), chunks(ceil_div(n, chunk_columns)) {
+      : count(positions), chunks(ceil_div(n, chunk_columns)), step(positions) {
     int16_t* to = reinterpret_cast<int16_t*>(memory);
     float* steps = reinterpret_cast<float*>(to + count * chunks * chunk_columns);
     int32_t* too_much = reinterpret_cast<int32_t*>(steps + count * chunks * 8);
     values = to, scales = steps, offsets = too_much;
     const auto one = [&](int64_t i) {
-      const int64_t column = i % chunks * chunk_columns;
-      const float* from = x + i / chunks * n + column;
-      alignas(64) int16_t chunk[chunk_columns] = {};
-      for (int64_t g = 0; g < 8; g++) {
-        const int64_t left = n - column - g * group_columns;
-        int16_t* own = chunk + g * group_columns;
-        steps[i * 8 + g] = left <= 0 ? 0 : quantize_group(from + g * group_columns, min(left, group_columns), own);
-        int32_t sum = 0;
-        for (int k = 0; k < group_columns; k++) sum += own[k];
-        too_much[i * 8 + g] = sum * static_cast<int32_t>(offset);
+      const int64_t column = i / count * chunk_columns, left = min(n - column, chunk_columns);
+      const float* from = x + i % count * n + column;
+      alignas(64) float filled[chunk_columns];
+      if (left < chunk_columns) {
+        memset(filled, 0, sizeof filled);
+        memcpy(filled, from, static_cast<size_t>(left) * 4);
+        from = filled;
       }
       int16_t* words = to + i * chunk_columns;
-      if (in_order)
-        memcpy(words, chunk, sizeof chunk);
-      else
-        words_by_group(chunk, reinterpret_cast<int32_t*>(words));
+      alignas(64) int16_t chunk[chunk_columns];
+      int16_t* const own = in_order ? words : chunk;
+      for (int64_t g = 0; g < 8; g++) {
+        int16_t* group = own + g * group_columns;
+        steps[i * 8 + g] = quantize_group(from + g * group_columns, group);
+        if (offset == 0) continue;
+        vpi sum = {};
+        for (int k = 0; k < group_columns; k += 2 * part_lanes)
+          sum += pair_products(load_as<vps>(group + k), static_cast<int16_t>(1) - vps{});
+        int32_t parts_of_sum[part_lanes], all = 0;
+        memcpy(parts_of_sum, &sum, sizeof sum);
+        for (const int32_t part : parts_of_sum) all += part;
+        too_much[i * 8 + g] = all * static_cast<int32_t>(offset);
+      }
+      if (!in_order) words_by_group(chunk, reinterpret_cast<int32_t*>(words));
     };
     const int64_t all = count * chunks;
     constexpr int64_t some = 64;
@@ -256,99 +271,114 @@ void integer_dots(const RowPointers& at, const IntegerPositions& x, int64_t n, f
         if (c % 4 == 0) ask_for(at.next[r] + 16 * c);
       }
       vpi sums[parts];
-      const int16_t* values = x.values + c * chunk_columns;
+      const int16_t* values = x.values_of(0, c);
       if (groups >= 8)
         Row::template dots<true>(at.rows[r] + codes, values, 8, sums);
       else
         Row::template dots<false>(at.rows[r] + codes, values, groups, sums);
       if constexpr (Row::offset != 0)
-        for (int part = 0; part < parts; part++) sums[part] -= load_as<vpi>(x.offsets + c * 8 + part * part_lanes);
-      add_chunk(reinterpret_cast<const uint16_t*>(at.rows[r]) + c * 8, x.scales + c * 8, sums, totals[r]);
+        for (int part = 0; part < parts; part++)
+          sums[part] -= load_as<vpi>(x.offsets + c * x.step * 8 + part * part_lanes);
+      add_chunk(reinterpret_cast<const uint16_t*>(at.rows[r]) + c * 8, x.scales_of(0, c), sums, totals[r]);
     }
   }
 #pragma GCC unroll 4
-  for (int r = 0; r < ROWS; r++) out[r] = sum_of_eight(totals[r]);
+  for (int r = 0; r < ROWS; r++) {
+    float sums[8];
+    memcpy(sums, totals[r], sizeof sums);
+    out[r] = sum_of_eight(sums);
+  }
 }
-
-/// tile_rows rows as words_by_group has them, for many positions.
-struct IntegerPanel {
-  int32_t* words;    // (tile_rows, chunks · 128)
-  uint16_t* scales;  // (tile_rows, chunks · 8)
-  int64_t chunks;
-
-  static int64_t bytes(int64_t n) { return tile_rows * ceil_div(n, chunk_columns) * (512 + 16); }
-  IntegerPanel(uint8_t* memory, int64_t n) : chunks(ceil_div(n, chunk_columns)) {
-    words = reinterpret_cast<int32_t*>(memory);
-    scales = reinterpret_cast<uint16_t*>(words + tile_rows * chunks * chunk_words);
-  }
-
-  template <typename Row>
-  void set(int64_t r, const uint8_t* row, int64_t n) {
-    const uint8_t* codes = row + weight_scale_bytes(n);
-    for (int64_t c = 0; c < chunks; c++)
-      Row::words(codes + c * Row::chunk_bytes, min(8, ceil_div(n - c * chunk_columns, group_columns)),
-                 words + (r * chunks + c) * chunk_words);
-    memcpy(scales + r * chunks * 8, row, static_cast<size_t>(chunks) * 16);
-  }
-};
 
 // Positions of a tile: with tile_rows rows, their sums stay in registers.
 constexpr int tile_integers = part_lanes == 8 ? 2 : 1;
 
-/// out[r·C + i] = row r of the panel · position first + i, whose values are by words_by_group.
+/// A chunk of tile_rows rows: their words, by words_by_group, and scales.
+struct IntegerTile {
+  int32_t words[tile_rows][chunk_words];
+  float scales[tile_rows][8];
+};
+
+/// totals (tile_rows, C, 8) += chunk c of the rows · that of positions first + i, whose values are by words_by_group.
 template <int C>
-void panel_dots(const IntegerPanel& panel, const IntegerPositions& x, int64_t first, float* out) {
-  vpf totals[tile_rows][C][parts] = {};
-  const int64_t chunks = panel.chunks;
-  for (int64_t c = 0; c < chunks; c++) {
-    vpi sums[tile_rows][C][parts] = {};
-    const int32_t* w = panel.words + c * chunk_words;
-    const int16_t* values = x.values + (first * chunks + c) * chunk_columns;
-    for (int p = 0; p < 16; p++)
+void tile_products(const IntegerTile& rows, const IntegerPositions& x, int64_t first, int64_t c, float* totals) {
+  vpi sums[tile_rows][C][parts] = {};
+  const int16_t* values = x.values_of(first, c);
+  const float* scales = x.scales_of(first, c);
 #pragma GCC unroll 2
-      for (int part = 0; part < parts; part++) {
-        const int place = 8 * p + part * part_lanes;
-        vps own[C];
+  for (int place = 0; place < chunk_words; place += 8)
+#pragma GCC unroll 2
+    for (int part = 0; part < parts; part++) {
+      vps own[C];
 #pragma GCC unroll 4
-        for (int i = 0; i < C; i++) own[i] = load_as<vps>(values + i * chunks * chunk_columns + 2 * place);
+      for (int i = 0; i < C; i++) own[i] = load_as<vps>(values + i * chunk_columns + 2 * (place + part * part_lanes));
 #pragma GCC unroll 4
-        for (int r = 0; r < tile_rows; r++) {
-          const vps row = load_as<vps>(w + r * chunks * chunk_words + place);
+      for (int r = 0; r < tile_rows; r++) {
+        const vps row = load_as<vps>(rows.words[r] + place + part * part_lanes);
 #pragma GCC unroll 4
-          for (int i = 0; i < C; i++) sums[r][i][part] += pair_products(row, own[i]);
-        }
+        for (int i = 0; i < C; i++) sums[r][i][part] += pair_products(row, own[i]);
       }
+    }
 #pragma GCC unroll 4
-    for (int r = 0; r < tile_rows; r++)
-#pragma GCC unroll 4
-      for (int i = 0; i < C; i++)
-        add_chunk(panel.scales + (r * chunks + c) * 8, x.scales + ((first + i) * chunks + c) * 8, sums[r][i],
-                  totals[r][i]);
-  }
   for (int r = 0; r < tile_rows; r++)
-    for (int i = 0; i < C; i++) out[r * C + i] = sum_of_eight(totals[r][i]);
+#pragma GCC unroll 2
+    for (int part = 0; part < parts; part++) {
+      const vpf scale = load_as<vpf>(rows.scales[r] + part * part_lanes);
+#pragma GCC unroll 4
+      for (int i = 0; i < C; i++) {
+        float* to = totals + (r * C + i) * 8 + part * part_lanes;
+        const vpf both = rounded(scale * load_as<vpf>(scales + i * 8 + part * part_lanes));
+        store_as(to, load_as<vpf>(to) + rounded(both * __builtin_convertvector(sums[r][i][part], vpf)));
+      }
+    }
 }
 
 /// put(i, position, dot) for `count` rows, row_at(i) being where one starts, and all positions. Uses slot 3.
+///
+/// Of some rows together one chunk of columns is widened at a time: beside the positions' it fits a level-1 cache.
 template <typename Row, typename RowAt, typename Put>
 void panel_rows(const RowAt& row_at, int64_t count, const IntegerPositions& x, int64_t n, const Put& put) {
-  uint8_t* memory = static_cast<uint8_t*>(scratch(3, static_cast<uint64_t>(IntegerPanel::bytes(n))));
+  constexpr int64_t tiles_together = 3, together = tiles_together * tile_rows;
+  const int64_t total_floats = tile_rows * x.count * 8;  // of a tile of rows
+  uint8_t* memory = static_cast<uint8_t*>(scratch(
+      3, static_cast<uint64_t>(tiles_together * (static_cast<int64_t>(sizeof(IntegerTile)) + total_floats * 4))));
   if (memory == nullptr) return;
-  IntegerPanel panel(memory, n);
-  for (int64_t i = 0; i < count; i += tile_rows) {
-    const int64_t height = min(tile_rows, count - i);
-    for (int64_t r = 0; r < tile_rows; r++) panel.set<Row>(r, row_at(i + min(r, height - 1)), n);
-    float out[tile_rows * tile_integers];
-    for (int64_t b = 0; b < x.count;) {
-      const int64_t width = x.count - b < tile_integers ? 1 : tile_integers;
-      if (width == 1)
-        panel_dots<1>(panel, x, b, out);
-      else
-        panel_dots<tile_integers>(panel, x, b, out);
-      for (int64_t r = 0; r < height; r++)
-        for (int64_t c = 0; c < width; c++) put(i + r, b + c, out[r * width + c]);
-      b += width;
+  IntegerTile* const rows = reinterpret_cast<IntegerTile*>(memory);
+  float* const totals = reinterpret_cast<float*>(memory + tiles_together * sizeof(IntegerTile));
+  const int64_t scale_bytes = weight_scale_bytes(n);
+  const auto each_pair = [&](const auto& body) {
+    for (int64_t b = 0; b < x.count; b += tile_integers) body(b, min(tile_integers, x.count - b));
+  };
+  for (int64_t i = 0; i < count; i += together) {
+    const int64_t tiles = ceil_div(min(together, count - i), tile_rows);
+    memset(totals, 0, static_cast<size_t>(tiles * total_floats) * 4);
+    for (int64_t c = 0; c < x.chunks; c++) {
+      const int64_t groups = min(8, ceil_div(n - c * chunk_columns, group_columns));
+      for (int64_t r = 0; r < tiles * tile_rows; r++) {
+        const uint8_t* row = row_at(min(i + r, count - 1));
+        const uint8_t* next =
+            c + 1 < x.chunks ? row + (c + 1) * Row::chunk_bytes : row_at(min(i + r + together, count - 1));
+        for (int64_t k = 0; k < Row::chunk_bytes; k += 64) ask_for(next + scale_bytes + k);
+        if (c + 1 == x.chunks) ask_for(next);
+        IntegerTile& tile = rows[r / tile_rows];
+        Row::words(row + scale_bytes + c * Row::chunk_bytes, groups, tile.words[r % tile_rows]);
+        for (int part = 0; part < 8; part += part_lanes)
+          store_as(tile.scales[r % tile_rows] + part,
+                   widen_halves(reinterpret_cast<const uint16_t*>(row) + c * 8 + part));
+      }
+      each_pair([&](int64_t b, int64_t width) {
+        for (int64_t t = 0; t < tiles; t++)
+          (width == 1 ? tile_products<1> : tile_products<tile_integers>)(rows[t], x, b, c,
+                                                                         totals + t * total_floats + b * tile_rows * 8);
+      });
     }
+    each_pair([&](int64_t b, int64_t width) {
+      for (int64_t r = 0; r < min(together, count - i); r++)
+        for (int64_t own = 0; own < width; own++) {
+          const float* sums = totals + r / tile_rows * total_floats + (b * tile_rows + r % tile_rows * width + own) * 8;
+          put(i + r, b + own, sum_of_eight(sums));
+        }
+    });
   }
 }
 

@@ -131,12 +131,10 @@ FLICKER_INLINE void sums_of_blocks(const vpi* block, vpi* of) {
 }
 
 /// The eight sums of a dot product together.
-FLICKER_INLINE float sum_of_eight(const vpf* sums) {
-  float a[8];
-  memcpy(a, sums, sizeof a);
-  for (int width = 4; width > 0; width /= 2)
-    for (int i = 0; i < width; i++) a[i] += a[i + width];
-  return a[0];
+FLICKER_INLINE float sum_of_eight(const float* sums) {
+  typedef float four __attribute__((vector_size(16)));
+  const four s = load_as<four>(sums) + load_as<four>(sums + 4);
+  return (s[0] + s[2]) + (s[1] + s[3]);
 }
 
 /// What one of the integers of a block stands for, and its inverse.
@@ -159,27 +157,41 @@ inline Step step_of(int32_t largest_bits) {
 FLICKER_INLINE vpi magnitude_bits(vpf v) { return (vpi)v & 0x7fffffff; }
 FLICKER_INLINE vpi larger(vpi a, vpi b) { return a > b ? a : b; }
 FLICKER_INLINE int32_t largest_lane(vpi v) {
+#if FLICKER_LANES >= 8
+  __m128i m = _mm_max_epi32(_mm256_castsi256_si128((__m256i)v), _mm256_extracti128_si256((__m256i)v, 1));
+  m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0x4e));
+  return _mm_cvtsi128_si32(_mm_max_epi32(m, _mm_shuffle_epi32(m, 0xb1)));
+#else
   int32_t largest = 0;
   for (int i = 0; i < part_lanes; i++) largest = v[i] > largest ? v[i] : largest;
   return largest;
+#endif
+}
+
+/// part_lanes integers of at most 16 bits as such.
+typedef int16_t vpn __attribute__((vector_size(part_lanes * 2)));
+FLICKER_INLINE vpn narrowed(vpi v) {
+#if FLICKER_LANES >= 8
+  const __m128i low = _mm256_castsi256_si128((__m256i)v), high = _mm256_extracti128_si256((__m256i)v, 1);
+  return (vpn)_mm_packs_epi32(low, high);
+#else
+  return __builtin_convertvector(v, vpn);
+#endif
 }
 
 /// v · inverse as integers, to the nearest, ties to even: adding 1.5 · 2²³ rounds, and leaves them in the low bits.
 FLICKER_INLINE vpi to_integers(vpf v, vpf inverse) { return (vpi)(rounded(v * inverse) + 12582912.f) - 0x4b400000; }
 
-/// values (32) = n of x, the rest 0; returns their step.
-inline float quantize_group(const float* x, int64_t n, int16_t* values) {
-  alignas(32) float group[group_columns] = {};
-  memcpy(group, x, static_cast<size_t>(n) * 4);
+/// values (32) = those of x in integers; returns their step.
+inline float quantize_group(const float* x, int16_t* values) {
   vpi largest = {};
-  for (int k = 0; k < group_columns; k += part_lanes)
-    largest = larger(largest, magnitude_bits(load_as<vpf>(group + k)));
+#pragma GCC unroll 8
+  for (int k = 0; k < group_columns; k += part_lanes) largest = larger(largest, magnitude_bits(load_as<vpf>(x + k)));
   const Step step = step_of(largest_lane(largest));
   const vpf inverse = step.inverse - vpf{};
-  for (int k = 0; k < group_columns; k += part_lanes) {
-    typedef int16_t narrow __attribute__((vector_size(part_lanes * 2)));
-    store_as(values + k, __builtin_convertvector(to_integers(load_as<vpf>(group + k), inverse), narrow));
-  }
+#pragma GCC unroll 8
+  for (int k = 0; k < group_columns; k += part_lanes)
+    store_as(values + k, narrowed(to_integers(load_as<vpf>(x + k), inverse)));
   return step.size;
 }
 
@@ -189,6 +201,61 @@ inline void words_by_group(const int16_t* values, int32_t* words) {
     for (int p = 0; p < 16; p += 4)
       transpose_4x4(reinterpret_cast<const float*>(values) + 16 * g + p, 16,
                     reinterpret_cast<float*>(words) + 8 * p + g, 8);
+}
+
+// Of a register's 128 bits, or of both halves of 256 apart: eight pairs of bytes.
+#if FLICKER_LANES >= 8
+typedef uint16_t byte_pairs __attribute__((vector_size(32)));
+FLICKER_INLINE byte_pairs lower_pairs(byte_pairs a, byte_pairs b) {
+  return (byte_pairs)_mm256_unpacklo_epi16((__m256i)a, (__m256i)b);
+}
+FLICKER_INLINE byte_pairs upper_pairs(byte_pairs a, byte_pairs b) {
+  return (byte_pairs)_mm256_unpackhi_epi16((__m256i)a, (__m256i)b);
+}
+#else
+typedef uint16_t byte_pairs __attribute__((vector_size(16)));
+#if defined(__clang__)
+#define FLICKER_PAIRS(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define FLICKER_PAIRS(a, b, ...) __builtin_shuffle(a, b, byte_pairs{__VA_ARGS__})
+#endif
+FLICKER_INLINE byte_pairs lower_pairs(byte_pairs a, byte_pairs b) {
+  return FLICKER_PAIRS(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+}
+FLICKER_INLINE byte_pairs upper_pairs(byte_pairs a, byte_pairs b) {
+  return FLICKER_PAIRS(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+}
+#undef FLICKER_PAIRS
+#endif
+
+/// The same of eight groups of 32 int8, which become 16 bits each.
+inline void words_of_bytes(const uint8_t* codes, int32_t* words) {
+  constexpr int at_once = sizeof(byte_pairs) / 2;
+  for (int first = 0; first < 16; first += at_once) {
+    byte_pairs rows[8], mixed[8];
+    unrolled<8>([&](auto g) FLICKER_UNROLLED { rows[g] = load_as<byte_pairs>(codes + g * group_columns + 2 * first); });
+    // Rows i and i + 4 interleaved, three times: the eight by eight pairs are transposed.
+    const auto mix = [](const byte_pairs* from, byte_pairs* to) FLICKER_UNROLLED {
+      unrolled<4>([&](auto i) FLICKER_UNROLLED {
+        to[2 * i] = lower_pairs(from[i], from[i + 4]);
+        to[2 * i + 1] = upper_pairs(from[i], from[i + 4]);
+      });
+    };
+    mix(rows, mixed);
+    mix(mixed, rows);
+    mix(rows, mixed);
+    unrolled<8>([&](auto p) FLICKER_UNROLLED {
+#if FLICKER_LANES >= 8
+      const __m256i both = (__m256i)mixed[p];
+      store_as(words + 8 * p, _mm256_cvtepi8_epi16(_mm256_castsi256_si128(both)));
+      store_as(words + 8 * (p + 8), _mm256_cvtepi8_epi16(_mm256_extracti128_si256(both, 1)));
+#else
+      uint8_t bytes[16];
+      store_as(bytes, mixed[p]);
+      for (int part = 0; part < 2; part++) store_as(words + 8 * (first + p) + 4 * part, widen_bytes(bytes + 8 * part));
+#endif
+    });
+  }
 }
 
 }  // namespace

@@ -11,7 +11,7 @@ void matvec(Weights w, const float* x, float* y, int64_t rows, int64_t columns, 
   const RowMatrix weights = matrix_of(w, columns);
   const int64_t per_job = rows_per_job(rows, weights.row_bytes);
   for (int64_t start = 0; start < batch; start += at_once) {
-    const Positions positions(x + start * columns, min(at_once, batch - start), columns);
+    const Positions positions(x + start * columns, min(at_once, batch - start), columns, w.type);
     if (!positions.ok()) return;
     float* to = y + start * rows;
     parallel_for(ceil_div(rows, per_job), [&](int64_t job) {
@@ -25,7 +25,7 @@ void matvec(Weights w, const float* x, float* y, int64_t rows, int64_t columns, 
         }
       };
       if (positions.tiles.positions > 1 || !streams(w.type)) {
-        each_dot(weights.storage, row_at, count, rows - first, weights.row_bytes, positions, put);
+        each_dot(weights.storage, row_at, count, rows - first, positions, put);
         return;
       }
       constexpr int64_t some = 16;
@@ -47,7 +47,7 @@ void selected_rows(Weights w, const float* chosen, const float* x, float* y, int
   const RowMatrix weights = matrix_of(w, columns);
   for (int64_t start = 0; start < batch; start += at_once) {
     const int64_t count = min(at_once, batch - start);
-    const Positions positions(x + start * columns, count, columns);
+    const Positions positions(x + start * columns, count, columns, w.type);
     if (!positions.ok()) return;
     const float* values = chosen + start * rows;
     float* to = y + start * rows;
@@ -65,7 +65,7 @@ void selected_rows(Weights w, const float* chosen, const float* x, float* y, int
         if (active[i - first]) list[n++] = static_cast<int32_t>(i);
       if (n == 0) return;
       each_dot(
-          weights.storage, [&](int64_t i) { return weights[list[i]]; }, n, n, weights.row_bytes, positions,
+          weights.storage, [&](int64_t i) { return weights[list[i]]; }, n, n, positions,
           [&](int64_t i, int64_t b, int64_t width, const float* dots) {
             for (int64_t c = 0; c < width; c++) to[(b + c) * rows + list[i]] = dots[c];
           });

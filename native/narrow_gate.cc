@@ -100,8 +100,7 @@ struct Call {
   void refine(RowMatrix weights, const int32_t* list, int64_t first, int64_t end, int64_t later, int64_t count) const {
     if (shape.batch > 1) {
       each_dot(
-          weights.storage, [&](int64_t j) { return weights[list[first + j]]; }, end - first, end - first,
-          weights.row_bytes, positions,
+          weights.storage, [&](int64_t j) { return weights[list[first + j]]; }, end - first, end - first, positions,
           [&](int64_t j, int64_t b, int64_t width, const float* dots) {
             for (int64_t c = 0; c < width; c++) {
               const int64_t at = (b + c) * shape.rows + list[first + j];
@@ -144,7 +143,7 @@ int64_t narrow_gate(Weights w, NarrowIndex index, const float* x, float* y, Narr
     narrow[b] = {reinterpret_cast<int16_t*>(rest), scales, scales + blocks};
     narrow[b].set(x + b * shape.columns, shape.columns);
   }
-  const Positions positions(x, shape.batch, shape.columns);
+  const Positions positions(x, shape.batch, shape.columns, w.type);
   if (!positions.ok()) return 0;
   const Call call = {index, positions, y, shape, narrow, blocks, rest};
   parallel_for(ceil_div(shape.rows, per_job), [&](int64_t job) {

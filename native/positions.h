@@ -18,8 +18,13 @@ constexpr int tile_positions = 3, tile_vectors = 4;  // 12 of 16
 #else
 constexpr int tile_positions = 2, tile_vectors = 4;  // 8 of 16: more would need operands straight from memory
 #endif
-constexpr int64_t slice = 128;  // columns of a panel of weighted rows
-constexpr int64_t few = 16;     // up to so many positions rows are read directly, in tiles of up to max_direct
+// A panel of weighted rows: so many columns of so many rows fit a level-1 cache.
+constexpr int64_t slice = 128, slice_rows = 40;
+constexpr int64_t few = 16;  // up to so many positions blocks of neurons have sums of their own
+
+/// Up to so many positions rows of a type are read directly, in tiles of up to max_direct. For more it is less work to
+/// widen them once than for every tile.
+constexpr int64_t most_direct(WeightType type) { return streams(type) || type == kQ8_0 ? 2 * max_direct : max_direct; }
 
 /// Positions in tiles of nearly equal size.
 struct Tiles {
@@ -41,22 +46,6 @@ inline int64_t positions_at_once(int64_t n) {
   return (tiles < 4 ? 4 : tiles) * tile_positions;
 }
 
-/// Lines of the rows that come next, asked for a few at a time.
-struct Ahead {
-  const uint8_t* rows[tile_rows];
-  int64_t lines, per_section, at = 0;
-  static constexpr int64_t section = 8;  // steps of a tile
-
-  /// `bytes` of each row during `sections` sections.
-  Ahead(int64_t bytes, int64_t sections) : lines(tile_rows * ceil_div(bytes, 64)) {
-    per_section = ceil_div(lines, sections);
-  }
-  FLICKER_INLINE void some() {
-    const int64_t end = min(lines, at + per_section);
-    for (; at < end; at++) ask_for(rows[at % tile_rows] + at / tile_rows * 64);
-  }
-};
-
 /// Floats that `positions` positions of n columns take when packed.
 inline int64_t packed_size(int64_t positions, int64_t n) { return positions * ceil_div(n, lanes) * lanes; }
 
@@ -73,8 +62,11 @@ FLICKER_INLINE void pack_tile(const At& at, int64_t n, int64_t first, int64_t wi
   }
 }
 
-/// out[r·positions + p] = row r · position p, from a panel (steps, tile_rows, lanes) and a packed tile of positions.
-using TileDots = void (*)(const float* panel, const float* xs, int64_t steps, Ahead& ahead, float* out);
+/// totals (tile_rows, positions, lanes) += the lanes of row r · position p in one block of columns, from a panel
+/// (steps, tile_rows, lanes) and a packed tile of positions.
+using TileDots = void (*)(const float* panel, const float* xs, int64_t steps, float* totals);
+/// out[r·positions + p] = the lanes of those totals together.
+using TileTotals = void (*)(const float* totals, float* out);
 /// sums (positions × stride), `width` (≤ tile_vectors·lanes) columns (+)= Σ_i h[i·h_stride + p] · row i of the panel,
 /// whose rows lie `panel_stride` apart.
 using TileSums = void (*)(const float* panel, int64_t panel_stride, const float* h, int64_t h_stride, int64_t count,
@@ -83,6 +75,7 @@ using TileSums = void (*)(const float* panel, int64_t panel_stride, const float*
 /// By number of positions, up to tile_positions.
 struct TileKernels {
   TileDots dots[tile_positions + 1];
+  TileTotals totals[tile_positions + 1];
   TileSums sums[tile_positions + 1];
 };
 extern const TileKernels& tile_kernels;
@@ -97,26 +90,52 @@ struct Packed {
 };
 
 /// put(i, first, width, values) for every one of `count` rows and every tile of positions [first, first + width): their
-/// dot products with row i, which starts at row_at(i) and is `bytes` long. Rows up to `last` exist, beyond count too:
-/// they are asked for ahead. For many positions.
+/// dot products with row i, which starts at row_at(i). Rows up to `last` exist, beyond count too: they are asked for
+/// ahead. For many positions.
+///
+/// Of some rows together a stretch of columns is widened at a time: beside the positions' it fits a level-1 cache.
 template <typename RowAt, typename Put>
-void packed_dots(RowStorage rows, const RowAt& row_at, int64_t count, int64_t last, int64_t bytes, Packed x,
-                 const Put& put) {
-  const int64_t steps = ceil_div(x.n, lanes);
-  float* panel = static_cast<float*>(scratch(3, static_cast<uint64_t>(steps * tile_rows * lanes) * 4));
+void packed_dots(RowStorage rows, const RowAt& row_at, int64_t count, int64_t last, Packed x, const Put& put) {
+  constexpr int64_t together = 3 * tile_rows, stretch = 256;
+  static_assert(stretch % dot_block == 0);
+  const int64_t positions = x.tiles.positions;
+  float* panel = static_cast<float*>(scratch(3, static_cast<uint64_t>(together * (stretch + positions * lanes)) * 4));
   if (panel == nullptr) return;
-  for (int64_t i = 0; i < count; i += tile_rows) {
-    Ahead ahead(bytes, x.tiles.count * ceil_div(steps, Ahead::section));
-    for (int r = 0; r < tile_rows; r++) {
-      // Beyond the last row: the last again, and the result is dropped.
-      row_kernels[rows.type]->widen(row_at(min(i + r, count - 1)), rows.scale_bytes, 0, x.n, tile_rows * lanes,
-                                    panel + r * lanes);
-      ahead.rows[r] = row_at(min(i + r + tile_rows, last - 1));
+  float* const totals = panel + together * stretch;
+  const auto totals_of = [&](int64_t tile, int64_t first) {
+    return totals + tile_rows * (tile * positions + first) * lanes;
+  };
+  for (int64_t i = 0; i < count; i += together) {
+    const int64_t tiles = ceil_div(min(together, count - i), tile_rows);
+    memset(totals, 0, static_cast<size_t>(tiles * tile_rows * positions * lanes) * 4);
+    for (int64_t k = 0; k < x.n; k += stretch) {
+      const int64_t end = min(x.n, k + stretch), steps = ceil_div(end - k, lanes);
+      for (int64_t r = 0; r < tiles * tile_rows; r++) {
+        // Beyond the last row: the last again, and the result is dropped.
+        const uint8_t* row = row_at(min(i + r, count - 1));
+        if (end < x.n)
+          row_kernels[rows.type]->ask_for(row, rows.scale_bytes, end, min(x.n, end + stretch));
+        else
+          row_kernels[rows.type]->ask_for(row_at(min(i + r + together, last - 1)), rows.scale_bytes, 0,
+                                          min(x.n, stretch));
+        row_kernels[rows.type]->widen(row, rows.scale_bytes, k, end, tile_rows * lanes,
+                                      panel + r / tile_rows * tile_rows * stretch + r % tile_rows * lanes);
+      }
+      x.tiles.each([&](int64_t first, int64_t width) {
+        const float* own = x.tile(first) + k * width;
+        for (int64_t tile = 0; tile < tiles; tile++)
+          for (int64_t step = 0; step < steps; step += dot_block / lanes)
+            tile_kernels.dots[width](panel + (tile * stretch + step * lanes) * tile_rows, own + step * width * lanes,
+                                     min(dot_block / lanes, steps - step), totals_of(tile, first));
+      });
     }
     x.tiles.each([&](int64_t first, int64_t width) {
-      float out[tile_rows * tile_positions];
-      tile_kernels.dots[width](panel, x.tile(first), steps, ahead, out);
-      for (int64_t r = 0; r < min(tile_rows, count - i); r++) put(i + r, first, width, out + r * width);
+      for (int64_t tile = 0; tile < tiles; tile++) {
+        float out[tile_rows * tile_positions];
+        tile_kernels.totals[width](totals_of(tile, first), out);
+        for (int64_t r = 0; r < min(tile_rows, count - i - tile * tile_rows); r++)
+          put(i + tile * tile_rows + r, first, width, out + r * width);
+      }
     });
   }
 }
@@ -161,8 +180,8 @@ void direct_dots(RowStorage rows, const RowAt& row_at, int64_t count, int64_t la
 /// kernel.
 struct Positions : Packed {
   /// Uses slot 2 of the calling thread; not ok() when there is no memory.
-  Positions(const float* x, int64_t batch, int64_t n)
-      : Positions(x, batch <= few ? Tiles(batch, max_direct) : Tiles(batch), n) {}
+  Positions(const float* x, int64_t batch, int64_t n, WeightType type)
+      : Positions(x, batch <= most_direct(type) ? Tiles(batch, max_direct) : Tiles(batch), n) {}
   Positions(const float* x, Tiles of, int64_t columns) : Packed{x, of, columns} {
     if (tiles.positions == 1) return;
     float* memory = static_cast<float*>(scratch(2, static_cast<uint64_t>(packed_size(tiles.positions, n)) * 4));
@@ -182,20 +201,21 @@ struct Positions : Packed {
 
 /// As packed_dots, for any number of positions.
 template <typename RowAt, typename Put>
-FLICKER_INLINE void each_dot(RowStorage rows, const RowAt& row_at, int64_t count, int64_t last, int64_t bytes,
-                             const Positions& x, const Put& put) {
-  if (x.tiles.positions <= few)
+FLICKER_INLINE void each_dot(RowStorage rows, const RowAt& row_at, int64_t count, int64_t last, const Positions& x,
+                             const Put& put) {
+  if (x.tiles.positions <= most_direct(rows.type))
     direct_dots(rows, row_at, count, last, x, put);
   else
-    packed_dots(rows, row_at, count, last, bytes, x, put);
+    packed_dots(rows, row_at, count, last, x, put);
 }
 
-/// panel (count, slice) = columns [first, end), at most `slice`, of rows row_at(i).
+/// panel (count, slice) = columns [first, end), at most `slice`, of rows row_at(i). Rows up to `last` exist.
 template <typename RowAt>
-void widen_slice(RowStorage rows, const RowAt& row_at, int64_t count, int64_t first, int64_t end, float* panel) {
+void widen_slice(RowStorage rows, const RowAt& row_at, int64_t count, int64_t last, int64_t first, int64_t end,
+                 float* panel) {
   constexpr int64_t ahead = 8;
   for (int64_t i = 0; i < count; i++) {
-    row_kernels[rows.type]->ask_for(row_at(min(i + ahead, count - 1)), rows.scale_bytes, first, end);
+    row_kernels[rows.type]->ask_for(row_at(min(i + ahead, last - 1)), rows.scale_bytes, first, end);
     row_kernels[rows.type]->widen(row_at(i), rows.scale_bytes, first, end, lanes, panel + i * slice);
   }
 }
@@ -206,16 +226,21 @@ void weighted_rows(RowStorage rows, const RowAt& row_at, const float* h, int64_t
                    float* sums, int64_t stride, int64_t n, bool add) {
   constexpr int64_t tile_columns = tile_vectors * lanes;
   // Room behind the last row for what a whole tile reads.
-  float* panel = static_cast<float*>(scratch(3, static_cast<uint64_t>(count * slice + tile_columns) * 4));
+  float* panel = static_cast<float*>(scratch(3, static_cast<uint64_t>(slice_rows * slice + tile_columns) * 4));
   if (panel == nullptr) return;
   for (int64_t k = 0; k < n; k += slice) {
     const int64_t end = min(n, k + slice);
-    widen_slice(rows, row_at, count, k, end, panel);
-    Tiles(batch).each([&](int64_t first, int64_t width) {
-      for (int64_t column = k; column < end; column += tile_columns)
-        tile_kernels.sums[width](panel + column - k, slice, h + first, h_stride, count, sums + first * stride + column,
-                                 stride, min(tile_columns, end - column), add);
-    });
+    for (int64_t start = 0; start < count; start += slice_rows) {
+      const int64_t some = min(slice_rows, count - start);
+      widen_slice(
+          rows, [&](int64_t i) { return row_at(start + i); }, some, count - start, k, end, panel);
+      Tiles(batch).each([&](int64_t first, int64_t width) {
+        for (int64_t column = k; column < end; column += tile_columns)
+          tile_kernels.sums[width](panel + column - k, slice, h + start * h_stride + first, h_stride, some,
+                                   sums + first * stride + column, stride, min(tile_columns, end - column),
+                                   add || start > 0);
+      });
+    }
   }
 }
 

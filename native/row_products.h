@@ -62,12 +62,13 @@ FLICKER_INLINE void dots_of(const Rows<Row, ROWS, ASK>& of, const float* xs, int
     int64_t k = block;
     for (; k + Row::unit <= end; k += Row::unit) {
       if constexpr (C == 1) {
-        unrolled<ROWS>([&](auto r) FLICKER_UNROLLED {
-          if constexpr (ASK) of.next[r].prefetch(k);
-          vf w[vectors];
-          read(of.rows[r], k, scales[r], k - start, w);
-#pragma GCC unroll 32
-          for (int j = 0; j < vectors; j++) sums[r] += w[j] * load(xs + k + j * lanes);
+        if constexpr (ASK)
+          for (const Row& row : of.next) row.prefetch(k);
+        unrolled<sections_of<Row>>([&](auto section) FLICKER_UNROLLED {
+          unrolled<ROWS>([&](auto r) FLICKER_UNROLLED {
+            each_vector_of<section>(of.rows[r], k, scales[r], k - start,
+                                    [&](auto j, vf w) FLICKER_UNROLLED { sums[r] += w * load(xs + k + j * lanes); });
+          });
         });
       } else if constexpr (widened_first<Row>) {
         for (const Row& row : of.next) row.prefetch(k);
@@ -167,6 +168,29 @@ FLICKER_INLINE void line_columns(const RowsInLine& line, const float* h, float* 
   for (int j = 0; j < UNITS * vectors; j++) store(sums + k + j * lanes, s[j]);
 }
 
+/// Vectors of columns that a factor is loaded for: with one alone, loading factors would take longer than the products.
+constexpr int pair = 2;
+
+/// sums (C × stride), `pair` vectors of columns, += Σ_r h[r·C + c] · w[r].
+template <int C, int ROWS>
+FLICKER_INLINE void add_pair(const vf (&w)[ROWS][pair], const float* h, float* sums, int64_t stride) {
+#pragma GCC unroll 8
+  for (int c = 0; c < C; c++) {
+    float* to = sums + c * stride;
+    vf s[pair];
+#pragma GCC unroll 2
+    for (int i = 0; i < pair; i++) s[i] = load(to + i * lanes);
+#pragma GCC unroll 4
+    for (int r = 0; r < ROWS; r++) {
+      const vf factor = splat(h[r * C + c]);
+#pragma GCC unroll 2
+      for (int i = 0; i < pair; i++) s[i] += factor * w[r][i];
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < pair; i++) store(to + i * lanes, s[i]);
+  }
+}
+
 template <typename Row, int C, int ROWS>
 void some_sums(const RowPointers& at, const float* h, float* sums, int64_t stride, int64_t first, int64_t last) {
   constexpr int vectors = Row::unit / lanes;
@@ -177,46 +201,43 @@ void some_sums(const RowPointers& at, const float* h, float* sums, int64_t strid
     for (int r = 0; r < ROWS; r++) scales[r] = of.rows[r].scales(start);
     for (; k + Row::unit <= end; k += Row::unit) {
       if constexpr (C == 1) {
-        vf s[vectors];
+        if constexpr (ROWS > 1)
+          for (const Row& row : of.next) row.prefetch(k);
+        unrolled<sections_of<Row>>([&](auto section) FLICKER_UNROLLED {
+          constexpr int some = vectors / sections_of<Row>, first = section * some;
+          vf s[some];
 #pragma GCC unroll 32
-        for (int j = 0; j < vectors; j++) s[j] = load(sums + k + j * lanes);
-        unrolled<ROWS>([&](auto r) FLICKER_UNROLLED {
-          if constexpr (ROWS > 1) of.next[r].prefetch(k);
-          vf w[vectors];
-          read(of.rows[r], k, scales[r], k - start, w);
+          for (int j = 0; j < some; j++) s[j] = load(sums + k + (first + j) * lanes);
+          unrolled<ROWS>([&](auto r) FLICKER_UNROLLED {
+            const vf factor = splat(h[r]);
+            each_vector_of<section>(of.rows[r], k, scales[r], k - start,
+                                    [&](auto j, vf w) FLICKER_UNROLLED { s[j - first] += factor * w; });
+          });
 #pragma GCC unroll 32
-          for (int j = 0; j < vectors; j++) s[j] += splat(h[r]) * w[j];
+          for (int j = 0; j < some; j++) store(sums + k + (first + j) * lanes, s[j]);
         });
-#pragma GCC unroll 32
-        for (int j = 0; j < vectors; j++) store(sums + k + j * lanes, s[j]);
       } else if constexpr (widened_first<Row>) {
         for (const Row& row : of.next) row.prefetch(k);
         alignas(64) float w[ROWS][Row::unit];
         for (int r = 0; r < ROWS; r++) widen_unit(of.rows[r], k, scales[r], k - start, w[r]);
-        for (int j = 0; j < Row::unit; j += lanes) {
-#pragma GCC unroll 8
-          for (int c = 0; c < C; c++) {
-            float* to = sums + c * stride + k + j;
-            vf s = load(to);
+        for (int j = 0; j < Row::unit; j += pair * lanes) {
+          vf own[ROWS][pair];
 #pragma GCC unroll 4
-            for (int r = 0; r < ROWS; r++) s += splat(h[r * C + c]) * load(w[r] + j);
-            store(to, s);
-          }
+          for (int r = 0; r < ROWS; r++)
+#pragma GCC unroll 2
+            for (int i = 0; i < pair; i++) own[r][i] = load(w[r] + j + i * lanes);
+          add_pair<C, ROWS>(own, h, sums + k + j, stride);
         }
       } else {
         for (const Row& row : of.next) row.prefetch(k);
-        unrolled<vectors>([&](auto j) FLICKER_UNROLLED {
-          vf w[ROWS];
+        unrolled<vectors / pair>([&](auto j) FLICKER_UNROLLED {
+          vf own[ROWS][pair];
 #pragma GCC unroll 4
-          for (int r = 0; r < ROWS; r++) w[r] = of.rows[r].template vector<decltype(j)::value>(k, scales[r], k - start);
-#pragma GCC unroll 8
-          for (int c = 0; c < C; c++) {
-            float* to = sums + c * stride + k + j * lanes;
-            vf s = load(to);
-#pragma GCC unroll 4
-            for (int r = 0; r < ROWS; r++) s += splat(h[r * C + c]) * w[r];
-            store(to, s);
-          }
+          for (int r = 0; r < ROWS; r++)
+            unrolled<pair>([&](auto i) FLICKER_UNROLLED {
+              own[r][i] = of.rows[r].template vector<j * pair + i>(k, scales[r], k - start);
+            });
+          add_pair<C, ROWS>(own, h, sums + k + j * pair * lanes, stride);
         });
       }
     }

@@ -22,6 +22,8 @@ FLICKER_INLINE vf widen_bf16(const uint16_t* p) {
   __m256i half;
   memcpy(&half, p, sizeof half);
   return (vf)((vu)_mm512_cvtepu16_epi32(half) << 16);
+#elif FLICKER_LANES == 8
+  return (vf)((vu)_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))) << 16);
 #elif defined(__wasm__)
   return (vf)((vu)wasm_u32x4_load16x4(p) << 16);
 #else
@@ -197,6 +199,21 @@ struct Q4Row : ScaledRow {
   using ScaledRow::ScaledRow;
   static constexpr WeightType type = kQ4_0;
   static constexpr int64_t unit = 128;
+#if FLICKER_LANES != 16
+  /// The scales, then 24 times each.
+  struct Scales {
+    alignas(64) float of[2 * chunk / group];
+  };
+  FLICKER_INLINE Scales scales(int64_t k) const {
+    Scales s;
+    for (int64_t i = 0; i < chunk / group; i += lanes) {
+      const vf scale = widen_f16(first_scale + k / group + i);
+      store(s.of + i, scale);
+      store(s.of + chunk / group + i, 24.f * scale);
+    }
+    return s;
+  }
+#endif
 
   template <int J>
   FLICKER_INLINE vf vector(int64_t k, const Scales& scales, int64_t at) const {
@@ -208,8 +225,12 @@ struct Q4Row : ScaledRow {
     // The permutation looks at the lowest four bits alone.
     return (vf)_mm512_permutexvar_ps((__m512i)(words >> shift), (__m512)scaled(halves(), scale));
 #else
-    const vi half = (vi)((words >> shift) & splat_u32(15)) - 8;
-    return scaled(__builtin_convertvector(half, vf), scale);
+    // The half becomes the upper bits of a fraction: 16 plus it as a float. Of (16 + half) · scale − 24 · scale neither
+    // the products nor, fused or not, the difference rounds.
+    constexpr int up = 19 - shift;
+    const vu moved = up >= 0 ? words << (up >= 0 ? up : 0) : words >> (up >= 0 ? 0 : -up);
+    const vf value = (vf)((moved & splat_u32(15 << 19)) | splat_u32(0x41800000));
+    return value * splat(*scale) - splat(scale[chunk / group]);
 #endif
   }
 #if FLICKER_LANES == 16
@@ -239,14 +260,40 @@ struct Q4Row : ScaledRow {
 namespace flicker::FLICKER_ISA {
 namespace {
 
+template <typename Row>
+constexpr bool reads_units = requires(const Row& row, const typename Row::Scales& scales, vf* out) {
+  row.read(0, scales, 0, out);
+};
 /// out (unit / lanes) = the unit that starts at column k.
 template <typename Row>
 FLICKER_INLINE void read(const Row& row, int64_t k, const typename Row::Scales& scales, int64_t at, vf* out) {
-  if constexpr (requires { row.read(k, scales, at, out); })
+  if constexpr (reads_units<Row>)
     row.read(k, scales, at, out);
   else
     unrolled<Row::unit / lanes>(
         [&](auto j) FLICKER_UNROLLED { out[j] = row.template vector<decltype(j)::value>(k, scales, at); });
+}
+
+/// Parts of a unit, of 32 columns each: registers hold the vectors of one beside a few sums. Rows that make a unit's
+/// vectors together have one.
+template <typename Row>
+constexpr int sections_of = reads_units<Row> ? 1 : Row::unit / 32;
+
+/// body(j, vector j) for the vectors of one section of the unit that starts at column k, j being an Index.
+template <int SECTION, typename Row, typename Body>
+FLICKER_INLINE void each_vector_of(const Row& row, int64_t k, const typename Row::Scales& scales, int64_t at,
+                                   const Body& body) {
+  constexpr int vectors = Row::unit / lanes / sections_of<Row>;
+  if constexpr (reads_units<Row>) {
+    vf w[vectors];
+    row.read(k, scales, at, w);
+    unrolled<vectors>([&](auto j) FLICKER_UNROLLED { body(j, w[j]); });
+  } else {
+    unrolled<vectors>([&](auto i) FLICKER_UNROLLED {
+      constexpr int j = SECTION * vectors + decltype(i)::value;
+      body(Index<j>{}, row.template vector<j>(k, scales, at));
+    });
+  }
 }
 
 }  // namespace
