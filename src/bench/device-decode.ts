@@ -157,10 +157,12 @@ async function randomDeviceWeights(
       qkvExtra: ones(),
       output: await matrix(d, q),
       outputExtra: memory.buffer(16),
-      ffnNorm: ones(),
+      norms: { input: null, q: null, k: null, attention: null, ffn: ones(), ffnOutput: null },
       gate: await matrix(h, d, 'rows', rowsPerPart),
       up: await matrix(h, d, 'rows', rowsPerPart),
       down: await matrix(h, d, 'tiles', rowsPerPart),
+      gateBias: null,
+      downBias: null,
       learned: null,
     })
   }
@@ -168,7 +170,9 @@ async function randomDeviceWeights(
   return {
     embedding,
     layers,
+    positions: null,
     norm: ones(),
+    layerNorm: null,
     head: config.tieWordEmbeddings ? embedding : await matrix(vocabSize, d),
   }
 }
@@ -194,12 +198,13 @@ async function calibrate(
         active[layer] += count / (ROUND_TOKENS * intermediateSize)
       }
     }
-    for (const [layer, { ffnNorm }] of layers.entries()) {
+    for (const [layer, { norms }] of layers.entries()) {
+      if (norms.ffn === null) throw new Error('made with a norm')
       const factor = quantile(normal, 1 - active[layer]) / quantile(normal, sparsity)
       // At a half the threshold is 0, which no spread moves; far off, one step does not reach.
       if (factor > 0 && Number.isFinite(factor)) factors[layer] *= Math.max(0.5, Math.min(2, factor))
       device.queue.writeBuffer(
-        ffnNorm,
+        norms.ffn,
         0,
         padded(new Float32Array(hiddenSize).fill(factors[layer])).buffer as ArrayBuffer,
       )

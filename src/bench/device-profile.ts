@@ -131,7 +131,7 @@ export async function profileKernels(
 /** Attention of one head row after CONTEXT tokens, whose keys and values are zeros. */
 async function attentionOf({ device }: Gpu, { kernels }: DeviceModel): Promise<Dispatch> {
   const { attention: shape, buffers: own } = kernels
-  const { attend } = await kernels.attend(false)
+  const { attend } = await kernels.attend(false, 0)
   const made = [CONTEXT * shape.headDim * 4, 16, 2 * CONTEXT * shape.kvHeads * cacheVectors(shape) * 16].map(
     size => device.createBuffer({ size, usage: buffers.storage }),
   )

@@ -18,23 +18,30 @@ import {
   type FeedForwardShape,
   flagWords,
   type Gpu,
+  HEAD_NORM_ACCESS,
   HIDDEN_ACCESS,
+  headNormCode,
   hiddenCode,
+  JOIN_ACCESS,
+  joinCode,
   type Kernel,
   type KernelCompiler,
   LAYER_WORDS,
   MATVEC_ACCESS,
   type MatvecShape,
   matvecCode,
+  NORM_ACCESS,
+  type NormShape,
   neuronsTogether,
+  normCode,
   paddedColumns,
   ROW_WORDS,
   ROWS_PER_WORKGROUP,
   STORE_ACCESS,
   storeCode,
 } from '../../kernels/webgpu/index.js'
-import { headDimOf, type ModelConfig } from '../../nn/config.js'
-import { attentionWidths, type DeviceLayer, type DeviceWeights } from './device-weights.js'
+import { headDimOf, layerKind, type ModelConfig } from '../../nn/config.js'
+import { attentionWidths, type DeviceLayer, type DeviceNorms, type DeviceWeights } from './device-weights.js'
 
 /** Rows of one pass. */
 export const MOST_ROWS = 32
@@ -46,6 +53,10 @@ export interface PassBuffers {
   /** Descriptions of the rows, ROW_WORDS words each. */
   readonly rows: GPUBuffer
   readonly x: GPUBuffer
+  /** What a norm that is a kernel of its own made of x. */
+  readonly normed: GPUBuffer
+  /** What a branch adds to x, where that is normed or scaled first; else x. Zeros between layers. */
+  readonly branch: GPUBuffer
   readonly qkv: GPUBuffer
   readonly gathered: GPUBuffer
   readonly hidden: GPUBuffer
@@ -60,9 +71,14 @@ export interface AttentionKernels {
   readonly attend: Kernel
 }
 
+/** What a layer dispatches around its attention and its FFN, norms of their own included. */
 export interface LayerDispatches {
+  /** Before attention. */
   readonly qkv: readonly Dispatch[]
+  /** After attention and before the FFN. */
   readonly output: readonly Dispatch[]
+  /** After the FFN. */
+  readonly after: readonly Dispatch[]
 }
 
 export class DeviceKernels {
@@ -77,7 +93,11 @@ export class DeviceKernels {
   readonly #weights: DeviceWeights
   readonly #compiler: KernelCompiler
   readonly #ffn = new Map<string, Promise<readonly Dispatch[]>>()
-  readonly #numbers = new Map<string, GPUBuffer>()
+  readonly #numbers = new Map<string, LayerNumbers>()
+  /** Whether branches add to the residual stream as they are. */
+  readonly #addsAtOnce: boolean
+  /** Bound where a kernel reads nothing. */
+  readonly #nothing: GPUBuffer
 
   private constructor(gpu: Gpu, memory: DeviceMemory, config: ModelConfig, weights: DeviceWeights) {
     this.config = config
@@ -85,6 +105,7 @@ export class DeviceKernels {
     this.#memory = memory
     this.#weights = weights
     this.#compiler = compilerOf(gpu)
+    this.#nothing = memory.buffer(16)
     const { hiddenSize: d, intermediateSize: h, numHiddenLayers, vocabSize } = config
     const { q, all } = attentionWidths(config)
     const perRow = (width: number) => memory.buffer(4 * MOST_ROWS * paddedColumns(width))
@@ -92,10 +113,18 @@ export class DeviceKernels {
       heads: config.numAttentionHeads,
       kvHeads: config.numKeyValueHeads,
       headDim: headDimOf(config),
+      scale: config.attentionScale,
+      softcap: config.attentionSoftcap,
     }
+    const { normPlacement = 'before', parallelBranches, residualScale, norm } = config
+    this.#addsAtOnce =
+      normPlacement === 'before' && parallelBranches === undefined && residualScale === undefined
+    const x = perRow(d)
     this.buffers = {
       rows: memory.buffer(4 * MOST_ROWS * ROW_WORDS),
-      x: perRow(d),
+      x,
+      normed: norm === 'layer' ? perRow(d) : x,
+      branch: this.#addsAtOnce ? x : perRow(d),
       qkv: perRow(all),
       gathered: perRow(q),
       hidden: perRow(h),
@@ -115,44 +144,60 @@ export class DeviceKernels {
     ;[own.embedding, own.layers, own.head] = await Promise.all([
       own.#embedding(),
       Promise.all(weights.layers.map(layer => own.#layer(layer))),
-      own.#matvec(weights.head, [weights.norm, own.buffers.x, own.buffers.logits], {
-        rows: config.vocabSize,
-        columns: config.hiddenSize,
-        normEps: config.rmsNormEps,
-        bias: false,
-        accumulate: false,
-        gathers: true,
-      }),
+      own.#head(),
     ])
     return own
   }
 
+  async #head(): Promise<Dispatch[]> {
+    const { norm, layerNorm, head } = this.#weights
+    const { vocabSize, hiddenSize, headBias } = this.config
+    const { logits } = this.buffers
+    const product = await this.#matvec(head, [norm, this.#input(layerNorm), logits], {
+      rows: vocabSize,
+      columns: hiddenSize,
+      normEps: this.#fusedEps(true),
+      bias: headBias === true,
+      accumulate: false,
+      gathers: true,
+    })
+    return [...(await this.#norm(layerNorm)), ...product]
+  }
+
   async #embedding(): Promise<Dispatch[]> {
     const { type, parts } = this.#weights.embedding
-    const { hiddenSize, numHiddenLayers } = this.config
+    const { hiddenSize, numHiddenLayers, embeddingScale = 1, learnedPositions } = this.config
     const { rows, x, flags } = this.buffers
-    const code = embeddingCode({ type, columns: hiddenSize, layers: numHiddenLayers, maxRows: MOST_ROWS })
+    const code = embeddingCode({
+      ...{ type, columns: hiddenSize, layers: numHiddenLayers, maxRows: MOST_ROWS },
+      scale: embeddingScale,
+      positionOffset: learnedPositions?.offset ?? null,
+    })
+    const positions = this.#weights.positions ?? this.#nothing
     return Promise.all(
       parts.map(async ({ buffer, first, count }) => {
         const kernel = await this.#compiler.compile(code, EMBEDDING_ACCESS, { FIRST: first, COUNT: count })
-        return { kernel, group: kernel.bind([buffer, rows, x, flags]), workgroups: 1 }
+        return { kernel, group: kernel.bind([buffer, rows, x, flags, positions]), workgroups: 1 }
       }),
     )
   }
 
   async #layer(layer: DeviceLayer): Promise<LayerDispatches> {
-    const { attentionBias, hiddenSize, rmsNormEps } = this.config
-    const { x, qkv, gathered } = this.buffers
-    const [all, output] = await Promise.all([
+    const { attentionBias, hiddenSize, normPlacement, parallelBranches } = this.config
+    const { qkv, gathered, branch } = this.buffers
+    const { norms } = layer
+    const all = attentionWidths(this.config).all
+    const [inputNorm, products, headNorms, output, joined, ffnNorm, after] = await Promise.all([
+      this.#norm(norms.input),
       Promise.all(
         layer.qkv.map(({ matrix, first }) =>
           this.#matvec(
             matrix,
-            [layer.qkvExtra, x, qkv],
+            [layer.qkvExtra, this.#input(norms.input), qkv],
             {
-              rows: attentionWidths(this.config).all,
+              rows: all,
               columns: hiddenSize,
-              normEps: rmsNormEps,
+              normEps: this.#fusedEps(normPlacement !== 'after'),
               bias: attentionBias !== undefined,
               accumulate: false,
               gathers: false,
@@ -161,7 +206,8 @@ export class DeviceKernels {
           ),
         ),
       ),
-      this.#matvec(layer.output, [layer.outputExtra, gathered, x], {
+      this.#headNorms(norms),
+      this.#matvec(layer.output, [layer.outputExtra, gathered, branch], {
         rows: hiddenSize,
         columns: attentionWidths(this.config).q,
         normEps: null,
@@ -169,8 +215,67 @@ export class DeviceKernels {
         accumulate: true,
         gathers: false,
       }),
+      // Of parallel branches the FFN reads the residual stream as attention found it.
+      parallelBranches === undefined ? this.#join(norms.attention) : [],
+      parallelBranches === 'oneNorm' || this.config.norm !== 'layer' ? [] : this.#norm(norms.ffn),
+      this.#join(norms.ffnOutput),
     ])
-    return { qkv: all.flat(), output }
+    return {
+      qkv: [...inputNorm, ...products.flat(), ...headNorms],
+      output: [...output, ...joined, ...ffnNorm],
+      after,
+    }
+  }
+
+  /** ε of a norm that is part of a product; null where there is none. */
+  #fusedEps(hasNorm: boolean): number | null {
+    return hasNorm && this.config.norm !== 'layer' ? this.config.rmsNormEps : null
+  }
+
+  /** What a branch reads: what a kernel has normed, or x. */
+  #input(layerNorm: GPUBuffer | null): GPUBuffer {
+    return layerNorm === null || this.config.norm !== 'layer' ? this.buffers.x : this.buffers.normed
+  }
+
+  #normShape(columns: number, kind: NormShape['kind'] = this.config.norm ?? 'rms'): NormShape {
+    return { kind, eps: this.config.rmsNormEps, columns }
+  }
+
+  /** normed = LayerNorm(x), where there is one. */
+  async #norm(weights: GPUBuffer | null): Promise<Dispatch[]> {
+    if (weights === null) return []
+    const { x, normed } = this.buffers
+    const kernel = await this.#compiler.compile(
+      normCode(this.#normShape(this.config.hiddenSize)),
+      NORM_ACCESS,
+    )
+    return [{ kernel, group: kernel.bind([x, weights, normed]), workgroups: 1 }]
+  }
+
+  /** x += what a branch has left, normed and scaled as the model says. */
+  async #join(weights: GPUBuffer | null): Promise<Dispatch[]> {
+    if (this.#addsAtOnce) return []
+    const { hiddenSize, residualScale = 1 } = this.config
+    const { x, branch } = this.buffers
+    const code = joinCode(hiddenSize, weights && this.#normShape(hiddenSize), residualScale)
+    const kernel = await this.#compiler.compile(code, JOIN_ACCESS)
+    return [{ kernel, group: kernel.bind([weights ?? this.#nothing, branch, x]), workgroups: 1 }]
+  }
+
+  /** Queries and keys, each head or whole, through their norms. */
+  async #headNorms({ q, k }: DeviceNorms): Promise<Dispatch[]> {
+    const { qkNorm, numAttentionHeads: heads, numKeyValueHeads: kvHeads } = this.config
+    const headDim = headDimOf(this.config)
+    const width = attentionWidths(this.config).all
+    const norm = async (weights: GPUBuffer | null, first: number, count: number) => {
+      if (weights === null) return []
+      const columns = qkNorm === 'head' ? headDim : count * headDim
+      const code = headNormCode(this.#normShape(columns, 'rms'), first, width)
+      const kernel = await this.#compiler.compile(code, HEAD_NORM_ACCESS)
+      const group = kernel.bind([weights, this.buffers.qkv])
+      return [{ kernel, group, workgroups: qkNorm === 'head' ? count : 1 }]
+    }
+    return (await Promise.all([norm(q, 0, heads), norm(k, heads * headDim, kvHeads)])).flat()
   }
 
   /** Of every part of a matrix: its product with `x`, into `y` from row `start` on. */
@@ -195,12 +300,14 @@ export class DeviceKernels {
     )
   }
 
-  /** Attention of sequences with one new row, or with several, whose keys and values are stored first. */
-  async attend(several: boolean): Promise<AttentionKernels> {
+  /** Attention in a layer, of sequences with one new row or with several, whose keys and values are stored first. */
+  async attend(several: boolean, layer: number): Promise<AttentionKernels> {
     const { info } = this.#gpu
+    const { window } = layerKind(this.config, layer)
+    const shape = { ...this.attention, window }
     const [store, attend] = await Promise.all([
-      several ? this.#compiler.compile(storeCode(this.attention), STORE_ACCESS) : null,
-      this.#compiler.compile(attendCode(this.attention, !several, info), ATTEND_ACCESS),
+      several ? this.#compiler.compile(storeCode(shape), STORE_ACCESS) : null,
+      this.#compiler.compile(attendCode(shape, !several, info), ATTEND_ACCESS),
     ])
     return { store, attend }
   }
@@ -217,18 +324,23 @@ export class DeviceKernels {
   }
 
   async #ffnLayer(index: number, activation: Activation, skips: boolean): Promise<Dispatch[]> {
-    const { hiddenSize: width, intermediateSize: count, numHiddenLayers, rmsNormEps } = this.config
-    const { x, rows, hidden, flags } = this.buffers
+    const { hiddenSize: width, intermediateSize: count, numHiddenLayers } = this.config
+    const { normPlacement } = this.config
+    const { rows, hidden, flags, branch } = this.buffers
     const layer = this.#weights.layers[index]
-    const numbers = this.#layerNumbers(activation, index)
+    const { buffer: numbers, biasAt } = this.#layerNumbers(activation, index)
+    const eps = this.#fusedEps(normPlacement !== 'after')
+    const x = this.#input(layer.norms.ffn)
+    const norm = eps === null ? this.#nothing : layer.norms.ffn
+    if (norm === null) throw new Error('an FFN without a norm is one whose norm stands after it')
     const shape: FeedForwardShape = {
       gate: layer.gate.type,
       up: layer.up?.type ?? null,
       down: layer.down.type,
-      ...{ width, count, maxRows: MOST_ROWS, skips },
+      ...{ width, count, maxRows: MOST_ROWS, skips, downBias: layer.downBias !== null },
       layers: numHiddenLayers,
     }
-    const use = { activation, purpose: Purpose.decode, eps: rmsNormEps }
+    const use = { activation, purpose: Purpose.decode, eps, biasAt }
     const [hiddenWgsl, downWgsl] = [hiddenCode(shape, use, this.#gpu.info), downCode(shape, this.#gpu)]
     const { workgroups } = downPlan(shape, this.#gpu)
     const parts = await Promise.all(
@@ -243,10 +355,14 @@ export class DeviceKernels {
         return [
           {
             kernel: first,
-            group: first.bind([gate.buffer, up, x, layer.ffnNorm, numbers, rows, hidden, flags]),
+            group: first.bind([gate.buffer, up, x, norm, numbers, rows, hidden, flags]),
             workgroups: Math.ceil(gate.count / (ROWS_PER_WORKGROUP * neuronsTogether(shape, this.#gpu.info))),
           },
-          { kernel: second, group: second.bind([down, hidden, flags, x]), workgroups },
+          {
+            kernel: second,
+            group: second.bind([down, hidden, flags, layer.downBias ?? this.#nothing, branch]),
+            workgroups,
+          },
         ]
       }),
     )
@@ -254,16 +370,27 @@ export class DeviceKernels {
     return [...parts.map(([first]) => first), ...parts.map(([, second]) => second)]
   }
 
-  #layerNumbers(activation: Activation, index: number): GPUBuffer {
+  #layerNumbers(activation: Activation, index: number): LayerNumbers {
     const key = `${index} ${activation.spec}`
-    let buffer = this.#numbers.get(key)
-    if (buffer === undefined) {
+    let numbers = this.#numbers.get(key)
+    if (numbers === undefined) {
       const layer = this.#weights.layers[index]
-      buffer = this.#memory.numbers(layerNumbers(activation, index, this.config.intermediateSize, layer))
-      this.#numbers.set(key, buffer)
+      const values = layerNumbers(activation, index, this.config.intermediateSize, layer)
+      const biasAt = layer.gateBias === null ? null : values.length
+      const all = new Float32Array(values.length + (layer.gateBias?.length ?? 0))
+      all.set(values)
+      if (layer.gateBias !== null) all.set(layer.gateBias, values.length)
+      numbers = { buffer: this.#memory.numbers(all), biasAt }
+      this.#numbers.set(key, numbers)
     }
-    return buffer
+    return numbers
   }
+}
+
+/** Numbers of a layer that its FFN reads, and where among them its biases begin. */
+interface LayerNumbers {
+  readonly buffer: GPUBuffer
+  readonly biasAt: number | null
 }
 
 /** What `activationCode` reads of a layer. */

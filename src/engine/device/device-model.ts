@@ -9,7 +9,6 @@ import {
   DeviceMemory,
   type Gpu,
   openGpu,
-  padded,
   requireElementwise,
 } from '../../kernels/webgpu/index.js'
 import { type ModelConfig, modelConfigProblem } from '../../nn/config.js'
@@ -24,7 +23,13 @@ import { DeviceCache } from './device-cache.js'
 import { DeviceKernels, MOST_ROWS } from './device-kernels.js'
 import { DevicePass, type DeviceRows } from './device-pass.js'
 import { DeviceSession } from './device-session.js'
-import { type DeviceWeights, uploadLayer, uploadVocabulary } from './device-weights.js'
+import {
+  type DeviceWeights,
+  normNumbers,
+  productExtra,
+  uploadLayer,
+  uploadVocabulary,
+} from './device-weights.js'
 
 export interface DeviceOptions {
   /** How matrices are stored. Default `auto`: as in the file. */
@@ -46,18 +51,22 @@ const MOST_ACTIVE = 0.75
 const SMOOTHING = 0.25
 
 /** What this backend computes: a config with anything else in it is refused. */
-const KNOWN_CONFIG = [
-  ...[
-    'vocabSize',
-    'hiddenSize',
-    'intermediateSize',
-    'numHiddenLayers',
-    'numAttentionHeads',
+const KNOWN_CONFIG: ReadonlySet<string> = new Set<keyof ModelConfig>([
+  ...(['vocabSize', 'hiddenSize', 'intermediateSize', 'numHiddenLayers', 'numAttentionHeads'] as const),
+  ...([
     'numKeyValueHeads',
-  ],
-  ...['headDim', 'attentionBias', 'maxPositionEmbeddings', 'rmsNormEps', 'tieWordEmbeddings', 'ffn'],
-  ...['activation', 'trainedActivations', 'ropeTheta', 'ropeScaling', 'rotaryDim'],
-]
+    'headDim',
+    'attentionBias',
+    'maxPositionEmbeddings',
+    'norm',
+    'rmsNormEps',
+  ] as const),
+  ...(['normPlacement', 'normActivation', 'parallelBranches', 'learnedPositions', 'ropeLayers'] as const),
+  ...(['qkNorm', 'attentionScale', 'attentionSoftcap', 'slidingWindow', 'windowLayers', 'ffnBias'] as const),
+  ...(['embeddingScale', 'residualScale', 'logitScale', 'finalSoftcap', 'headBias'] as const),
+  ...(['tieWordEmbeddings', 'experts', 'ffn', 'sparkPredictorWidth', 'activation'] as const),
+  ...(['trainedActivations', 'ropeTheta', 'ropeScaling', 'rotaryDim', 'localRopeTheta'] as const),
+])
 
 export class DeviceModel {
   readonly config: ModelConfig
@@ -129,7 +138,13 @@ export class DeviceModel {
       })
       if (embedding === undefined) throw new Error('a model has an embedding')
       const head = config.tieWordEmbeddings ? embedding : uploadVocabulary(memory, config, rest.head)
-      return { embedding, layers, norm: memory.numbers(padded(rest.norm.weight)), head }
+      const { norm, headBias, positions } = rest
+      return {
+        ...{ embedding, layers, head },
+        positions: positions && memory.numbers(positions),
+        norm: productExtra(memory, config, norm, headBias),
+        layerNorm: config.norm === 'layer' ? normNumbers(memory, norm) : null,
+      }
     })
   }
 
@@ -332,15 +347,18 @@ export class DeviceModel {
 
 /** Throws OptionError WEBGPU_CONFIG for a model with parts that this backend does not compute. */
 function requireKnownConfig(config: ModelConfig): void {
-  const unknown = Object.entries(config).filter(
-    ([key, value]) => value !== undefined && !KNOWN_CONFIG.includes(key),
-  )
+  const { ffn, experts, normActivation } = config
+  const unknown = Object.keys(config).filter(key => !KNOWN_CONFIG.has(key))
   const part =
-    unknown.length > 0
-      ? unknown.map(([key]) => key).join(', ')
-      : config.ffn === 'gated' || config.ffn === 'plain'
-        ? null
-        : `ffn ${config.ffn}`
+    experts !== undefined
+      ? 'a mixture of experts'
+      : ffn !== 'gated' && ffn !== 'plain'
+        ? `an FFN of the form ${ffn}`
+        : normActivation !== undefined
+          ? 'an activation after norms'
+          : unknown.length > 0
+            ? unknown.join(', ')
+            : null
   if (part === null) return
   throw new OptionError(
     'WEBGPU_CONFIG',

@@ -13,8 +13,8 @@ import {
   paddedColumns,
   ROW_WORDS,
 } from '../../kernels/webgpu/index.js'
-import { headDimOf } from '../../nn/config.js'
-import { rotationOf } from '../../nn/rope.js'
+import { headDimOf, layerKind } from '../../nn/config.js'
+import { type RopeKind, rotationOf } from '../../nn/rope.js'
 import type { DeviceCache } from './device-cache.js'
 import { type AttentionKernels, type DeviceKernels, MOST_ROWS } from './device-kernels.js'
 
@@ -48,9 +48,9 @@ export interface PassResult {
 
 /** What a pass dispatches beside the kernels that every pass does; null: not needed. */
 interface PassKernels {
-  readonly attendOne: AttentionKernels | null
-  readonly attendSeveral: AttentionKernels | null
   /** Per layer. */
+  readonly attendOne: readonly AttentionKernels[] | null
+  readonly attendSeveral: readonly AttentionKernels[] | null
   readonly ffn: readonly (readonly Dispatch[])[]
 }
 
@@ -71,7 +71,9 @@ export class DevicePass {
   readonly #gpu: Gpu
   readonly #memory: DeviceMemory
   readonly #kernels: DeviceKernels
-  #rotation: { readonly buffer: GPUBuffer; readonly positions: number } | null = null
+  readonly #rotations = new Map<RopeKind, GPUBuffer>()
+  /** Positions that there are rotations for. */
+  #rotated = 0
   /** Where the rows of each part begin. */
   readonly #firstRows: GPUBuffer[] = []
   #staging: GPUBuffer | null = null
@@ -127,13 +129,16 @@ export class DevicePass {
     }
     this.#gpu.requireUsable()
     const waited = performance.now()
-    const { vocabSize } = this.#kernels.config
+    const { vocabSize, logitScale = 1, finalSoftcap: cap } = this.#kernels.config
     const bytes = staging.getMappedRange()
     const counts = new Uint32Array(bytes.slice(0, this.#countBytes))
     const stride = 4 * paddedColumns(vocabSize)
     const logits = request.outputs.map((_, i) => {
       const start = this.#countBytes + i * stride
-      return new Float32Array(bytes.slice(start, start + 4 * vocabSize))
+      const own = new Float32Array(bytes.slice(start, start + 4 * vocabSize))
+      if (logitScale !== 1) for (let j = 0; j < vocabSize; j++) own[j] *= logitScale
+      if (cap !== undefined) for (let j = 0; j < vocabSize; j++) own[j] = cap * Math.tanh(own[j] / cap)
+      return own
     })
     staging.unmap()
     this.lastTimes = {
@@ -171,7 +176,7 @@ export class DevicePass {
 
   #keyOf({ parts, activation, skips, outputs }: PassRequest): string {
     const sequences = parts.map(({ cache, count }) => [cache.id, cache.version, count])
-    return JSON.stringify([sequences, activation.spec, skips, outputs.length, this.#rotation?.positions])
+    return JSON.stringify([sequences, activation.spec, skips, outputs.length, this.#rotated])
   }
 
   /** Hands over what this token needs. */
@@ -196,8 +201,8 @@ export class DevicePass {
     const one = parts.some(({ count }) => count === 1)
     const several = parts.some(({ count }) => count > 1)
     const [attendOne, attendSeveral, ffn] = await Promise.all([
-      one ? this.#kernels.attend(false) : null,
-      several ? this.#kernels.attend(true) : null,
+      one ? Promise.all(skips.map((_, layer) => this.#kernels.attend(false, layer))) : null,
+      several ? Promise.all(skips.map((_, layer) => this.#kernels.attend(true, layer))) : null,
       Promise.all(skips.map((skip, layer) => this.#kernels.ffn(layer, activation, skip))),
     ])
     return { attendOne, attendSeveral, ffn }
@@ -232,8 +237,8 @@ export class DevicePass {
       }
       dispatch(layer.qkv, rows)
       for (const [i, { cache, count }] of parts.entries()) {
-        const kernels = count === 1 ? attendOne : attendSeveral
-        if (kernels === null) throw new Error('kernels of the pass are missing')
+        const kernels = (count === 1 ? attendOne : attendSeveral)?.[index]
+        if (kernels === undefined) throw new Error('kernels of the pass are missing')
         if (kernels.store !== null) {
           pass.setPipeline(kernels.store.pipeline)
           pass.setBindGroup(0, this.#cacheGroup(kernels.store, 'store', cache, i, index))
@@ -245,6 +250,7 @@ export class DevicePass {
       }
       dispatch(layer.output, rows)
       dispatch(ffn[index], rows)
+      dispatch(layer.after, rows)
     }
     if (outputs.length > 0) dispatch(head, outputs.length)
     pass.end()
@@ -262,14 +268,14 @@ export class DevicePass {
     part: number,
     layer: number,
   ): GPUBindGroup {
-    if (this.#rotation === null) throw new FlickerError('WEBGPU_FAILED', 'no rotations')
-    const key = `${kind} ${part} ${this.#rotation.positions}`
+    const key = `${kind} ${part} ${this.#rotated}`
     let groups = cache.groups.get(key)
     if (groups === undefined) {
       const { buffers: own } = this.#kernels
-      const { buffer } = this.#rotation
-      groups = cache.layers.map(layerCache => {
-        const shared = [own.qkv, buffer, own.rows, this.#firstRows[part], layerCache]
+      groups = cache.layers.map((layerCache, index) => {
+        const rotation = this.#rotations.get(layerKind(this.#kernels.config, index).rope)
+        if (rotation === undefined) throw new FlickerError('WEBGPU_FAILED', 'no rotations')
+        const shared = [own.qkv, rotation, own.rows, this.#firstRows[part], layerCache]
         return kernel.bind(kind === 'store' ? shared : [...shared, own.gathered])
       })
       cache.groups.set(key, groups)
@@ -286,21 +292,28 @@ export class DevicePass {
     return this.#staging
   }
 
-  /** cos, then sin, of position · frequency: (positions, headDim), the same values as the CPU's. */
+  /** cos, then sin, of position · frequency: (positions, headDim), the same values as the CPU's; for each kind of layer. */
   #reserveRotations(positions: number): void {
-    if (this.#rotation !== null && this.#rotation.positions >= positions) return
+    if (this.#rotated >= positions) return
     const { config } = this.#kernels
     const width = headDimOf(config)
-    const room = Math.max(positions, FIRST_POSITIONS, 2 * (this.#rotation?.positions ?? 0))
-    const { frequencies, magnitudes } = rotationOf(config, width)
-    const table = new Float32Array(room * width)
-    for (let position = 0; position < room; position++) {
-      for (const [i, frequency] of frequencies.entries()) {
-        table[position * width + i] = magnitudes[i] * Math.cos(position * frequency)
-        table[position * width + width / 2 + i] = magnitudes[i] * Math.sin(position * frequency)
+    const room = Math.max(positions, FIRST_POSITIONS, 2 * this.#rotated)
+    const kinds = new Set(
+      Array.from({ length: config.numHiddenLayers }, (_, layer) => layerKind(config, layer).rope),
+    )
+    for (const kind of kinds) {
+      const { frequencies, magnitudes } = rotationOf(config, width, kind)
+      const table = new Float32Array(room * width)
+      for (let position = 0; position < room; position++) {
+        for (const [i, frequency] of frequencies.entries()) {
+          table[position * width + i] = magnitudes[i] * Math.cos(position * frequency)
+          table[position * width + width / 2 + i] = magnitudes[i] * Math.sin(position * frequency)
+        }
       }
+      const old = this.#rotations.get(kind)
+      if (old !== undefined) this.#memory.release(old)
+      this.#rotations.set(kind, this.#memory.numbers(table))
     }
-    if (this.#rotation !== null) this.#memory.release(this.#rotation.buffer)
-    this.#rotation = { buffer: this.#memory.numbers(table), positions: room }
+    this.#rotated = room
   }
 }

@@ -1,32 +1,63 @@
 // A model's weights on the device, layer by layer: on the CPU never more than one layer is held beside the embedding.
 
 import { type Weights, weightBytes, weightTypeOf } from '../../kernels/index.js'
-import { type DeviceMatrix, type DeviceMemory, padded, vectorFormat } from '../../kernels/webgpu/index.js'
+import {
+  type DeviceMatrix,
+  type DeviceMemory,
+  padded,
+  paddedColumns,
+  vectorFormat,
+} from '../../kernels/webgpu/index.js'
 import { headDimOf, type ModelConfig } from '../../nn/config.js'
 import { CompactNeurons } from '../model/compact-neurons.js'
-import type { LayerWeights, LearnedParameters } from '../model/weights.js'
+import type { LayerWeights, LearnedParameters, NormWeights } from '../model/weights.js'
 
 export interface DeviceLayer {
   /** Blocks of rows, each from row `first` on: of q, k and v together, or where they differ in type of each. */
   readonly qkv: readonly { readonly matrix: DeviceMatrix; readonly first: number }[]
-  /** The norm before it, then the bias. */
+  /** RMSNorm before it, then the bias; the bias alone where the norm is a kernel of its own or there is none. */
   readonly qkvExtra: GPUBuffer
   readonly output: DeviceMatrix
   /** The bias. */
   readonly outputExtra: GPUBuffer
-  readonly ffnNorm: GPUBuffer
+  /** Norms whose weights are not part of `qkvExtra`. */
+  readonly norms: DeviceNorms
   readonly gate: DeviceMatrix
   /** Null in a plain FFN. */
   readonly up: DeviceMatrix | null
   /** Down columns, as tiles. This, gate and up are cut into parts alike. */
   readonly down: DeviceMatrix
+  /** Of the neurons, (h); null without. */
+  readonly gateBias: Float32Array | null
+  /** (d); null without. */
+  readonly downBias: GPUBuffer | null
   readonly learned: LearnedParameters | null
+}
+
+/** Weights, and after them the bias of LayerNorm; null where the layer has no such norm. */
+export interface DeviceNorms {
+  /** Of what attention reads, where it is LayerNorm. */
+  readonly input: GPUBuffer | null
+  /** Of queries and of keys. */
+  readonly q: GPUBuffer | null
+  readonly k: GPUBuffer | null
+  /** Of what attention adds to the residual stream. */
+  readonly attention: GPUBuffer | null
+  /** Of what the FFN reads, also where it reads what attention reads. */
+  readonly ffn: GPUBuffer | null
+  /** Of what the FFN adds. */
+  readonly ffnOutput: GPUBuffer | null
 }
 
 export interface DeviceWeights {
   readonly embedding: DeviceMatrix
   readonly layers: readonly DeviceLayer[]
+  /** Vectors of positions, (positions, d); null without. */
+  readonly positions: GPUBuffer | null
+  /** The final norm, then the bias of the head. */
   readonly norm: GPUBuffer
+  /** The final norm where it is LayerNorm. */
+  readonly layerNorm: GPUBuffer | null
   /** The embedding itself when the two are tied. */
   readonly head: DeviceMatrix
 }
@@ -47,8 +78,7 @@ export function uploadVocabulary(memory: DeviceMemory, config: ModelConfig, w: W
 export function uploadLayer(memory: DeviceMemory, config: ModelConfig, layer: LayerWeights): DeviceLayer {
   const { hiddenSize: d, intermediateSize: h } = config
   const { q } = attentionWidths(config)
-  const { neurons, up, gated, inputNorm, ffnNorm } = layer
-  if (inputNorm === null || ffnNorm === null) throw new Error('a layer without norms was not refused')
+  const { neurons, up, gated, inputNorm, qkvBias } = layer
   if (neurons instanceof CompactNeurons) throw new Error('neurons kept in a file cannot be uploaded')
   const neuronType = weightTypeOf(neurons)
   // With `gated` each neuron's up row stands before its down column; on the device they are two matrices.
@@ -69,17 +99,42 @@ export function uploadLayer(memory: DeviceMemory, config: ModelConfig, layer: La
   })
   return {
     qkv,
-    qkvExtra: memory.numbers(joined(padded(inputNorm.weight), layer.qkvBias)),
+    qkvExtra: productExtra(memory, config, inputNorm, qkvBias),
     output: memory.upload(layer.output, { rows: d, columns: q }),
     outputExtra: memory.numbers(layer.outputBias ?? new Float32Array(4)),
-    ffnNorm: memory.numbers(padded(ffnNorm.weight)),
+    norms: {
+      input: config.norm === 'layer' ? normNumbers(memory, inputNorm) : null,
+      q: layer.qNorm && memory.numbers(layer.qNorm),
+      k: layer.kNorm && memory.numbers(layer.kNorm),
+      attention: normNumbers(memory, layer.attentionNorm),
+      ffn: normNumbers(memory, config.parallelBranches === 'oneNorm' ? inputNorm : layer.ffnNorm),
+      ffnOutput: normNumbers(memory, layer.ffnOutputNorm),
+    },
     gate: memory.upload(layer.gate, shape, undefined, rowsPerPart),
     up: gated
       ? memory.upload(neurons, shape, place(0), rowsPerPart)
       : up && memory.upload(up, shape, undefined, rowsPerPart),
     down: memory.uploadTiles(neurons, shape, place(gated ? rowBytes : 0), rowsPerPart),
+    gateBias: layer.gateBias,
+    downBias: layer.downBias && memory.numbers(layer.downBias),
     learned: layer.learned,
   }
+}
+
+/** The weights of a norm, then its bias. */
+export function normNumbers(memory: DeviceMemory, norm: NormWeights | null): GPUBuffer | null {
+  return norm && memory.numbers(joined(padded(norm.weight), norm.bias && padded(norm.bias)))
+}
+
+/** What `matvecCode` reads beside a matrix: the weights of RMSNorm, where there is one, then the bias. */
+export function productExtra(
+  memory: DeviceMemory,
+  config: ModelConfig,
+  norm: NormWeights | null,
+  bias: Float32Array | null,
+): GPUBuffer {
+  const first = norm === null || config.norm === 'layer' ? new Float32Array(0) : padded(norm.weight)
+  return memory.numbers(joined(first, bias), first.length + (bias === null ? 4 : paddedColumns(bias.length)))
 }
 
 function joined(first: Float32Array, second: Float32Array | null): Float32Array {

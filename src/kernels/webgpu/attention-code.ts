@@ -12,6 +12,12 @@ export interface AttentionShape {
   readonly heads: number
   readonly kvHeads: number
   readonly headDim: number
+  /** Factor of q·k. Default 1/√headDim. */
+  readonly scale?: number
+  /** Scores s become cap · tanh(s / cap). Default: they stay. */
+  readonly softcap?: number
+  /** Positions that are seen, the own included. Default: all before it. */
+  readonly window?: number
 }
 
 /** vec4 of one key or value. */
@@ -97,7 +103,7 @@ function plan(shape: AttentionShape, { lanes: most }: GpuInfo) {
  * position and keeps its own maximum and sums, which are put together once, at the end.
  */
 export function attendCode(shape: AttentionShape, stores: boolean, info: GpuInfo): string {
-  const { heads, kvHeads, headDim } = shape
+  const { heads, kvHeads, headDim, scale = 1 / Math.sqrt(headDim), softcap, window } = shape
   const { lanes, groups, size, own } = plan(shape, info)
   const perKv = heads / kvHeads
   const parts = Array.from({ length: own }, (_, e) => e)
@@ -126,7 +132,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let lane = t % LANES;
   let group = t / LANES;
   ${each(
-    e => `let q${e} = ${float(1 / Math.sqrt(headDim))} * turned(row, head, position, ${index(e)});
+    e => `let q${e} = ${float(scale)} * turned(row, head, position, ${index(e)});
     var mix${e} = vec4<f32>(0.0);
     ${
       stores
@@ -141,7 +147,9 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   )}
   var largest = -3.0e38;
   var total = 0.0;
-  for (var start = 0u; start <= position; start += ${AHEAD * groups}u) {
+  // What stands before the window is left out; stretches begin at fixed places.
+  let seen = ${window === undefined ? '0u' : `select(0u, position + 1u - ${window}u, position + 1u > ${window}u)`};
+  for (var start = seen - seen % ${AHEAD * groups}u; start <= position; start += ${AHEAD * groups}u) {
     ${all(
       u => `let at${u} = start + ${u * groups}u + group;
     let p${u} = min(at${u}, position);
@@ -151,12 +159,13 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     ${all(
       u => `let products${u} = ${parts.map(e => `q${e} * k${u}_${e}`).join(' + ')};
     let sum${u} = laneSum((products${u}.x + products${u}.y) + (products${u}.z + products${u}.w), t);
-    let score${u} = select(-3.0e38, sum${u}, at${u} <= position);`,
+    let sees${u} = at${u} <= position && at${u} >= seen;
+    let score${u} = select(-3.0e38, ${softcap === undefined ? `sum${u}` : `${float(softcap)} * tanh(clamp(sum${u} / ${float(softcap)}, -20.0, 20.0))`}, sees${u});`,
     )}
     let before = largest;
     ${all(u => `largest = max(largest, score${u});`)}
     let rescale = exp(before - largest);
-    ${all(u => `let weight${u} = select(0.0, exp(score${u} - largest), at${u} <= position);`)}
+    ${all(u => `let weight${u} = select(0.0, exp(score${u} - largest), sees${u});`)}
     total = total * rescale + (${places.map(u => `weight${u}`).join(' + ')});
     ${each(
       e => `mix${e} *= rescale;

@@ -13,7 +13,7 @@ import type { Gpu } from './gpu.js'
 import type { GpuInfo } from './gpu-info.js'
 import { normScale, ROW_STRUCT, ROWS_PER_WORKGROUP, readNormed } from './matvec.js'
 import { moduleHead, reductions } from './reductions.js'
-import { RowProduct } from './row-products.js'
+import { type ReadVector, RowProduct } from './row-products.js'
 import { paddedColumns, rowVectors } from './vector-formats.js'
 
 export interface FeedForwardShape {
@@ -31,6 +31,8 @@ export interface FeedForwardShape {
   readonly maxRows: number
   /** Whether neurons that are exactly 0 are skipped. */
   readonly skips: boolean
+  /** Whether the down projection adds a bias. */
+  readonly downBias: boolean
 }
 
 /** Words of `flags` of one row of a pass: a word per workgroup of the first kernel, which has a bit per neuron. */
@@ -51,14 +53,22 @@ export const HIDDEN_ACCESS: readonly Access[] = [
 ]
 
 /**
- * hidden (row, h) = activation(gate · norm(x)), times up · norm(x) when gated, of COUNT neurons from FIRST on, which is a
+ * hidden (row, h) = activation(gate · norm(x) + bias), times up · norm(x) when gated, of COUNT neurons from FIRST on, which is a
  * multiple of 32. flags: per layer and row the number of active neurons, (layers, maxRows); then the rows' words of bits.
  */
 export function hiddenCode(
   shape: FeedForwardShape,
-  { activation, purpose, eps }: { activation: Activation; purpose: number; eps: number },
+  use: {
+    readonly activation: Activation
+    readonly purpose: number
+    /** Of RMSNorm, which x goes through; null where it is read as it is. */
+    readonly eps: number | null
+    /** Where in the numbers of the layer the biases of the neurons begin; null without. */
+    readonly biasAt: number | null
+  },
   info: GpuInfo,
 ): string {
+  const { activation, purpose, eps, biasAt } = use
   const { width, count, layers, maxRows, skips } = shape
   const { lanes, ahead } = info
   const size = ROWS_PER_WORKGROUP * lanes
@@ -81,7 +91,10 @@ export function hiddenCode(
     weights: 'up',
     base: `(local${n} * ${rowVectors(upType, width)}u)`,
   })
-  const [squared, again] = [readNormed('normWeights', true), readNormed('normWeights', false)]
+  const plain: ReadVector = i => `let v = x[xRow + ${i}];`
+  const squared = eps === null ? plain : readNormed('normWeights', true)
+  const again = eps === null ? plain : readNormed('normWeights', false)
+  const bias = (n: number) => (biasAt === null ? '' : ` + layerNumbers[${biasAt}u + FIRST + local${n}]`)
   const upSum = (n: number) =>
     joined
       ? `let upPart${n} = ${upRow(n).name}Sum;`
@@ -118,9 +131,9 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let xRow = wg.y * ${paddedColumns(width) / 4}u;
   var squares = vec4<f32>(0.0);
   ${gate.products(joined ? neurons.flatMap(n => [gateRow(n), upRow(n)]) : neurons.map(gateRow), squared)}
-  let scale = ${normScale(width, eps)};
+  let scale = ${eps === null ? '1.0' : normScale(width, eps)};
   ${each(
-    n => `let value${n} = activate(laneSum(${gateRow(n).name}Sum, t) * scale, FIRST + local${n}, row);
+    n => `let value${n} = activate(laneSum(${gateRow(n).name}Sum, t) * scale${bias(n)}, FIRST + local${n}, row);
   let on${n} = first + own + ${n}u < COUNT && value${n} != 0.0;`,
   )}
   ${shape.up === null ? '' : each(upSum)}
@@ -155,8 +168,8 @@ export function neuronsTogether({ skips, up }: FeedForwardShape, info: Pick<GpuI
   return skips || up === null ? Math.min(2, info.together) : 1
 }
 
-/** Bindings of `downCode`: tiles of down columns, hidden, flags, x. */
-export const DOWN_ACCESS: readonly Access[] = ['read', 'read', 'read', 'write']
+/** Bindings of `downCode`: tiles of down columns, hidden, flags, bias (anything where there is none), x. */
+export const DOWN_ACCESS: readonly Access[] = ['read', 'read', 'read', 'read', 'write']
 
 /** How the second kernel is cut: invocations, slots of neurons, a power of two, and the neurons of one slot. */
 export function downPlan({ down, width, count }: FeedForwardShape, gpu: Pick<Gpu, 'workgroup'>) {
@@ -170,7 +183,7 @@ export function downPlan({ down, width, count }: FeedForwardShape, gpu: Pick<Gpu
   return { columns, slots, neurons, size: slots * format.tileVectors, workgroups: tiles }
 }
 
-/** x (row, d) += Σ hidden · down over the active ones of COUNT neurons from FIRST on, which is a multiple of 32. */
+/** x (row, d) += bias + Σ hidden · down over the active ones of COUNT neurons from FIRST on, which is a multiple of 32. */
 export function downCode(shape: FeedForwardShape, gpu: Pick<Gpu, 'workgroup' | 'info'>): string {
   const { ahead } = gpu.info
   const { width, count, layers, maxRows, skips } = shape
@@ -237,7 +250,8 @@ override COUNT: u32 = 1u;
 @group(0) @binding(0) var<storage, read> w: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> hidden: array<f32>;
 @group(0) @binding(2) var<storage, read> flags: array<u32>;
-@group(0) @binding(3) var<storage, read_write> x: array<f32>;
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(4) var<storage, read_write> x: array<f32>;
 ${tileScaleFunction('w', tiles)}
 var<workgroup> partial: array<vec4<f32>, ${slots * (columns / 4)}>;
 @compute @workgroup_size(${size})
@@ -262,7 +276,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   workgroupBarrier();
   for (var own = t; own < ${columns}u; own += ${size}u) {
     let c = wg.x * ${columns}u + own;
-    if (c < ${width}u) { x[wg.y * ${paddedColumns(width)}u + c] += partial[own >> 2u][own & 3u]; }
+    if (c < ${width}u) { x[wg.y * ${paddedColumns(width)}u + c] += partial[own >> 2u][own & 3u]${shape.downBias ? ' + select(0.0, bias[c], FIRST == 0u)' : ''}; }
   }
 }
 `

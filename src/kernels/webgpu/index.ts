@@ -34,6 +34,15 @@ export {
   ROW_WORDS,
   ROWS_PER_WORKGROUP,
 } from './matvec.js'
+export {
+  HEAD_NORM_ACCESS,
+  headNormCode,
+  JOIN_ACCESS,
+  joinCode,
+  NORM_ACCESS,
+  type NormShape,
+  normCode,
+} from './norm-code.js'
 export { fillRandom } from './random-weights.js'
 export { paddedColumns, vectorFormat } from './vector-formats.js'
 export { WEIGHT_RANGE } from './weight-range.js'

@@ -99,11 +99,11 @@ export function normScale(columns: number, eps: number): string {
   return `1.0 / sqrt(laneSum((squares.x + squares.y) + (squares.z + squares.w), t) / ${columns}.0 + ${float(eps)})`
 }
 
-/** Bindings of `embeddingCode`: embedding, rows of the pass, x, counts. */
-export const EMBEDDING_ACCESS: readonly Access[] = ['read', 'read', 'write', 'write']
+/** Bindings of `embeddingCode`: embedding, rows of the pass, x, counts, vectors of positions (anything where there are none). */
+export const EMBEDDING_ACCESS: readonly Access[] = ['read', 'read', 'write', 'write', 'read']
 
 /**
- * x (row) = the embedding of the row's token, where it is one of the COUNT from FIRST on; and the row's counts of active
+ * x (row) = the embedding of the row's token (and position), where it is one of the COUNT from FIRST on; and the row's counts of active
  * neurons, one per layer, = 0.
  */
 export function embeddingCode(shape: {
@@ -111,14 +111,21 @@ export function embeddingCode(shape: {
   readonly columns: number
   readonly layers: number
   readonly maxRows: number
+  /** Factor of the embeddings. */
+  readonly scale: number
+  /** Of learned vectors of positions, which are added: row position + offset; null without. */
+  readonly positionOffset: number | null
 }): string {
-  const { type, columns, layers, maxRows } = shape
+  const { type, columns, layers, maxRows, scale, positionOffset } = shape
   const format = vectorFormat(type)
   const scaled = format.scaleVectors(columns) > 0
+  const scaledValue = scale === 1 ? 'v[e]' : `${float(scale)} * v[e]`
+  const place = `positions[(rows[row].position + ${positionOffset}u) * ${columns}u + c]`
+  const value = positionOffset === null ? scaledValue : `${scaledValue} + ${place}`
   const writes = format.parts.map(part => {
-    const value =
+    const numbers =
       part.scale === null ? part.values('v') : `wScale(base, ${part.scale('k')}) * ${part.values('v')}`
-    return `put(at, ${part.at('k')}, ${value});`
+    return `put(wg.y, ${part.at('k')}, ${numbers});`
   })
   return `override FIRST: u32 = 0u;
 override COUNT: u32 = 1u;
@@ -127,10 +134,12 @@ ${ROW_STRUCT}
 @group(0) @binding(1) var<storage, read> rows: array<Row>;
 @group(0) @binding(2) var<storage, read_write> x: array<f32>;
 @group(0) @binding(3) var<storage, read_write> counts: array<u32>;
+@group(0) @binding(4) var<storage, read> positions: array<f32>;
 ${scaled ? scaleFunction('w') : ''}
-fn put(at: u32, i: u32, v: vec4<f32>) {
+fn put(row: u32, i: u32, v: vec4<f32>) {
   for (var e = 0u; e < 4u; e++) {
-    if (4u * i + e < ${columns}u) { x[at + 4u * i + e] = v[e]; }
+    let c = 4u * i + e;
+    if (c < ${columns}u) { x[row * ${paddedColumns(columns)}u + c] = ${value}; }
   }
 }
 @compute @workgroup_size(64)
@@ -139,7 +148,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let token = rows[wg.y].token;
   if (token < FIRST || token >= FIRST + COUNT) { return; }
   let base = (token - FIRST) * ${rowVectors(type, columns)}u;
-  let at = wg.y * ${paddedColumns(columns)}u;
   for (var k = t; k < ${format.vectors(columns)}u; k += 64u) {
     let v = w[base + ${format.scaleVectors(columns)}u + k];
     ${writes.join('\n    ')}

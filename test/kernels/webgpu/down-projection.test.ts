@@ -25,7 +25,7 @@ const types = ['f32', 'f16', 'q8_0'] as const
 type Type = (typeof types)[number]
 
 function shapeOf(down: Type, skips: boolean): FeedForwardShape {
-  return { gate: 'f32', up: 'f32', down, width, count, layers, maxRows, skips }
+  return { gate: 'f32', up: 'f32', down, width, count, layers, maxRows, skips, downBias: false }
 }
 
 /** Two rows of a pass: hidden values of which about two thirds are 0, columns after up rows, and what x is before. */
@@ -88,7 +88,7 @@ async function onDevice(
     const constants = { FIRST: part.first, COUNT: part.count }
     const kernel = await compilerOf(gpu).compile(downCode(shape, on), DOWN_ACCESS, constants)
     pass.setPipeline(kernel.pipeline)
-    pass.setBindGroup(0, kernel.bind([part.buffer, hiddenBuffer, flagBuffer, xBuffer]))
+    pass.setBindGroup(0, kernel.bind([part.buffer, hiddenBuffer, flagBuffer, flagBuffer, xBuffer]))
     pass.dispatchWorkgroups(downPlan(shape, on).workgroups, rows)
   }
   pass.end()

@@ -1,0 +1,101 @@
+// Blocks that differ from Llama's, on the device: each difference against the engine on the CPU, and skipping against
+// computing everything.
+
+import { expect, it } from 'vitest'
+import { DeviceModel } from '../../../src/engine/device/device-model.js'
+import { EngineModel } from '../../../src/engine/index.js'
+import type { ModelConfig } from '../../../src/nn/config.js'
+import { bitsOf, relativeDifference } from '../bits.js'
+import { randomTensors, smallConfig, tensorOf } from '../naive-model.js'
+import { describeWithGpu } from './with-gpu.js'
+
+const plain = { ffn: 'plain', activation: 'relu', headDim: 6 } as const
+
+/** Blocks that have between them everything that the device computes. */
+const blocks: Record<string, ModelConfig> = {
+  'Gemma: norms on both sides, of queries and keys, windows, soft caps, factors': {
+    ...smallConfig,
+    normPlacement: 'both',
+    qkNorm: 'head',
+    slidingWindow: 4,
+    windowLayers: [true, false],
+    localRopeTheta: 300,
+    attentionScale: 0.3,
+    attentionSoftcap: 3,
+    finalSoftcap: 5,
+    embeddingScale: 1.7,
+    tieWordEmbeddings: true,
+  },
+  'GPT-NeoX: LayerNorm, parallel branches with two norms, partial rotation, every bias': {
+    ...smallConfig,
+    ...plain,
+    norm: 'layer',
+    parallelBranches: 'twoNorms',
+    rotaryDim: 4,
+    attentionBias: 'qkvo',
+    ffnBias: true,
+    headBias: true,
+    logitScale: 0.7,
+  },
+}
+
+/** The same parts in other company: with FLICKER_FULL, since each takes a processor half a minute. */
+const more: Record<string, ModelConfig> = {
+  'GPT-2: LayerNorm and learned positions': {
+    ...smallConfig,
+    ...plain,
+    norm: 'layer',
+    learnedPositions: { offset: 2 },
+    attentionBias: 'qkvo',
+    ffnBias: true,
+    tieWordEmbeddings: true,
+  },
+  'OLMo 2: norms after the branches, of whole projections': {
+    ...smallConfig,
+    normPlacement: 'after',
+    qkNorm: 'projection',
+    ropeLayers: [true, false],
+  },
+  'Granite: factors everywhere': { ...smallConfig, residualScale: 0.3, embeddingScale: 3, logitScale: 0.2 },
+  'Falcon 7B: one norm of parallel branches': {
+    ...smallConfig,
+    ...plain,
+    norm: 'layer',
+    parallelBranches: 'oneNorm',
+    numKeyValueHeads: 1,
+  },
+  'Cohere-like: parallel branches with one RMSNorm': { ...smallConfig, parallelBranches: 'oneNorm' },
+}
+
+const tokens = [1, 5, 9, 30, 2, 7, 11, 36, 0, 3]
+const tried = process.env.FLICKER_FULL === undefined ? blocks : { ...blocks, ...more }
+
+await describeWithGpu('blocks on the device', gpu => {
+  it.each(Object.entries(tried))('%s', async (_, config) => {
+    const tensors = tensorOf(randomTensors(config, 9))
+    const expected = new EngineModel(config, tensors).logits(tokens)
+    const sparse = await DeviceModel.create(config, tensors, { gpu, ffn: 'sparse' })
+    const dense = await DeviceModel.create(config, tensors, { gpu, ffn: 'dense' })
+    const logits = await sparse.logits(tokens)
+    expect(relativeDifference(logits, expected)).toBeLessThan(1e-5)
+    expect(bitsOf(await dense.logits(tokens))).toEqual(bitsOf(logits))
+    const session = sparse.session()
+    const steps = new Float32Array(logits.length)
+    for (const [i, token] of tokens.entries()) steps.set(await session.step(token), i * config.vocabSize)
+    expect(bitsOf(steps)).toEqual(bitsOf(logits))
+    sparse.dispose()
+    dense.dispose()
+  })
+
+  it.each([
+    ['a mixture of experts', { ...smallConfig, experts: { count: 2, perToken: 1, normalized: true } }],
+    ['an FFN of the form drelu', { ...smallConfig, ffn: 'drelu' as const }],
+    ['an activation after norms', { ...smallConfig, normActivation: 'relu' as const }],
+  ])('refuses %s by name', async (part, config) => {
+    const created = DeviceModel.create(config, () => new Float32Array(0), { gpu })
+    await expect(created).rejects.toMatchObject({
+      code: 'WEBGPU_CONFIG',
+      message: expect.stringContaining(part),
+    })
+  })
+})
