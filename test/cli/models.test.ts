@@ -55,6 +55,23 @@ it('download prints where the file is; convert reads from the Hub', async () => 
   expect(fs.statSync(copy).size).toBeGreaterThan(1000)
 })
 
+it('a model that does not fit in memory is refused before a byte is fetched, by what runs it alone', async () => {
+  await flickerHere(['models', 'remove', 'owner/name'])
+  server.faults.listedSize = 2 ** 52
+  const requests = server.fileRequests.length
+  try {
+    const run = await flickerHere(['logits', '--model', 'hf:owner/name', ...logits])
+    expect(run.code).not.toBe(0)
+    expect(run.stderr).toMatch(/the model does not fit in the [\d.]+ [MG]B of memory/)
+    expect(run.stderr).toMatch(/needs 4\.50e\+6 GB as in the file, [\d.]+ [MG]B are available.*MODEL_MEMORY/)
+    const download = await flickerHere(['models', 'download', 'hf:owner/name'])
+    expect(download.stderr).toMatch(/DISK_FULL/)
+  } finally {
+    delete server.faults.listedSize
+  }
+  expect(server.fileRequests).toHaveLength(requests)
+})
+
 it('a name that is none is one line', async () => {
   const { code, stderr } = await flickerHere(['logits', '--model', 'hf:owner', ...logits])
   expect(code).toBe(2)

@@ -53,7 +53,7 @@ describe('damage', () => {
     }
   }
 
-  it('of any truncation is a CheckpointError', () => {
+  it('of any truncation is a CheckpointError', { timeout: FUZZ_TIMEOUT }, () => {
     for (let length = 0; length < original.length; length++) {
       const file = path.join(directory, 'truncated')
       fs.writeFileSync(file, original.subarray(0, length))
@@ -61,7 +61,7 @@ describe('damage', () => {
     }
   })
 
-  it('of a single bit is a CheckpointError or another valid file', () => {
+  it('of a single bit is a CheckpointError or another valid file', { timeout: FUZZ_TIMEOUT }, () => {
     // Every bit of the length, then every third: at least two of every byte.
     for (let bit = 0; bit < 8 * original.length; bit += bit < 64 ? 1 : 3) {
       const bytes = Uint8Array.from(original)

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { afterAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import {
   cachedModels,
   downloadModel,
@@ -216,6 +216,48 @@ describe('content that is wrong', () => {
     fs.writeFileSync(partial, noise(fs.statSync(partial).size, 50))
     gguf.faults.cuts = []
     await expect(fetchModel()).rejects.toThrow(code('HUB_HASH'))
+  })
+})
+
+describe('a disk without room', () => {
+  it('is told before anything is fetched, with both numbers', async () => {
+    gguf.faults.listedSize = 2 ** 52
+    await expect(fetchModel()).rejects.toThrow(
+      expect.objectContaining({
+        code: 'DISK_FULL',
+        message: expect.stringMatching(
+          /^4503599\.63 GB are to be downloaded to .*, where [\d.]+ GB are free/,
+        ),
+      }),
+    )
+    expect(bodies(gguf)).toEqual([])
+    expect(fs.existsSync(path.join(repo(), 'blobs'))).toBe(false)
+  })
+
+  it('that fills up on the way is told, and the next call resumes', async () => {
+    const whole = fs.writeSync
+    let left = 100_000
+    const full = vi.spyOn(fs, 'writeSync').mockImplementation(((fd, chunk, start, length, at) => {
+      if (left <= 0)
+        throw Object.assign(new Error('no space'), { code: 'ENOSPC', errno: -28, syscall: 'write' })
+      const written = whole(
+        fd,
+        chunk as Uint8Array,
+        start as number,
+        Math.min(left, length as number),
+        at as number,
+      )
+      left -= written
+      return written
+    }) as typeof fs.writeSync)
+    try {
+      await expect(fetchModel()).rejects.toThrow(code('DISK_FULL'))
+    } finally {
+      full.mockRestore()
+    }
+    const before = bodies(gguf).length
+    expect(fs.readFileSync(await fetchModel())).toEqual(ggufs.get('m-Q4_K_M.gguf'))
+    expect(bodies(gguf)[before].range).toMatch(/^bytes=100000-/)
   })
 })
 

@@ -16,6 +16,8 @@ export interface Faults {
   cuts?: number[]
   /** Statuses of the next requests for a file's bytes. */
   fileStatuses?: number[]
+  /** Bytes that every large file has by the list. */
+  listedSize?: number
   /** Bytes that are sent instead of a file's. */
   instead?: Map<string, Buffer>
 }
@@ -100,9 +102,11 @@ export async function startHub(files: ReadonlyMap<string, Buffer>): Promise<HubS
       const entries = [...files].map(([path, bytes]) => ({
         type: 'file',
         path,
-        size: bytes.length,
+        size: (isLarge(path) ? faults.listedSize : undefined) ?? bytes.length,
         oid: gitHash(bytes),
-        ...(isLarge(path) && { lfs: { oid: sha256(bytes), size: bytes.length, pointerSize: 130 } }),
+        ...(isLarge(path) && {
+          lfs: { oid: sha256(bytes), size: faults.listedSize ?? bytes.length, pointerSize: 130 },
+        }),
       }))
       return json(200, entries)
     }
