@@ -1,7 +1,7 @@
 // `flicker logits`: what the model gives for a list of tokens, to compare with other programs.
 
 import { Command, Option } from 'commander'
-import type { Tokenizer } from '../data/tokenizers/tokenizer.js'
+import { requireVocabularyFits, type Tokenizer } from '../data/tokenizers/tokenizer.js'
 import { EngineModel, type EngineOptions } from '../engine/index.js'
 import { OptionError } from '../errors.js'
 import { openModel } from '../formats/index.js'
@@ -66,6 +66,7 @@ Examples:
         const tokenizer = tokenizerFor(flags, () => source.tokenizer())
         const tokens = flags.tokens === undefined ? encoded(prompt, tokenizer) : parseTokens(flags.tokens)
         const { vocabSize } = source.config
+        if (tokenizer !== null) requireVocabularyFits(tokenizer, vocabSize)
         const model = new EngineModel(source.config, source, {
           ...{ dtype: flags.dtype, kv: flags.kv, activations: flags.activations, context: flags.context },
           cuts: flags.exact === true ? null : (source.cuts?.() ?? null),
@@ -77,7 +78,7 @@ Examples:
         const logits = Array.from({ length: tokens.length - first }, (_, row) =>
           Array.from(all.subarray(row * vocabSize, (row + 1) * vocabSize)),
         )
-        const texts = tokenizer === null ? null : tokens.map(id => tokenizer.decode([id]))
+        const texts = tokenizer === null ? null : tokens.map(id => textOf(id, tokenizer))
         // On one line: a number per line is no easier to read.
         if (flags.json === true) return printJson({ tokens, texts, vocabSize, logits }, 0)
         for (const [i, row] of logits.entries()) {
@@ -121,6 +122,11 @@ function parseTokens(text: string): number[] {
   throw new OptionError('TOKENS_INVALID', '--tokens: there is no token id; give integers as 1,2,3')
 }
 
+/** Null for a row of the embedding that no token has. */
+function textOf(id: number, tokenizer: Tokenizer): string | null {
+  return id < tokenizer.vocabSize ? tokenizer.decode([id]) : null
+}
+
 /** A position, its token and the most likely tokens after it, each with its text and its logit. */
 function line(
   position: number,
@@ -129,8 +135,10 @@ function line(
   top: number,
   tokenizer: Tokenizer | null,
 ): string {
-  const named = (id: number) =>
-    tokenizer === null ? String(id) : `${id} ${JSON.stringify(tokenizer.decode([id]))}`
+  const named = (id: number) => {
+    const text = tokenizer === null ? null : textOf(id, tokenizer)
+    return text === null ? String(id) : `${id} ${JSON.stringify(text)}`
+  }
   const best = [...logits.keys()].sort((a, b) => logits[b] - logits[a]).slice(0, top)
   const list = best.map(id => `${named(id)} ${logits[id].toFixed(4)}`)
   return `${String(position).padStart(5)}  token ${named(token).padEnd(14)} → ${list.join(', ')}`

@@ -6,7 +6,8 @@ import path from 'node:path'
 import { afterAll, expect, it } from 'vitest'
 import { bytesTokenizer } from '../../src/data/tokenizers/byte-pair.js'
 import { load } from '../../src/engine/index.js'
-import { writeGguf } from '../../src/formats/index.js'
+import { writeCheckpoint, writeGguf } from '../../src/formats/index.js'
+import { parameterShapes } from '../../src/nn/parameters.js'
 import { randomTensors, smallConfig, tensorOf } from '../engine/naive-model.js'
 import { startHub } from '../hub/hub-server.js'
 import { flickerHere } from './in-process.js'
@@ -70,6 +71,35 @@ it('a model that does not fit in memory is refused before a byte is fetched, by 
     delete server.faults.listedSize
   }
   expect(server.fileRequests).toHaveLength(requests)
+})
+
+it('rows of the embedding that no token has are shown by their number; fewer rows than tokens are refused', async () => {
+  const make = (vocabSize: number) => {
+    const other = { ...config, vocabSize }
+    const tensors = randomTensors(other, 4)
+    const content = [...tensors].map(([name, data]) => {
+      const width =
+        name.includes('embed') || name.includes('lm_head') ? [vocabSize, data.length / vocabSize] : null
+      return { name, data, shape: width ?? shapeOf.get(name) ?? [] }
+    })
+    const directory = path.join(root, `vocabulary-${vocabSize}`)
+    writeCheckpoint(directory, { config: other, tensors: content, tokenizer: tokenizer.toJSON() })
+    return directory
+  }
+  const shapeOf = new Map(parameterShapes(config).map(({ name, shape }) => [name, shape]))
+  const size = tokenizer.vocabSize
+  const all = ['--prompt', 'a', '--last', '--top', String(size + 40)]
+  const larger = await flickerHere(['logits', '--model', make(size + 40), ...all])
+  expect(larger.code).toBe(0)
+  expect(larger.stdout).toMatch(new RegExp(`, ${size + 39} -?\\d`))
+  for (const command of [
+    ['generate', '--prompt', 'a'],
+    ['logits', '--prompt', '\u00ff'],
+  ]) {
+    const smaller = await flickerHere([command[0], '--model', make(size - 40), ...command.slice(1)])
+    expect(smaller.code).not.toBe(0)
+    expect(smaller.stderr).toMatch(new RegExp(`${size}.*${size - 40}.*VOCABULARY_MISMATCH`))
+  }
 })
 
 it('a name that is none is one line', async () => {
