@@ -11,7 +11,7 @@ import { type LayerCuts, MATRICES } from '../nn/cuts.js'
 import { LayerCutter } from '../sparsify/cut-layer.js'
 import { MagnitudeHistogram } from '../sparsify/histograms.js'
 import { METHODS } from '../sparsify/methods.js'
-import type { LayerStatistics } from '../sparsify/statistics.js'
+import { countedMagnitudes, type LayerStatistics } from '../sparsify/statistics.js'
 
 /** The methods whose thresholds need no more than magnitudes. */
 export const BENCH_METHODS = ['cats', 'teal'] as const
@@ -96,7 +96,7 @@ function magnitudesOf(
   )
   const options: EngineOptions = {
     observer: (vector, layer, values, rows, width) =>
-      statistics[layer].magnitudes[vector].add(values, rows * width),
+      countedMagnitudes(statistics[layer], vector).add(values, rows * width),
   }
   new EngineModel(config, weights, options).session().prefill(tokens)
   return statistics

@@ -8,18 +8,18 @@ import type { LayerContext } from '../engine/forward.js'
 import type { WeightLayout } from '../engine/model/weight-layout.js'
 import { type LayerWeights, storedNeurons } from '../engine/model/weights.js'
 import { readRow, type Weights } from '../kernels/index.js'
-import { type MatrixName, matricesOf, matrixShape } from '../nn/cuts.js'
+import { MATRICES, type MatrixName, matricesOf, matrixShape } from '../nn/cuts.js'
 import { LayerCutter } from './cut-layer.js'
 import { type ErrorCurve, errorCurve } from './error-curve.js'
 import { type GreedyStep, greedyPath } from './greedy.js'
 import { ChannelHistograms, MagnitudeHistogram } from './histograms.js'
 import { LayerError, ResidualStream } from './layer-pass.js'
 import type { ChannelMatrix } from './low-rank.js'
-import { METHODS, type MethodName } from './methods.js'
+import { METHODS, type Method, type MethodName } from './methods.js'
 import { SecondMoments } from './rotation.js'
 import { RowSample } from './row-sample.js'
 import { SplitStatistics } from './split-statistics.js'
-import type { LayerStatistics } from './statistics.js'
+import { INPUT_OF, type LayerStatistics } from './statistics.js'
 
 /** Tokens whose hidden values give the curve of CETT. */
 const CURVE_TOKENS = 256
@@ -75,15 +75,9 @@ function layerStatistics(
 ): LayerStatistics {
   const { config } = context
   const { intermediateSize: h, hiddenSize: d } = config
-  const magnitudes: Record<VectorName, MagnitudeHistogram> = {
-    attention: new MagnitudeHistogram(),
-    heads: new MagnitudeHistogram(),
-    ffn: new MagnitudeHistogram(),
-    gate: new MagnitudeHistogram(),
-    up: new MagnitudeHistogram(),
-    hidden: new MagnitudeHistogram(),
-  }
   const wanted = methods.map(name => METHODS[name])
+  const magnitudes: Partial<Record<VectorName, MagnitudeHistogram>> = {}
+  for (const vector of scoredVectors(wanted)) magnitudes[vector] = new MagnitudeHistogram()
   const perNeuron = wanted.some(({ neurons }) => neurons === 'mean-up') ? new ChannelHistograms(h) : null
   const upSums = new Float64Array(h)
   const wantsCurve = wanted.some(({ allocation }) => allocation === 'error')
@@ -96,7 +90,7 @@ function layerStatistics(
     : null
   const observer: VectorObserver = (vector, _, values, rows, width) => {
     inspector?.observer(vector, index, values, rows, width)
-    magnitudes[vector].add(values, rows * width)
+    magnitudes[vector]?.add(values, rows * width)
     if (vector === 'gate') perNeuron?.add(values, rows)
     if (vector === 'up' && perNeuron !== null) {
       for (let i = 0; i < rows * width; i++) upSums[i % width] += Math.abs(values[i])
@@ -174,6 +168,16 @@ function layerStatistics(
     }
     return errorCurve(hidden, lengths, count, down)
   }
+}
+
+/** The vectors whose elements are scored by magnitude, times something or not. */
+function scoredVectors(methods: readonly Method[]): Set<VectorName> {
+  return new Set(
+    methods.flatMap(({ neurons, inputs }) => [
+      ...(neurons === null ? [] : (['gate'] as const)),
+      ...MATRICES.filter(matrix => inputs[matrix] !== undefined).map(matrix => INPUT_OF[matrix]),
+    ]),
+  )
 }
 
 /** How many windows the greedy search computes for one error. */

@@ -14,7 +14,7 @@ import { type Levels, levelsAt } from './greedy.js'
 import type { ChannelHistograms } from './histograms.js'
 import { splitBudget, truncated } from './low-rank.js'
 import type { Method } from './methods.js'
-import { INPUT_OF, type LayerStatistics } from './statistics.js'
+import { countedMagnitudes, INPUT_OF, type LayerStatistics } from './statistics.js'
 
 /** Makes cuts of one layer for one method. */
 export class LayerCutter {
@@ -42,12 +42,12 @@ export class LayerCutter {
   #input(matrix: MatrixName, level: number): Cut {
     const { columns } = matrixShape(this.#config, matrix)
     const { cut, inputs } = this.#method
-    const { magnitudes, columnNorms } = this.#statistics
+    const { columnNorms } = this.#statistics
     if (cut === 'top') {
       const scale = inputs[matrix] === 'column-norm' ? (columnNorms[matrix] ?? null) : null
       return { kind: 'top', keep: Math.max(1, Math.floor(columns * (1 - level) + 1e-9)), scale }
     }
-    const limit = level <= 0 ? 0 : magnitudes[INPUT_OF[matrix]].quantile(level)
+    const limit = level <= 0 ? 0 : countedMagnitudes(this.#statistics, INPUT_OF[matrix]).quantile(level)
     return { kind: 'threshold', limits: Float32Array.of(limit) }
   }
 
@@ -70,9 +70,12 @@ export class LayerCutter {
 
   /** A cut of a fraction `level` of the neurons. */
   neurons(level: number): Cut {
-    const { neurons, magnitudes } = this.#statistics
+    const { neurons } = this.#statistics
     if (this.#method.neurons === 'magnitude' || neurons === null) {
-      return { kind: 'threshold', limits: Float32Array.of(magnitudes.gate.quantile(level)) }
+      return {
+        kind: 'threshold',
+        limits: Float32Array.of(countedMagnitudes(this.#statistics, 'gate').quantile(level)),
+      }
     }
     const { gate, meanUp } = neurons
     const limit = gate.scoreQuantile(meanUp, level)

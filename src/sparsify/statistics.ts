@@ -7,6 +7,17 @@ import type { GreedyStep } from './greedy.js'
 import type { ChannelHistograms, MagnitudeHistogram } from './histograms.js'
 import type { MethodName } from './methods.js'
 
+/** The distribution of a vector's magnitudes, which was counted. */
+export function countedMagnitudes(
+  { magnitudes }: Pick<LayerStatistics, 'magnitudes'>,
+  vector: VectorName,
+): MagnitudeHistogram {
+  const counted = magnitudes[vector]
+  if (counted === undefined)
+    throw new Error(`${vector} was not counted: no method that was calibrated scores it`)
+  return counted
+}
+
 /** The vector that each matrix reads. */
 export const INPUT_OF: Readonly<Record<MatrixName, VectorName>> = {
   q: 'attention',
@@ -20,8 +31,8 @@ export const INPUT_OF: Readonly<Record<MatrixName, VectorName>> = {
 
 /** What the text showed of one layer; parts that no method asked for are null. */
 export interface LayerStatistics {
-  /** Of |x| of each vector. */
-  readonly magnitudes: Readonly<Record<VectorName, MagnitudeHistogram>>
+  /** Of |x| of each vector that a method scores. */
+  readonly magnitudes: Readonly<Partial<Record<VectorName, MagnitudeHistogram>>>
   /** Of |activation(gate · x)| of each neuron, and the mean of |up · x| of each. */
   readonly neurons: { readonly gate: ChannelHistograms; readonly meanUp: Float32Array } | null
   readonly curve: ErrorCurve | null

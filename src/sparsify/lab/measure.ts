@@ -14,7 +14,7 @@ import type { LayerPredictor, Predictor } from '../../nn/predictor.js'
 import { leftOutAt } from '../error-curve.js'
 import { METHODS, requireApplicable } from '../methods.js'
 import { type Progress, readTexts, requireUncut, Sparsifier, type TextOptions } from '../sparsify.js'
-import type { LayerStatistics } from '../statistics.js'
+import { countedMagnitudes, type LayerStatistics } from '../statistics.js'
 import { type Activity, ActivityCounter, MOST_WINDOW } from './activity.js'
 import { type ApproximateDecoding, measureApproximate } from './approximate.js'
 import { LayerRecord, type PredictorQuality, trainPredictor } from './train-predictor.js'
@@ -149,12 +149,13 @@ export function measureSparsity(source: ModelSource, options: LabOptions) {
   }
   const { counters, shown } = countActivity(source, statistics, calibration.tokens, context)
   const layers = statistics.map((layer, i): LayerMeasures => {
-    const { curve, magnitudes } = layer
+    const { curve } = layer
+    const hidden = countedMagnitudes(layer, 'hidden')
     const errors = [...(curve?.errors ?? [])]
     return {
       ...counters[i].counter.result(),
       exactZeros: counters[i].zeros / (counters[i].tokens * config.intermediateSize),
-      quantiles: QUANTILES.map(p => magnitudes.hidden.quantile(p)),
+      quantiles: QUANTILES.map(p => hidden.quantile(p)),
       errorCurve: { fractions: errors.map((_, point) => point / (errors.length - 1)), errors },
     }
   })
