@@ -7,6 +7,7 @@ import { Merges } from './merges.js'
 import { longestFirstPattern } from './pipeline/added-tokens.js'
 import type { Tokenizer } from './tokenizer.js'
 import { END_OF_TEXT, requireId } from './tokenizer.js'
+import { WordCache } from './word-cache.js'
 
 /** A token that is matched as text before words are cut. */
 export interface AddedToken {
@@ -35,7 +36,6 @@ export interface BytePairVocabulary {
 
 /** Words are short and frequent; beyond this many bytes a word is merged with a heap and not remembered. */
 const SHORT_WORD = 128
-const CACHE_CAPACITY = 1 << 17
 
 const textEncoder = new TextEncoder()
 
@@ -50,7 +50,7 @@ export class BytePairTokenizer implements Tokenizer {
   readonly #added: RegExp | null
   readonly #addedIds: ReadonlyMap<string, number>
   /** Word → its ids; a single id is stored as a number. */
-  readonly #cache = new Map<string, number | Int32Array>()
+  readonly #cache = new WordCache()
   #bytes = new Uint8Array(1024)
   readonly #ids = new Int32Array(SHORT_WORD)
   readonly #pairRanks = new Int32Array(SHORT_WORD)
@@ -114,10 +114,7 @@ export class BytePairTokenizer implements Tokenizer {
     split.lastIndex = 0
     for (let match = split.exec(text); match !== null; match = split.exec(text)) {
       const word = match[0]
-      const known = this.#cache.get(word)
-      if (known === undefined) this.#encodeWord(word, out)
-      else if (typeof known === 'number') out.push(known)
-      else out.append(known, known.length)
+      if (!this.#cache.append(word, out)) this.#encodeWord(word, out)
     }
   }
 
@@ -129,7 +126,7 @@ export class BytePairTokenizer implements Tokenizer {
     const whole = this.#wholeWords?.get(toByteLevel(bytes))
     if (whole !== undefined) {
       out.push(whole)
-      this.#remember(word, whole)
+      this.#cache.remember(word, Int32Array.of(whole))
       return
     }
     const { byteIds } = this.#vocabulary
@@ -141,12 +138,7 @@ export class BytePairTokenizer implements Tokenizer {
     for (let i = 0; i < bytes.length; i++) this.#ids[i] = byteIds[bytes[i]]
     const n = this.#merges.mergeShort(this.#ids, bytes.length, this.#pairRanks)
     out.append(this.#ids, n)
-    this.#remember(word, n === 1 ? this.#ids[0] : this.#ids.slice(0, n))
-  }
-
-  #remember(word: string, ids: number | Int32Array): void {
-    if (this.#cache.size >= CACHE_CAPACITY) this.#cache.clear()
-    this.#cache.set(word, ids)
+    this.#cache.remember(word, this.#ids.slice(0, n))
   }
 }
 

@@ -6,6 +6,7 @@ import { fromByteLevel } from '../byte-level.js'
 import type { CheckedJson } from '../checked-json.js'
 import { IdBuffer } from '../id-buffer.js'
 import { requireId, type Tokenizer } from '../tokenizer.js'
+import { WordCache } from '../word-cache.js'
 import { AddedTokenFinder } from './added-tokens.js'
 import { type Decoder, makeDecoder } from './decoders.js'
 import { makeWordModel } from './models.js'
@@ -17,21 +18,9 @@ import type { WordModel } from './word-model.js'
 const SENTENCEPIECE_SPACE = '\u2581'
 const FALLBACK_BYTE = /^<0x([0-9A-Fa-f]{2})>$/
 
-const CACHE_CAPACITY = 1 << 16
 const LONGEST_CACHED = 128
-/** Ids by word; a single id as a number. */
-type Cache = Map<string, number | Int32Array>
 /** Stands for a part that the vocabulary cannot write. */
 const UNKNOWN = -1
-
-/** Appends the ids of a word that is known. Returns whether it is. */
-function appendKnown(cache: Cache, word: string, ids: IdBuffer): boolean {
-  const known = cache.get(word)
-  if (known === undefined) return false
-  if (typeof known === 'number') ids.push(known)
-  else ids.append(known, known.length)
-  return true
-}
 
 export class PipelineTokenizer implements Tokenizer {
   readonly name: string
@@ -50,8 +39,8 @@ export class PipelineTokenizer implements Tokenizer {
   readonly #normalized: AddedTokenFinder
   readonly #isByteLevel: boolean
   readonly #prefix: string
-  readonly #cache: Cache = new Map()
-  readonly #parts: Cache = new Map()
+  readonly #cache = new WordCache()
+  readonly #parts = new WordCache()
 
   /** Throws TokenizerError TOKENIZER_INVALID, TOKENIZER_UNSUPPORTED (names what is not supported). */
   constructor(checked: CheckedJson, source: string) {
@@ -115,7 +104,7 @@ export class PipelineTokenizer implements Tokenizer {
   }
 
   #encodeWord(word: string, ids: IdBuffer): void {
-    if (appendKnown(this.#cache, word, ids)) return
+    if (this.#cache.append(word, ids)) return
     const written = this.#wordsAreText ? byteLevelWord(word) : word
     if (word.length > LONGEST_CACHED) {
       if (this.#model.eachPart === undefined) this.#encodeWith(written, ids)
@@ -124,15 +113,15 @@ export class PipelineTokenizer implements Tokenizer {
     }
     const before = ids.length
     this.#encodeWith(written, ids)
-    this.#remember(this.#cache, word, ids.from(before))
+    this.#cache.remember(word, ids.from(before))
   }
 
   /** The same for a part of a long word, which is written as the model has it. */
   #encodePart(part: string, ids: IdBuffer): void {
-    if (appendKnown(this.#parts, part, ids)) return
+    if (this.#parts.append(part, ids)) return
     const before = ids.length
     this.#encodeWith(part, ids)
-    if (part.length <= LONGEST_CACHED) this.#remember(this.#parts, part, ids.from(before))
+    if (part.length <= LONGEST_CACHED) this.#parts.remember(part, ids.from(before))
   }
 
   /** By the model alone. */
@@ -140,11 +129,6 @@ export class PipelineTokenizer implements Tokenizer {
     const found: (number | undefined)[] = []
     this.#model.encode(written, found)
     for (const id of found) ids.push(id ?? UNKNOWN)
-  }
-
-  #remember(cache: Cache, word: string, ids: Int32Array): void {
-    if (cache.size >= CACHE_CAPACITY) cache.clear()
-    cache.set(word, ids.length === 1 ? ids[0] : ids)
   }
 
   decode(ids: ArrayLike<number>): string {
