@@ -1,6 +1,6 @@
 // Serving sparselm-0.5b's shape (random weights, q8_0, 90 % zeros): tokens per second of one streaming client and of 16, each in
 // another process than the server, and what a token takes over the library. Run after `npm run build`:
-//   node bench/serve.mjs [--clients 16] [--tokens 48] [--shape sparselm-0.5b] [--dtype q8_0] [--json]
+//   node bench/serve.mjs [--clients 16] [--tokens 48] [--shape sparselm-0.5b] [--dtype q8_0] [--activations f32] [--json]
 
 import { spawn } from 'node:child_process'
 import http from 'node:http'
@@ -20,6 +20,7 @@ const { values } = parseArgs({
     tokens: { type: 'string', default: '48' },
     shape: { type: 'string', default: 'sparselm-0.5b' },
     dtype: { type: 'string', default: 'q8_0' },
+    activations: { type: 'string', default: 'f32' },
     json: { type: 'boolean', default: false },
     /** What a client process does: streams from this port. */
     port: { type: 'string' },
@@ -97,7 +98,9 @@ async function benchmark() {
   // 90 % of normal pre-activations are below 1.28 standard deviations.
   const deviation = 0.02 * Math.sqrt(shape.hiddenSize)
   const config = randomConfig(shape, 1.28 * deviation, 512)
-  const engine = new EngineModel(config, randomWeights(config, values.dtype))
+  const engine = new EngineModel(config, randomWeights(config, values.dtype), {
+    activations: values.activations,
+  })
   const model = new LanguageModel(engine, paddedBytes(config.vocabSize))
   const server = createServer({ models: { model }, onNotice: notice => console.error(notice) })
   const listening = await new Promise(resolve => {
@@ -137,11 +140,12 @@ async function benchmark() {
     clients,
     tokens,
     rounds,
-    pairs,
+    libraryMs,
+    oneMs,
   }
   if (values.json) return console.log(JSON.stringify(result, null, 2))
   console.log(
-    `flicker ${version}, ${processor}, ${values.shape} ${values.dtype}, ${tokens} tokens a client, medians of ${ROUNDS} rounds`,
+    `flicker ${version}, ${processor}, ${values.shape} ${values.dtype}, activations ${values.activations}, ${tokens} tokens a client, medians of ${ROUNDS} rounds`,
   )
   console.log(
     `one client: ${of('oneRate').toFixed(1)} tokens/s; ${oneMs.toFixed(2)} ms a token, library ${libraryMs.toFixed(2)} ms, medians of ${served.length} tokens`,

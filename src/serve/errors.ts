@@ -39,7 +39,8 @@ export interface ErrorBody {
   readonly error: {
     readonly message: string
     readonly type: 'invalid_request_error' | 'authentication_error' | 'rate_limit_error' | 'server_error'
-    readonly param: null
+    /** The field of the body that is wrong, as `messages[0].role`. */
+    readonly param: string | null
     readonly code: string
   }
 }
@@ -59,5 +60,7 @@ export function errorBody(error: HttpError | null): ErrorBody {
         : status >= 500
           ? 'server_error'
           : 'invalid_request_error'
-  return { error: { message, type, param: null, code } }
+  // Messages about one field begin with its name.
+  const field = code === 'request_invalid' ? /^([\w.[\]]+): /.exec(message)?.[1] : undefined
+  return { error: { message, type, param: field ?? null, code } }
 }

@@ -118,7 +118,7 @@ const errorSchema = z.toJSONSchema(
     error: z.object({
       message: z.string(),
       type: z.string(),
-      param: z.null(),
+      param: z.string().nullable(),
       code: z.string(),
     }),
   }),

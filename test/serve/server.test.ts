@@ -39,7 +39,7 @@ interface Body {
       readonly content: { readonly logprob: number; readonly top_logprobs: { readonly logprob: number }[] }[]
     }
   }[]
-  readonly error: { readonly code: string; readonly message: string }
+  readonly error: { readonly code: string; readonly message: string; readonly param: string | null }
   readonly data: unknown
   readonly tokens: unknown
 }
@@ -228,8 +228,18 @@ describe('what a client does wrong', () => {
     const response = await post(server(), '/v1/completions', body)
     expect(response.status).toBe(status)
     const { error } = await bodyOf(response)
-    expect(error).toMatchObject({ code, param: null, type: 'invalid_request_error' })
+    expect(error).toMatchObject({ code, type: 'invalid_request_error' })
     expect(error.message).toMatch(message)
+  })
+
+  it.each([
+    [{ prompt: 'a', n: 'two' }, 'n'],
+    [{ prompt: 'a', temperature: -1 }, 'temperature'],
+    [{ prompt: 'a', stream_options: { include_usage: 1 } }, 'stream_options.include_usage'],
+    [{ prompt: 'x'.repeat(97) }, null],
+  ])('%j: the field is named in `param`', async (body, param) => {
+    const { error } = await bodyOf(post(server(), '/v1/completions', body))
+    expect(error.param).toBe(param)
   })
 
   it('fields that nothing reads are refused with strict, else noted once', async () => {
