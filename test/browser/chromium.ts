@@ -20,10 +20,12 @@ export function describeInBrowser(name: string, suite: () => void): void {
   } else describe.skip(`${name} (skipped: there is no Chromium here)`, suite)
 }
 
-export function startChromium(): Promise<Browser> {
+/** `webgpu`: with SwiftShader as its GPU, which comes with Chromium. */
+export function startChromium({ webgpu = false } = {}): Promise<Browser> {
+  const gpu = webgpu ? ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'] : ['--disable-gpu']
   return chromium.launch({
     executablePath: executable,
-    args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'],
+    args: ['--no-sandbox', '--disable-dev-shm-usage', ...gpu],
   })
 }
 

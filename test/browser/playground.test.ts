@@ -154,6 +154,21 @@ describeInBrowser('the playground', () => {
     expect(await page.locator('[name=n]').inputValue()).toBe('3')
   })
 
+  it('loads a file that is dropped on it', async () => {
+    page = await open()
+    await page.evaluate(`(async () => {
+      const bytes = await (await fetch('/models/model.gguf')).blob()
+      const dropped = new DataTransfer()
+      dropped.items.add(new File([bytes], 'dropped.gguf'))
+      document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: dropped, bubbles: true, cancelable: true }))
+    })()`)
+    await loaded(page)
+    expect(await page.locator('.state').textContent()).toMatch(/^dropped\.gguf: 3 layers × 160 neurons/)
+    await set(page, { prompt: 'Once', maxTokens: '4', temperature: '0' })
+    await generate(page)
+    expect(await textOf(page)).not.toBe('')
+  })
+
   it('tells what is wrong in the page', async () => {
     page = await open(`#model=${server.origin}/models/none.gguf`)
     expect(await page.getByRole('alert').textContent()).toMatch(/none\.gguf was refused: 404/)
