@@ -138,96 +138,136 @@ struct Neurons {
     }
   }
 
-  /// Memory of run_together.
-  int64_t bytes_of_many() const {
-    return aligned(max_block / 2 * group_columns * 4) + aligned(shape.batch * (max_block + 8) * 4) +
-           aligned(tile_integers * (max_block + 8) * 2);
-  }
+  // Of run_together: rows that are widened at a time, a chunk of columns each, and how far apart the values of two
+  // positions lie, or two groups' scales.
+  static constexpr int64_t together = 32, stride = max_block + 8;
 
-  /// The sums of one block at all positions, each of its rows read once.
+  /// Memory of run_together.
+  struct Together {
+    float *hidden, *scales;  // (batch, stride), (8, stride)
+    int16_t* factors;        // (8, batch, stride)
+    float* sizes;            // (8, batch): of the factors' steps
+    int32_t *sums, *panel;   // (batch, chunk_columns), (8, together / 2, group_columns)
+
+    static int64_t bytes(int64_t batch) {
+      return aligned(batch * stride * 4) + aligned(8 * stride * 4) + aligned(8 * batch * stride * 2) +
+             aligned(8 * batch * 4) + batch * chunk_columns * 4 + together / 2 * chunk_columns * 4;
+    }
+    Together(uint8_t* memory, int64_t batch) {
+      const auto take = [&](int64_t size) {
+        uint8_t* const at = memory;
+        memory += aligned(size);
+        return at;
+      };
+      hidden = reinterpret_cast<float*>(take(batch * stride * 4));
+      scales = reinterpret_cast<float*>(take(8 * stride * 4));
+      factors = reinterpret_cast<int16_t*>(take(8 * batch * stride * 2));
+      sizes = reinterpret_cast<float*>(take(8 * batch * 4));
+      sums = reinterpret_cast<int32_t*>(take(batch * chunk_columns * 4));
+      panel = reinterpret_cast<int32_t*>(take(together / 2 * chunk_columns * 4));
+    }
+  };
+  int64_t bytes_of_many() const { return Together::bytes(shape.batch); }
+
+  /// The sums of one block at all positions, each of its rows read once: a chunk of columns at a time.
   void run_together(int64_t number, uint8_t* memory) const {
     int32_t list[max_block];
-    const int64_t n = list_active(number, 0, shape.batch, list), batch = shape.batch, stride = max_block + 8;
+    const int64_t n = list_active(number, 0, shape.batch, list), batch = shape.batch;
     for (int64_t b = 0; b < batch; b++) any[number * batch + b] = n > 0;
     if (n == 0) return;
-    int32_t* panel = reinterpret_cast<int32_t*>(memory);
-    float* hidden = reinterpret_cast<float*>(memory + aligned(max_block / 2 * group_columns * 4));
-    int16_t* factor = reinterpret_cast<int16_t*>(reinterpret_cast<uint8_t*>(hidden) + aligned(batch * stride * 4));
+    const Together own(memory, batch);
     for (int64_t b = 0; b < batch; b++)
-      for (int64_t i = 0; i < n + 8; i++) hidden[b * stride + i] = i < n ? value(b, list[i]) : 0.f;
+      for (int64_t i = 0; i < n + 8; i++) own.hidden[b * stride + i] = i < n ? value(b, list[i]) : 0.f;
     if (shape.gated)
       panel_rows<Row>([&](int64_t i) { return up(list[i]); }, n, x, shape.up_width,
-                      [&](int64_t i, int64_t b, float dot) { hidden[b * stride + i] *= dot; });
-    const int64_t first = weight_scale_bytes(shape.width), pairs = ceil_div(n, 2);
-    const uint8_t* downs[max_block + 1];
-    for (int64_t i = 0; i <= n; i++) downs[i] = down(list[min(i, n - 1)]);
-    for (int64_t g = 0; g < groups; g++) {
-      // Eight groups further on, where a line of memory begins: rows are far apart.
-      const int64_t ahead = first + (g + 8) * Row::chunk_bytes / 8;
-      const bool asks = ahead % 64 == 0 && g + 8 < groups;
-      uint16_t halves[max_block + 8];
+                      [&](int64_t i, int64_t b, float dot) { own.hidden[b * stride + i] *= dot; });
+    for (int64_t g = 0; g < 8; g++) memset(own.scales + g * stride + n, 0, 32);
+    const int64_t first = weight_scale_bytes(shape.width);
+    const auto codes = [&](int64_t i) { return down(list[min(i, n - 1)]) + first; };
+    for (int64_t c = 0; c * 8 < groups; c++) {
+      const int64_t count = min(8, groups - c * 8);
       for (int64_t i = 0; i < n; i++) {
-        memcpy(halves + i, downs[i] + 2 * g, 2);
-        if (asks) ask_for(downs[i] + ahead);
-        if (g % 32 == 16) ask_for(downs[i] + 2 * (g + 16));
+        float scales[8];
+        const uint16_t* halves = reinterpret_cast<const uint16_t*>(down(list[i])) + c * 8;
+        for (int g = 0; g < 8; g += part_lanes) store_as(scales + g, widen_halves(halves + g));
+        for (int g = 0; g < 8; g++) own.scales[g * stride + i] = scales[g];
       }
-      memset(halves + n, 0, 16);
-      alignas(32) float scales[max_block + 8];
-      for (int64_t i = 0; i < n; i += part_lanes) store_as(scales + i, widen_halves(halves + i));
-      for (int64_t i = 0; i < pairs; i++)
-        Row::pairs(downs[2 * i] + first, downs[2 * i + 1] + first, g, panel + i * group_columns);
-      for (int64_t b = 0; b < batch; b += tile_integers) {
-        if (batch - b < tile_integers)
-          add_group<1>(n, g, b, hidden + b * stride, scales, panel, factor, number);
-        else
-          add_group<tile_integers>(n, g, b, hidden + b * stride, scales, panel, factor, number);
+      for (int64_t g = 0; g < count; g++)
+        for (int64_t b = 0; b < batch; b++) {
+          int16_t* to = own.factors + (g * batch + b) * stride;
+          own.sizes[g * batch + b] = set_factors(n, own.hidden + b * stride, own.scales + g * stride, to);
+        }
+      memset(own.sums, 0, static_cast<size_t>(batch * chunk_columns) * 4);
+      for (int64_t start = 0; start < n; start += together) {
+        const int64_t rows = min(together, n - start);
+        const bool last = start + together >= n;
+        if (!last || c * 8 + 8 < groups)
+          for (int64_t i = 0; i < together; i++) {
+            const uint8_t* next = codes(last ? i : start + together + i) + (last ? c + 1 : c) * Row::chunk_bytes;
+            for (int64_t k = 0; k < Row::chunk_bytes; k += 64) ask_for(next + k);
+          }
+        for (int64_t i = 0; i < rows; i += 2) {
+          const uint8_t *even = codes(start + i), *odd = codes(start + i + 1);
+          for (int64_t g = 0; g < count; g++)
+            Row::pairs(even, odd, c * 8 + g, own.panel + (g * (together / 2) + i / 2) * group_columns);
+        }
+        for (int64_t g = 0; g < count; g++)
+          for (int64_t b = 0; b < batch; b += tile_integers)
+            (batch - b < tile_integers ? add_rows<1>
+                                       : add_rows<tile_integers>)(own.panel + g * (together / 2) * group_columns,
+                                                                  own.factors + (g * batch + b) * stride + start, rows,
+                                                                  own.sums + b * chunk_columns + g * group_columns);
       }
+      for (int64_t b = 0; b < batch; b++)
+        for (int64_t g = 0; g < count; g++) {
+          alignas(32) float group[group_columns];
+          const vpf size = own.sizes[g * batch + b] - vpf{};
+          for (int k = 0; k < group_columns; k += part_lanes) {
+            const vpi sum = load_as<vpi>(own.sums + b * chunk_columns + g * group_columns + k);
+            store_as(group + k, size * __builtin_convertvector(sum, vpf));
+          }
+          const int64_t at = (c * 8 + g) * group_columns, width = min(group_columns, shape.width - at);
+          memcpy(sums_of(number, b) + at, group, static_cast<size_t>(width) * 4);
+        }
     }
   }
 
-  /// The sums of group g of columns at positions b, …, b + C − 1: hidden (C, max_block + 8) times scales, in integers
-  /// (factor), times the panel's pairs of rows.
+  /// factors (n, and a 0 behind an odd number) = hidden values times a group's scales in integers; returns the size of
+  /// their step. Of both, lanes behind n are 0.
+  static float set_factors(int64_t n, const float* hidden, const float* scales, int16_t* factors) {
+    vpi largest = {};
+    for (int64_t i = 0; i < n; i += part_lanes)
+      largest = larger(largest, magnitude_bits(load_as<vpf>(hidden + i) * load_as<vpf>(scales + i)));
+    const Step step = step_of(largest_lane(largest));
+    const vpf inverse = step.inverse - vpf{};
+    for (int64_t i = 0; i < n; i += part_lanes)
+      store_as(factors + i, narrowed(to_integers(load_as<vpf>(hidden + i) * load_as<vpf>(scales + i), inverse)));
+    if (n % 2 == 1) factors[n] = 0;
+    return step.size;
+  }
+
+  /// sums (C, chunk_columns), a group of columns, += the panel's pairs of rows times factors (C, stride).
   template <int C>
-  FLICKER_INLINE void add_group(int64_t n, int64_t g, int64_t b, const float* hidden, const float* scales,
-                                const int32_t* panel, int16_t* factor, int64_t number) const {
-    constexpr int64_t stride = max_block + 8;
+  static void add_rows(const int32_t* panel, const int16_t* factors, int64_t rows, int32_t* sums) {
     constexpr int vectors = group_columns / part_lanes;
-    float sizes[C];
-    for (int c = 0; c < C; c++) {
-      const float* own = hidden + c * stride;
-      int16_t* to = factor + c * stride;
-      vpi largest = {};
-      for (int64_t i = 0; i < n; i += part_lanes)
-        largest = larger(largest, magnitude_bits(load_as<vpf>(own + i) * load_as<vpf>(scales + i)));
-      const Step step = step_of(largest_lane(largest));
-      sizes[c] = step.size;
-      for (int64_t i = 0; i < n; i += part_lanes) {
-        const vpi whole = to_integers(load_as<vpf>(own + i) * load_as<vpf>(scales + i), step.inverse - vpf{});
-        store_as(to + i, narrowed(whole));
-      }
-      if (n % 2 == 1) to[n] = 0;
-    }
-    vpi s[C][vectors] = {};
-    for (int64_t i = 0; i < n; i += 2) {
+    vpi s[C][vectors];
+    unrolled<C * vectors>([&](auto k) FLICKER_UNROLLED {
+      s[k / vectors][k % vectors] = load_as<vpi>(sums + k / vectors * chunk_columns + k % vectors * part_lanes);
+    });
+    for (int64_t i = 0; i < rows; i += 2) {
       vps both[C];
 #pragma GCC unroll 2
-      for (int c = 0; c < C; c++) both[c] = (vps)(load_as<int32_t>(factor + c * stride + i) - vpi{});
+      for (int c = 0; c < C; c++) both[c] = (vps)(load_as<int32_t>(factors + c * stride + i) - vpi{});
 #pragma GCC unroll 8
       for (int k = 0; k < vectors; k++) {
-        const vps rows = load_as<vps>(panel + i / 2 * group_columns + k * part_lanes);
+        const vps two = load_as<vps>(panel + i / 2 * group_columns + k * part_lanes);
 #pragma GCC unroll 2
-        for (int c = 0; c < C; c++) s[c][k] += pair_products(rows, both[c]);
+        for (int c = 0; c < C; c++) s[c][k] += pair_products(two, both[c]);
       }
     }
-    const int64_t width = min(group_columns, shape.width - g * group_columns);
-#pragma GCC unroll 2
-    for (int c = 0; c < C; c++) {
-      alignas(32) float group[group_columns];
-#pragma GCC unroll 8
-      for (int k = 0; k < vectors; k++)
-        store_as(group + k * part_lanes, sizes[c] * __builtin_convertvector(s[c][k], vpf));
-      memcpy(sums_of(number, b + c) + g * group_columns, group, static_cast<size_t>(width) * 4);
-    }
+    unrolled<C * vectors>([&](auto k) FLICKER_UNROLLED {
+      store_as(sums + k / vectors * chunk_columns + k % vectors * part_lanes, s[k / vectors][k % vectors]);
+    });
   }
 
   /// y (batch, width) += the sums of the blocks, in their order.
