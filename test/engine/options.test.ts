@@ -199,6 +199,8 @@ describe('load', () => {
     'a number as observer': [withOptions({ observer: 1 }), 'OPTION_TYPE', 'observer', '1'],
     'a number as memory': [withOptions({ memory: 1e9 }), 'OPTION_TYPE', 'memory', '1000000000'],
     'a number as backend': [withOptions({ backend: 3 }), 'BACKEND_UNKNOWN', 'backend', '3'],
+    'a context on a GPU': [withOptions({ backend: 'webgpu', context: 8 }), 'WEBGPU_OPTION', 'context'],
+    'a text as context': [withOptions({ context: '8' }), 'CONTEXT_RANGE', 'context', '"8"'],
     'a cache in f16 on a GPU': [withOptions({ backend: 'webgpu', kv: 'f16' }), 'WEBGPU_OPTION', 'kv f16'],
     'the narrow gate on a GPU': [
       withOptions({ backend: 'webgpu', narrowGate: 'on' }),
@@ -210,8 +212,8 @@ describe('load', () => {
   it('loads with every option that it lists', async () => {
     const listed = await refusalOf(withOptions({ no: true }))
     expect((listed as OptionError).message).toContain(
-      'dtype, kv, activations, ffn, narrowGate, activation, kernels, compact, sparsePrompt, reuse, predictor, observer, ' +
-        'memory, exact, backend, tokenizer, allowCode, download.',
+      'dtype, kv, activations, ffn, narrowGate, activation, kernels, compact, sparsePrompt, reuse, predictor, context, ' +
+        'observer, memory, exact, backend, tokenizer, allowCode, download.',
     )
     const loaded = await load(checkpoint, { dtype: 'bf16', kv: 'f16', ffn: 'dense', narrowGate: 'off' })
     expect([loaded.engine.dtype, loaded.engine.kv]).toEqual(['bf16', 'f16'])
