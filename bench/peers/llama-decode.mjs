@@ -1,7 +1,7 @@
 // Tokens per second beside llama.cpp's: one shape, random weights, the same number of threads, interleaved in one run.
 // node-llama-cpp is not a dependency (it is large); install it anywhere (`npm i node-llama-cpp`) and give the directory:
 //   node bench/peers/llama-decode.mjs --node-llama-cpp DIR [--shape sparselm-1.5b] [--types f16,bf16,q8_0] [--threads 2]
-//     [--sparsity 0.9] [--tokens 8] [--rounds 5] [--prompt 256] [--json]
+//     [--sparsity 0.9] [--tokens 8] [--rounds 5] [--prompt 256] [--activations f32|int16] [--json]
 // Types are those of weights, and q4_k_m, the mix that most files have: for it both read the same file.
 // llama.cpp runs SiLU, which its arch knows; both have the same type of weights, and keys and values in f16, llama.cpp's
 // default. Needs memory for both models, and disk space for one GGUF file at a time.
@@ -32,6 +32,7 @@ const { values: flags } = parseArgs({
     tokens: { type: 'string', default: '8' },
     rounds: { type: 'string', default: '5' },
     prompt: { type: 'string', default: '256' },
+    activations: { type: 'string', default: 'f32' },
     json: { type: 'boolean', default: false },
   },
 })
@@ -60,7 +61,13 @@ await llama.dispose()
 const installed = join(resolve(flags['node-llama-cpp']), 'node_modules/node-llama-cpp/package.json')
 const peer = JSON.parse(readFileSync(installed, 'utf8')).version
 if (flags.json)
-  console.log(JSON.stringify({ machine: machineInfo(), peer, shape, threads, sparsity, results }, null, 2))
+  console.log(
+    JSON.stringify(
+      { machine: machineInfo(), peer, shape, threads, sparsity, activations: flags.activations, results },
+      null,
+      2,
+    ),
+  )
 else print()
 
 /** Both engines interleaved, `rounds` times `tokens` tokens each. */
@@ -146,7 +153,10 @@ function sessions(dtype) {
   const ways = { dense: ['dense', 'off'], sparse: ['sparse', 'off'], 'sparse, narrow gate': ['sparse', 'on'] }
   return Object.entries(ways).flatMap(([way, [ffn, narrowGate]]) => {
     if (narrowGate === 'on' && !narrowable(dtype)) return []
-    const model = new EngineModel(config, weights, { dtype, kv: 'f16', ffn, narrowGate })
+    const model = new EngineModel(config, weights, {
+      ...{ dtype, kv: 'f16', ffn, narrowGate },
+      activations: flags.activations,
+    })
     return [{ way, model, session: model.session() }]
   })
 }
@@ -154,7 +164,7 @@ function sessions(dtype) {
 function print() {
   const { cpu, isa, version } = machineInfo()
   console.log(
-    `flicker ${version}, node-llama-cpp ${peer} · ${cpu} · ${isa}, ${threads} threads · ${flags.shape}`,
+    `flicker ${version}, node-llama-cpp ${peer} · ${cpu} · ${isa}, ${threads} threads · ${flags.shape}, activations ${flags.activations}`,
   )
   for (const { type, gigabytesPerSecond, llamaTokensPerSecond, rows, prompt } of results) {
     console.log(
