@@ -62,8 +62,12 @@ export interface TokenizerConfig {
 }
 
 export function invalid(source: string, what: string): TokenizerError {
-  return new TokenizerError('TOKENIZER_INVALID', `tokenizer ${source}: ${what}`)
+  // What a file holds may be of any length.
+  const cut = what.length <= LONGEST_REASON ? what : `${what.slice(0, LONGEST_REASON)}…`
+  return new TokenizerError('TOKENIZER_INVALID', `tokenizer ${source}: ${cut}`)
 }
+
+const LONGEST_REASON = 500
 
 /** Throws TokenizerError TOKENIZER_INVALID. */
 export function checkJson(content: unknown, source: string, config: TokenizerConfig): CheckedJson {

@@ -56,6 +56,16 @@ describe('a tokenizer.json', () => {
     FUZZ_TIMEOUT,
   )
 
+  it('with a value of thousands of characters is refused in some hundred', () => {
+    const json = structuredClone(bytesTokenizer().toJSON()) as { model: { vocab: Record<string, unknown> } }
+    json.model.vocab['0'] = 'a'.repeat(5000)
+    const refusal = expect.objectContaining({
+      code: 'TOKENIZER_INVALID',
+      message: expect.stringMatching(/^.{0,700}$/s),
+    })
+    expect(() => tokenizerFromJson(json, 'damaged')).toThrow(refusal)
+  })
+
   it(
     'survives any component in the place of its own',
     () => {

@@ -1,7 +1,7 @@
 // The models of a tokenizer.json: from one word to ids. They follow Hugging Face's tokenizers (Rust).
 
 import { z } from 'zod'
-import { TokenizerError } from '../../../errors.js'
+import { invalid as invalidTokenizer } from '../checked-json.js'
 import { Merges } from '../merges.js'
 import { PairTable } from '../pair-table.js'
 import { type Makers, makeComponent, optionsOf, unsupported } from './components.js'
@@ -151,7 +151,7 @@ export function mergesOf(
   source: string,
   prefix = '',
 ): Int32Array {
-  const invalid = (what: string) => new TokenizerError('TOKENIZER_INVALID', `tokenizer ${source}: ${what}`)
+  const invalid = (what: string) => invalidTokenizer(source, what)
   const out = new Int32Array(3 * merges.length)
   for (const [rank, merge] of merges.entries()) {
     const pair = typeof merge === 'string' ? merge.split(' ') : merge

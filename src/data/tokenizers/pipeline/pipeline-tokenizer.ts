@@ -67,7 +67,7 @@ export class PipelineTokenizer implements Tokenizer {
     if (twice >= 0) {
       throw new TokenizerError(
         'TOKENIZER_UNSUPPORTED',
-        `tokenizer ${source}: added token ${JSON.stringify(normalized[twice].content)} is the same as another when normalized`,
+        `tokenizer ${source}: added token ${JSON.stringify(normalized[twice].content.slice(0, 200))} is the same as another when normalized`,
       )
     }
     this.#normalized = new AddedTokenFinder(normalized, contents)
