@@ -36,7 +36,8 @@ export interface ShotRule<Row> {
 /**
  * Where the Hugging Face Hub has a task's rows: `dataset_path`, `dataset_name` and the split of the harness's file of the task
  * (lm_eval/tasks/…/*.yaml of EleutherAI/lm-evaluation-harness). Where an older file names a data set without its owner (gsm8k,
- * hellaswag, nq_open, openbookqa, super_glue, trivia_qa, winogrande) it is the name that the Hub redirects to.
+ * hellaswag, nq_open, openbookqa, super_glue, trivia_qa, winogrande) the owner is the one that the Hub is
+ * believed to redirect to (it was not asked).
  */
 export interface HubRows {
   /** `owner/name`. */
