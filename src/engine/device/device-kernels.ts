@@ -93,6 +93,7 @@ export class DeviceKernels {
   readonly #weights: DeviceWeights
   readonly #compiler: KernelCompiler
   readonly #ffn = new Map<string, Promise<readonly Dispatch[]>>()
+  readonly #attention = new Map<string, Promise<AttentionKernels>>()
   readonly #numbers = new Map<string, LayerNumbers>()
   /** Whether branches add to the residual stream as they are. */
   readonly #addsAtOnce: boolean
@@ -301,13 +302,22 @@ export class DeviceKernels {
   }
 
   /** Attention in a layer, of sequences with one new row or with several, whose keys and values are stored first. */
-  async attend(several: boolean, layer: number): Promise<AttentionKernels> {
-    const { info } = this.#gpu
+  attend(several: boolean, layer: number): Promise<AttentionKernels> {
     const { window } = layerKind(this.config, layer)
+    const key = `${several} ${window}`
+    let kernels = this.#attention.get(key)
+    if (kernels === undefined) {
+      kernels = this.#attentionOf(several, window)
+      this.#attention.set(key, kernels)
+    }
+    return kernels
+  }
+
+  async #attentionOf(several: boolean, window: number | undefined): Promise<AttentionKernels> {
     const shape = { ...this.attention, window }
     const [store, attend] = await Promise.all([
       several ? this.#compiler.compile(storeCode(shape), STORE_ACCESS) : null,
-      this.#compiler.compile(attendCode(shape, !several, info), ATTEND_ACCESS),
+      this.#compiler.compile(attendCode(shape, !several, this.#gpu.info), ATTEND_ACCESS),
     ])
     return { store, attend }
   }

@@ -55,12 +55,12 @@ interface PassKernels {
 }
 
 /**
- * Layers after which commands are handed over: the device computes what it has while the driver takes in the next. The driver
- * takes more than half as long for a layer as a large GPU, so each part may have half as many layers again as the one before.
+ * Layers after which commands are handed over: the device computes what it has while the driver takes in the next, which costs
+ * about half of a large GPU's time for a layer, and a part something of its own. So parts double from two layers on.
  */
 function handOvers(layers: number): ReadonlySet<number> {
   const after = new Set<number>()
-  for (let size = 1, done = 1; done < layers; size = Math.ceil(1.5 * size), done += size) after.add(done)
+  for (let size = 2, done = 2; done < layers; size *= 2, done += size) after.add(done)
   return after
 }
 
@@ -77,6 +77,7 @@ export class DevicePass {
   /** Where the rows of each part begin. */
   readonly #firstRows: GPUBuffer[] = []
   #staging: GPUBuffer | null = null
+  #passKernels: { readonly key: string; readonly kernels: PassKernels } | null = null
   #prepared: { readonly key: string; readonly commands: readonly GPUCommandBuffer[] } | null = null
   /** Milliseconds of the parts of the last pass: for benchmarks. */
   lastTimes = { submit: 0, wait: 0, read: 0 }
@@ -197,15 +198,20 @@ export class DevicePass {
     this.#memory.write(this.#kernels.buffers.rows, 0, words)
   }
 
+  /** Those of the last pass where they are the same: a token should not wait for promises of every layer. */
   async #kernelsOf({ parts, activation, skips }: PassRequest): Promise<PassKernels> {
     const one = parts.some(({ count }) => count === 1)
     const several = parts.some(({ count }) => count > 1)
+    const key = [activation.spec, one, several, ...skips].join()
+    if (this.#passKernels?.key === key) return this.#passKernels.kernels
     const [attendOne, attendSeveral, ffn] = await Promise.all([
       one ? Promise.all(skips.map((_, layer) => this.#kernels.attend(false, layer))) : null,
       several ? Promise.all(skips.map((_, layer) => this.#kernels.attend(true, layer))) : null,
       Promise.all(skips.map((skip, layer) => this.#kernels.ffn(layer, activation, skip))),
     ])
-    return { attendOne, attendSeveral, ffn }
+    const kernels = { attendOne, attendSeveral, ffn }
+    this.#passKernels = { key, kernels }
+    return kernels
   }
 
   #record(
