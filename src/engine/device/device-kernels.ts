@@ -26,7 +26,6 @@ import {
   joinCode,
   type Kernel,
   type KernelCompiler,
-  LAYER_WORDS,
   MATVEC_ACCESS,
   type MatvecShape,
   matvecCode,
@@ -42,6 +41,7 @@ import {
 } from '../../kernels/webgpu/index.js'
 import { headDimOf, layerKind, type ModelConfig } from '../../nn/config.js'
 import { attentionWidths, type DeviceLayer, type DeviceNorms, type DeviceWeights } from './device-weights.js'
+import { type LayerNumbers, layerNumbers } from './layer-numbers.js'
 
 /** Rows of one pass. */
 export const MOST_ROWS = 32
@@ -81,6 +81,10 @@ export interface LayerDispatches {
   readonly after: readonly Dispatch[]
 }
 
+interface NumbersOfLayer extends Pick<LayerNumbers, 'biasAt'> {
+  readonly buffer: GPUBuffer
+}
+
 export class DeviceKernels {
   readonly config: ModelConfig
   readonly buffers: PassBuffers
@@ -94,7 +98,7 @@ export class DeviceKernels {
   readonly #compiler: KernelCompiler
   readonly #ffn = new Map<string, Promise<readonly Dispatch[]>>()
   readonly #attention = new Map<string, Promise<AttentionKernels>>()
-  readonly #numbers = new Map<string, LayerNumbers>()
+  readonly #numbers = new Map<string, NumbersOfLayer>()
   /** Whether branches add to the residual stream as they are. */
   readonly #addsAtOnce: boolean
   /** Bound where a kernel reads nothing. */
@@ -380,45 +384,14 @@ export class DeviceKernels {
     return [...parts.map(([first]) => first), ...parts.map(([, second]) => second)]
   }
 
-  #layerNumbers(activation: Activation, index: number): LayerNumbers {
+  #layerNumbers(activation: Activation, index: number): NumbersOfLayer {
     const key = `${index} ${activation.spec}`
     let numbers = this.#numbers.get(key)
     if (numbers === undefined) {
-      const layer = this.#weights.layers[index]
-      const values = layerNumbers(activation, index, this.config.intermediateSize, layer)
-      const biasAt = layer.gateBias === null ? null : values.length
-      const all = new Float32Array(values.length + (layer.gateBias?.length ?? 0))
-      all.set(values)
-      if (layer.gateBias !== null) all.set(layer.gateBias, values.length)
-      numbers = { buffer: this.#memory.numbers(all), biasAt }
+      const { values, biasAt } = layerNumbers(activation, index, this.config, this.#weights.layers[index])
+      numbers = { buffer: this.#memory.numbers(values), biasAt }
       this.#numbers.set(key, numbers)
     }
     return numbers
   }
-}
-
-/** Numbers of a layer that its FFN reads, and where among them its biases begin. */
-interface LayerNumbers {
-  readonly buffer: GPUBuffer
-  readonly biasAt: number | null
-}
-
-/** What `activationCode` reads of a layer. */
-function layerNumbers(
-  activation: Activation,
-  index: number,
-  neurons: number,
-  { learned }: DeviceLayer,
-): Float32Array {
-  const program = activation.programs?.forward
-  const uniforms = new Float64Array(program?.uniformCount ?? 0)
-  const parameters = learned?.of(activation) ?? new Float32Array(0)
-  program?.fillUniforms(uniforms, activation.settings, parameters, neurons)
-  const shared = activation.programs?.learned.filter(({ per }) => per === 'layer').length ?? 0
-  const own = parameters.subarray(shared)
-  const numbers = new Float32Array(LAYER_WORDS + uniforms.length + own.length)
-  numbers[0] = index
-  numbers.set(uniforms, LAYER_WORDS)
-  numbers.set(own, LAYER_WORDS + uniforms.length)
-  return numbers
 }

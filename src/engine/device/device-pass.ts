@@ -106,11 +106,7 @@ export class DevicePass {
     const { device } = this.#gpu
     const started = performance.now()
     this.#gpu.requireUsable()
-    const kernels = await this.#kernelsOf(request)
-    for (const { cache, position, count } of request.parts) cache.reserve(position + count, position)
-    this.#reserveRotations(Math.max(...request.parts.map(({ position, count }) => position + count)))
-    this.#describe(request)
-    const staging = this.#reserveStaging(request.outputs.length)
+    const { kernels, staging } = await this.#ready(request)
     const key = this.#keyOf(request)
     const commands =
       this.#prepared?.key === key ? this.#prepared.commands : this.#record(request, kernels, staging)
@@ -156,11 +152,7 @@ export class DevicePass {
    */
   async time(request: PassRequest, repeats: number): Promise<number> {
     await this.idle()
-    const kernels = await this.#kernelsOf(request)
-    for (const { cache, position, count } of request.parts) cache.reserve(position + count, position)
-    this.#reserveRotations(Math.max(...request.parts.map(({ position, count }) => position + count)))
-    this.#describe(request)
-    const staging = this.#reserveStaging(request.outputs.length)
+    const { kernels, staging } = await this.#ready(request)
     const commands = Array.from({ length: repeats }, () => this.#record(request, kernels, staging)).flat()
     this.#prepared = null
     const begin = performance.now()
@@ -169,6 +161,16 @@ export class DevicePass {
     const seconds = (performance.now() - begin) / 1000
     staging.unmap()
     return seconds
+  }
+
+  /** Kernels, room and inputs of a pass. */
+  async #ready(request: PassRequest): Promise<{ kernels: PassKernels; staging: GPUBuffer }> {
+    const kernels = await this.#kernelsOf(request)
+    for (const { cache, position, count } of request.parts) cache.reserve(position + count, position)
+    this.#reserveRotations(Math.max(...request.parts.map(({ position, count }) => position + count)))
+    this.#describe(request)
+    const staging = this.#reserveStaging(request.outputs.length)
+    return { kernels, staging }
   }
 
   get #countBytes(): number {
