@@ -1,4 +1,4 @@
-// What the first kernel of an FFN reads of a layer beside its matrices: its index, the uniforms and learned numbers of its
+// What the first kernel of an FFN reads of a layer beside its matrices: its index, the uniforms and learned parameters of its
 // activation (activation-code.ts), and the biases of its neurons.
 
 import type { Activation } from '../../activations/index.js'
