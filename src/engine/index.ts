@@ -2,7 +2,7 @@
 
 export { resolveModelDirectory } from '../formats/index.js'
 export type { ChatMessage, ChatOptions, ChatPrompt, ChatTemplates } from './chat/chat.js'
-export { type ToolCallFormat, toolCallFormat } from './chat/tool-format.js'
+export { type JsonCalls, type ToolCallFormat, toolCallFormat } from './chat/tool-format.js'
 export { type Tool, type ToolRules, toolGrammar } from './chat/tool-grammar.js'
 export { type AnswerPart, ToolCallParser } from './chat/tool-parser.js'
 export type { CompactionSummary } from './compaction.js'

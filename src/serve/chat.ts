@@ -1,16 +1,10 @@
 // /v1/chat/completions: a conversation in, the assistant's next message out, as text or as calls of tools.
 
 import { randomInt, randomUUID } from 'node:crypto'
-import {
-  type AnswerPart,
-  type GeneratedToken,
-  type LanguageModel,
-  type ToolCallFormat,
-  ToolCallParser,
-} from '../engine/index.js'
+import { type AnswerPart, type GeneratedToken, type LanguageModel, ToolCallParser } from '../engine/index.js'
 import { OptionError } from '../errors.js'
 import { finishOf } from './completions.js'
-import { conversationOf, generateOptions, toolRules, wholeContext } from './generate-options.js'
+import { conversationOf, generateOptions, type ToolUse, toolRules, wholeContext } from './generate-options.js'
 import type { Job } from './job.js'
 import type { ChatBody } from './requests.js'
 import type { Scheduler } from './scheduler.js'
@@ -78,13 +72,13 @@ export class ChatRequest {
   readonly #body: ChatBody
   readonly #job: Job
   readonly #head: Head
-  readonly #tools: ToolCallFormat | null
+  readonly #tools: ToolUse | null
 
   private constructor(
     model: LanguageModel,
     body: ChatBody,
     job: Job,
-    { head, tools }: { head: Head; tools: ToolCallFormat | null },
+    { head, tools }: { head: Head; tools: ToolUse | null },
   ) {
     this.#model = model
     this.#body = body
@@ -116,7 +110,7 @@ export class ChatRequest {
       topLogprobs: logprobs === true ? (top_logprobs ?? 0) : 0,
       ...(tools !== null && { grammar: tools.grammar }),
     }
-    const prepared = await model.prepare(conversationOf(body, template), options)
+    const prepared = await model.prepare(await conversationOf(model, body, template), options)
     const head = {
       id: `chatcmpl-${randomUUID()}`,
       created: Math.floor(Date.now() / 1000),
@@ -126,7 +120,7 @@ export class ChatRequest {
     }
     return new ChatRequest(model, body, scheduler.submit({ prepared, signal }), {
       head,
-      tools: tools?.format ?? null,
+      tools,
     })
   }
 
@@ -198,8 +192,8 @@ export class ChatRequest {
 class Answer {
   readonly #parser: ToolCallParser | null
 
-  constructor(tools: ToolCallFormat | null) {
-    this.#parser = tools === null ? null : new ToolCallParser(tools)
+  constructor(tools: ToolUse | null) {
+    this.#parser = tools === null ? null : new ToolCallParser(tools.format, tools.tools)
   }
 
   push({ text, finishReason }: GeneratedToken): { delta: Delta; finish: ChatFinish } {

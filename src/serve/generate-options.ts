@@ -71,18 +71,32 @@ function formatGrammar(format: SamplingBody['response_format']): Grammar | undef
 }
 
 /** The conversation of a request, as a prompt; with tools unless none may be called. */
-export function conversationOf(body: ChatBody, template?: string): Prompt {
+export async function conversationOf(
+  model: LanguageModel,
+  body: ChatBody,
+  template?: string,
+): Promise<Prompt> {
   const { messages, chat_template_kwargs, tools, tool_choice } = body
+  const called = messages.some(({ tool_calls }) => tool_calls != null && tool_calls.length > 0)
+  // Whoever calls a tool has been given it by a template that has tools; what another does with calls is its own affair.
+  const format = called ? await model.toolCallFormat(templateOf(body, template)).catch(() => null) : null
   return {
-    messages: messages.map(messageOf),
+    messages: messages.map(message => messageOf(message, format?.textArguments === true)),
     ...(template !== undefined && { template }),
     ...(chat_template_kwargs != null && { variables: chat_template_kwargs }),
     ...(tools != null && tools.length > 0 && tool_choice !== 'none' && { tools }),
   }
 }
 
-/** Templates want arguments of calls as values, and most want content as one text. */
-function messageOf({ role, content, tool_calls, ...rest }: ChatBody['messages'][number]): ChatMessage {
+/** Most templates want arguments of calls as values, and content as one text. */
+function messageOf(
+  { role, content, tool_calls, ...rest }: ChatBody['messages'][number],
+  textArguments: boolean,
+): ChatMessage {
+  const argumentsOf = (given: unknown) => {
+    const value = argumentValue(given)
+    return textArguments ? JSON.stringify(value) : value
+  }
   return {
     ...rest,
     // The newer name of the same role.
@@ -110,7 +124,7 @@ function textOf(content: string | readonly { readonly type: string; readonly tex
     .join('\n')
 }
 
-function argumentsOf(given: unknown): unknown {
+function argumentValue(given: unknown): unknown {
   if (typeof given !== 'string') return given
   try {
     return JSON.parse(given)
@@ -121,20 +135,32 @@ function argumentsOf(given: unknown): unknown {
   }
 }
 
+/** The part of a template's options that decides how calls are written. */
+function templateOf({ chat_template_kwargs }: Pick<ChatBody, 'chat_template_kwargs'>, template?: string) {
+  return {
+    ...(template !== undefined && { template }),
+    ...(chat_template_kwargs != null && { variables: chat_template_kwargs }),
+  }
+}
+
+/** The tools of a request, and how they are called. */
+export interface ToolUse {
+  readonly format: ToolCallFormat
+  readonly tools: readonly Tool[]
+  readonly grammar: Grammar
+}
+
 /** How calls of tools in the answer are to be read, and the grammar that it must follow; null where none may be called. */
 export async function toolRules(
   model: LanguageModel,
   { tools, tool_choice, parallel_tool_calls, chat_template_kwargs, response_format }: ChatBody,
   template?: string,
-): Promise<{ format: ToolCallFormat; grammar: Grammar } | null> {
+): Promise<ToolUse | null> {
   if (tools == null || tools.length === 0 || tool_choice === 'none') {
     if (tool_choice == null || tool_choice === 'none' || tool_choice === 'auto') return null
     throw new OptionError('TOOL_UNKNOWN', 'tool_choice asks for a call, but there are no tools')
   }
-  const format = await model.toolCallFormat({
-    ...(template !== undefined && { template }),
-    ...(chat_template_kwargs != null && { variables: chat_template_kwargs }),
-  })
+  const format = await model.toolCallFormat(templateOf({ chat_template_kwargs }, template))
   const choice = tool_choice ?? 'auto'
   const content = formatGrammar(response_format)
   if (content !== undefined && content.type !== 'json_object' && content.type !== 'json_schema') {
@@ -152,7 +178,7 @@ export async function toolRules(
     parallel: parallel_tool_calls !== false,
     ...(content !== undefined && { content }),
   })
-  return { format, grammar }
+  return { format, tools: known, grammar }
 }
 
 /** As many tokens as the context can hold. */

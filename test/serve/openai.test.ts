@@ -210,6 +210,37 @@ describe('the openai package', () => {
   })
 })
 
+describe('a model whose template wants arguments as text', () => {
+  it('is given them so, whatever form the client sends', async () => {
+    const template =
+      '{{ tools }}{% for m in messages %}{% if m.tool_calls %}{% for c in m.tool_calls %}<c>' +
+      "{{ c.function.name + '<s>' + c.function.arguments + '</c>' }}{% endfor %}<e>{% else %}<u>{{ m.content }}{% endif %}{% endfor %}"
+    const texts = servedModel(template, { ...servedConfig, maxPositionEmbeddings: 700 })
+    const app = createServer({ models: { texts }, onNotice: () => {} })
+    const answers = [{ city: 'Oslo' }, '{"city":"Oslo"}'].map(async given => {
+      const tool_calls = [
+        { id: 'abcdefghi', type: 'function', function: { name: 'weather', arguments: given } },
+      ]
+      const messages = [
+        { role: 'user', content: 'a' },
+        { role: 'assistant', tool_calls },
+      ]
+      const body = JSON.stringify({ messages, tools: [weather], max_tokens: 1, temperature: 0 })
+      const response = await app.fetch(
+        new Request('http://localhost/v1/chat/completions', { method: 'POST', body }),
+      )
+      return [
+        response.status,
+        ((await response.json()) as { usage: { prompt_tokens: number } }).usage.prompt_tokens,
+      ]
+    })
+    const [first, second] = await Promise.all(answers)
+    expect(first[0]).toBe(200)
+    expect(second).toEqual(first)
+    texts.dispose()
+  })
+})
+
 describe('a model without tools', () => {
   it('refuses them, and says why', async () => {
     const plain = createServer({ models: { plain: servedModel() }, onNotice: () => {} })

@@ -3,7 +3,8 @@
 import { OptionError } from '../../errors.js'
 import type { Grammar, Tag, TagFormat } from '../grammar/grammar.js'
 import { adaptJsonSchema, type JsonSchema } from '../grammar/json-schema.js'
-import { CALL_ID, CALL_ID_PATTERN, type ToolCallFormat, triggerOf } from './tool-format.js'
+import { namedCallTag } from './argument-grammar.js'
+import { CALL_ID, CALL_ID_PATTERN, type JsonCalls, type ToolCallFormat, triggersOf } from './tool-format.js'
 
 export interface Tool {
   readonly name: string
@@ -49,22 +50,32 @@ export function toolGrammar(format: ToolCallFormat, tools: readonly Tool[], rule
       },
     }
   }
-  const tags: Tag[] =
-    format.open === ''
-      ? calls.map(call => ({ ...call, end: call.end + format.close }))
-      : [bracketed(format, calls, parallel)]
+  const triggers = triggersOf(
+    format,
+    chosen.map(({ name }) => name),
+  )
+  let tags: readonly Tag[] = [bracketed(format, calls, parallel)]
+  if (format.open === '') tags = calls.map(call => ({ ...call, end: call.end + format.close }))
+  // A list that is recognized by its first call begins with that.
+  else if (!tags[0].begin.startsWith(triggers[0])) tags = listsByFirst(format, calls, parallel)
   return {
     type: 'structural_tag',
     format: {
       type: 'triggered_tags',
-      triggers: [triggerOf(format)],
+      triggers,
       tags,
       stop_after_first: !parallel || format.open !== '',
     },
   }
 }
 
-function callTag({ begin, middle, end }: ToolCallFormat, { name, parameters }: Tool): Tag {
+function callTag(format: ToolCallFormat, { name, parameters }: Tool): Tag {
+  return format.style === 'json'
+    ? jsonCallTag(format, name, parameters)
+    : namedCallTag(format, name, parameters)
+}
+
+function jsonCallTag({ begin, middle, end }: JsonCalls, name: string, parameters?: JsonSchema): Tag {
   const schema = adaptJsonSchema(parameters ?? { type: 'object', properties: {} })
   const content: TagFormat = { type: 'json_schema', json_schema: schema }
   const [beforeId, afterId] = end.split(CALL_ID)
@@ -90,6 +101,32 @@ function callsOf({ separator }: ToolCallFormat, tags: readonly Tag[], parallel: 
 function bracketed(format: ToolCallFormat, calls: readonly Tag[], parallel: boolean): Tag {
   const several = parallel && format.close !== ''
   return { type: 'tag', begin: format.open, content: callsOf(format, calls, several), end: format.close }
+}
+
+/** A list for each call that may be its first. */
+function listsByFirst(
+  { open, separator, close }: ToolCallFormat,
+  calls: readonly Tag[],
+  parallel: boolean,
+): Tag[] {
+  return calls.map(first => {
+    const begin = open + first.begin
+    if (!parallel) return { ...first, begin, end: first.end + close }
+    const more: Tag = {
+      type: 'tag',
+      begin: separator ?? '',
+      content: { type: 'tags_with_separator', tags: calls, separator: separator ?? '', at_least_one: true },
+      end: close,
+    }
+    const last: TagFormat = { type: 'or', elements: [{ type: 'const_string', value: close }, more] }
+    const end: TagFormat = { type: 'const_string', value: first.end }
+    return {
+      type: 'tag',
+      begin,
+      content: { type: 'sequence', elements: [first.content, end, last] },
+      end: '',
+    }
+  })
 }
 
 function listOfCalls(format: ToolCallFormat, calls: readonly Tag[], parallel: boolean): TagFormat {

@@ -1,6 +1,22 @@
 // The calls of tools in an answer, as its text comes: names as soon as they are whole, arguments piece by piece.
 
-import { CALL_ID, CALL_ID_PATTERN, type ToolCallFormat, triggerOf } from './tool-format.js'
+import {
+  type ArgumentsReader,
+  JsonArguments,
+  PythonArguments,
+  startAtEnd,
+  TaggedArguments,
+} from './argument-readers.js'
+import { parametersOf } from './argument-types.js'
+import {
+  CALL_ID,
+  CALL_ID_PATTERN,
+  PYTHON_TAG,
+  sharedStart,
+  type ToolCallFormat,
+  triggersOf,
+} from './tool-format.js'
+import type { Tool } from './tool-grammar.js'
 
 /** What a piece of an answer has brought. */
 export type AnswerPart =
@@ -10,43 +26,28 @@ export type AnswerPart =
   /** More of the arguments of a call, as JSON. */
   | { readonly type: 'arguments'; readonly index: number; readonly text: string }
 
-/** The end of a JSON object in a text that comes in pieces. */
-class JsonEnd {
-  #depth = 0
-  #inString = false
-  #escaped = false
-
-  /** How many characters of `text` belong to the object, and whether it ends with them. */
-  push(text: string): { length: number; ended: boolean } {
-    for (let i = 0; i < text.length; i++) {
-      const character = text[i]
-      if (this.#inString) {
-        if (this.#escaped) this.#escaped = false
-        else if (character === '\\') this.#escaped = true
-        else if (character === '"') this.#inString = false
-      } else if (character === '"') this.#inString = true
-      else if (character === '{' || character === '[') this.#depth++
-      else if ((character === '}' || character === ']') && --this.#depth === 0) {
-        return { length: i + 1, ended: true }
-      }
-    }
-    return { length: text.length, ended: false }
-  }
-}
-
 export class ToolCallParser {
   readonly #format: ToolCallFormat
-  readonly #trigger: string
+  readonly #tools: readonly Tool[]
+  readonly #triggers: readonly string[]
   readonly #end: RegExp
   #state: 'text' | 'begin' | 'name' | 'arguments' | 'end' | 'next' = 'text'
   /** Not understood yet. */
   #held = ''
   #calls = 0
-  #json = new JsonEnd()
+  #arguments: ArgumentsReader = new JsonArguments()
 
-  constructor(format: ToolCallFormat) {
+  /** `tools` say of what types arguments are where the format does not. */
+  constructor(format: ToolCallFormat, tools: readonly Tool[] = []) {
     this.#format = format
-    this.#trigger = triggerOf(format)
+    this.#tools = tools
+    const triggers = triggersOf(
+      format,
+      tools.map(({ name }) => name),
+    )
+    this.#triggers = (format.open + format.begin).startsWith('{')
+      ? [...triggers, ...triggers.map(trigger => PYTHON_TAG + trigger)]
+      : triggers
     const [before, after] = format.end.split(CALL_ID).map(escaped)
     this.#end = new RegExp(`^${after === undefined ? before : `${before}${CALL_ID_PATTERN}${after}`}`)
   }
@@ -82,7 +83,7 @@ export class ToolCallParser {
       case 'name':
         return this.#name(parts)
       case 'arguments':
-        return this.#arguments(parts)
+        return this.#more(parts)
       case 'end':
         return this.#ended()
       case 'next':
@@ -91,8 +92,10 @@ export class ToolCallParser {
   }
 
   #text(parts: AnswerPart[]): boolean {
-    const at = this.#held.indexOf(this.#trigger)
-    const certain = at === -1 ? this.#held.length - beginningAtEnd(this.#held, this.#trigger) : at
+    const found = this.#triggers.map(trigger => this.#held.indexOf(trigger)).filter(at => at !== -1)
+    const at = found.length === 0 ? -1 : Math.min(...found)
+    const open = Math.max(0, ...this.#triggers.map(trigger => startAtEnd(this.#held, trigger)))
+    const certain = at === -1 ? this.#held.length - open : at
     const text = this.#held.slice(0, certain)
     // Blank space after a call separates it from the next, or from the end; before other text it is kept.
     if (this.#calls > 0 && text.trim() === '') {
@@ -104,26 +107,39 @@ export class ToolCallParser {
   }
 
   #begin(): boolean {
+    const tag = this.#held.startsWith(PYTHON_TAG) ? PYTHON_TAG.length : 0
     const start = this.#format.open + this.#format.begin
-    if (this.#held.startsWith(start)) return this.#go('name', start.length)
+    if (this.#held.startsWith(start, tag)) return this.#go('name', tag + start.length)
     return false
   }
 
   #name(parts: AnswerPart[]): boolean {
-    const at = this.#held.indexOf(this.#format.middle)
-    if (at === -1 || this.#format.middle === '') return false
-    parts.push({ type: 'call', index: this.#calls++, name: this.#held.slice(0, at) })
-    this.#json = new JsonEnd()
-    return this.#go('arguments', at + this.#format.middle.length)
+    const format = this.#format
+    const mark = format.style === 'json' ? format.middle : sharedStart(format.head, format.empty)
+    const at = this.#held.indexOf(mark)
+    if (at === -1 || mark === '') return false
+    const name = this.#held.slice(0, at)
+    parts.push({ type: 'call', index: this.#calls++, name })
+    this.#arguments = this.#reader(name)
+    return this.#go('arguments', format.style === 'json' ? at + mark.length : at)
   }
 
-  #arguments(parts: AnswerPart[]): boolean {
-    const { length, ended } = this.#json.push(this.#held)
-    if (length > 0) {
-      parts.push({ type: 'arguments', index: this.#calls - 1, text: this.#held.slice(0, length) })
-    }
+  #reader(name: string): ArgumentsReader {
+    const format = this.#format
+    if (format.style === 'json') return new JsonArguments()
+    const tool = this.#tools.find(one => one.name === name)
+    const parameters = tool === undefined ? [] : parametersOf(tool.parameters)
+    return format.style === 'tagged'
+      ? new TaggedArguments(format, parameters)
+      : new PythonArguments(format, parameters)
+  }
+
+  #more(parts: AnswerPart[]): boolean {
+    const { length, json, ended } = this.#arguments.read(this.#held)
+    if (json !== '') parts.push({ type: 'arguments', index: this.#calls - 1, text: json })
     this.#held = this.#held.slice(length)
-    if (ended) this.#state = 'end'
+    // Arguments that stand one by one end with their call.
+    if (ended) this.#state = this.#format.style === 'json' ? 'end' : 'next'
     return ended
   }
 
@@ -151,13 +167,6 @@ export class ToolCallParser {
 
 function textPart(text: string): AnswerPart[] {
   return text === '' ? [] : [{ type: 'text', text }]
-}
-
-/** How many characters at the end of `text` begin `wanted`. */
-function beginningAtEnd(text: string, wanted: string): number {
-  let length = Math.min(text.length, wanted.length - 1)
-  while (length > 0 && !text.endsWith(wanted.slice(0, length))) length--
-  return length
 }
 
 function escaped(text: string): string {

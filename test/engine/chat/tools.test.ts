@@ -7,6 +7,8 @@ import { type ChatPrompt, renderChat } from '../../../src/engine/chat/chat.js'
 import { Grammars } from '../../../src/engine/grammar/text-grammar.js'
 import {
   type AnswerPart,
+  type JsonCalls,
+  type Tool,
   type ToolCallFormat,
   ToolCallParser,
   toolCallFormat,
@@ -16,11 +18,12 @@ import { servedConfig, servedModel, tokenizer, toolTemplate } from '../../serve/
 
 const turns = "{% for m in messages %}{% if m.role == 'user' %}<u>{{ m.content }}{% endif %}"
 /** Templates of the structure of published ones, and the format that their models were trained on. */
-const templates: Record<string, [template: string, ends: string[], format: ToolCallFormat]> = {
+const templates: Record<string, [template: string, ends: string[], format: JsonCalls]> = {
   'a tag around each call, as Hermes, Qwen 2.5 and Qwen 3 have it': [
     toolTemplate,
     ['<|end|>'],
     {
+      style: 'json',
       open: '',
       begin: '<call>\n{"name": "',
       middle: '", "arguments": ',
@@ -34,7 +37,15 @@ const templates: Record<string, [template: string, ends: string[], format: ToolC
       '<a>{"name": "{{ m.tool_calls[0].function.name }}", "parameters": {{ m.tool_calls[0].function.arguments | tojson }}}' +
       "{{ '<|eot|>' }}{% endif %}{% endfor %}{% if add_generation_prompt %}<a>{% endif %}",
     ['<|eot|>'],
-    { open: '', begin: '{"name": "', middle: '", "parameters": ', end: '}', separator: null, close: '' },
+    {
+      style: 'json',
+      open: '',
+      begin: '{"name": "',
+      middle: '", "parameters": ',
+      end: '}',
+      separator: null,
+      close: '',
+    },
   ],
   'a list of calls with ids, as Mistral has it': [
     `{% if tools %}[T]{{ tools | tojson }}{% endif %}${turns}{% if m.tool_calls %}[TOOL_CALLS][` +
@@ -42,6 +53,7 @@ const templates: Record<string, [template: string, ends: string[], format: ToolC
       '"id": "{{ c.id }}"}{% if not loop.last %}, {% endif %}{% endfor %}]</s>{% endif %}{% endfor %}',
     ['</s>'],
     {
+      style: 'json',
       open: '[TOOL_CALLS][',
       begin: '{"name": "',
       middle: '", "arguments": ',
@@ -54,13 +66,14 @@ const templates: Record<string, [template: string, ends: string[], format: ToolC
     `{% if tools %}[T]{{ tools | tojson }}{% endif %}${turns}{% for c in m.tool_calls or [] %}[TOOL_CALLS]{{ c.function.name }}` +
       '[ARGS]{{ c.function.arguments | tojson }}{% if loop.last %}</s>{% endif %}{% endfor %}{% endfor %}',
     ['</s>'],
-    { open: '', begin: '[TOOL_CALLS]', middle: '[ARGS]', end: '', separator: '', close: '' },
+    { style: 'json', open: '', begin: '[TOOL_CALLS]', middle: '[ARGS]', end: '', separator: '', close: '' },
   ],
   'a block of calls with their arguments in a fence, as DeepSeek V3 has it': [
     `{{ tools }}${turns}{% if m.tool_calls %}<calls>{% for c in m.tool_calls %}<call>function<sep>{{ c.function.name }}` +
       "{{ '\\n```json\\n' }}{{ c.function.arguments | tojson }}{{ '\\n```' }}</call>{% if not loop.last %}{{ '\\n' }}{% endif %}{% endfor %}</calls><eos>{% endif %}{% endfor %}",
     ['<eos>'],
     {
+      style: 'json',
       open: '<calls>',
       begin: '<call>function<sep>',
       middle: '\n```json\n',
@@ -75,6 +88,7 @@ const templates: Record<string, [template: string, ends: string[], format: ToolC
       '{% if add_generation_prompt %}<|start|>assistant{% endif %}',
     ['<|call|>'],
     {
+      style: 'json',
       open: '',
       begin: '<|channel|>commentary to=functions.',
       middle: ' <|constrain|>json<|message|>',
@@ -83,12 +97,28 @@ const templates: Record<string, [template: string, ends: string[], format: ToolC
       close: '',
     },
   ],
+  'arguments as text, as DeepSeek V3.1 wants them': [
+    `{{ tools }}${turns}{% if m.tool_calls %}<calls>{% for c in m.tool_calls %}<call>{{ c.function.name + '<sep>' + c.function.arguments + '</call>' }}` +
+      '{% endfor %}</calls><eos>{% endif %}{% endfor %}',
+    ['<eos>'],
+    {
+      style: 'json',
+      open: '<calls>',
+      begin: '<call>',
+      middle: '<sep>',
+      end: '</call>',
+      separator: '',
+      close: '</calls>',
+      textArguments: true,
+    },
+  ],
   'thoughts that the template adds are not part of it': [
     `{{ tools }}${turns}{% if m.tool_calls %}<a><think>\n\n</think>\n\n{% for c in m.tool_calls %}` +
       '<call>{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}</call>{% endfor %}' +
       '{% endif %}{% endfor %}{% if add_generation_prompt %}<a>{% endif %}',
     [],
     {
+      style: 'json',
       open: '',
       begin: '<call>{"name": "',
       middle: '", "arguments": ',
@@ -99,15 +129,174 @@ const templates: Record<string, [template: string, ends: string[], format: ToolC
   ],
 }
 
+const marks = (mark: string) => ({
+  ...{ string: mark, number: mark, boolean: mark, array: mark, object: mark, null: mark },
+})
+const raw = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value))
+const python = (value: unknown, quote: string) => {
+  if (value === null) return 'None'
+  if (typeof value === 'boolean') return value ? 'True' : 'False'
+  if (typeof value !== 'string') return JSON.stringify(value)
+  const text = JSON.stringify(value).slice(1, -1)
+  return quote === '"' ? `"${text}"` : `'${text.replaceAll('\\"', '"').replaceAll("'", "\\'")}'`
+}
+type Arguments = Readonly<Record<string, unknown>>
+interface Written {
+  readonly name: string
+  readonly arguments: Arguments
+}
+const each = (values: Arguments, one: (key: string, value: unknown) => string, between = '') =>
+  Object.entries(values)
+    .map(([key, value]) => one(key, value))
+    .join(between)
+const names = '{% for k, v in c.function.arguments | items %}'
+
+/** The same for forms with arguments one by one, and how a model that was trained on them writes calls. */
+const named: Record<
+  string,
+  [template: string, ends: string[], format: ToolCallFormat, say: (calls: Written[]) => string]
+> = {
+  'a tag for each argument, as Qwen3-Coder has it': [
+    `{{ tools }}${turns}{% for c in m.tool_calls or [] %}{{ '\n' }}<tool_call>\n<function={{ c.function.name }}>\n${names}<parameter={{ k }}>\n` +
+      "{{ v | tojson if v is mapping or (v is sequence and v is not string) else v | string }}{{ '\n' }}</parameter>\n{% endfor %}" +
+      '</function>\n</tool_call>{% endfor %}{% if m.tool_calls %}<end>{% endif %}{% endfor %}',
+    ['<end>'],
+    {
+      style: 'tagged',
+      open: '',
+      begin: '<tool_call>\n<function=',
+      head: '>\n<parameter=',
+      middles: marks('>\n'),
+      pythonNames: true,
+      between: '\n</parameter>\n<parameter=',
+      empty: '>\n</function>\n</tool_call>',
+      end: '\n</parameter>\n</function>\n</tool_call>',
+      separator: '\n',
+      close: '',
+    },
+    calls =>
+      calls
+        .map(
+          ({ name, arguments: values }) =>
+            `<tool_call>\n<function=${name}>\n${each(values, (k, v) => `<parameter=${k}>\n${raw(v)}\n</parameter>\n`)}</function>\n</tool_call>`,
+        )
+        .join('\n'),
+  ],
+  'tags for keys and values, as GLM 4.5 has it': [
+    `{{ tools }}${turns}{% if m.role == 'assistant' %}<a>\n<think></think>{% for c in m.tool_calls or [] %}{{ '\n' }}<tool_call>{{ c.function.name }}` +
+      `{{ '\n' }}${names}<arg_key>{{ k }}</arg_key>{{ '\n' }}<arg_value>{{ v if v is string else v | tojson }}</arg_value>{{ '\n' }}{% endfor %}` +
+      '</tool_call>{% endfor %}{% endif %}{% endfor %}{% if add_generation_prompt %}<a>{% endif %}',
+    ['<u>'],
+    {
+      style: 'tagged',
+      open: '',
+      begin: '<tool_call>',
+      head: '\n<arg_key>',
+      middles: marks('</arg_key>\n<arg_value>'),
+      pythonNames: false,
+      between: '</arg_value>\n<arg_key>',
+      empty: '\n</tool_call>',
+      end: '</arg_value>\n</tool_call>',
+      separator: '\n',
+      close: '',
+    },
+    calls =>
+      calls
+        .map(
+          ({ name, arguments: values }) =>
+            `<tool_call>${name}\n${each(values, (k, v) => `<arg_key>${k}</arg_key>\n<arg_value>${raw(v)}</arg_value>\n`)}</tool_call>`,
+        )
+        .join('\n'),
+  ],
+  'a block of calls whose arguments name their type, as DeepSeek V3.2 has it': [
+    `{{ tools }}${turns}{% if m.tool_calls %}{{ '\n\n' }}<!calls>{% for c in m.tool_calls %}{{ '\n' }}<!invoke name="{{ c.function.name }}">{{ '\n' }}${names}` +
+      `{% if not loop.first %}{{ '\n' }}{% endif %}<!parameter name="{{ k }}" string="{{ 'true' if v is string else 'false' }}">` +
+      "{{ v if v is string else v | tojson }}</!parameter>{% endfor %}{{ '\n' }}</!invoke>{% endfor %}{{ '\n' }}</!calls>{% endif %}{% endfor %}",
+    [],
+    {
+      style: 'tagged',
+      open: '<!calls>\n',
+      begin: '<!invoke name="',
+      head: '">\n<!parameter name="',
+      middles: { ...marks('" string="false">'), string: '" string="true">' },
+      pythonNames: false,
+      between: '</!parameter>\n<!parameter name="',
+      empty: '">\n\n</!invoke>',
+      end: '</!parameter>\n</!invoke>',
+      separator: '\n',
+      close: '\n</!calls>',
+    },
+    calls =>
+      `<!calls>\n${calls
+        .map(({ name, arguments: values }) => {
+          const all = each(
+            values,
+            (k, v) => `<!parameter name="${k}" string="${typeof v === 'string'}">${raw(v)}</!parameter>`,
+            '\n',
+          )
+          return `<!invoke name="${name}">\n${all}\n</!invoke>`
+        })
+        .join('\n')}\n</!calls>`,
+  ],
+  'a list of calls of Python, as Llama 4 has it': [
+    `{{ tools }}${turns}{% if m.tool_calls %}<a>[{% for c in m.tool_calls %}{{ c.function.name }}({% for k in c.function.arguments %}` +
+      `{{ k }}="{{ '%s' | format(c.function.arguments[k]) }}"{% if not loop.last %}, {% endif %}{% endfor %}){% if not loop.last %}, {% endif %}` +
+      '{% endfor %}]<|eot|>{% endif %}{% endfor %}{% if add_generation_prompt %}<a>{% endif %}',
+    ['<|eot|>'],
+    {
+      style: 'python',
+      open: '[',
+      begin: '',
+      head: '(',
+      assign: '=',
+      quote: '"',
+      between: ', ',
+      empty: '()',
+      end: ')',
+      separator: ', ',
+      close: ']',
+    },
+    calls =>
+      `[${calls.map(({ name, arguments: values }) => `${name}(${each(values, (k, v) => `${k}=${python(v, '"')}`, ', ')})`).join(', ')}]`,
+  ],
+  'calls of Python line by line in a tag, as Olmo 3 has it': [
+    `{{ tools }}${turns}{% if m.tool_calls %}<a><calls>{% for c in m.tool_calls %}{{ '\n' }}{{ c.function.name }}(${names}` +
+      `{{ k }}={% if v is string %}'{{ v }}'{% else %}{{ v | tojson }}{% endif %}{% if not loop.last %}, {% endif %}{% endfor %})` +
+      "{% endfor %}{{ '\n' }}</calls><end>{% endif %}{% endfor %}{% if add_generation_prompt %}<a>{% endif %}",
+    ['<end>'],
+    {
+      style: 'python',
+      open: '<calls>\n',
+      begin: '',
+      head: '(',
+      assign: '=',
+      quote: "'",
+      between: ', ',
+      empty: '()',
+      end: ')',
+      separator: '\n',
+      close: '\n</calls>',
+    },
+    calls =>
+      `<calls>\n${calls.map(({ name, arguments: values }) => `${name}(${each(values, (k, v) => `${k}=${python(v, "'")}`, ', ')})`).join('\n')}\n</calls>`,
+  ],
+}
+const formats = [...Object.entries(templates), ...Object.entries(named)].map(
+  ([name, [, , format]]) => [name, format] as const,
+)
+
 function formatOf(template: string, ends: string[]): Promise<ToolCallFormat> {
   const chat = { templates: new Map([['default', template]]), specialTokens: {} }
   return toolCallFormat((prompt: ChatPrompt) => renderChat(chat, prompt), ends, {})
 }
 
 describe('the format of calls', () => {
-  it.each(Object.entries(templates))('is found in the template: %s', async (_, [template, ends, format]) => {
-    expect(await formatOf(template, ends)).toEqual(format)
-  })
+  it.each([...Object.entries(templates), ...Object.entries(named)])(
+    'is found in the template: %s',
+    async (_, [template, ends, format]) => {
+      expect(await formatOf(template, ends)).toEqual(format)
+    },
+  )
 
   it.each([
     ['that has no tools', `${turns}{% endfor %}`],
@@ -122,19 +311,14 @@ describe('the format of calls', () => {
 })
 
 /** As text, and as what a reader is told. */
-function written(
-  format: ToolCallFormat,
-  calls: { name: string; json: string }[],
-  before: string,
-  after: string,
-) {
+function written(format: JsonCalls, calls: { name: string; json: string }[], before: string, after: string) {
   const one = ({ name, json }: { name: string; json: string }) =>
     format.begin + name + format.middle + json + format.end.replace('callid123', 'aB3dE6gH9')
   return before + format.open + calls.map(one).join(format.separator ?? '') + format.close + after
 }
 
-function read(format: ToolCallFormat, pieces: string[]) {
-  const parser = new ToolCallParser(format)
+function read(format: ToolCallFormat, pieces: string[], tools?: readonly Tool[]) {
+  const parser = new ToolCallParser(format, tools)
   const parts: AnswerPart[] = [...pieces.flatMap(piece => parser.push(piece)), ...parser.end()]
   const calls: { name: string; json: string }[] = []
   let text = ''
@@ -145,6 +329,46 @@ function read(format: ToolCallFormat, pieces: string[]) {
   }
   return { text, calls }
 }
+
+/** In pieces of these lengths, again and again. */
+function cut(whole: string, lengths: readonly number[]): string[] {
+  const pieces: string[] = []
+  for (let at = 0, i = 0; at < whole.length; i++) {
+    pieces.push(whole.slice(at, at + lengths[i % lengths.length]))
+    at += lengths[i % lengths.length]
+  }
+  return pieces
+}
+
+/** What looks like the form itself. */
+const hostileTexts = [
+  '</parameter>',
+  '<tool_call>f',
+  '"), g(a="',
+  '\\n\\',
+  '</arg_value>',
+  '[f(a=1)]',
+  "it's 'so'",
+  '\n</function>\n',
+  'True',
+  '12',
+  '😀 é',
+]
+const typedParameters = {
+  type: 'object',
+  properties: {
+    text: { type: 'string' },
+    count: { $ref: '#/$defs/count' },
+    ratio: { type: 'number' },
+    flag: { type: 'boolean' },
+    list: { type: 'array' },
+    map: { type: 'object' },
+    nothing: { type: 'null' },
+    either: { anyOf: [{ type: 'string' }, { type: 'integer' }] },
+  },
+  $defs: { count: { type: 'integer' } },
+}
+const typedTools: Tool[] = ['f', 'get_weather'].map(name => ({ name, parameters: typedParameters }))
 
 describe('an answer', () => {
   it.each(Object.values(templates).map(([, , format]) => format))(
@@ -165,16 +389,84 @@ describe('an answer', () => {
           fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1 }),
           (calls, before, lengths) => {
             const whole = written(format, calls, before, '\n')
-            const pieces: string[] = []
-            for (let at = 0, i = 0; at < whole.length; at += lengths[i++ % lengths.length]) {
-              pieces.push(whole.slice(at, at + lengths[i % lengths.length]))
-            }
-            expect(read(format, pieces)).toEqual({ text: before, calls })
+            expect(read(format, cut(whole, lengths))).toEqual({ text: before, calls })
           },
         ),
       )
     },
   )
+
+  it.each(Object.entries(named))(
+    'with arguments one by one is read as the types of the tool say: %s',
+    (_, [, , format, say]) => {
+      const value = {
+        text: fc.oneof(fc.string(), fc.constantFrom(...hostileTexts)).filter(text => !text.includes('>\n<')),
+        count: fc.integer(),
+        ratio: fc.constantFrom(0.5, -2e-7, 3),
+        flag: fc.boolean(),
+        list: fc.array(fc.oneof(fc.constantFrom(...hostileTexts.slice(0, 3)), fc.boolean())),
+        map: fc.constant({ a: [{ b: ')"\\', c: null }] }),
+        nothing: fc.constant(null),
+        either: fc.oneof(fc.integer(), fc.constantFrom('a text', '1 2', 'null and void')),
+      }
+      fc.assert(
+        fc.property(
+          fc.array(
+            fc.record({
+              name: fc.constantFrom('f', 'get_weather'),
+              arguments: fc.record(value, { requiredKeys: [] }),
+            }),
+            {
+              minLength: 1,
+              maxLength: 3,
+            },
+          ),
+          fc.constantFrom('', 'Well. ', '< [ {'),
+          fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1 }),
+          (calls, before, lengths) => {
+            const whole = `${before}${say(calls)}\n`
+            const { text, calls: got } = read(format, cut(whole, lengths), typedTools)
+            expect(text).toBe(before)
+            expect(got.map(({ name, json }) => ({ name, arguments: JSON.parse(json) }))).toEqual(
+              calls.map(({ name, arguments: values }) => ({ name, arguments: { ...values } })),
+            )
+          },
+        ),
+        { numRuns: 60 },
+      )
+    },
+  )
+
+  it.each(Object.entries(named))(
+    'of an unknown tool, or cut off at any character, is no error: %s',
+    (_, [, , format, say]) => {
+      const whole = say([{ name: 'f', arguments: { text: 'a "b" \\ c', count: 12, list: ['x'] } }])
+      const complete = read(format, [whole], typedTools).calls[0].json
+      for (let length = 0; length < whole.length; length++) {
+        const [call] = read(format, cut(whole.slice(0, length), [3]), typedTools).calls
+        // What has been told is the beginning of what the whole says.
+        if (call !== undefined) expect(complete.startsWith(call.json)).toBe(true)
+      }
+      const unknown = say([{ name: 'g', arguments: { text: 'a' } }])
+      const { calls, text } = read(format, [unknown], typedTools)
+      // Where only a name says that it is a call, one that there is not is text.
+      expect(calls.length === 0 ? text : calls).toEqual(
+        calls.length === 0 ? unknown : [{ name: 'g', json: '{"text": "a"}' }],
+      )
+    },
+  )
+
+  it('may begin with the mark that Llama 3 writes and its template does not', () => {
+    const [, , format] = templates['one call without a tag, as Llama 3.1 has it']
+    const whole = '<|python_tag|>{"name": "f", "parameters": {"a": 1}}'
+    for (const length of [1, 5, 100]) {
+      expect(read(format, cut(whole, [length]))).toEqual({
+        text: '',
+        calls: [{ name: 'f', json: '{"a": 1}' }],
+      })
+    }
+    expect(read(format, ['<|python_tag|>print(1)'])).toEqual({ text: '<|python_tag|>print(1)', calls: [] })
+  })
 
   it('without calls is its text, also where it looks like the beginning of one', () => {
     const [[, , format]] = Object.values(templates)
@@ -201,7 +493,7 @@ describe('what a model writes', () => {
   const tools = [{ name: 'one', parameters }, { name: 'two', parameters }, { name: 'three' }]
   const reads = z.strictObject({ n: z.int().min(0).max(99) })
 
-  it.each(Object.entries(templates))('is a call where one is required: %s', async (_, [, , format]) => {
+  it.each(formats)('is a call where one is required: %s', async (_, format) => {
     let whole = 0
     for (let seed = 0; seed < 4; seed++) {
       const grammar = toolGrammar(format, tools, { choice: 'required', parallel: seed > 1 })
@@ -211,7 +503,7 @@ describe('what a model writes', () => {
         temperature: 1,
         maxTokens: 300,
       })
-      const { calls, text: rest } = read(format, [text])
+      const { calls, text: rest } = read(format, [text], tools)
       expect(rest).toBe('')
       expect(tools.map(({ name }) => name)).toContain(calls[0].name)
       if (finishReason !== 'stop') continue
@@ -235,16 +527,81 @@ describe('what a model writes', () => {
     )
   })
 
-  it.each(Object.entries(templates))(
-    'may be anything, or JSON, where calls are free: %s',
-    async (_, [, , format]) => {
-      for (const content of [undefined, { type: 'json_object' } as const]) {
-        const grammar = toolGrammar(format, tools, { choice: 'auto', parallel: true, content })
-        const { text } = await model.complete('a', { grammar, seed: 5, temperature: 1, maxTokens: 40 })
-        expect(text.length).toBeGreaterThan(0)
-      }
+  it.each(formats)('may be anything, or JSON, where calls are free: %s', async (_, format) => {
+    for (const content of [undefined, { type: 'json_object' } as const]) {
+      const grammar = toolGrammar(format, tools, { choice: 'auto', parallel: true, content })
+      const { text } = await model.complete('a', { grammar, seed: 5, temperature: 1, maxTokens: 40 })
+      expect(text.length).toBeGreaterThan(0)
+    }
+  })
+
+  const city = {
+    type: 'object',
+    properties: {
+      city: { type: 'string' },
+      unit: { enum: ['C', 'F', ''] },
+      days: { type: 'integer', minimum: 0, maximum: 9 },
+      on: { type: 'boolean' },
     },
-  )
+    required: ['city'],
+  }
+  const opening = '<tool_call>\n<function=get>\n<parameter=city>\nNew </parameter> York\n</parameter>\n'
+  const closing = '</function>\n</tool_call>'
+  const [qwen, , , llama, olmo] = Object.values(named).map(([, , format]) => format)
+
+  it.each<[string, ToolCallFormat, 'auto' | 'required', string, string | null]>([
+    ['the least', qwen, 'required', opening + closing, null],
+    ['no argument', qwen, 'required', `<tool_call>\n<function=none>\n${closing}\n${opening}${closing}`, null],
+    [
+      'all',
+      qwen,
+      'required',
+      `${opening}<parameter=unit>\n\n</parameter>\n<parameter=on>\nTrue\n</parameter>\n${closing}`,
+      null,
+    ],
+    ['a missing argument', qwen, 'required', `<tool_call>\n<function=get>\n${closing}`, '/'],
+    ['a value out of range', qwen, 'required', `${opening}<parameter=days>\n12`, '2'],
+    ['an unknown tool', qwen, 'required', '<tool_call>\n<function=has', 'h'],
+    [
+      'text around calls',
+      qwen,
+      'auto',
+      `Hi <tool_call>\n<function=none>\n${closing}\n${opening}${closing} there`,
+      null,
+    ],
+    ['calls', llama, 'required', '[get(city="a \\"b\\", c", unit="F", on=true), none()]', null],
+    ['text that is no call', llama, 'auto', 'See [1] [get] and [get(city="x")]', null],
+    ['an unknown argument', llama, 'auto', 'See [get(cty', 't'],
+    ['calls', olmo, 'required', "<calls>\nget(city='it\\'s', unit='C', on=True)\nnone()\n</calls>", null],
+  ])('one by one, its arguments are held to the tool: %s (%#)', async (_, format, choice, text, stop) => {
+    const grammars = new Grammars(tokenizer, [256])
+    const offered = [{ name: 'get', parameters: city }, { name: 'none' }]
+    const follow = await grammars.open(toolGrammar(format, offered, { choice, parallel: true }))
+    const allows = (id: number) =>
+      follow.allowed === null || (follow.allowed[id >> 5] & (1 << (id & 31))) !== 0
+    let refused: string | null = null
+    for (const byte of Buffer.from(text)) {
+      if (!allows(byte)) {
+        refused = String.fromCharCode(byte)
+        break
+      }
+      follow.accept(byte)
+      await follow.ready()
+    }
+    expect(refused).toBe(stop)
+    if (stop === null) expect(allows(256)).toBe(true)
+    grammars.dispose()
+  })
+
+  it.each([
+    ['more than properties', { type: 'object', properties: {}, minProperties: 1 }, /minProperties/],
+    ['a name with a bracket', { type: 'object', properties: { 'a>b': { type: 'string' } } }, /"a>b"/],
+  ])('one by one, a schema with %s is refused', (_, refused, message) => {
+    const tool = { name: 'f', parameters: refused }
+    expect(() => toolGrammar(qwen, [tool], { choice: 'auto', parallel: true })).toThrow(
+      expect.objectContaining({ code: 'GRAMMAR_REFUSED', message: expect.stringMatching(message) }),
+    )
+  })
 
   it('is held to names and arguments in a call that it begins by itself', async () => {
     const [[, , format]] = Object.values(templates)
