@@ -22,12 +22,15 @@ int64_t read_file(int, double, int8_t*, int64_t) { return -1; }
 namespace flicker {
 
 int64_t read_file(int file, double offset, int8_t* out, int64_t bytes) {
-  constexpr int64_t piece = 1 << 20;
+  // Cut where huge pages begin: two threads that write into one new page at the same time would both clear it.
+  constexpr int64_t piece = 2 << 20;
+  const int64_t before = static_cast<int64_t>(reinterpret_cast<uintptr_t>(out) % piece);
   int64_t read_in_all = 0;
   bool failed = false;
-  parallel_for((bytes + piece - 1) / piece, [&](int64_t job) {
-    const int64_t end = (job + 1) * piece < bytes ? (job + 1) * piece : bytes;
-    int64_t done = job * piece;
+  parallel_for((before + bytes + piece - 1) / piece, [&](int64_t job) {
+    const int64_t start = job == 0 ? 0 : job * piece - before;
+    const int64_t next = (job + 1) * piece - before, end = next < bytes ? next : bytes;
+    int64_t done = start;
     while (done < end) {
       const off_t at = static_cast<off_t>(offset) + static_cast<off_t>(done);
       const ssize_t got = pread(file, out + done, static_cast<size_t>(end - done), at);
@@ -36,7 +39,7 @@ int64_t read_file(int file, double offset, int8_t* out, int64_t bytes) {
       if (got <= 0) break;
       done += got;
     }
-    __atomic_fetch_add(&read_in_all, done - job * piece, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&read_in_all, done - start, __ATOMIC_RELAXED);
   });
   return failed ? -1 : read_in_all;
 }

@@ -11,6 +11,9 @@ namespace flicker::FLICKER_ISA {
 namespace {
 
 constexpr int64_t tile = super_block;
+/// Rows of a tile lie one cache line more than a power of two apart, so that its columns do not share a few sets of the
+/// cache.
+constexpr int64_t pitch = tile + 16;
 
 float half_at(const uint8_t* p) {
   uint16_t half[lanes] = {};
@@ -71,15 +74,43 @@ int64_t file_block_bytes(WeightType type) {
 
 FLICKER_INLINE vf magnitude(vf v) { return (vf)((vi)v & 0x7fffffff); }
 
-/// `values` (256 × 256, a row of them for each of 256 elements along the output's rows): `lanes` output rows from
-/// column c on become super-blocks of q6_k at `to`, `step` apart. Returns false where a value is not finite or too
-/// large.
+/// The codes of four neighbours in each lane's row, one vector a neighbour, as the four bytes that follow one another
+/// there.
+FLICKER_INLINE vi four_bytes(const vi (&codes)[4]) {
+  return (codes[0] & 255) | (codes[1] & 255) << 8 | (codes[2] & 255) << 16 | codes[3] << 24;
+}
+
+uint64_t eight_bytes(const uint8_t* from) {
+  uint64_t bytes;
+  memcpy(&bytes, from, 8);
+  return bytes;
+}
+
+/// 256 codes of 6 bits as the low and high parts of a super-block of q6_k, eight at a time.
+void pack_q6(const uint8_t* codes, uint8_t* to) {
+  constexpr uint64_t low = 0x0f0f0f0f0f0f0f0f, high = 0x0303030303030303;
+  for (int half = 0; half < 2; half++, codes += 128) {
+    for (int i = 0; i < 32; i += 8) {
+      const uint64_t a = eight_bytes(codes + i), b = eight_bytes(codes + 32 + i);
+      const uint64_t c = eight_bytes(codes + 64 + i), d = eight_bytes(codes + 96 + i);
+      const uint64_t first = (a & low) | (c & low) << 4, second = (b & low) | (d & low) << 4;
+      const uint64_t rest = (a >> 4 & high) | (b >> 4 & high) << 2 | (c >> 4 & high) << 4 | (d >> 4 & high) << 6;
+      memcpy(to + 64 * half + i, &first, 8);
+      memcpy(to + 64 * half + 32 + i, &second, 8);
+      memcpy(to + 128 + 32 * half + i, &rest, 8);
+    }
+  }
+}
+
+/// `values` (256 × 256, rows `pitch` apart, a row of them for each of 256 elements along the output's rows): `lanes`
+/// output rows from column c on become super-blocks of q6_k at `to`, `step` apart. Returns false where a value is not
+/// finite or too large.
 bool to_q6(const float* values, int64_t c, int64_t columns, uint8_t* to, int64_t step) {
   vf scales[16], largest = {}, extreme = {};
   for (int g = 0; g < 16; g++) {
     vf most = {}, of_most = {};
     for (int i = 0; i < 16; i++) {
-      const vf v = load(values + (16 * g + i) * tile + c), size = magnitude(v);
+      const vf v = load(values + (16 * g + i) * pitch + c), size = magnitude(v);
       // A value that is not a number is larger than all.
       const vi more = ~(size <= most);
       most = more ? size : most;
@@ -112,26 +143,22 @@ bool to_q6(const float* values, int64_t c, int64_t columns, uint8_t* to, int64_t
       steps[l] = own == 0 ? 0 : 1 / own;
     }
     const vf inverse = load(steps);
-    for (int i = 0; i < 16; i++) {
-      vf code = load(values + (16 * g + i) * tile + c) * inverse + splat(32.5f);
-      code = code > 63 ? splat(63.f) : code;
-      code = code > 0 ? code : vf{};
-      const vi whole = __builtin_convertvector(code, vi);
-      for (int l = 0; l < lanes; l++) codes[l][16 * g + i] = static_cast<uint8_t>(whole[l]);
-    }
-  }
-  for (int l = 0; l < columns; l++) {
-    for (int half = 0; half < 2; half++) {
-      const uint8_t* from = codes[l] + 128 * half;
-      uint8_t *low = to + l * step + 64 * half, *high = to + l * step + 128 + 32 * half;
-      for (int i = 0; i < 32; i++) {
-        const uint8_t a = from[i], b = from[32 + i], e = from[64 + i], f = from[96 + i];
-        low[i] = static_cast<uint8_t>((a & 15) | (e & 15) << 4);
-        low[32 + i] = static_cast<uint8_t>((b & 15) | (f & 15) << 4);
-        high[i] = static_cast<uint8_t>(a >> 4 | (b >> 4) << 2 | (e >> 4) << 4 | (f >> 4) << 6);
+    for (int i = 16 * g; i < 16 * g + 16; i += 4) {
+      vi four[4];
+      for (int j = 0; j < 4; j++) {
+        vf code = load(values + (i + j) * pitch + c) * inverse + splat(32.5f);
+        code = code > 63 ? splat(63.f) : code;
+        code = code > 0 ? code : vf{};
+        four[j] = __builtin_convertvector(code, vi);
+      }
+      const vi bytes = four_bytes(four);
+      for (int l = 0; l < lanes; l++) {
+        const int own = bytes[l];
+        memcpy(codes[l] + i, &own, 4);
       }
     }
   }
+  for (int l = 0; l < columns; l++) pack_q6(codes[l], to + l * step);
   return true;
 }
 
@@ -142,7 +169,7 @@ bool to_q8(const float* values, int64_t c, int64_t columns, int64_t count, uint8
     const int64_t n = min(32, count - first);
     vf most = {};
     for (int64_t i = 0; i < n; i++) {
-      const vf size = magnitude(load(values + (first + i) * tile + c));
+      const vf size = magnitude(load(values + (first + i) * pitch + c));
       most = ~(size <= most) ? size : most;
     }
     const vf scale = most / splat(127.f);
@@ -155,13 +182,26 @@ bool to_q8(const float* values, int64_t c, int64_t columns, int64_t count, uint8
       inverses[l] = inverse < __builtin_inff() ? inverse : 0;
     }
     const vf inverse = load(inverses);
-    for (int64_t i = 0; i < n; i++) {
-      const vf x = load(values + (first + i) * tile + c) * inverse;
-      // Halves away from zero.
-      const vi whole = __builtin_convertvector(x, vi);
-      const vf rest = x - __builtin_convertvector(whole, vf);
-      const vi code = whole - (rest >= 0.5f) + (rest <= -0.5f);
-      for (int64_t l = 0; l < columns; l++) to[l * step + first + i] = static_cast<uint8_t>(code[l]);
+    for (int64_t i = 0; i < n; i += 4) {
+      const int64_t some = min(4, n - i);
+      vi four[4] = {};
+      for (int64_t j = 0; j < some; j++) {
+        const vf x = load(values + (first + i + j) * pitch + c) * inverse;
+        // Halves away from zero.
+        const vi whole = __builtin_convertvector(x, vi);
+        const vf rest = x - __builtin_convertvector(whole, vf);
+        four[j] = whole - (rest >= 0.5f) + (rest <= -0.5f);
+      }
+      const vi bytes = four_bytes(four);
+      uint8_t* at = to + first + i;
+      // A size that the compiler knows is one store.
+      for (int64_t l = 0; l < columns; l++, at += step) {
+        const int own = bytes[l];
+        if (some == 4)
+          memcpy(at, &own, 4);
+        else
+          memcpy(at, &own, static_cast<size_t>(some));
+      }
     }
   }
   return true;
@@ -183,6 +223,17 @@ void transpose(const uint8_t* from, int64_t rows, int64_t columns, uint8_t* out,
       T* to = reinterpret_cast<T*>(out + (first + c) * step) + top;
       for (int64_t r = 0; r < height; r++) to[r] = square[r * side + c];
     }
+  });
+}
+
+/// Makes the pages of memory that is to be written, each on one thread: columns that become rows are written all over
+/// it, and two threads in one new page would both clear it. What is there already stays.
+void make_pages(volatile uint8_t* out, int64_t bytes) {
+  constexpr int64_t piece = 2 << 20, page = 4096;
+  const int64_t before = static_cast<int64_t>(reinterpret_cast<uintptr_t>(out) % piece);
+  parallel_for((before + bytes + piece - 1) / piece, [&](int64_t job) {
+    const int64_t next = (job + 1) * piece - before, end = next < bytes ? next : bytes;
+    for (int64_t at = job == 0 ? 0 : job * piece - before; at < end; at += page) out[at] = out[at];
   });
 }
 
@@ -228,17 +279,18 @@ int64_t columns_to_rows(WeightType type, const uint8_t* from, int64_t rows, int6
   const int64_t block_bytes = file_block_bytes(type);
   // Blocks of 32 columns need not fill the last 256.
   const int64_t row_bytes = columns * block_bytes / tile, scale_bytes = weight_scale_bytes(total_rows);
+  if (first_row == 0) make_pages(out, (columns - 1) * step + weight_row_bytes(to, total_rows));
   int64_t bad = 0;
   parallel_for(across * down, [&](int64_t job) {
     const int64_t first = job % across * tile, top = job / across * tile;
     const int64_t width = min(tile, columns - first), height = min(tile, rows - top);
-    float* values = static_cast<float*>(scratch(0, static_cast<uint64_t>(tile * tile) * 4));
+    float* values = static_cast<float*>(scratch(0, static_cast<uint64_t>(tile * pitch) * 4));
     if (values == nullptr) return;
     for (int64_t r = 0; r < tile; r++) {
       if (r < height)
-        read_blocks(type, from + (top + r) * row_bytes + first / tile * block_bytes, width, values + r * tile);
+        read_blocks(type, from + (top + r) * row_bytes + first / tile * block_bytes, width, values + r * pitch);
       if (r >= height || width < tile)
-        memset(values + r * tile + (r < height ? width : 0), 0,
+        memset(values + r * pitch + (r < height ? width : 0), 0,
                static_cast<size_t>(tile - (r < height ? width : 0)) * 4);
     }
     for (int64_t c = 0; c < width; c += lanes) {
