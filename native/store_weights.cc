@@ -74,7 +74,7 @@ int64_t file_block_bytes(WeightType type) {
 
 FLICKER_INLINE vf magnitude(vf v) { return (vf)((vi)v & 0x7fffffff); }
 
-/// The codes of four neighbors in each lane's row, one vector a neighbour, as the four bytes that follow one another
+/// The codes of four neighbors in each lane's row, one vector a neighbor, as the four bytes that follow one another
 /// there.
 FLICKER_INLINE vi four_bytes(const vi (&codes)[4]) {
   return (codes[0] & 255) | (codes[1] & 255) << 8 | (codes[2] & 255) << 16 | codes[3] << 24;
