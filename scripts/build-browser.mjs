@@ -32,6 +32,7 @@ const replaced = {
   'version.ts': platform('version'),
   'activations/activation-file.ts': platform('activation-file'),
   'kernels/wasm/module-file.ts': platform('module-file'),
+  'kernels/wasm/start-thread.ts': platform('start-thread'),
   'kernels/native/find-addon.ts': platform('addon'),
   'engine/ffn/crossover-cache.ts': platform('crossover-cache'),
   'engine/model/spill-file.ts': platform('spill-file'),

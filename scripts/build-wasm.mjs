@@ -34,8 +34,9 @@ const flags = [
   '-mbulk-memory',
   '-mnontrapping-fptoint',
   '-msign-ext',
-  // Shared memory keeps its views valid when it grows.
+  // Threads share the memory; and shared memory keeps its views valid when it grows.
   '-matomics',
+  '-ftls-model=local-exec',
   '-fno-exceptions',
   '-fno-rtti',
   '-fno-math-errno',
@@ -71,7 +72,9 @@ const build = {
     '-lc',
     builtins,
     '-Wl,--no-entry,--import-memory,--shared-memory,--strip-all,--gc-sections',
-    // The C library was compiled without atomics: only one thread calls it.
+    // Each thread has a stack and thread-local variables of its own: src/kernels/wasm/threads.ts.
+    '-Wl,--export=__stack_pointer,--export=__wasm_init_tls,--export=__tls_size',
+    // The C library was compiled without atomics: one thread at a time calls it (wasm/parallel.cc).
     '-Wl,--no-check-features',
     '-Wl,--initial-memory=4194304,--max-memory=4294967296,-z,stack-size=1048576',
   ],

@@ -1,46 +1,182 @@
-// parallel.h for WebAssembly: the calling thread does all the work.
+// parallel.h for WebAssembly. Threads are workers that instantiate this module over the memory of the first instance
+// (src/kernels/wasm/threads.ts) and stay in `flicker_work`; a page that may not share memory has none of them. They
+// join when they are ready, and nobody waits for one that is not.
 #include "parallel.h"
 
 #include <cstdlib>
 
+/// Seconds: src/kernels/wasm/instance.ts.
+extern "C" __attribute__((import_module("flicker"), import_name("now"))) double flicker_now();
+
 namespace flicker {
 namespace {
 
-bool out_of_memory = false;
+// Without template libraries of threads, which WASI's C++ library lacks: every access is sequentially consistent.
+template <typename T>
+struct Shared {
+  T value;
+  T load() const { return __atomic_load_n(&value, __ATOMIC_SEQ_CST); }
+  void store(T to) { __atomic_store_n(&value, to, __ATOMIC_SEQ_CST); }
+  T add(T by) { return __atomic_add_fetch(&value, by, __ATOMIC_SEQ_CST); }
+  T exchange(T to) { return __atomic_exchange_n(&value, to, __ATOMIC_SEQ_CST); }
+  bool replace(T& expected, T by) {
+    return __atomic_compare_exchange_n(&value, &expected, by, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+  }
+  /// Sleeps while the value is `seen`, of 32 bits, until `wake`.
+  void sleep(T seen) { __builtin_wasm_memory_atomic_wait32(&value, seen, -1); }
+  void wake() { __builtin_wasm_memory_atomic_notify(&value, UINT32_MAX); }
+};
+
+/// Looks that a thread takes before it asks for the time, or sleeps until others have done their jobs.
+constexpr int looks = 64, patience = 4000;
+/// Kernels follow each other within microseconds, and waking a thread takes longer than most of them.
+constexpr double spin_seconds = 200e-6;
+
+// A run of n jobs is one word: (generation, n, next job), as in ../parallel.cc.
+constexpr int64_t max_jobs = (1 << 20) - 1;
+constexpr uint64_t next_mask = max_jobs;
+constexpr uint64_t jobs_of(uint64_t ticket) { return ticket >> 20 & next_mask; }
+constexpr uint64_t next_of(uint64_t ticket) { return ticket & next_mask; }
+
+void (*job)(void*, int64_t);
+void* job_context;
+int threads = 1;
+alignas(64) Shared<uint64_t> ticket;
+alignas(64) Shared<int32_t> done;
+Shared<int32_t> caller_sleeps;
+alignas(64) Shared<int32_t> sleeping;
+/// Jobs that others than the caller have done.
+Shared<int32_t> taken_by_others;
+/// Counts what sleeping threads are woken for.
+Shared<int32_t> news;
+Shared<int32_t> active{1};
+Shared<int32_t> out_of_memory;
+/// Held by who allocates within a job: the C library believes that there is one thread.
+Shared<int32_t> allocating;
 
 struct Scratch {
   void* data;
   uint64_t bytes;
 };
 
+bool has_jobs() {
+  const uint64_t now = ticket.load();
+  return next_of(now) < jobs_of(now);
+}
+
+/// Returns how many it has done.
+int32_t take_jobs() {
+  int32_t taken = 0;
+  uint64_t now = ticket.load();
+  while (next_of(now) < jobs_of(now)) {
+    if (!ticket.replace(now, now + 1)) continue;
+    job(job_context, static_cast<int64_t>(next_of(now)));
+    done.add(1);
+    if (caller_sleeps.load() != 0) done.wake();
+    now = ticket.load();
+    taken++;
+  }
+  return taken;
+}
+
+/// n ≤ max_jobs.
+void run(int64_t n, void (*fn)(void*, int64_t), void* context) {
+  job = fn;
+  job_context = context;
+  done.store(0);
+  const uint64_t generation = (ticket.load() >> 40) + 1;
+  ticket.store(generation << 40 | static_cast<uint64_t>(n) << 20);
+  if (sleeping.load() > 0) {
+    news.add(1);
+    news.wake();
+  }
+  take_jobs();
+  for (int i = 0; i < patience; i++)
+    if (done.load() == n) return;
+  caller_sleeps.store(1);
+  for (int32_t seen; (seen = done.load()) < n;) done.sleep(seen);
+  caller_sleeps.store(0);
+}
+
+/// Returns when there may be jobs for thread `index`.
+void await_jobs(int index) {
+  if (index < active.load()) {
+    const double start = flicker_now();
+    do {
+      for (int i = 0; i < looks; i++)
+        if (has_jobs()) return;
+    } while (flicker_now() - start < spin_seconds);
+  }
+  const int32_t seen = news.load();
+  sleeping.add(1);
+  if (index >= active.load() || !has_jobs()) news.sleep(seen);
+  sleeping.add(-1);
+}
+
 }  // namespace
 
 void parallel_run(int64_t n, void (*fn)(void*, int64_t), void* context) {
-  for (int64_t i = 0; i < n; i++) fn(context, i);
+  if (threads <= 1 || n <= 1) {
+    for (int64_t i = 0; i < n; i++) fn(context, i);
+    return;
+  }
+  // More jobs than a ticket counts: in pieces.
+  struct Piece {
+    void (*fn)(void*, int64_t);
+    void* context;
+    int64_t first;
+  } piece = {fn, context, 0};
+  for (; piece.first < n; piece.first += max_jobs)
+    run(
+        n - piece.first < max_jobs ? n - piece.first : max_jobs,
+        [](void* p, int64_t i) {
+          const Piece& of = *static_cast<Piece*>(p);
+          of.fn(of.context, of.first + i);
+        },
+        &piece);
 }
 
-int thread_count() { return 1; }
-void set_thread_count(int) {}
+int thread_count() { return threads; }
+
+void set_thread_count(int n) {
+  threads = n < 1 ? 1 : n;
+  active.store(threads);
+  news.add(1);
+  news.wake();
+}
 
 void* scratch(int slot, uint64_t bytes) {
-  static Scratch slots[4];
+  static thread_local Scratch slots[4];
   Scratch& s = slots[slot];
   if (s.bytes < bytes) {
+    while (allocating.exchange(1) != 0) {
+    }
     free(s.data);
     s.bytes = (bytes + 63) / 64 * 64;
     s.data = s.bytes > UINT32_MAX ? nullptr : aligned_alloc(64, static_cast<size_t>(s.bytes));
+    allocating.store(0);
     if (s.data == nullptr) {
       s.bytes = 0;
-      out_of_memory = true;
+      out_of_memory.store(1);
     }
   }
   return s.data;
 }
 
-bool take_out_of_memory() {
-  const bool was = out_of_memory;
-  out_of_memory = false;
-  return was;
-}
+bool take_out_of_memory() { return out_of_memory.exchange(0) != 0; }
 
 }  // namespace flicker
+
+#define FLICKER_EXPORT(name) extern "C" __attribute__((export_name(name)))
+
+/// How many threads take jobs, the caller's included; those that are not there yet join when they are.
+FLICKER_EXPORT("setThreads") void flicker_set_threads(int32_t n) { flicker::set_thread_count(n); }
+
+/// The life of thread `index` (1, 2, …), in its own instance.
+FLICKER_EXPORT("work") void flicker_work(int32_t index) {
+  for (;;) {
+    flicker::await_jobs(index);
+    if (index < flicker::active.load()) flicker::taken_by_others.add(flicker::take_jobs());
+  }
+}
+FLICKER_EXPORT("jobsOfOthers") int32_t flicker_jobs_of_others() { return flicker::taken_by_others.load(); }

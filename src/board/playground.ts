@@ -8,6 +8,12 @@ const POLICY =
   "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src blob:; style-src 'self' 'unsafe-inline'; " +
   "connect-src *; img-src 'self' data: blob:"
 
+/** Makes the page cross-origin isolated, so that its engine may use several threads. */
+const ISOLATION = {
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-embedder-policy': 'require-corp',
+}
+
 /** Answers a request for the playground; null for any other. Throws FlickerError BOARD_NOT_BUILT. */
 export async function playgroundFile(request: Request): Promise<Response | null> {
   const { pathname } = new URL(request.url)
@@ -16,5 +22,7 @@ export async function playgroundFile(request: Request): Promise<Response | null>
   if (pathname === '/playground/') {
     return new Response(null, { status: 308, headers: { location: '/playground' } })
   }
-  return pageFile(await boardAssets(), isPage ? '/playground.html' : pathname, POLICY)
+  const file = pageFile(await boardAssets(), isPage ? '/playground.html' : pathname, POLICY)
+  for (const [name, value] of Object.entries(ISOLATION)) file.headers.set(name, value)
+  return file
 }

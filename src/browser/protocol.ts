@@ -47,6 +47,11 @@ export interface WebEngineOptions {
   readonly activations?: 'f32' | 'int16'
   /** Skip neurons that are exactly 0; the result is the same. Default `auto`: where it is faster. */
   readonly ffn?: 'auto' | 'dense' | 'sparse'
+  /**
+   * Threads of `wasm`, from 1 to 64. More than one needs a page that is cross-origin isolated. Default: in such a page as many
+   * as the browser says that there are, at most 8; else 1.
+   */
+  readonly threads?: number
   /** Default `auto`. */
   readonly narrowGate?: 'auto' | 'on' | 'off'
   /** Instead of the config's, e.g. `stocha:p=0.3`. */
@@ -79,9 +84,11 @@ export type Request =
   | { readonly kind: 'cachedFiles' }
   | { readonly kind: 'removeCached'; readonly url: string }
 
+/** The third one makes a thread of the kernels of a worker. */
 export type ToWorker =
   | { readonly id: number; readonly request: Request }
   | { readonly id: number; readonly abort: true }
+  | { readonly thread: object }
 
 export type FromWorker =
   | { readonly id: number; readonly result: unknown }
@@ -97,6 +104,8 @@ export interface ModelSummary {
   /** Whether that activation is exactly 0 somewhere, so that neurons are skipped. */
   readonly exactZeros: boolean
   readonly backend: 'wasm' | 'webgpu' | 'portable'
+  /** Threads that compute on the processor. */
+  readonly threads: number
   readonly format: 'hf' | 'gguf' | 'llama2c'
   readonly notes: readonly string[]
   readonly approximation: string | null

@@ -14,6 +14,8 @@ export class WebModel {
   /** Whether neurons that are exactly 0 are skipped. */
   readonly exactZeros: boolean
   readonly backend: 'wasm' | 'webgpu' | 'portable'
+  /** Threads that compute on the processor: more than one in a page that is cross-origin isolated. */
+  readonly threads: number
   readonly format: 'hf' | 'gguf' | 'llama2c'
   readonly notes: readonly string[]
   /** Says that the results are not those of the weights, and why; null where they are. */
@@ -31,6 +33,7 @@ export class WebModel {
     this.activation = summary.activation
     this.exactZeros = summary.exactZeros
     this.backend = summary.backend
+    this.threads = summary.threads
     this.format = summary.format
     this.notes = summary.notes
     this.approximation = summary.approximation

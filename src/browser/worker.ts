@@ -8,7 +8,9 @@ import type { LanguageModel } from '../engine/language-model.js'
 import { modelOf } from '../engine/model-of.js'
 import { FlickerError, OptionError } from '../errors.js'
 import { openModel } from '../formats/open-model.js'
-import { hasWasm, provideWasm } from '../kernels/wasm/instance.js'
+import { defaultThreads, setThreads } from '../kernels/index.js'
+import { hasWasm, provideWasm, wasmKernels, wasmThreadCount } from '../kernels/wasm/instance.js'
+import { runThread } from '../kernels/wasm/threads.js'
 import { CacheEntry, cachedFiles } from './cache.js'
 import { mountModel } from './model-files.js'
 import { NeuronRecorder } from './neurons.js'
@@ -33,7 +35,9 @@ const say = (message: FromWorker, transfer: readonly ArrayBuffer[] = []) =>
 
 page.addEventListener('message', ({ data }) => {
   const message = data as ToWorker
-  if ('abort' in message) running.get(message.id)?.abort()
+  if ('thread' in message)
+    runThread(message.thread as Parameters<typeof runThread>[0], () => page.postMessage(true))
+  else if ('abort' in message) running.get(message.id)?.abort()
   else void answer(message.id, message.request)
 })
 
@@ -91,14 +95,17 @@ function model(): LanguageModel {
 }
 
 async function load(id: number, request: LoadRequest, signal: AbortSignal): Promise<ModelSummary> {
-  const { backend, ...engine } = request.engine
+  const { backend, threads, ...engine } = request.engine
   const used = chooseBackend(backend, request.wasm)
-  const mounted = await mountModel(request.location, {
-    cache: request.cache,
-    sha256: request.sha256,
-    signal,
-    onProgress: progress => say({ id, progress }),
-  })
+  const [mounted] = await Promise.all([
+    mountModel(request.location, {
+      cache: request.cache,
+      sha256: request.sha256,
+      signal,
+      onProgress: progress => say({ id, progress }),
+    }),
+    used === 'wasm' ? startThreads(threads) : null,
+  ])
   const source = openModel(mounted.path, { tokenizer: mounted.tokenizer })
   try {
     recorder.modelIs(source.config)
@@ -113,6 +120,7 @@ async function load(id: number, request: LoadRequest, signal: AbortSignal): Prom
       activation: activation.spec,
       exactZeros: activation.exactZeros && loaded.engine instanceof EngineModel,
       backend: used,
+      threads: used === 'wasm' ? wasmThreadCount() : 1,
       format: source.format,
       notes,
       approximation,
@@ -152,6 +160,23 @@ function chooseBackend(asked: WebEngineOptions['backend'], wasm: string): ModelS
   }
   environment.FLICKER_BACKEND = 'portable'
   return 'portable'
+}
+
+/** Throws OptionError THREADS_INVALID, THREADS_UNAVAILABLE. */
+async function startThreads(asked: number | undefined): Promise<void> {
+  if (asked !== undefined && !(Number.isInteger(asked) && asked >= 1 && asked <= 64)) {
+    throw new OptionError('THREADS_INVALID', `threads must be an integer from 1 to 64, not ${String(asked)}`)
+  }
+  const { crossOriginIsolated } = globalThis as { crossOriginIsolated?: boolean }
+  if (asked !== undefined && asked > 1 && crossOriginIsolated !== true) {
+    throw new OptionError(
+      'THREADS_UNAVAILABLE',
+      `threads: ${asked} needs a page that is cross-origin isolated; serve it with the headers Cross-Origin-Opener-Policy: ` +
+        'same-origin and Cross-Origin-Embedder-Policy: require-corp, or leave threads out',
+    )
+  }
+  setThreads(asked ?? defaultThreads())
+  await wasmKernels().threads.ready()
 }
 
 /** A page need not be cross-origin isolated for it: only sharing the memory with another thread needs that. */

@@ -6,7 +6,7 @@ import type { ActivationType, DecodeKernels } from './interface/decoding.js'
 import type { MlpStack } from './interface/mlp.js'
 import type { NarrowGateKernels } from './interface/narrow-gate.js'
 import type { Kernels } from './interface/training.js'
-import { nativeInstructionSets } from './native/addon.js'
+import { defaultThreads, nativeInstructionSets, setThreads, threadCount } from './native/addon.js'
 import { nativeDecodeKernels } from './native/decoding.js'
 import { explainMissingAddon } from './native/find-addon.js'
 import { nativeMlpStack } from './native/mlp.js'
@@ -127,6 +127,7 @@ function choose(): Kernels {
   }
   if (backend === 'wasm') {
     const using = nativeKernels(WASM_ISA)
+    if (threadCount() === 0) setThreads(defaultThreads())
     allocateInWasm()
     return using
   }

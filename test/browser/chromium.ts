@@ -59,12 +59,17 @@ const TYPES: Record<string, string> = {
   '.json': 'application/json',
 }
 
-/** `/page.html` is empty; `/dist/` is the built package, `/models/` the directory of models. */
+/** `/page.html` and `/isolated.html` are empty; `/dist/` is the built package, `/models/` the directory of models. */
 export async function serveFiles(models: string): Promise<TestServer> {
   const requests: string[] = []
   const http = createServer((request, response) => {
     const { pathname } = new URL(request.url ?? '/', 'http://localhost')
-    if (pathname === '/page.html') {
+    // With these a page is cross-origin isolated.
+    if (pathname === '/isolated.html') {
+      response.setHeader('cross-origin-opener-policy', 'same-origin')
+      response.setHeader('cross-origin-embedder-policy', 'require-corp')
+    }
+    if (pathname === '/page.html' || pathname === '/isolated.html') {
       response.setHeader('content-type', TYPES['.html']).end('<!doctype html><title>test</title>')
       return
     }
@@ -129,10 +134,10 @@ function give(request: IncomingMessage, response: ServerResponse, file: string, 
   next()
 }
 
-/** A page of `server` in which `run` can use the package as `flicker`. */
-export async function openPage(browser: Browser, server: TestServer): Promise<Page> {
+/** A page of `server` in which `inPage` can use the package as `flicker`. */
+export async function openPage(browser: Browser, server: TestServer, name = 'page'): Promise<Page> {
   const page = await (await browser.newContext()).newPage()
-  await page.goto(`${server.origin}/page.html`)
+  await page.goto(`${server.origin}/${name}.html`)
   await page.evaluate(`import('/dist/browser/index.js').then(module => { globalThis.flicker = module })`)
   return page
 }

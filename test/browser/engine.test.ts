@@ -146,6 +146,31 @@ describeInBrowser('flicker-lm/web', () => {
     })
   })
 
+  it('computes with several threads in a page that is cross-origin isolated, to the same bits', async () => {
+    const completed = (threads: number) =>
+      `{ ${loading(url('q8.gguf'), `threads: ${threads}`)}
+        const { tokens } = await model.complete('Once', { maxTokens: 12, temperature: 0, ignoreEos: true })
+        results.push([model.threads, tokens.map(({ id, logprob }) => [id, logprob])])
+        model.dispose() }`
+    const run = () =>
+      inPage<[number, [number, number][]][]>(
+        page,
+        `const results = []
+        ${completed(1)} ${completed(3)}
+        return results`,
+      )
+    expect(await failure(loading(url('q8.gguf'), 'threads: 3'))).toMatchObject({
+      code: 'THREADS_UNAVAILABLE',
+    })
+    expect(await failure(loading(url('q8.gguf'), 'threads: 0'))).toMatchObject({ code: 'THREADS_INVALID' })
+    await page.context().close()
+    page = await openPage(browser, server, 'isolated')
+    const [[one, alone], [three, together]] = await run()
+    expect([one, three]).toEqual([1, 3])
+    expect(together).toHaveLength(12)
+    expect(together).toEqual(alone)
+  })
+
   it('renders chat templates, and stops one that does not end', async () => {
     const [text, error] = await inPage<[string, { code: string }]>(
       page,

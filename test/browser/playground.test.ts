@@ -181,6 +181,8 @@ describeInBrowser('the playground', () => {
     const port = await listening({ fetch, close: grace => api.close(grace) })
     page = await (await browser.newContext()).newPage()
     await page.goto(`http://127.0.0.1:${port}/playground`)
+    // The engine in this page may use several threads.
+    expect(await page.evaluate('crossOriginIsolated')).toBe(true)
     await page.getByRole('button', { name: 'small on the server' }).click()
     await set(page, { prompt: 'Once', maxTokens: '12', temperature: '0' })
     await generate(page)

@@ -3,7 +3,7 @@
 
 import { availableParallelism } from 'node:os'
 import { FlickerError } from '../../errors.js'
-import { WASM_ISA, wasmKernels, wasmMemory } from '../wasm/instance.js'
+import { setWasmThreads, WASM_ISA, wasmKernels, wasmMemory } from '../wasm/instance.js'
 import { loadAddon, repairCommand } from './find-addon.js'
 import type { NativeFunctions } from './signatures.js'
 
@@ -53,9 +53,10 @@ export function backendOf(isa: string): 'native' | 'wasm' {
   return isa === WASM_ISA ? 'wasm' : 'native'
 }
 
-/** Threads the native kernels use; 1 ≤ n ≤ 256. Results do not depend on it. */
+/** Threads the native kernels and those of WebAssembly use; 1 ≤ n ≤ 256. Results do not depend on it. */
 export function setThreads(n: number): void {
   loadAddon()?.setThreads(n)
+  setWasmThreads(n)
   threads = n
 }
 

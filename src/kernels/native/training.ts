@@ -1,6 +1,7 @@
 // The native backend of `Kernels`. What the native functions take is listed in contract.ts.
 
 import type { AttentionShape, Kernels } from '../interface/training.js'
+import { wasmThreadCount } from '../wasm/instance.js'
 import { activationKernels } from './activation.js'
 import { backendOf, nativeFunctions, threadCount } from './addon.js'
 
@@ -11,7 +12,7 @@ export function nativeKernels(isa: string): Kernels {
     backend: backendOf(isa),
     isa,
     get threads() {
-      return backendOf(isa) === 'wasm' ? 1 : threadCount()
+      return backendOf(isa) === 'wasm' ? wasmThreadCount() : threadCount()
     },
     matmul: native.gemm,
     addBias: native.addBias,

@@ -7,6 +7,7 @@ import { contractDigest, type NativeFunctions } from '../native/signatures.js'
 import { WasmCalls } from './arguments.js'
 import { reserveMemory, type WasmExports, WasmMemory } from './memory.js'
 import { hasModuleFile, readModuleFile } from './module-file.js'
+import { WasmThreads } from './threads.js'
 
 /** The name among the instruction sets. */
 export const WASM_ISA = 'wasm'
@@ -14,11 +15,13 @@ export const WASM_ISA = 'wasm'
 export interface WasmKernels {
   readonly functions: NativeFunctions
   readonly memory: WasmMemory
+  readonly threads: WasmThreads
 }
 
 let given: WebAssembly.Module | null = null
 let instance: WasmKernels | null = null
 let usesMemory = false
+let threadsAsked = 1
 
 /** The module to use, where it cannot be read from the package. */
 export function provideWasm(module: WebAssembly.Module): void {
@@ -32,8 +35,22 @@ export function hasWasm(): boolean {
 
 /** Throws FlickerError NO_WASM_KERNELS, WASM_UNSUPPORTED. */
 export function wasmKernels(): WasmKernels {
-  instance ??= instantiate()
+  if (instance === null) {
+    instance = instantiate()
+    if (threadsAsked > 1) instance.threads.use(threadsAsked)
+  }
   return instance
+}
+
+/** Threads of the kernels; those of a module that does not run yet are started with it. */
+export function setWasmThreads(n: number): void {
+  threadsAsked = n
+  instance?.threads.use(n)
+}
+
+/** Threads in use: 1 without a module that runs. */
+export function wasmThreadCount(): number {
+  return instance?.threads.count ?? 1
 }
 
 /** From now on the weights and caches that are allocated lie in the module's memory. */
@@ -49,9 +66,11 @@ export function wasmMemory(): WasmMemory | null {
 function instantiate(): WasmKernels {
   const { memory, mostBytes } = reserveMemory()
   const imports = { env: { memory }, flicker: { now: () => performance.now() / 1000 } }
+  let module: WebAssembly.Module
   let exports: WasmExports
   try {
-    exports = new WebAssembly.Instance(given ?? readModule(), imports).exports as unknown as WasmExports
+    module = given ?? readModule()
+    exports = new WebAssembly.Instance(module, imports).exports as unknown as WasmExports
   } catch (cause) {
     if (cause instanceof FlickerError) throw cause
     const reason = (cause as Error).message
@@ -71,7 +90,11 @@ function instantiate(): WasmKernels {
   }
   const calls = new WasmCalls(views, exports)
   const functions = Object.entries(contract).map(([name, entry], i) => [name, calls.function(i, entry)])
-  return { functions: Object.fromEntries(functions) as NativeFunctions, memory: views }
+  return {
+    functions: Object.fromEntries(functions) as NativeFunctions,
+    memory: views,
+    threads: new WasmThreads(module, views, exports),
+  }
 }
 
 function readModule(): WebAssembly.Module {

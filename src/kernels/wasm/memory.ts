@@ -69,6 +69,11 @@ export class WasmMemory {
     return this.#mostBytes - this.#allocated
   }
 
+  /** To be given to another thread. */
+  get shared(): WebAssembly.Memory {
+    return this.#memory
+  }
+
   get views(): Views {
     const { buffer } = this.#memory
     if (buffer !== this.#views.buffer) this.#views = this.#viewsOf(buffer)
@@ -87,6 +92,8 @@ export class WasmMemory {
       )
     }
     this.#allocated += bytes
+    // Another thread may have made the memory grow.
+    if (address + bytes > this.#memory.buffer.byteLength) this.#memory.grow(0)
     return new Uint8Array(this.views.buffer, address, bytes)
   }
 
