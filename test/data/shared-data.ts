@@ -10,8 +10,11 @@ export function sharedData(path: string): string {
   return join(root, path)
 }
 
-/** `describe` when the path exists, else a suite that is skipped and says what is missing. */
+/**
+ * `describe` when the path exists, else a suite that is skipped and says what is missing. By the end of its name .ci/run
+ * finds the tests that a checkout without data has skipped.
+ */
 export function describeWith(path: string, name: string, suite: () => void): void {
-  if (existsSync(sharedData(path))) describe(name, suite)
+  if (existsSync(sharedData(path))) describe(`${name} (shared data)`, suite)
   else describe.skip(`${name} (skipped: ${sharedData(path)} is absent)`, suite)
 }
