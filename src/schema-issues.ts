@@ -121,7 +121,10 @@ function complaintOf(issue: z.core.$ZodIssue, value: unknown): string {
     case 'invalid_element': {
       const [first] = issue.issues
       const part = issue.code === 'invalid_key' ? 'has a key that' : 'has an element that'
-      return `${part} ${first === undefined ? 'is not allowed' : `must be ${allowed(first)}`}, in ${shown(value)}`
+      const own = first?.code === 'invalid_format' && !first.message.startsWith('Invalid ')
+      const complaint =
+        first === undefined ? 'is not allowed' : own ? first.message : `must be ${allowed(first)}`
+      return `${part} ${complaint}, in ${shown(value)}`
     }
     // Messages of our own schemas.
     case 'custom':
@@ -159,7 +162,8 @@ function allowed(issue: z.core.$ZodIssue): string {
       const choices = choicesOf(issue)
       if (choices !== undefined)
         return choices.length === 1 ? shown(choices[0]) : `one of ${choices.join(', ')}`
-      return 'errors' in issue ? issue.errors.map(([first]) => allowed(first)).join(' or ') : 'something else'
+      if (!('errors' in issue)) return 'something else'
+      return [...new Set(issue.errors.map(([first]) => allowed(first)))].join(' or ')
     }
     default:
       return 'something else'

@@ -6,6 +6,7 @@ import { playgroundFile } from '../board/index.js'
 import { type LanguageModel, type LoadOptions, load } from '../engine/index.js'
 import { OptionError } from '../errors.js'
 import { createServer } from '../serve/index.js'
+import { templateOf } from './chat-template.js'
 import { addressOf, listen } from './listen.js'
 import {
   activationTypeOption,
@@ -28,6 +29,7 @@ interface ServeFlags
   readonly port: number
   readonly apiKey?: string[]
   readonly cors?: string
+  readonly chatTemplate?: string
   readonly strict?: boolean
   readonly maxBatch: number
   readonly maxQueue: number
@@ -44,6 +46,10 @@ export function serveCommand(): Command {
     .option('--port <n>', 'port to listen on; 0 takes a free one', integer(0), 8080)
     .option('--api-key <key>', 'key that clients must send (repeatable; or FLICKER_API_KEY)', several)
     .option('--cors <origin>', 'origin whose pages may use the server from a browser, or *')
+    .option(
+      '--chat-template <name|file>',
+      "instead of the models' own: a name of one of theirs, or a file with one",
+    )
     .option('--strict', 'refuse requests with fields that nothing reads')
     .option('--max-batch <n>', 'sequences decoded together', integer(1), 32)
     .option('--max-queue <n>', 'requests that may wait; more get 429', integer(0), 128)
@@ -79,7 +85,8 @@ Examples:
 }
 
 async function run(flags: ServeFlags): Promise<void> {
-  const { host, port, cors, strict, grace, maxBatch, maxQueue, promptPiece, cacheMemory } = flags
+  const { host, port, cors, chatTemplate, strict, grace, maxBatch, maxQueue, promptPiece, cacheMemory } =
+    flags
   const paths = namedPaths(flags.model)
   const ofEnvironment = process.env.FLICKER_API_KEY
   const apiKeys = [...(flags.apiKey ?? []), ...(ofEnvironment ? [ofEnvironment] : [])]
@@ -100,6 +107,7 @@ async function run(flags: ServeFlags): Promise<void> {
   }
   const server = createServer({
     models: loading,
+    ...(chatTemplate !== undefined && { chatTemplate: templateOf(chatTemplate) }),
     apiKeys,
     cors,
     strict,
@@ -117,16 +125,21 @@ async function run(flags: ServeFlags): Promise<void> {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve())
   })
   try {
-    for (const [name, model] of Object.entries(loading)) {
-      const { notes } = await model
-      for (const note of notes) log(`flicker: ${name}: ${note}`)
-      log(`flicker: ${name} is ready`)
-    }
+    // Nothing waits for a model that is no longer wanted.
+    await Promise.race([stopped, announced(loading)])
     await stopped
     log(`flicker: stopping; requests have ${grace} s to finish`)
   } finally {
     await server.close(grace)
     await new Promise(resolve => http.close(resolve))
+  }
+}
+
+async function announced(loading: Readonly<Record<string, Promise<LanguageModel>>>): Promise<void> {
+  for (const [name, model] of Object.entries(loading)) {
+    const { notes } = await model
+    for (const note of notes) log(`flicker: ${name}: ${note}`)
+    log(`flicker: ${name} is ready`)
   }
 }
 

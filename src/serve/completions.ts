@@ -1,7 +1,7 @@
 // /v1/completions: text in, text out; with `echo` and `logprobs` also how likely the prompt was.
 
 import { randomUUID } from 'node:crypto'
-import type { FinishReason, GeneratedToken, LanguageModel } from '../engine/index.js'
+import type { FinishReason, GeneratedToken, LanguageModel, Prompt } from '../engine/index.js'
 import { OptionError } from '../errors.js'
 import { generateOptions, promptsOf } from './generate-options.js'
 import type { Job } from './job.js'
@@ -133,6 +133,7 @@ export class CompletionRequest {
   /** Parts of the response as the tokens come, the prompts one after another. */
   async *parts(): AsyncGenerator<CompletionResponse> {
     const withUsage = this.#body.stream_options?.include_usage === true
+    const prompts = promptsOf(this.#body.prompt)
     for (const [p, job] of this.#jobs.entries()) {
       const offsets = new Map<number, number>()
       let echoed = false
@@ -141,7 +142,7 @@ export class CompletionRequest {
         if (!echoed) {
           echoed = true
           for (const [i, sequence] of sequences.entries()) {
-            const echo = this.#echo(job)
+            const echo = this.#echo(job, prompts[p])
             offsets.set(sequence, echo?.text.length ?? 0)
             if (echo !== null) yield this.#part(this.#choice(p, i, echo.text, echo.logprobs, null), withUsage)
           }
@@ -153,7 +154,7 @@ export class CompletionRequest {
         yield this.#part(this.#choice(p, i, token.text, logprobs, finishOf(token.finishReason)), withUsage)
       }
       if (!echoed) {
-        const echo = this.#echo(job)
+        const echo = this.#echo(job, prompts[p])
         if (echo !== null) yield this.#part(this.#choice(p, 0, echo.text, echo.logprobs, 'length'), withUsage)
       }
     }
@@ -192,13 +193,15 @@ export class CompletionRequest {
   }
 
   /** The prompt as the response repeats it. */
-  #echo(job: Job): { text: string; logprobs: Logprobs | null } | null {
+  #echo(job: Job, given: Prompt): { text: string; logprobs: Logprobs | null } | null {
     if (this.#body.echo !== true) return null
     const { tokenizer } = this.#model
-    const text = tokenizer.decode([...job.prompt])
+    const decoded = tokenizer.decode([...job.prompt])
+    // As it was given: without a beginning that the tokenizer adds.
+    const text = typeof given === 'string' ? given : decoded
     if (this.#body.logprobs == null) return { text, logprobs: null }
     const logprobs = emptyLogprobs()
-    let offset = 0
+    let offset = decoded.endsWith(text) ? text.length - decoded.length : 0
     for (const [i, id] of job.prompt.entries()) {
       const scored = i === 0 ? undefined : job.promptLogprobs[i - 1]
       const shown = tokenText(tokenizer, id)
@@ -207,7 +210,7 @@ export class CompletionRequest {
       logprobs.top_logprobs.push(
         scored === undefined ? null : this.#tops(scored.id, scored.logprob, scored.top),
       )
-      logprobs.text_offset.push(offset)
+      logprobs.text_offset.push(Math.max(0, offset))
       offset += shown.length
     }
     return { text, logprobs }

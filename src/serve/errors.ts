@@ -25,6 +25,14 @@ const STATUS: Readonly<Record<string, { status: number; code?: string; headers?:
     CONTEXT_OVERFLOW: { status: 400, code: 'context_length_exceeded' },
   }
 
+/** Options of the library by the names that they have in a body. */
+const FIELDS: Readonly<Record<string, string>> = {
+  ...{ maxTokens: 'max_tokens', topP: 'top_p', topK: 'top_k', minP: 'min_p', ignoreEos: 'ignore_eos' },
+  ...{ presencePenalty: 'presence_penalty', frequencyPenalty: 'frequency_penalty' },
+  ...{ repetitionPenalty: 'repetition_penalty', logitBias: 'logit_bias', topLogprobs: 'top_logprobs' },
+}
+const OPTION = new RegExp(`\\b(?:${Object.keys(FIELDS).join('|')})\\b`, 'g')
+
 /** The HTTP error for anything thrown; null for what is a fault of the server. */
 export function httpError(error: unknown): HttpError | null {
   if (error instanceof HttpError) return error
@@ -32,8 +40,12 @@ export function httpError(error: unknown): HttpError | null {
   const known = STATUS[error.code]
   if (known === undefined && error.exitCode !== 2) return null
   const { status = 400, code = error.code.toLowerCase(), headers = {} } = known ?? {}
-  return new HttpError(status, code, error.message, headers)
+  const message = error.message.replace(OPTION, name => FIELDS[name])
+  return new HttpError(status, code, message, headers)
 }
+
+/** Fields whose values the library checks. */
+const NAMED = new Set([...Object.values(FIELDS), 'stop', 'seed', 'sequence', 'temperature', 'n'])
 
 export interface ErrorBody {
   readonly error: {
@@ -61,6 +73,8 @@ export function errorBody(error: HttpError | null): ErrorBody {
           ? 'server_error'
           : 'invalid_request_error'
   // Messages about one field begin with its name.
-  const field = code === 'request_invalid' ? /^([\w.[\]]+): /.exec(message)?.[1] : undefined
+  const named = /^([\w.[\]]+)(:| must | ")/.exec(message)
+  const isField = named !== null && (code === 'request_invalid' ? named[2] === ':' : NAMED.has(named[1]))
+  const field = isField ? named[1] : undefined
   return { error: { message, type, param: field ?? null, code } }
 }

@@ -4,6 +4,9 @@ import { z } from 'zod'
 import { OptionError } from '../errors.js'
 import { describeFirstIssue } from '../schema-issues.js'
 
+/** Alternatives of a token that a response lists: more would make it larger than what reads it. */
+const MOST_ALTERNATIVES = 128
+
 /** A body comes from JSON text. */
 const json = z.unknown()
 const jsonSchema = z.record(z.string(), json)
@@ -63,7 +66,7 @@ const completionFields = {
   prompt: texts,
   max_tokens: z.int().min(0).nullish(),
   echo: z.boolean().nullish(),
-  logprobs: z.int().min(0).nullish(),
+  logprobs: z.int().min(0).max(MOST_ALTERNATIVES).nullish(),
   best_of: z.int().min(1).nullish(),
   suffix: z.null().optional(),
 }
@@ -86,7 +89,7 @@ const chatFields = {
   max_tokens: z.int().min(1).nullish(),
   max_completion_tokens: z.int().min(1).nullish(),
   logprobs: z.boolean().nullish(),
-  top_logprobs: z.int().min(0).nullish(),
+  top_logprobs: z.int().min(0).max(MOST_ALTERNATIVES).nullish(),
   tools: z
     .array(
       z.looseObject({

@@ -30,6 +30,8 @@ import { Scheduler, type SchedulerOptions } from './scheduler.js'
 export interface ServerOptions extends SchedulerOptions {
   /** The models by the names that clients use; those that are still loading are answered with 503. */
   readonly models: Readonly<Record<string, LanguageModel | Promise<LanguageModel>>>
+  /** A chat template (Jinja), or the name of one of a model's, instead of its own. */
+  readonly chatTemplate?: string
   /** Without any, everyone may use the server. */
   readonly apiKeys?: readonly string[]
   /** The origin whose pages may use the server from a browser, or `*`. Default: none. */
@@ -63,7 +65,7 @@ export function createServer(options: ServerOptions): Server {
   app.use(async (context, next) => {
     const started = performance.now()
     await next()
-    const path = KNOWN_PATHS.has(context.req.path) ? context.req.path : 'other'
+    const path = routeOf(context.req.path)?.path ?? 'other'
     metrics.observe(path, context.res.status, (performance.now() - started) / 1000)
   })
   if (options.cors !== undefined) {
@@ -153,7 +155,7 @@ export function createServer(options: ServerOptions): Server {
     const body = await bodyOf(context, chatSchema)
     const { scheduler, ...served } = models.named(body.model)
     return respond(context, body.stream === true, signal =>
-      ChatRequest.submit(scheduler, body, { ...served, signal }),
+      ChatRequest.submit(scheduler, body, { ...served, signal, template: options.chatTemplate }),
     )
   })
   app.post('/v1/embeddings', async context => {
@@ -181,6 +183,12 @@ export function createServer(options: ServerOptions): Server {
     context.body(await metrics.text(), 200, { 'content-type': metrics.contentType }),
   )
   app.notFound(({ req }) => {
+    const route = routeOf(req.path)
+    if (route !== undefined) {
+      const allow = route.method.toUpperCase()
+      const message = `${req.method} is not for ${route.path}; use ${allow}`
+      throw new HttpError(405, 'method_not_allowed', message, { allow })
+    }
     throw new HttpError(404, 'not_found', `there is no ${req.method} ${req.path.slice(0, 200)} here`)
   })
   app.onError((error, context) => {
@@ -195,7 +203,12 @@ export function createServer(options: ServerOptions): Server {
   return { fetch: request => app.fetch(request), close: grace => models.close(grace) }
 }
 
-const KNOWN_PATHS = new Set(ROUTES.map(({ path }) => path))
+function routeOf(path: string): (typeof ROUTES)[number] | undefined {
+  return ROUTES.find(route => route.path === path || (route.path === MODEL_PATH && MODEL_OF_PATH.test(path)))
+}
+
+const MODEL_PATH = '/v1/models/{model}'
+const MODEL_OF_PATH = /^\/v1\/models\/[^/]+$/
 const MOST_NOTED = 100
 
 function faultNotice(path: string, error: unknown): string {

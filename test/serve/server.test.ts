@@ -152,8 +152,38 @@ describe('completions', () => {
   })
 })
 
+describe('echo', () => {
+  it('is the prompt as it was given, without a beginning that the tokenizer adds', async () => {
+    const started = servedModel()
+    const prepare = started.prepare.bind(started)
+    Object.defineProperty(started, 'prepare', {
+      value: (prompt: string, options: object) => prepare([...Buffer.from(`<s>${prompt}`)], options),
+    })
+    const body = { prompt: 'Once', max_tokens: 1, temperature: 0, logprobs: 0, echo: true }
+    const { choices } = await bodyOf(post(server({ models: { started } }), '/v1/completions', body))
+    expect(choices[0].text.slice(0, 4)).toBe('Once')
+    const { tokens, text_offset } = choices[0].logprobs
+    expect(tokens.slice(0, 7).join('')).toBe('<s>Once')
+    expect(text_offset).toEqual([0, 0, 0, 0, 1, 2, 3, 4])
+    started.dispose()
+  })
+})
+
 describe('chat completions', () => {
   const messages = [{ role: 'user', content: 'Hi' }]
+
+  it('take the template of the server, where it has one', async () => {
+    const chatTemplate = '{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}'
+    const [{ text }] = await model.completeMany(
+      { messages, template: chatTemplate },
+      { maxTokens: 8, ignoreEos: true },
+    )
+    const ask = { messages, ...greedy }
+    const { choices, usage } = (await (
+      await post(server({ chatTemplate }), '/v1/chat/completions', ask)
+    ).json()) as { choices: { message: { content: string } }[]; usage: { prompt_tokens: number } }
+    expect([choices[0].message.content, usage.prompt_tokens]).toEqual([text, '<user>Hi'.length])
+  })
 
   it('answer by the chat template, whole and streamed', async () => {
     const [{ text }] = await model.completeMany({ messages }, { maxTokens: 8, ignoreEos: true })
@@ -237,6 +267,11 @@ describe('what a client does wrong', () => {
     [{ prompt: 'a', temperature: -1 }, 'temperature'],
     [{ prompt: 'a', stream_options: { include_usage: 1 } }, 'stream_options.include_usage'],
     [{ prompt: 'x'.repeat(97) }, null],
+    [{ prompt: 'a', logit_bias: { 9999: 1 } }, 'logit_bias'],
+    [{ prompt: 'a', logit_bias: { x: 1 } }, 'logit_bias.x'],
+    [{ prompt: 'a', repetition_penalty: -1 }, 'repetition_penalty'],
+    [{ prompt: 'a', stop: '' }, 'stop'],
+    [{ prompt: 'a', logprobs: 129 }, 'logprobs'],
   ])('%j: the field is named in `param`', async (body, param) => {
     const { error } = await bodyOf(post(server(), '/v1/completions', body))
     expect(error.param).toBe(param)
@@ -257,6 +292,10 @@ describe('what a client does wrong', () => {
     expect([large.status, (await bodyOf(large)).error.code]).toEqual([413, 'body_too_large'])
     const nowhere = await post(server(), '/v1/nothing', {})
     expect([nowhere.status, (await bodyOf(nowhere)).error.code]).toEqual([404, 'not_found'])
+    const read = await server().fetch(new Request('http://localhost/v1/completions'))
+    expect([read.status, read.headers.get('allow'), (await bodyOf(read)).error.code]).toEqual([
+      ...[405, 'POST', 'method_not_allowed'],
+    ])
   })
 
   it('a full line is 429, and says when to try again', async () => {
