@@ -1,11 +1,12 @@
 // The page's end of a worker: requests and their answers, tokens as they come, and the end.
 
+import type { GeneratedToken } from '../engine/generation/continuation.js'
 import { FlickerError } from '../errors.js'
 import type { DownloadProgress } from './download.js'
-import { errorOf, type FromWorker, type Request, type WebToken } from './protocol.js'
+import { errorOf, type FromWorker, type Request } from './protocol.js'
 
 interface Listener {
-  readonly token?: (token: WebToken) => void
+  readonly token?: (token: GeneratedToken) => void
   readonly progress?: (progress: DownloadProgress) => void
   readonly resolve: (result: unknown) => void
   readonly reject: (error: Error) => void
@@ -13,7 +14,7 @@ interface Listener {
 
 export interface RequestOptions {
   readonly signal?: AbortSignal
-  readonly onToken?: (token: WebToken) => void
+  readonly onToken?: (token: GeneratedToken) => void
   readonly onProgress?: (progress: DownloadProgress) => void
 }
 

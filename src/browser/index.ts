@@ -10,14 +10,14 @@ import type { ModelSummary, WebEngineOptions } from './protocol.js'
 import { WebModel } from './web-model.js'
 
 export type { ChatMessage, ChatOptions, ChatPrompt } from '../engine/chat/chat.js'
-export type { FinishReason } from '../engine/generation/continuation.js'
+export type { FinishReason, GeneratedToken as WebToken } from '../engine/generation/continuation.js'
 export type { Completion, CompletionStats } from '../engine/generation/generation.js'
 export type { TokenLogprob } from '../engine/generation/logprobs.js'
 export type { Prompt } from '../engine/language-model.js'
 export { FlickerError } from '../errors.js'
 export type { CachedFile } from './cache.js'
 export type { DownloadProgress } from './download.js'
-export type { WebEngineOptions, WebGenerateOptions, WebToken } from './protocol.js'
+export type { WebEngineOptions, WebGenerateOptions } from './protocol.js'
 export type { WebModel } from './web-model.js'
 
 /**

@@ -16,21 +16,8 @@ import type { ModelConfig } from '../nn/config.js'
 import type { DownloadProgress } from './download.js'
 import type { ModelLocation } from './model-files.js'
 
-/** A generated token, and what the page asked to see of it. */
-export interface WebToken extends GeneratedToken {
-  /**
-   * With `neurons`: of every neuron of the step that gave this token, layers × intermediateSize, whether its activation was
-   * 0 (0), positive (1) or negative (2); with StochA a negative one is active because it was drawn. A mixture of experts has
-   * none.
-   */
-  readonly neurons?: Uint8Array
-}
-
 /** Options of generating, but the grammar, which needs a server. */
-export interface WebGenerateOptions extends Omit<GenerateManyOptions, 'grammar' | 'ignoreEndOfText'> {
-  /** Give with each token which neurons were active. Default false. */
-  readonly neurons?: boolean
-}
+export type WebGenerateOptions = Omit<GenerateManyOptions, 'grammar' | 'ignoreEndOfText'>
 
 /** Options of the engine that a browser has: those of `load`, but files and code. */
 export interface WebEngineOptions {
@@ -92,7 +79,7 @@ export type ToWorker =
 
 export type FromWorker =
   | { readonly id: number; readonly result: unknown }
-  | { readonly id: number; readonly token: WebToken }
+  | { readonly id: number; readonly token: GeneratedToken }
   | { readonly id: number; readonly progress: DownloadProgress }
   | { readonly id: number; readonly error: PlainError }
 

@@ -1,11 +1,12 @@
 // A model in a worker: the functions of LanguageModel, each a question to the worker.
 
 import type { ChatMessage, ChatOptions } from '../engine/chat/chat.js'
+import type { GeneratedToken } from '../engine/generation/continuation.js'
 import type { Completion } from '../engine/generation/generation.js'
 import type { Prompt } from '../engine/language-model.js'
 import type { ModelConfig } from '../nn/config.js'
 import type { Connection } from './connection.js'
-import type { ModelSummary, WebGenerateOptions, WebToken } from './protocol.js'
+import type { ModelSummary, WebGenerateOptions } from './protocol.js'
 
 export class WebModel {
   readonly config: ModelConfig
@@ -42,12 +43,18 @@ export class WebModel {
   }
 
   /** As LanguageModel.generate: the tokens one by one. Leaving the loop stops the worker. */
-  generate(prompt: Prompt, options: WebGenerateOptions = {}): AsyncGenerator<WebToken, void, undefined> {
+  generate(
+    prompt: Prompt,
+    options: WebGenerateOptions = {},
+  ): AsyncGenerator<GeneratedToken, void, undefined> {
     return this.#tokens(prompt, options, false)
   }
 
   /** As LanguageModel.generateMany: `n` continuations, decoded together. */
-  generateMany(prompt: Prompt, options: WebGenerateOptions = {}): AsyncGenerator<WebToken, void, undefined> {
+  generateMany(
+    prompt: Prompt,
+    options: WebGenerateOptions = {},
+  ): AsyncGenerator<GeneratedToken, void, undefined> {
     return this.#tokens(prompt, options, true)
   }
 
@@ -55,7 +62,7 @@ export class WebModel {
   chat(
     messages: readonly ChatMessage[],
     options: WebGenerateOptions & ChatOptions = {},
-  ): AsyncGenerator<WebToken, void, undefined> {
+  ): AsyncGenerator<GeneratedToken, void, undefined> {
     const { template, addGenerationPrompt, tools, documents, variables, ...generate } = options
     const chat = { template, addGenerationPrompt, tools, documents, variables }
     const given = Object.fromEntries(Object.entries(chat).filter(([, value]) => value !== undefined))
@@ -95,13 +102,13 @@ export class WebModel {
     prompt: Prompt,
     { signal, ...options }: WebGenerateOptions,
     many: boolean,
-  ): AsyncGenerator<WebToken, void, undefined> {
+  ): AsyncGenerator<GeneratedToken, void, undefined> {
     const left = new AbortController()
-    const arrived: WebToken[] = []
+    const arrived: GeneratedToken[] = []
     let wake = () => {}
     let isDone = false
     let failure: unknown = null
-    const onToken = (token: WebToken) => {
+    const onToken = (token: GeneratedToken) => {
       arrived.push(token)
       wake()
     }

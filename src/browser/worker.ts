@@ -13,7 +13,6 @@ import { hasWasm, provideWasm, wasmKernels, wasmThreadCount } from '../kernels/w
 import { runThread } from '../kernels/wasm/threads.js'
 import { CacheEntry, cachedFiles } from './cache.js'
 import { mountModel } from './model-files.js'
-import { NeuronRecorder } from './neurons.js'
 import {
   type FromWorker,
   type LoadRequest,
@@ -22,16 +21,13 @@ import {
   type Request,
   type ToWorker,
   type WebEngineOptions,
-  type WebToken,
 } from './protocol.js'
 
 const page = globalThis as unknown as BrowserPort
-const recorder = new NeuronRecorder()
 const running = new Map<number, AbortController>()
 let loaded: LanguageModel | null = null
 
-const say = (message: FromWorker, transfer: readonly ArrayBuffer[] = []) =>
-  page.postMessage(message, transfer)
+const say = (message: FromWorker) => page.postMessage(message)
 
 page.addEventListener('message', ({ data }) => {
   const message = data as ToWorker
@@ -59,21 +55,12 @@ async function run(id: number, request: Request, signal: AbortSignal): Promise<u
       return load(id, request, signal)
     case 'generate':
     case 'complete': {
-      const { prompt, many } = request
-      const { neurons = false, ...options } = request.options
-      const { sequence = 0, n = 1 } = options
-      const sequences = Array.from({ length: n }, (_, i) => sequence + i)
-      const activity = recorder.follow(sequences)
-      recorder.wanted = neurons
+      const { prompt, many, options } = request
       if (request.kind === 'complete') return model().completeMany(prompt, { ...options, signal })
       const generating = many
         ? model().generateMany(prompt, { ...options, signal })
         : model().generate(prompt, { ...options, signal })
-      for await (const token of generating) {
-        const seen = neurons ? activity(token) : undefined
-        const given: WebToken = seen === undefined ? token : { ...token, neurons: seen }
-        say({ id, token: given }, seen === undefined ? [] : [seen.buffer as ArrayBuffer])
-      }
+      for await (const token of generating) say({ id, token })
       return null
     }
     case 'renderChat':
@@ -108,11 +95,8 @@ async function load(id: number, request: LoadRequest, signal: AbortSignal): Prom
   ])
   const source = openModel(mounted.path, { tokenizer: mounted.tokenizer })
   try {
-    recorder.modelIs(source.config)
-    const observed =
-      used === 'webgpu' || source.config.experts !== undefined ? {} : { observer: recorder.observer }
     const device = used === 'webgpu' ? 'webgpu' : 'cpu'
-    loaded = (await modelOf(source, { ...engine, ...observed, backend: device })) as LanguageModel
+    loaded = (await modelOf(source, { ...engine, backend: device })) as LanguageModel
     const { config, notes, approximation, chatTemplates, endOfText } = loaded
     const { activation } = loaded.engine
     return {

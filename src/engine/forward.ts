@@ -48,6 +48,11 @@ export interface PassStats {
 export interface TokenStats {
   /** Neurons whose activation is not exactly 0, per layer. */
   readonly activeNeurons: Int32Array
+  /**
+   * Where the session was told to: of every neuron, layers × intermediateSize, whether its activation was exactly 0 (0),
+   * positive (1) or negative (2); with StochA the negative ones are those that were drawn.
+   */
+  readonly neurons?: Uint8Array
   /** The pass that it was computed in. */
   readonly pass: PassStats
 }
@@ -91,6 +96,8 @@ export interface LayerRows {
   readonly count: number
   /** Receives the active neurons per layer of the last row. */
   readonly activeNeurons: Int32Array
+  /** Receives the signs of the last row's activations, layers × intermediateSize. Default: nobody asks. */
+  readonly neurons?: Uint8Array
 }
 
 /** The new rows of one sequence, which read tokens [start, start + count). */
@@ -198,7 +205,7 @@ export class Layers {
     observer?.('ffn', index, ffnInput, rows, d)
     // All positions of a sequence are one sample: they share a draw where the activation says per=sample.
     const rowsPerSample = this.#context.config.maxPositionEmbeddings
-    const ffnRows = parts.map(({ sequence, count, activeNeurons }) => {
+    const ffnRows = parts.map(({ sequence, count, activeNeurons, neurons }) => {
       // Field by field: copying the object for every layer of a token took longer than the activation.
       const { seedLow, seedHigh, purpose, step } = sequence.draw
       const firstRow = sequence.position
@@ -206,7 +213,7 @@ export class Layers {
       const firstCut = Math.max(0, (sequence.sparseFrom ?? 0) - firstRow)
       const approximateFrom = sequence.sparseFrom ?? 0
       return {
-        ...{ activation: sequence.activation, count, draw, activeNeurons },
+        ...{ activation: sequence.activation, count, draw, activeNeurons, neurons },
         ...{ firstCut, sequence, approximateFrom, ffn: sequence.ffn },
       }
     })

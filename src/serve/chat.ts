@@ -6,6 +6,7 @@ import { OptionError } from '../errors.js'
 import { finishOf } from './completions.js'
 import { conversationOf, generateOptions, type ToolUse, toolRules, wholeContext } from './generate-options.js'
 import type { Job } from './job.js'
+import { type NeuronMasks, neuronMasks, requireNeurons } from './neurons.js'
 import type { ChatBody } from './requests.js'
 import type { Scheduler } from './scheduler.js'
 import { tokenEntry } from './token-text.js'
@@ -62,6 +63,8 @@ export interface ChatChunk extends Head {
     readonly delta: Delta
     readonly logprobs: ChatLogprobs | null
     readonly finish_reason: ChatFinish
+    /** With `neurons`. */
+    readonly neurons?: NeuronMasks
   }[]
   readonly usage?: Usage | null
 }
@@ -103,6 +106,7 @@ export class ChatRequest {
     if (top_logprobs != null && top_logprobs > 0 && logprobs !== true) {
       throw new OptionError('REQUEST_INVALID', 'top_logprobs needs logprobs: true')
     }
+    requireNeurons(body, model)
     const maxTokens = max_completion_tokens ?? max_tokens ?? wholeContext(model)
     const tools = await toolRules(model, body, template)
     const options = {
@@ -146,7 +150,9 @@ export class ChatRequest {
     for await (const token of this.#job.tokens()) {
       const index = sequences.indexOf(token.sequence)
       const { delta, finish } = answers[index].push(token)
-      yield part({ index, delta, logprobs: this.#logprobs(token), finish_reason: finish })
+      const neurons = neuronMasks(token)
+      const logprobs = this.#logprobs(token)
+      yield part({ index, delta, logprobs, finish_reason: finish, ...(neurons !== undefined && { neurons }) })
     }
     if (withUsage) {
       yield {

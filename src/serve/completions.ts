@@ -5,6 +5,7 @@ import type { FinishReason, GeneratedToken, LanguageModel, Prompt } from '../eng
 import { OptionError } from '../errors.js'
 import { generateOptions, promptsOf } from './generate-options.js'
 import type { Job } from './job.js'
+import { type NeuronMasks, neuronMasks, requireNeurons } from './neurons.js'
 import type { CompletionBody } from './requests.js'
 import type { Scheduler } from './scheduler.js'
 import { tokenText } from './token-text.js'
@@ -26,6 +27,8 @@ interface Choice {
   text: string
   logprobs: Logprobs | null
   finish_reason: 'stop' | 'length' | null
+  /** With `neurons`, which are streamed alone. */
+  neurons?: NeuronMasks
 }
 
 /** A response, or with `stream` a part of one. */
@@ -86,6 +89,7 @@ export class CompletionRequest {
       )
     }
     const maxTokens = body.max_tokens ?? DEFAULT_MAX_TOKENS
+    requireNeurons(body, model)
     const promptOnly = maxTokens === 0
     if (promptOnly && echo !== true) {
       throw new OptionError('REQUEST_INVALID', 'max_tokens 0 returns nothing without echo')
@@ -151,7 +155,9 @@ export class CompletionRequest {
         const offset = offsets.get(token.sequence) ?? 0
         offsets.set(token.sequence, offset + token.text.length)
         const logprobs = this.#logprobs([token], offset)
-        yield this.#part(this.#choice(p, i, token.text, logprobs, finishOf(token.finishReason)), withUsage)
+        const choice = this.#choice(p, i, token.text, logprobs, finishOf(token.finishReason))
+        const neurons = neuronMasks(token)
+        yield this.#part(neurons === undefined ? choice : { ...choice, neurons }, withUsage)
       }
       if (!echoed) {
         const echo = this.#echo(job, prompts[p])

@@ -45,6 +45,7 @@ export function generateOptions(
     activation: activation ?? undefined,
     ffn: body.ffn ?? undefined,
     ignoreEos: ignore_eos ?? undefined,
+    neurons: body.neurons ?? undefined,
     presencePenalty: body.presence_penalty ?? undefined,
     frequencyPenalty: body.frequency_penalty ?? undefined,
     repetitionPenalty: body.repetition_penalty ?? undefined,

@@ -31,8 +31,9 @@ export interface Running {
   pending: number | null
 }
 
-/** So many tokens may wait for a client before its continuations pause. */
+/** So many tokens may wait for a client before its continuations pause; fewer where each has megabytes of neurons. */
 const MOST_UNREAD = 64
+const MOST_UNREAD_WITH_NEURONS = 4
 
 export class Job {
   readonly request: Request
@@ -71,7 +72,8 @@ export class Job {
 
   /** Whether its client is so far behind that it must wait. */
   get paused(): boolean {
-    return this.#unread.length >= MOST_UNREAD * Math.max(1, this.running.length)
+    const most = this.request.prepared.options.neurons ? MOST_UNREAD_WITH_NEURONS : MOST_UNREAD
+    return this.#unread.length >= most * Math.max(1, this.running.length)
   }
 
   /** What a sequence has generated so far. */

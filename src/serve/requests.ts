@@ -54,6 +54,13 @@ const samplingFields = {
     .nullish()
     .describe('how FFNs are computed, instead of as the server was started; it never changes a text'),
   ignore_eos: z.boolean().nullish(),
+  neurons: z
+    .boolean()
+    .nullish()
+    .describe(
+      'with stream: each choice has neurons: layers, neurons (of a layer), active and negative (a bit per neuron over all ' +
+        'layers, lowest bit first, base64; negative null without any), bytes_read and bytes_skipped of the step',
+    ),
   response_format: responseFormat.nullish(),
   stream: z.boolean().nullish(),
   stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),

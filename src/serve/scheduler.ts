@@ -196,7 +196,7 @@ export class Scheduler {
     const { prompt, request } = job
     const { options } = request.prepared
     const { engine } = this.model
-    const { seed, sequences, activation, ffn = this.model.engine.ffn } = options
+    const { seed, sequences, activation, neurons, ffn = this.model.engine.ffn } = options
     const alone = sequences.length === 1 && sequences[0] === 0
     // As Generation does: where neurons are drawn, each sequence reads the prompt's last token with its own draws.
     const own = activation.draws && !alone ? 1 : 0
@@ -207,7 +207,7 @@ export class Scheduler {
       const sparseFrom = engine.sparseFrom(prompt.length)
       job.session =
         known?.fork([{ seed, sequence: 0, ffn }])[0] ??
-        engine.session({ seed, sequence: 0, activation, sparseFrom, ffn })
+        engine.session({ seed, sequence: 0, activation, sparseFrom, ffn, neurons })
       job.cachedTokens = job.session.position
       this.counts.cachedTokens += job.cachedTokens
     }
@@ -335,10 +335,10 @@ export class Scheduler {
 
   /** Requests with equal keys can begin with each other's sessions; null: this one with none. */
   #prefixKey({ request }: Job): string | null {
-    const { activation } = request.prepared.options
+    const { activation, neurons } = request.prepared.options
     // Drawn neurons make what was read depend on seed and sequence; log-probabilities and embeddings need every position;
-    // where a model's cuts begin depends on the length of the prompt.
-    const isWhole = request.promptLogprobs !== undefined || request.embedding === true
+    // where a model's cuts begin depends on the length of the prompt; the first token tells the neurons of the prompt's last.
+    const isWhole = request.promptLogprobs !== undefined || request.embedding === true || neurons
     return activation.draws || isWhole || this.model.engine.approximate ? null : activation.spec
   }
 

@@ -311,6 +311,9 @@ class Models {
         n_ctx_train: config.maxPositionEmbeddings,
         n_vocab: config.vocabSize,
         n_embd: config.hiddenSize,
+        n_layers: config.numHiddenLayers,
+        /** Of a layer; with `neurons` a streamed token tells of each. Null of a mixture of experts. */
+        n_neurons: config.experts === undefined ? config.intermediateSize : null,
         n_params: parameterShapes(config).reduce(
           (sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1),
           0,

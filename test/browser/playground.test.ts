@@ -31,6 +31,13 @@ const textOf = async (of: Page) => {
   const parts = await of.locator('.token:not(.blank)').allTextContents()
   return parts.join('')
 }
+/** Where FLICKER_PICTURES names a directory, what the page looks like. */
+async function picture(name: string): Promise<void> {
+  const pictures = process.env.FLICKER_PICTURES
+  if (!pictures) return
+  mkdirSync(pictures, { recursive: true })
+  await page.screenshot({ path: path.join(pictures, `${name}.png`), fullPage: true })
+}
 const loaded = (of: Page) => of.getByText(/layers ×/).waitFor()
 async function generate(of: Page): Promise<void> {
   await of.getByRole('button', { name: 'Generate' }).click()
@@ -188,9 +195,37 @@ describeInBrowser('the playground', () => {
     await generate(page)
     const expected = await model.complete('Once', { maxTokens: 12, temperature: 0 })
     expect(await textOf(page)).toBe(expected.text)
+    const map = page.getByRole('img', { name: /Layers by neurons/ })
+    const last = expected.tokens.at(-1)!
+    const active = last.activeNeurons.reduce((a, b) => a + b, 0) / (3 * 160)
+    expect(await map.getAttribute('aria-label')).toContain(
+      `${(100 * active).toFixed(1)} % of the neurons are active, 0.0 % below zero`,
+    )
     await page.locator('.token:not(.blank)').first().click()
     expect(await page.locator('.alternatives li').count()).toBe(5)
-    expect(await page.locator('canvas').count()).toBe(0)
+    // The draws of StochA, two texts side by side.
+    await page.locator('[name=stocha]').check()
+    await set(page, { p: '0.9', n: '2', temperature: '1' })
+    await generate(page)
+    const options = {
+      maxTokens: 12,
+      temperature: 1,
+      seed: 1,
+      n: 2,
+      activation: 'stocha:p=0.9',
+      neurons: true,
+    }
+    const [{ tokens }] = await model.completeMany('Once', options)
+    const signs = [...tokens.at(-1)!.neurons!]
+    const below = signs.filter(sign => sign === 2).length / signs.length
+    expect(below).toBeGreaterThan(0.1)
+    expect(await map.getAttribute('aria-label')).toContain(`, ${(100 * below).toFixed(1)} % below zero`)
+    await picture('server-1280-light')
+    await page.setViewportSize({ width: 390, height: 844 })
+    await page.emulateMedia({ colorScheme: 'dark' })
+    await generate(page)
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(390)
+    await picture('server-390-dark')
   })
 
   it.each([
@@ -218,11 +253,7 @@ describeInBrowser('the playground', () => {
               .length,
         )
       expect(unnamed).toBe(0)
-      const pictures = process.env.FLICKER_PICTURES
-      if (pictures) {
-        mkdirSync(pictures, { recursive: true })
-        await page.screenshot({ path: path.join(pictures, `${width}-${colorScheme}.png`), fullPage: true })
-      }
+      await picture(`${width}-${colorScheme}`)
     },
   )
 })

@@ -103,6 +103,45 @@ describe('completions', () => {
     expect(await skipped('sparse')).toEqual([texts[0], true])
   })
 
+  it('tell with neurons which were active at each token, and cost a request without them nothing', async () => {
+    const body = { prompt: 'ab', ...greedy, n: 2, temperature: 1, seed: 3, activation: 'stocha:p=0.6' }
+    const options = {
+      maxTokens: 8,
+      temperature: 1,
+      seed: 3,
+      n: 2,
+      ignoreEos: true,
+      activation: 'stocha:p=0.6',
+    }
+    const expected = await model.completeMany('ab', { ...options, neurons: true })
+    const api = server()
+    const parts = (await events(
+      await post(api, '/v1/completions', { ...body, stream: true, neurons: true }),
+    )) as { choices: [{ index: number; neurons: Record<string, number | string | null> }] }[]
+    const { numHiddenLayers: layers, intermediateSize: width } = servedConfig
+    const bits = (base64: unknown) => {
+      const bytes = base64 === null ? Buffer.alloc(layers * width) : Buffer.from(String(base64), 'base64')
+      return Array.from({ length: layers * width }, (_, i) => (bytes[i >> 3] >> (i & 7)) & 1)
+    }
+    const seen: number[][][] = [[], []]
+    for (const { choices } of parts) {
+      const { neurons, index } = choices[0]
+      expect([neurons.layers, neurons.neurons]).toEqual([layers, width])
+      expect(Number(neurons.bytes_read)).toBeGreaterThan(0)
+      const negative = bits(neurons.negative)
+      seen[index].push(bits(neurons.active).map((bit, i) => bit + negative[i]))
+    }
+    const signs = expected.map(({ tokens }) => tokens.map(({ neurons }) => [...neurons!]))
+    expect(signs.flat(2).filter(sign => sign === 2).length).toBeGreaterThan(10)
+    expect(seen).toEqual(signs)
+    const without = (await events(
+      await post(api, '/v1/completions', { ...body, stream: true }),
+    )) as typeof parts
+    expect(without[0].choices[0]).not.toHaveProperty('neurons')
+    const whole = await bodyOf(post(api, '/v1/completions', { ...body, neurons: true }))
+    expect(whole.error).toMatchObject({ code: 'request_invalid', message: 'neurons needs stream: true' })
+  })
+
   it('of several prompts and n have their indices, and the texts of their sequences', async () => {
     const options = { seed: 5, temperature: 0.9, max_tokens: 6, n: 2, ignore_eos: true }
     const body = await bodyOf(post(server(), '/v1/completions', { prompt: ['ab', 'cd'], ...options }))

@@ -68,7 +68,7 @@ export class ExpertsFeedForward {
       const own = rows.map(({ row }): FfnRows => {
         const { draw, ...of } = single[row]
         const layer = drawLayer(this.#config, index, expert)
-        return { ...of, draw: { ...draw, layer }, activeNeurons: this.#counts }
+        return { ...of, draw: { ...draw, layer }, activeNeurons: this.#counts, neurons: undefined }
       })
       const traffic = this.#ffn.run(each[expert], number, own, input, output)
       read += traffic.read

@@ -18,6 +18,7 @@ import { ChannelProduct, cutRow, type Traffic } from '../cuts.js'
 import { CompactNeurons } from '../model/compact-neurons.js'
 import { type FfnWeights, ffnBytes, isByChannel, neuronBytes, storedNeurons } from '../model/weights.js'
 import type { NeuronSelector, SelectedToken } from './neuron-selector.js'
+import { clearSigns, recordSigns } from './neuron-signs.js'
 import { type FfnPolicy, type FfnRows, hasZeros } from './policy.js'
 
 const NO_ROWS = new Uint8Array(0)
@@ -127,6 +128,7 @@ export class FeedForward {
     activateRows(this.#kernels, layer, sequences, hidden, h)
     if (cut !== null) this.#cut(cut, sequences)
     if (chosen !== null) this.#kernels.multiply(hidden, chosen, hidden, rows * h)
+    recordSigns(sequences, index, hidden, h)
     for (const row of full) {
       plan.selector?.observe(index, tokens[row], hidden.subarray(row * h, (row + 1) * h))
     }
@@ -140,6 +142,7 @@ export class FeedForward {
       const skips = !wholeRows && leftByGate <= plan.maxActive
       this.#multiplyByUp(layer, layer.up, sequences, forUp, rows, skips)
       bytes += (skips ? leftByGate : h) * rowBytes(layer.up, widths.up)
+      clearSigns(sequences, index, hidden, h)
     }
 
     // 4. Up and down projections of the neurons that are not 0, or of all.

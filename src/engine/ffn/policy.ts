@@ -52,6 +52,8 @@ export interface FfnRows {
   readonly draw: Draw
   /** Receives the number of active neurons in the last row, at the index of the layer. */
   readonly activeNeurons: Int32Array
+  /** Receives the signs of the last row's activations, layers × h: neuron-signs.ts. Default: nobody asks. */
+  readonly neurons?: Uint8Array
   /** The first of the rows that the model's cuts apply to. Default: none. */
   readonly firstCut?: number
   /** The same object for all rows of a sequence, in every pass. */

@@ -9,6 +9,7 @@ import type { CutRows } from '../attention/attention.js'
 import { ChannelProduct, type Traffic } from '../cuts.js'
 import { type LayerWeights, storedNeurons } from '../model/weights.js'
 import { activateRows } from './ffn.js'
+import { clearSigns, recordSigns } from './neuron-signs.js'
 import { type FfnRows, hasZeros } from './policy.js'
 
 export class SeparateFeedForward {
@@ -50,12 +51,14 @@ export class SeparateFeedForward {
     if (layer.gateBias !== null) this.#kernels.addBias(hidden, layer.gateBias, rows, h)
     activateRows(this.#kernels, layer, sequences, hidden, h)
     observer?.('gate', index, hidden, rows, h)
+    recordSigns(sequences, index, hidden, h)
     if (layer.up !== null) {
       traffic.push(this.#project(layer, layer.up, 'up', normed, up, rows, cutting))
       observer?.('up', index, up, rows, h)
       this.#kernels.multiply(hidden, up, hidden, size)
     }
     observer?.('hidden', index, hidden, rows, h)
+    clearSigns(sequences, index, hidden, h)
     const cut = layer.cuts?.inputs.down ?? null
     const input = {
       ...{ x: hidden, rows, channels: h, cut, zeros: hasZeros(sequences) },

@@ -31,6 +31,11 @@ export interface GeneratedToken {
   readonly topLogprobs?: readonly TokenLogprob[]
   /** Active neurons per layer in the step that gave this token. */
   readonly activeNeurons: Int32Array
+  /**
+   * With `neurons`: of every neuron in that step, layers × intermediateSize, whether its activation was exactly 0 (0), positive
+   * (1) or negative (2); with StochA the negative ones are those that were drawn. Of a mixture of experts and on a GPU there are none.
+   */
+  readonly neurons?: Uint8Array
   /** What that step read and skipped, for all sequences that took part in it; for the first token, the prompt's step. */
   readonly pass: PassStats
   /** On the last token why the continuation ended, else null. */

@@ -32,6 +32,8 @@ export interface GenerateOptions extends SamplingOptions, PenaltyOptions {
   readonly ignoreEndOfText?: boolean
   /** Return with each token this many of the most likely tokens at its position and their log-probabilities. Default 0. */
   readonly topLogprobs?: number
+  /** Tell with each token which neurons were active: layers × intermediateSize bytes a token. Default false. */
+  readonly neurons?: boolean
   /** What the text must be: JSON, JSON of a schema, … Tokens that it does not allow are never chosen. */
   readonly grammar?: Grammar
   /** Once it is aborted, no further token is generated. */
@@ -64,6 +66,7 @@ const OPTION_NAMES: OptionNames<GenerateManyOptions> = {
   ignoreEos: true,
   ignoreEndOfText: 'hidden',
   topLogprobs: true,
+  neurons: true,
   grammar: true,
   signal: true,
   n: true,
@@ -82,6 +85,7 @@ export interface CheckedOptions extends Omit<GenerationRules, 'limit' | 'limitRe
   readonly sequences: readonly number[]
   readonly activation: Activation
   readonly ffn: FfnMode | undefined
+  readonly neurons: boolean
   readonly grammar: Grammar | null
   readonly signal: AbortSignal | undefined
 }
@@ -110,6 +114,7 @@ export function checkGenerateOptions(
   const { ignoreEndOfText = false, ignoreEos = ignoreEndOfText } = options
   requireOptionalType('ignoreEos', 'boolean', ignoreEos)
   requireOptionalType('activation', 'string', options.activation)
+  requireOptionalType('neurons', 'boolean', options.neurons)
   requireFfnMode(options.ffn)
   if (!(Number.isSafeInteger(seed) && seed >= 0)) {
     throw new OptionError('SEED_RANGE', `seed must be an integer of at least 0, not ${received(seed)}`)
@@ -163,6 +168,7 @@ export function checkGenerateOptions(
     sequences: Array.from({ length: n }, (_, i) => sequence + i),
     activation,
     ffn: options.ffn,
+    neurons: options.neurons ?? false,
     grammar,
     signal,
   }

@@ -144,7 +144,7 @@ export class Generation {
 
   /** Reads the prompt; returns its continuations, none when the signal is aborted meanwhile. */
   async #start(): Promise<Continuation<TextSession>[]> {
-    const { seed, sequences, activation, ffn, maxTokens, signal } = this.#options
+    const { seed, sequences, activation, ffn, neurons, maxTokens, signal } = this.#options
     const prompt = Array.from(this.#prompt)
     const room = this.#engine.config.maxPositionEmbeddings - prompt.length + 1
     const limit = Math.min(maxTokens, room)
@@ -157,7 +157,7 @@ export class Generation {
     const own = activation.draws && !alone ? prompt.slice(-1) : []
     const common = prompt.slice(0, prompt.length - own.length)
     const shared = this.#engine.session({
-      ...{ seed, sequence: 0, activation, ...(ffn !== undefined && { ffn }) },
+      ...{ seed, sequence: 0, activation, neurons, ...(ffn !== undefined && { ffn }) },
       sparseFrom: this.#engine.sparseFrom(prompt.length),
     })
     for (let start = 0; start < common.length; start += PREFILL_BLOCK) {

@@ -6,6 +6,7 @@ import { FlickerError, OptionError, TokenizerError } from '../../errors.js'
 import { Purpose, seedWords } from '../../kernels/philox.js'
 import type { ModelConfig } from '../../nn/config.js'
 import { KvCache } from '../attention/kv-cache.js'
+import { roomForSigns } from '../ffn/neuron-signs.js'
 import { type FfnMode, requireFfnMode } from '../ffn/policy.js'
 import type { ForwardPass, SequenceState, TokenStats } from '../forward.js'
 import { requireCacheMemory } from '../model/memory.js'
@@ -13,6 +14,7 @@ import {
   type OptionNames,
   received,
   requireKnownOptions,
+  requireOptionalType,
   requireTokenList,
   wrongType,
 } from '../option-checks.js'
@@ -32,6 +34,8 @@ export interface SessionOptions {
   readonly sparseFrom?: number
   /** Whether zeros are skipped, instead of as the model does it: never the reason for another result. */
   readonly ffn?: FfnMode
+  /** Tell of each token which neurons it has activated: `stats.neurons`. Not of a mixture of experts. Default false. */
+  readonly neurons?: boolean
 }
 
 /** What one of several sessions reads: `Session.readTogether`. */
@@ -57,6 +61,7 @@ const SESSION_OPTION_NAMES: OptionNames<SessionOptions> = {
   activation: true,
   sparseFrom: true,
   ffn: true,
+  neurons: true,
 }
 
 /**
@@ -81,6 +86,7 @@ export class Session {
   readonly activation: Activation
   readonly sparseFrom: number
   readonly ffn: FfnMode | undefined
+  readonly neurons: boolean
   readonly #pass: ForwardPass
   readonly #state: SequenceState
   /** Null before the first token; shared with forks until one of them writes. */
@@ -100,8 +106,9 @@ export class Session {
     prefix?: SequenceState,
   ) {
     requireKnownOptions(options, SESSION_OPTION_NAMES)
-    const { seed = 0, sequence = 0, activation, sparseFrom = 0, ffn } = options
+    const { seed = 0, sequence = 0, activation, sparseFrom = 0, ffn, neurons = false } = options
     requireFfnMode(ffn)
+    requireOptionalType('neurons', 'boolean', neurons)
     if (typeof activation !== 'object' || typeof activation?.spec !== 'string') {
       wrongType('activation', 'an activation, as parseActivation returns it', activation)
     }
@@ -124,6 +131,7 @@ export class Session {
     this.activation = activation
     this.sparseFrom = sparseFrom
     this.ffn = ffn
+    this.neurons = neurons
     this.#pass = pass
     this.#state = {
       activation,
@@ -204,7 +212,7 @@ export class Session {
    * TokenizerError TOKEN_OUT_OF_VOCABULARY; then nothing has been read.
    */
   prefill(tokens: ArrayLike<number>, all?: Float32Array): Float32Array {
-    const { vocabSize, numHiddenLayers } = this.#pass.config
+    const { vocabSize } = this.#pass.config
     this.#check(tokens)
     if (all !== undefined && !(all instanceof Float32Array && all.length === tokens.length * vocabSize)) {
       wrongType('all', `a Float32Array of ${tokens.length} × ${vocabSize} values`, all)
@@ -212,11 +220,11 @@ export class Session {
     this.#beforeReading(tokens)
     for (let start = 0; start < tokens.length; start += PREFILL_BLOCK) {
       const count = Math.min(PREFILL_BLOCK, tokens.length - start)
-      const activeNeurons = new Int32Array(numHiddenLayers)
-      const pass = this.#pass.run([{ sequence: this.#state, tokens, start, count, activeNeurons }])
+      const counts = this.#counts()
+      const pass = this.#pass.run([{ sequence: this.#state, tokens, start, count, ...counts }])
       if (all !== undefined) this.#pass.logits(0, count, all.subarray(start * vocabSize), pass)
       else if (start + count === tokens.length) this.#pass.logits(count - 1, 1, this.#ownLogits(), pass)
-      this.#stats = { activeNeurons, pass }
+      this.#stats = { ...counts, pass }
     }
     if (all !== undefined)
       this.#ownLogits().set(all.subarray((tokens.length - 1) * vocabSize, tokens.length * vocabSize))
@@ -228,16 +236,16 @@ export class Session {
    * as prefill does.
    */
   prefillHidden(tokens: ArrayLike<number>): Float32Array {
-    const { hiddenSize, numHiddenLayers } = this.#pass.config
+    const { hiddenSize } = this.#pass.config
     this.#check(tokens)
     this.#beforeReading(tokens)
     const hidden = new Float32Array(tokens.length * hiddenSize)
     for (let start = 0; start < tokens.length; start += PREFILL_BLOCK) {
       const count = Math.min(PREFILL_BLOCK, tokens.length - start)
-      const activeNeurons = new Int32Array(numHiddenLayers)
-      const pass = this.#pass.run([{ sequence: this.#state, tokens, start, count, activeNeurons }])
+      const counts = this.#counts()
+      const pass = this.#pass.run([{ sequence: this.#state, tokens, start, count, ...counts }])
       hidden.set(this.#pass.hidden(count), start * hiddenSize)
-      this.#stats = { activeNeurons, pass }
+      this.#stats = { ...counts, pass }
     }
     return hidden
   }
@@ -254,7 +262,7 @@ export class Session {
    */
   fork(each: readonly SessionOptions[]): Session[] {
     if (!Array.isArray(each)) wrongType('fork: each', 'an array with the options of each session', each)
-    const { seed, sequence, activation, sparseFrom, ffn } = this
+    const { seed, sequence, activation, sparseFrom, ffn, neurons } = this
     return each.map(options => {
       requireKnownOptions(options, SESSION_OPTION_NAMES)
       const merged = {
@@ -263,6 +271,7 @@ export class Session {
         activation: options.activation ?? activation,
         sparseFrom: options.sparseFrom ?? sparseFrom,
         ffn: options.ffn ?? ffn,
+        neurons: options.neurons ?? neurons,
       }
       const fork = new Session(this.#pass, merged, this.#state)
       fork.#logits = this.#logits
@@ -296,16 +305,15 @@ export class Session {
     }
     for (const [i, session] of sessions.entries()) session.#check([tokens[i]])
     for (const [i, session] of sessions.entries()) session.#beforeReading([tokens[i]])
-    const { vocabSize, numHiddenLayers } = pass.config
+    const { vocabSize } = pass.config
     const parts = groupedByPrefix(sessions.map(session => session.#state.cache.root)).map(start => {
-      const activeNeurons = new Int32Array(numHiddenLayers)
-      return { sequence: sessions[start].#state, tokens, start, count: 1, activeNeurons }
+      return { sequence: sessions[start].#state, tokens, start, count: 1, ...sessions[start].#counts() }
     })
     const stats = pass.run(parts)
     const logits = pass.firstLogits(parts.length, stats)
-    for (const [row, { start, activeNeurons }] of parts.entries()) {
+    for (const [row, { start, activeNeurons, neurons }] of parts.entries()) {
       sessions[start].#ownLogits().set(logits.subarray(row * vocabSize, (row + 1) * vocabSize))
-      sessions[start].#stats = { activeNeurons, pass: stats }
+      sessions[start].#stats = { activeNeurons, ...(neurons !== undefined && { neurons }), pass: stats }
     }
   }
 
@@ -373,6 +381,16 @@ export class Session {
       }
       each(logits, block)
     })
+  }
+
+  /** Room for what a pass tells of one token. */
+  #counts(): { activeNeurons: Int32Array; neurons?: Uint8Array } {
+    const { config } = this.#pass
+    const neurons = this.neurons ? roomForSigns(config) : undefined
+    return {
+      activeNeurons: new Int32Array(config.numHiddenLayers),
+      ...(neurons !== undefined && { neurons }),
+    }
   }
 
   #check(tokens: ArrayLike<number>): void {

@@ -98,13 +98,29 @@ async function* generateHere(
   }
 }
 
+/** A model of the server behind this page. */
+export interface ServerModel {
+  readonly name: string
+  readonly layers: number
+  /** Of a layer; null where the server does not tell which are active. */
+  readonly neurons: number | null
+  readonly activation: string
+}
+
 /** The models of a `flicker serve` at this address; none where there is no server. */
-export async function serverModels(): Promise<string[]> {
+export async function serverModels(): Promise<ServerModel[]> {
   try {
     const response = await fetch('/v1/models')
     if (!response.ok) return []
-    const { data } = (await response.json()) as { data: { id: string }[] }
-    return data.map(({ id }) => id)
+    const { data } = (await response.json()) as {
+      data: { id: string; meta?: { n_layers?: number; n_neurons?: number | null; activation?: string } }[]
+    }
+    return data.map(({ id, meta = {} }) => ({
+      name: id,
+      layers: meta.n_layers ?? 0,
+      neurons: meta.n_neurons ?? null,
+      activation: meta.activation ?? '',
+    }))
   } catch {
     return []
   }
@@ -119,24 +135,35 @@ interface CompletionChunk {
       readonly token_logprobs: readonly (number | null)[]
       readonly top_logprobs: readonly (Readonly<Record<string, number>> | null)[] | null
     } | null
+    /** Of the token that the part brings. */
+    readonly neurons?: {
+      readonly layers: number
+      readonly neurons: number
+      readonly active: string
+      readonly negative: string | null
+      readonly bytes_read: number
+      readonly bytes_skipped: number
+    }
   }[]
   readonly error?: { readonly message: string }
 }
 
-export function serverEngine(name: string): Engine {
+export function serverEngine({ name, layers, neurons, activation }: ServerModel): Engine {
+  const size = neurons === null ? '' : `${layers} layers × ${neurons} neurons; `
   return {
     name,
-    about: 'on the server',
-    layers: 0,
-    neurons: 0,
-    notes: ['The server does not tell which neurons are active: the heat map needs the model in this page.'],
-    generate: (settings, signal) => generateThere(name, settings, signal),
+    about: `${size}${activation}; on the server`,
+    layers: neurons === null ? 0 : layers,
+    neurons: neurons ?? 0,
+    notes: neurons === null ? ['The server does not tell which neurons of this model are active.'] : [],
+    generate: (settings, signal) => generateThere(name, neurons !== null, settings, signal),
     dispose: () => {},
   }
 }
 
 async function* generateThere(
   model: string,
+  neurons: boolean,
   { prompt, maxTokens, temperature, topP, seed, n, p }: Settings,
   signal: AbortSignal,
 ): AsyncGenerator<ShownToken> {
@@ -150,6 +177,7 @@ async function* generateThere(
     n,
     logprobs: 5,
     stream: true,
+    ...(neurons && { neurons }),
     ...(p !== null && { activation: `stocha:p=${p}` }),
   }
   let response: Response
@@ -189,11 +217,36 @@ async function* generateThere(
   }
 }
 
-function* tokensOf({ index, text, logprobs }: CompletionChunk['choices'][number]): Generator<ShownToken> {
-  const nothing = { neurons: null, active: null, bytesRead: null, bytesSkipped: null }
+/** A bit per neuron. */
+const bitsOf = (base64: string) => Uint8Array.from(atob(base64), character => character.charCodeAt(0))
+
+type Told = Pick<ShownToken, 'neurons' | 'active' | 'bytesRead' | 'bytesSkipped'>
+
+/** What a part of the stream tells of its token's neurons. */
+function toldOf({ neurons: told }: CompletionChunk['choices'][number]): Told {
+  if (told === undefined) return { neurons: null, active: null, bytesRead: null, bytesSkipped: null }
+  const [active, negative] = [bitsOf(told.active), told.negative === null ? null : bitsOf(told.negative)]
+  const neurons = new Uint8Array(told.layers * told.neurons)
+  let count = 0
+  for (let i = 0; i < neurons.length; i++) {
+    const isActive = (active[i >> 3] >> (i & 7)) & 1
+    neurons[i] = isActive + (negative === null ? 0 : (negative[i >> 3] >> (i & 7)) & 1)
+    count += isActive
+  }
+  return {
+    neurons,
+    active: count / neurons.length,
+    bytesRead: told.bytes_read,
+    bytesSkipped: told.bytes_skipped,
+  }
+}
+
+function* tokensOf(choice: CompletionChunk['choices'][number]): Generator<ShownToken> {
+  const { index, text, logprobs } = choice
+  const told = toldOf(choice)
   const tokens = logprobs?.tokens ?? []
   if (tokens.length === 0) {
-    if (text !== '') yield { text: index, shown: text, logprob: Number.NaN, alternatives: [], ...nothing }
+    if (text !== '') yield { text: index, shown: text, logprob: Number.NaN, alternatives: [], ...told }
     return
   }
   for (const [i, token] of tokens.entries()) {
@@ -203,7 +256,7 @@ function* tokensOf({ index, text, logprobs }: CompletionChunk['choices'][number]
       shown: tokens.length === 1 ? text : token,
       logprob: logprobs?.token_logprobs[i] ?? Number.NaN,
       alternatives: Object.entries(top).map(([other, logprob]) => ({ text: other, logprob })),
-      ...nothing,
+      ...told,
     }
   }
 }

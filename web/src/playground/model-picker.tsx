@@ -2,15 +2,16 @@
 
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { cachedModels, removeCachedModel } from '../../../dist/browser/index.js'
+import type { ServerModel } from './engines.js'
 import type { LastModel } from './settings.js'
 
 interface Props {
   readonly last: LastModel
   readonly busy: boolean
-  readonly servers: readonly string[]
+  readonly servers: readonly ServerModel[]
   readonly loadUrl: (model: LastModel, backend: string) => void
   readonly loadFiles: (files: readonly File[], tokenizer: string, backend: string) => void
-  readonly useServer: (name: string) => void
+  readonly useServer: (model: ServerModel) => void
 }
 
 interface Kept {
@@ -101,9 +102,9 @@ export function ModelPicker({ last, busy, servers, loadUrl, loadFiles, useServer
           if (chosen.length > 0) loadFiles(chosen, tokenizer, backend)
         }}
       />
-      {servers.map(name => (
-        <button key={name} type="button" onClick={() => useServer(name)}>
-          {name} on the server
+      {servers.map(model => (
+        <button key={model.name} type="button" onClick={() => useServer(model)}>
+          {model.name} on the server
         </button>
       ))}
       <details class="wide">

@@ -2,7 +2,14 @@
 
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks'
 import { Controls } from './controls.js'
-import { type Engine, pageEngine, type ShownToken, serverEngine, serverModels } from './engines.js'
+import {
+  type Engine,
+  pageEngine,
+  type ServerModel,
+  type ShownToken,
+  serverEngine,
+  serverModels,
+} from './engines.js'
 import { HeatMap } from './heat-map.js'
 import { ModelPicker } from './model-picker.js'
 import {
@@ -32,7 +39,7 @@ const NOTHING: Result = { prompt: '', texts: [], tokensPerSecond: null, firstTok
 
 export function Playground() {
   const [engine, setEngine] = useState<Engine | null>(null)
-  const [servers, setServers] = useState<readonly string[]>([])
+  const [servers, setServers] = useState<readonly ServerModel[]>([])
   const [loading, setLoading] = useState<Loading | null>(null)
   const [problem, setProblem] = useState('')
   const [settings, setSettings] = useState<Settings>(readSettings)
@@ -168,7 +175,7 @@ export function Playground() {
         servers={servers}
         loadUrl={loadUrl}
         loadFiles={loadFiles}
-        useServer={name => use(serverEngine(name))}
+        useServer={model => use(serverEngine(model))}
       />
       {loading !== null && (
         <div class="loading">
