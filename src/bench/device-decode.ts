@@ -159,6 +159,7 @@ async function randomDeviceWeights(
       outputExtra: memory.buffer(16),
       norms: { input: null, q: null, k: null, attention: null, ffn: ones(), ffnOutput: null },
       gate: await matrix(h, d, 'rows', rowsPerPart),
+      router: null,
       up: await matrix(h, d, 'rows', rowsPerPart),
       down: await matrix(h, d, 'tiles', rowsPerPart),
       gateBias: null,

@@ -5,7 +5,10 @@ import { Purpose } from '../../kernels/philox.js'
 import {
   ATTEND_ACCESS,
   type AttentionShape,
+  allFlagWords,
   attendCode,
+  CHOOSE_ACCESS,
+  chooseCode,
   compilerOf,
   type DeviceMatrix,
   type DeviceMemory,
@@ -16,7 +19,6 @@ import {
   EMBEDDING_ACCESS,
   embeddingCode,
   type FeedForwardShape,
-  flagWords,
   type Gpu,
   HEAD_NORM_ACCESS,
   HIDDEN_ACCESS,
@@ -60,7 +62,9 @@ export interface PassBuffers {
   readonly qkv: GPUBuffer
   readonly gathered: GPUBuffer
   readonly hidden: GPUBuffer
-  /** Active neurons per layer and row, (layers, MOST_ROWS); then the rows' bits. */
+  /** Of a mixture's router, (rows, experts). */
+  readonly scores: GPUBuffer
+  /** Active neurons per layer and row, (layers, MOST_ROWS); then the rows' bits; then their experts. */
   readonly flags: GPUBuffer
   readonly logits: GPUBuffer
 }
@@ -121,9 +125,10 @@ export class DeviceKernels {
       scale: config.attentionScale,
       softcap: config.attentionSoftcap,
     }
-    const { normPlacement = 'before', parallelBranches, residualScale, norm } = config
-    this.#addsAtOnce =
-      normPlacement === 'before' && parallelBranches === undefined && residualScale === undefined
+    const { normPlacement = 'before', parallelBranches, residualScale, norm, experts = null } = config
+    // An expert reads x after another one's output is there.
+    const isOneBranch = normPlacement === 'before' && parallelBranches === undefined && experts === null
+    this.#addsAtOnce = isOneBranch && residualScale === undefined
     const x = perRow(d)
     this.buffers = {
       rows: memory.buffer(4 * MOST_ROWS * ROW_WORDS),
@@ -133,7 +138,8 @@ export class DeviceKernels {
       qkv: perRow(all),
       gathered: perRow(q),
       hidden: perRow(h),
-      flags: memory.buffer(4 * MOST_ROWS * (numHiddenLayers + flagWords(h))),
+      scores: experts === null ? this.#nothing : perRow(experts.count),
+      flags: memory.buffer(4 * allFlagWords(MOST_ROWS, numHiddenLayers, h, experts)),
       logits: perRow(vocabSize),
     }
   }
@@ -339,7 +345,7 @@ export class DeviceKernels {
 
   async #ffnLayer(index: number, activation: Activation, skips: boolean): Promise<Dispatch[]> {
     const { hiddenSize: width, intermediateSize: count, numHiddenLayers } = this.config
-    const { normPlacement } = this.config
+    const { normPlacement, ffn, experts = null } = this.config
     const { rows, hidden, flags, branch } = this.buffers
     const layer = this.#weights.layers[index]
     const { buffer: numbers, biasAt } = this.#layerNumbers(activation, index)
@@ -352,14 +358,18 @@ export class DeviceKernels {
       up: layer.up?.type ?? null,
       down: layer.down.type,
       ...{ width, count, maxRows: MOST_ROWS, skips, downBias: layer.downBias !== null },
-      layers: numHiddenLayers,
+      ...{ layers: numHiddenLayers, activatesUp: ffn === 'drelu', experts },
     }
     const use = { activation, purpose: Purpose.decode, eps, biasAt }
     const [hiddenWgsl, downWgsl] = [hiddenCode(shape, use, this.#gpu.info), downCode(shape, this.#gpu)]
     const { workgroups } = downPlan(shape, this.#gpu)
-    const parts = await Promise.all(
+    const dispatchesOf = (slot: number) =>
       layer.gate.parts.map(async (gate, part) => {
-        const constants = { FIRST: gate.first, COUNT: gate.count }
+        const neurons = experts === null ? gate.count : count
+        const constants: Record<string, number> = {
+          ...{ FIRST: gate.first, COUNT: neurons },
+          ...(experts !== null && { SLOT: slot }),
+        }
         const down = layer.down.parts[part].buffer
         const up = layer.up?.parts[part].buffer ?? gate.buffer
         const [first, second] = await Promise.all([
@@ -370,7 +380,9 @@ export class DeviceKernels {
           {
             kernel: first,
             group: first.bind([gate.buffer, up, x, norm, numbers, rows, hidden, flags]),
-            workgroups: Math.ceil(gate.count / (ROWS_PER_WORKGROUP * neuronsTogether(shape, this.#gpu.info))),
+            workgroups: Math.ceil(
+              constants.COUNT / (ROWS_PER_WORKGROUP * neuronsTogether(shape, this.#gpu.info)),
+            ),
           },
           {
             kernel: second,
@@ -378,10 +390,34 @@ export class DeviceKernels {
             workgroups,
           },
         ]
-      }),
-    )
-    // All gates read x before the first down projection changes it.
-    return [...parts.map(([first]) => first), ...parts.map(([, second]) => second)]
+      })
+    if (experts === null) {
+      const parts = await Promise.all(dispatchesOf(0))
+      // All gates read x before the first down projection changes it.
+      return [...parts.map(([first]) => first), ...parts.map(([, second]) => second)]
+    }
+    const slots = Array.from({ length: experts.perToken }, (_, slot) => Promise.all(dispatchesOf(slot)))
+    const [router, ...each] = await Promise.all([this.#router(layer, norm, x, eps), ...slots])
+    return [...router, ...each.flat(2)]
+  }
+
+  /** Which experts each row takes. */
+  async #router(
+    { router }: DeviceLayer,
+    norm: GPUBuffer,
+    x: GPUBuffer,
+    eps: number | null,
+  ): Promise<Dispatch[]> {
+    const { hiddenSize: columns, intermediateSize, numHiddenLayers, experts } = this.config
+    const { scores, flags } = this.buffers
+    if (router === null || experts === undefined) throw new Error('a mixture of experts has a router')
+    const product = await this.#matvec(router, [norm, x, scores], {
+      ...{ rows: experts.count, columns, normEps: eps },
+      ...{ bias: false, accumulate: false, gathers: false },
+    })
+    const code = chooseCode(experts, MOST_ROWS, numHiddenLayers, intermediateSize)
+    const kernel = await this.#compiler.compile(code, CHOOSE_ACCESS)
+    return [...product, { kernel, group: kernel.bind([scores, flags]), workgroups: 1 }]
   }
 
   #layerNumbers(activation: Activation, index: number): NumbersOfLayer {

@@ -11,7 +11,7 @@ import {
   openGpu,
   requireElementwise,
 } from '../../kernels/webgpu/index.js'
-import { type ModelConfig, modelConfigProblem } from '../../nn/config.js'
+import { type ModelConfig, modelConfigProblem, neuronsPerLayer, neuronsPerToken } from '../../nn/config.js'
 import { parameterShapes } from '../../nn/parameters.js'
 import { shortTextOf } from '../../nn/rope.js'
 import type { FfnMode } from '../ffn/policy.js'
@@ -297,7 +297,8 @@ export class DeviceModel {
     if (this.#disposed) {
       throw new FlickerError('MODEL_DISPOSED', 'this model was disposed of; load it again', { exitCode: 1 })
     }
-    const { numHiddenLayers: layers, intermediateSize: neurons } = this.config
+    const { numHiddenLayers: layers } = this.config
+    const neurons = neuronsPerToken(this.config)
     const skips = Array.from(this.#active, mean => activation.exactZeros && this.#skips(mean))
     const { logits, counts } = await this.#pass.run({ parts, activation, skips, outputs })
     const rows = parts.reduce((sum, { count }) => sum + count, 0)
@@ -333,13 +334,17 @@ export class DeviceModel {
     const cacheBytes = cacheBytesPerPosition({ config, type: 'f32' })
     stats.otherBytesRead =
       positions * cacheBytes + (outputs > 0 ? head.bytes : 0) + rows * (embedding.bytes / embedding.rows)
-    for (const [index, { qkv, output, gate, up, down }] of layers.entries()) {
+    // Of a mixture the experts that were not chosen are read at most by other rows.
+    const chosen =
+      config.experts === undefined ? 1 : Math.min(1, (rows * config.experts.perToken) / config.experts.count)
+    for (const [index, { qkv, output, gate, up, down, router }] of layers.entries()) {
       stats.otherBytesRead += qkv.reduce((sum, { matrix }) => sum + matrix.bytes, 0) + output.bytes
       const bytes = down.bytes + (up?.bytes ?? 0)
       const active = activeIn(index).reduce((sum, count) => sum + count, 0)
-      const share = skips[index] ? Math.min(1, active / config.intermediateSize) : 1
-      stats.ffnBytesRead[index] = gate.bytes + share * bytes
-      stats.ffnBytesSkipped[index] = (1 - share) * bytes
+      const share = skips[index] ? Math.min(chosen, active / neuronsPerLayer(config)) : chosen
+      const whole = gate.bytes + bytes + (router?.bytes ?? 0)
+      stats.ffnBytesRead[index] = chosen * gate.bytes + share * bytes + (router?.bytes ?? 0)
+      stats.ffnBytesSkipped[index] = whole - stats.ffnBytesRead[index]
     }
     return stats
   }
@@ -347,18 +352,16 @@ export class DeviceModel {
 
 /** Throws OptionError WEBGPU_CONFIG for a model with parts that this backend does not compute. */
 function requireKnownConfig(config: ModelConfig): void {
-  const { ffn, experts, normActivation } = config
+  const { ffn, normActivation } = config
   const unknown = Object.keys(config).filter(key => !KNOWN_CONFIG.has(key))
   const part =
-    experts !== undefined
-      ? 'a mixture of experts'
-      : ffn !== 'gated' && ffn !== 'plain'
-        ? `an FFN of the form ${ffn}`
-        : normActivation !== undefined
-          ? 'an activation after norms'
-          : unknown.length > 0
-            ? unknown.join(', ')
-            : null
+    ffn === 'spark'
+      ? 'an FFN of the form spark'
+      : normActivation !== undefined
+        ? 'an activation after norms'
+        : unknown.length > 0
+          ? unknown.join(', ')
+          : null
   if (part === null) return
   throw new OptionError(
     'WEBGPU_CONFIG',

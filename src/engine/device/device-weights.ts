@@ -1,5 +1,6 @@
 // A model's weights on the device, layer by layer: on the CPU never more than one layer is held beside the embedding.
 
+import { FlickerError } from '../../errors.js'
 import { type Weights, weightBytes, weightTypeOf } from '../../kernels/index.js'
 import {
   type DeviceMatrix,
@@ -8,7 +9,7 @@ import {
   paddedColumns,
   vectorFormat,
 } from '../../kernels/webgpu/index.js'
-import { headDimOf, type ModelConfig } from '../../nn/config.js'
+import { headDimOf, type ModelConfig, neuronsPerLayer } from '../../nn/config.js'
 import { CompactNeurons } from '../model/compact-neurons.js'
 import type { LayerWeights, LearnedParameters, NormWeights } from '../model/weights.js'
 
@@ -23,6 +24,8 @@ export interface DeviceLayer {
   /** Norms whose weights are not part of `qkvExtra`. */
   readonly norms: DeviceNorms
   readonly gate: DeviceMatrix
+  /** (experts, d); null without experts. With them gate, up and down have the neurons of all, one expert after the other. */
+  readonly router: DeviceMatrix | null
   /** Null in a plain FFN. */
   readonly up: DeviceMatrix | null
   /** Down columns, as tiles. This, gate and up are cut into parts alike. */
@@ -76,9 +79,9 @@ export function uploadVocabulary(memory: DeviceMemory, config: ModelConfig, w: W
 
 /** Throws OptionError WEBGPU_DTYPE, FlickerError WEBGPU_LIMITS, WEBGPU_BUFFER. */
 export function uploadLayer(memory: DeviceMemory, config: ModelConfig, layer: LayerWeights): DeviceLayer {
-  const { hiddenSize: d, intermediateSize: h } = config
+  const { hiddenSize: d } = config
   const { q } = attentionWidths(config)
-  const { neurons, up, gated, inputNorm, qkvBias } = layer
+  const { neurons, up, gated, inputNorm, qkvBias, experts = null } = layer
   if (neurons instanceof CompactNeurons) throw new Error('neurons kept in a file cannot be uploaded')
   const neuronType = weightTypeOf(neurons)
   // With `gated` each neuron's up row stands before its down column; on the device they are two matrices.
@@ -90,7 +93,15 @@ export function uploadLayer(memory: DeviceMemory, config: ModelConfig, layer: La
     memory.rowsPerPart(neuronType, d, 'tiles'),
     upType === null ? Number.POSITIVE_INFINITY : memory.rowsPerPart(upType, d),
   )
-  const shape = { rows: h, columns: d }
+  const shape = { rows: neuronsPerLayer(config), columns: d }
+  // Which expert's rows are read is known on the device alone: they are bound together.
+  if (experts !== null && shape.rows > rowsPerPart) {
+    throw new FlickerError(
+      'WEBGPU_LIMITS',
+      `the ${config.experts?.count} experts of a layer have ${shape.rows} rows, and this GPU can bind ${rowsPerPart} of them; ` +
+        'give --dtype q4_0, or leave --backend out',
+    )
+  }
   let first = 0
   const qkv = layer.qkv.map(({ weights, rows }) => {
     const block = { matrix: memory.upload(weights, { rows, columns: d }), first }
@@ -110,6 +121,7 @@ export function uploadLayer(memory: DeviceMemory, config: ModelConfig, layer: La
       ffn: normNumbers(memory, config.parallelBranches === 'oneNorm' ? inputNorm : layer.ffnNorm),
       ffnOutput: normNumbers(memory, layer.ffnOutputNorm),
     },
+    router: experts && memory.upload(experts.router, { rows: config.experts?.count ?? 0, columns: d }),
     gate: memory.upload(layer.gate, shape, undefined, rowsPerPart),
     up: gated
       ? memory.upload(neurons, shape, place(0), rowsPerPart)

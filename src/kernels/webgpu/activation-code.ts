@@ -125,7 +125,8 @@ export function requireElementwise(activation: Activation): void {
 /**
  * Function activate(v, neuron, row): f(v) of a neuron at a row of the pass. Reads `layerNumbers`: the layer's index,
  * then from LAYER_WORDS on the program's uniforms, then for each number of a neuron a row of `neurons`. `purpose`:
- * of the draws.
+ * of the draws. Variables `drawShift` and `drawLayers`, 0 at first, are added to what draws are of: 65536 times the purpose, and
+ * the layer.
  */
 export function activationCode(activation: Activation, neurons: number, purpose: number): string {
   requireElementwise(activation)
@@ -142,7 +143,7 @@ export function activationCode(activation: Activation, neurons: number, purpose:
     if (kind === 'x') lines.push(`let ${name} = v;`)
     else if (kind === 'draw') {
       const drawn = activation.drawPer === 'element' || activation.drawPer === 'neuron' ? 'neuron' : '0u'
-      const use = `(${(purpose + index * CHANNEL_STEP) * 65536}u | u32(layerNumbers[0]))`
+      const use = `((${(purpose + index * CHANNEL_STEP) * 65536}u + drawShift) | (u32(layerNumbers[0]) + drawLayers))`
       const counter = `vec4<u32>(${drawn} >> 2u, ${countedRow[activation.drawPer]}, row.sequence, ${use})`
       lines.push(
         `let ${name} = f32(philox(${counter}, vec2<u32>(row.seedLow, row.seedHigh))[${drawn} & 3u] >> 8u) * ${2 ** -24};`,
@@ -171,6 +172,8 @@ export function activationCode(activation: Activation, neurons: number, purpose:
   if (used.has('erf') || used.has('normalCdf')) helpers.unshift(ERFC)
   if (inputs.some(({ kind }) => kind === 'draw')) helpers.unshift(PHILOX)
   return `${helpers.join('\n')}
+var<private> drawShift: u32 = 0u;
+var<private> drawLayers: u32 = 0u;
 fn activate(v: f32, neuron: u32, row: Row) -> f32 {
   ${lines.join('\n  ')}
   return ${named(outputs[0])};

@@ -5,7 +5,14 @@
 
 import { weightBytes } from '../weights/quantized.js'
 import type { WeightType } from '../weights/types.js'
-import { type VectorFormat, vectorFormat } from './vector-formats.js'
+import {
+  kQuantTileScale,
+  kQuantType,
+  placeKQuantRow,
+  placeKQuantTileScales,
+  TILE_SCALE_BYTES,
+} from './k-quant-rows.js'
+import { rowVectors, type VectorFormat, vectorFormat } from './vector-formats.js'
 
 export interface DownTiles {
   readonly format: VectorFormat
@@ -15,6 +22,8 @@ export interface DownTiles {
   readonly tiles: number
   /** Scales of one neuron in a tile, f16. */
   readonly scales: number
+  /** Their bytes; of K-quants those of what their scales are made of. */
+  readonly scaleBytes: number
   /** Bytes of one neuron in all tiles. */
   readonly neuronBytes: number
 }
@@ -25,7 +34,11 @@ export function downTiles(type: WeightType, width: number): DownTiles {
   const columns = format.tileVectors * format.columns
   const tiles = Math.ceil(format.vectors(width) / format.tileVectors)
   const scales = format.scaleGroup === null ? 0 : columns / format.scaleGroup
-  return { format, columns, tiles, scales, neuronBytes: tiles * (16 * format.tileVectors + 2 * scales) }
+  const scaleBytes = format.affine === undefined ? 2 * scales : TILE_SCALE_BYTES
+  return {
+    ...{ format, columns, tiles, scales, scaleBytes },
+    neuronBytes: tiles * (16 * format.tileVectors + scaleBytes),
+  }
 }
 
 /**
@@ -39,21 +52,30 @@ export function tiled(
   width: number,
 ): Uint8Array {
   const { first, count, stride, offset } = rows
-  const { format, tiles, scales } = downTiles(type, width)
+  const { format, tiles, scaleBytes: own } = downTiles(type, width)
   const tileBytes = 16 * format.tileVectors
   const scaleBytes = 16 * format.scaleVectors(width)
   const valueBytes = weightBytes(type, width) - scaleBytes
-  const out = new Uint8Array(16 * Math.ceil((count * tiles * (tileBytes + 2 * scales)) / 16))
+  const out = new Uint8Array(16 * Math.ceil((count * tiles * (tileBytes + own)) / 16))
   const scalesAt = count * tiles * tileBytes
+  const kQuant = kQuantType(type)
+  const placedRow = new Uint8Array(kQuant === null ? 0 : 16 * rowVectors(type, width))
   for (let n = 0; n < count; n++) {
     const from = (first + n) * stride + offset
-    const values = bytes.subarray(from + scaleBytes, from + scaleBytes + valueBytes)
+    if (kQuant !== null) placeKQuantRow(kQuant, bytes, from, width, placedRow, 0)
+    const values =
+      kQuant === null
+        ? bytes.subarray(from + scaleBytes, from + scaleBytes + valueBytes)
+        : placedRow.subarray(scaleBytes)
     for (let tile = 0; tile < tiles; tile++) {
       const part = values.subarray(tile * tileBytes, (tile + 1) * tileBytes)
       out.set(part, (tile * count + n) * tileBytes)
     }
-    const own = 2 * scales
     for (let tile = 0; own > 0 && tile < tiles; tile++) {
+      if (kQuant !== null) {
+        placeKQuantTileScales(kQuant, bytes, from, tile, out, scalesAt + (tile * count + n) * own)
+        continue
+      }
       const at = from + tile * own
       out.set(bytes.subarray(at, Math.min(at + own, from + scaleBytes)), scalesAt + (tile * count + n) * own)
     }
@@ -61,11 +83,20 @@ export function tiled(
   return out
 }
 
-/** WGSL of the function that reads scale g of neuron n in a tile, of `COUNT` neurons. */
+/** WGSL of the function that reads scale g of neuron n in a tile, of `ALL` neurons; of K-quants scale and minimum. */
 export function tileScaleFunction(weights: string, { tiles, format, scales }: DownTiles): string {
+  if (format.affine !== undefined) {
+    return `fn tileScale(tile: u32, n: u32, g: u32) -> vec2<f32> {
+  let at = tile * ALL + n;
+  let words = ${weights}[${tiles * format.tileVectors}u * ALL + (at >> 1u)];
+  let a = select(words.x, words.z, (at & 1u) != 0u);
+  let b = select(words.y, words.w, (at & 1u) != 0u);
+  return ${kQuantTileScale(format.affine)};
+}`
+  }
   if (scales === 0) return ''
   return `fn tileScale(tile: u32, n: u32, g: u32) -> f32 {
-  let at = (tile * COUNT + n) * ${scales}u + g;
-  return unpack2x16float(${weights}[${tiles * format.tileVectors}u * COUNT + (at >> 3u)][(at >> 1u) & 3u])[at & 1u];
+  let at = (tile * ALL + n) * ${scales}u + g;
+  return unpack2x16float(${weights}[${tiles * format.tileVectors}u * ALL + (at >> 3u)][(at >> 1u) & 3u])[at & 1u];
 }`
 }

@@ -5,6 +5,7 @@
 // skipped changes no bit.
 
 import type { Activation } from '../../activations/activation.js'
+import { upSideDraw } from '../interface/training.js'
 import type { WeightType } from '../weights/types.js'
 import { activationCode } from './activation-code.js'
 import type { Access } from './constants.js'
@@ -15,6 +16,14 @@ import { normScale, ROW_STRUCT, ROWS_PER_WORKGROUP, readNormed } from './matvec.
 import { moduleHead, reductions } from './reductions.js'
 import { type ReadVector, RowProduct } from './row-products.js'
 import { paddedColumns, rowVectors } from './vector-formats.js'
+
+/** Experts of a layer, and how many of them a token takes. */
+export interface ExpertsShape {
+  readonly count: number
+  readonly perToken: number
+  /** Whether the factors of the chosen ones are divided by their sum. */
+  readonly normalized: boolean
+}
 
 export interface FeedForwardShape {
   readonly gate: WeightType
@@ -33,11 +42,31 @@ export interface FeedForwardShape {
   readonly skips: boolean
   /** Whether the down projection adds a bias. */
   readonly downBias: boolean
+  /** Whether the activation is applied to the up projection too (dReLU). */
+  readonly activatesUp: boolean
+  /** Of a mixture of experts, whose neurons stand one expert after the other; null: one FFN. */
+  readonly experts: ExpertsShape | null
 }
 
 /** Words of `flags` of one row of a pass: a word per workgroup of the first kernel, which has a bit per neuron. */
 export function flagWords(count: number): number {
   return Math.ceil(count / ROWS_PER_WORKGROUP)
+}
+
+/** Where in `flags` the words begin that say of row `wg.y` and slot SLOT which expert was chosen, and with which factor. */
+function choiceAt({ layers, maxRows, count, experts }: FeedForwardShape): string {
+  const { perToken = 1 } = experts ?? {}
+  return `(${maxRows * (layers + flagWords(count))}u + 2u * (wg.y * ${perToken}u + SLOT))`
+}
+
+/** Words of `flags` in all. */
+export function allFlagWords(
+  maxRows: number,
+  layers: number,
+  count: number,
+  experts: ExpertsShape | null,
+): number {
+  return maxRows * (layers + flagWords(count) + 2 * (experts?.perToken ?? 0))
 }
 
 /** Neurons whose bits one invocation takes at a time, and their words. */
@@ -69,7 +98,7 @@ export function hiddenCode(
   info: GpuInfo,
 ): string {
   const { activation, purpose, eps, biasAt } = use
-  const { width, count, layers, maxRows, skips } = shape
+  const { width, count, layers, maxRows, skips, activatesUp, experts } = shape
   const { lanes, ahead } = info
   const size = ROWS_PER_WORKGROUP * lanes
   const together = neuronsTogether(shape, info)
@@ -84,12 +113,12 @@ export function hiddenCode(
   const gateRow = (n: number) => ({
     name: `g${'ab'[n]}`,
     weights: 'gate',
-    base: `(local${n} * ${rowVectors(shape.gate, width)}u)`,
+    base: `((expertRow + local${n}) * ${rowVectors(shape.gate, width)}u)`,
   })
   const upRow = (n: number) => ({
     name: `p${'ab'[n]}`,
     weights: 'up',
-    base: `(local${n} * ${rowVectors(upType, width)}u)`,
+    base: `((expertRow + local${n}) * ${rowVectors(upType, width)}u)`,
   })
   const plain: ReadVector = i => `let v = x[xRow + ${i}];`
   const squared = eps === null ? plain : readNormed('normWeights', true)
@@ -104,9 +133,14 @@ export function hiddenCode(
     upPart${n} = ${upRow(n).name}Sum;
   }`
   const each = (text: (n: number) => string) => neurons.map(text).join('\n  ')
+  const upValue = (n: number) => {
+    const value = `laneSum(upPart${n}, t) * scale`
+    return activatesUp ? `activate(${value}, FIRST + local${n}, row)` : `(${value})`
+  }
   return `${moduleHead(info)}
 override FIRST: u32 = 0u;
 override COUNT: u32 = 1u;
+${experts === null ? '' : 'override SLOT: u32 = 0u;'}
 ${ROW_STRUCT}
 @group(0) @binding(0) var<storage, read> gate: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> up: array<vec4<u32>>;
@@ -128,6 +162,13 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let first = wg.x * ${ROWS_PER_WORKGROUP * together}u;
   ${each(n => `let local${n} = min(first + own + ${n}u, COUNT - 1u);`)}
   let row = rows[wg.y];
+  ${
+    experts === null
+      ? 'let expertRow = 0u;'
+      : `let expert = atomicLoad(&flags[${choiceAt(shape)}]);
+  let expertRow = expert * ${count}u;
+  drawLayers = expert * ${layers}u;`
+  }
   let xRow = wg.y * ${paddedColumns(width) / 4}u;
   var squares = vec4<f32>(0.0);
   ${gate.products(joined ? neurons.flatMap(n => [gateRow(n), upRow(n)]) : neurons.map(gateRow), squared)}
@@ -137,13 +178,14 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   let on${n} = first + own + ${n}u < COUNT && value${n} != 0.0;`,
   )}
   ${shape.up === null ? '' : each(upSum)}
-  ${each(n => `let result${n} = ${shape.up === null ? `value${n}` : `value${n} * (laneSum(upPart${n}, t) * scale)`};`)}
+  ${activatesUp ? `drawShift = ${upSideDraw({ purpose: 0 }).purpose * 65536}u;` : ''}
+  ${each(n => `let result${n} = ${shape.up === null ? `value${n}` : `value${n} * ${upValue(n)}`};`)}
   if (lane == 0u) {
     ${each(
       n => `if (first + own + ${n}u < COUNT) {
       hidden[wg.y * ${paddedColumns(count)}u + FIRST + local${n}] = select(0.0, result${n}, on${n});
     }
-    activeBits[own + ${n}u] = select(0u, 1u, on${n});`,
+    activeBits[own + ${n}u] = select(0u, 1u, on${n}${activatesUp ? ` && result${n} != 0.0` : ''});`,
     )}
   }
   workgroupBarrier();
@@ -186,7 +228,7 @@ export function downPlan({ down, width, count }: FeedForwardShape, gpu: Pick<Gpu
 /** x (row, d) += bias + Σ hidden · down over the active ones of COUNT neurons from FIRST on, which is a multiple of 32. */
 export function downCode(shape: FeedForwardShape, gpu: Pick<Gpu, 'workgroup' | 'info'>): string {
   const { ahead } = gpu.info
-  const { width, count, layers, maxRows, skips } = shape
+  const { width, count, layers, maxRows, skips, experts } = shape
   const tiles = downTiles(shape.down, width)
   const { parts, tileVectors } = tiles.format
   const { columns, slots, neurons, size } = downPlan(shape, gpu)
@@ -194,13 +236,17 @@ export function downCode(shape: FeedForwardShape, gpu: Pick<Gpu, 'workgroup' | '
   const take = (j: number) =>
     parts
       .map((part, n) => {
-        const factor = part.scale === null ? `h${j}` : `h${j} * tileScale(wg.x, n${j}, ${part.scale('l')})`
-        return `acc${n} = select(acc${n}, fma(vec4<f32>(${factor}), ${part.values(`v${j}`)}, acc${n}), vec4<bool>(on${j}));`
+        const scale = part.scale === null ? '' : `tileScale(wg.x, expertRow + n${j}, ${part.scale('l')})`
+        const isAffine = tiles.format.affine !== undefined
+        const factor = scale === '' || isAffine ? `h${j}` : `h${j} * ${scale}`
+        const numbers = part.values(`v${j}`)
+        const values = isAffine ? `affine(${scale}, ${numbers})` : numbers
+        return `acc${n} = select(acc${n}, fma(vec4<f32>(${factor}), ${values}, acc${n}), vec4<bool>(on${j}));`
       })
       .join('\n')
   const read = (j: number, neuron: string, on: string) => `let n${j} = ${neuron};
       let on${j} = ${on};
-      let v${j} = w[(wg.x * COUNT + n${j}) * ${tileVectors}u + l];
+      let v${j} = w[(wg.x * ALL + expertRow + n${j}) * ${tileVectors}u + l];
       let h${j} = hidden[hiddenRow + n${j}];`
   const steps = Array.from({ length: skips ? Math.min(ahead, 4) : ahead }, (_, j) => j)
   const skipping = `while (bits != 0u) {
@@ -247,17 +293,21 @@ export function downCode(shape: FeedForwardShape, gpu: Pick<Gpu, 'workgroup' | '
   }
   return `override FIRST: u32 = 0u;
 override COUNT: u32 = 1u;
+${experts === null ? '' : 'override SLOT: u32 = 0u;'}
+override ALL: u32 = COUNT${experts === null ? '' : ` * ${experts.count}u`};
 @group(0) @binding(0) var<storage, read> w: array<vec4<u32>>;
 @group(0) @binding(1) var<storage, read> hidden: array<f32>;
 @group(0) @binding(2) var<storage, read> flags: array<u32>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> x: array<f32>;
 ${tileScaleFunction('w', tiles)}
+fn affine(s: vec2<f32>, v: vec4<f32>) -> vec4<f32> { return fma(vec4<f32>(s.x), v, vec4<f32>(-s.y)); }
 var<workgroup> partial: array<vec4<f32>, ${slots * (columns / 4)}>;
 @compute @workgroup_size(${size})
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let l = t % ${tileVectors}u;
   let slot = t / ${tileVectors}u;
+  let expertRow = ${experts === null ? '0u' : `flags[${choiceAt(shape)}] * COUNT`};
   let hiddenRow = wg.y * ${paddedColumns(count)}u + FIRST;
   let flagRow = ${layers * maxRows}u + wg.y * ${flagWords(count)}u + FIRST / ${ROWS_PER_WORKGROUP}u;
   ${sums.map(name => `var ${name} = vec4<f32>(0.0);`).join('\n  ')}
@@ -276,7 +326,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
   workgroupBarrier();
   for (var own = t; own < ${columns}u; own += ${size}u) {
     let c = wg.x * ${columns}u + own;
-    if (c < ${width}u) { x[wg.y * ${paddedColumns(width)}u + c] += partial[own >> 2u][own & 3u]${shape.downBias ? ' + select(0.0, bias[c], FIRST == 0u)' : ''}; }
+    if (c < ${width}u) { x[wg.y * ${paddedColumns(width)}u + c] += ${experts === null ? '' : `bitcast<f32>(flags[${choiceAt(shape)} + 1u]) * `}partial[own >> 2u][own & 3u]${shape.downBias ? ' + select(0.0, bias[c], FIRST == 0u)' : ''}; }
   }
 }
 `

@@ -11,10 +11,13 @@ export {
 } from './attention-code.js'
 export { type Bandwidth, measureBandwidth } from './bandwidth.js'
 export { buffers, MAP_FOR_READING } from './constants.js'
+export { CHOOSE_ACCESS, chooseCode } from './experts-code.js'
 export {
+  allFlagWords,
   DOWN_ACCESS,
   downCode,
   downPlan,
+  type ExpertsShape,
   type FeedForwardShape,
   flagWords,
   HIDDEN_ACCESS,

@@ -2,10 +2,11 @@
 
 import { FlickerError } from '../../errors.js'
 import { weightBytes } from '../weights/quantized.js'
-import { bytesOf, type Weights, type WeightType, weightTypeOf } from '../weights/types.js'
+import { bytesOf, type KQuantType, type Weights, type WeightType, weightTypeOf } from '../weights/types.js'
 import { buffers } from './constants.js'
 import { downTiles, tiled } from './down-tiles.js'
 import type { Gpu } from './gpu.js'
+import { kQuantType, placeKQuantRow } from './k-quant-rows.js'
 import { paddedColumns, rowVectors } from './vector-formats.js'
 
 /** Consecutive rows of a matrix. */
@@ -139,10 +140,13 @@ export class DeviceMemory {
       for (let row = 0; row < count; row += rowsPerChunk) {
         const rows = Math.min(rowsPerChunk, count - row)
         const begin = (first + row) * stride + offset
+        const kQuant = kQuantType(type)
         const chunk =
-          stride === to
-            ? bytes.subarray(begin, begin + rows * to)
-            : spread(bytes, { begin, stride, width }, rows, to)
+          kQuant !== null
+            ? placedRows(kQuant, bytes, { begin, stride }, { rows, columns: shape.columns })
+            : stride === to
+              ? bytes.subarray(begin, begin + rows * to)
+              : spread(bytes, { begin, stride, width }, rows, to)
         this.#gpu.device.queue.writeBuffer(buffer, row * to, chunk.buffer, chunk.byteOffset, chunk.byteLength)
       }
     }
@@ -179,6 +183,20 @@ function spread(
     const from = begin + row * stride
     out.set(bytes.subarray(from, from + width), row * to)
   }
+  return out
+}
+
+/** Rows of K-quants as kernels read them. */
+function placedRows(
+  type: KQuantType,
+  bytes: Uint8Array,
+  { begin, stride }: { readonly begin: number; readonly stride: number },
+  { rows, columns }: RowShape,
+): Uint8Array {
+  const to = deviceRowBytes(type, columns)
+  const out = new Uint8Array(rows * to)
+  for (let row = 0; row < rows; row++)
+    placeKQuantRow(type, bytes, begin + row * stride, columns, out, row * to)
   return out
 }
 

@@ -118,14 +118,19 @@ export function embeddingCode(shape: {
 }): string {
   const { type, columns, layers, maxRows, scale, positionOffset } = shape
   const format = vectorFormat(type)
-  const scaled = format.scaleVectors(columns) > 0
   const scaledValue = scale === 1 ? 'v[e]' : `${float(scale)} * v[e]`
   const place = `positions[(rows[row].position + ${positionOffset}u) * ${columns}u + c]`
   const value = positionOffset === null ? scaledValue : `${scaledValue} + ${place}`
   const writes = format.parts.map(part => {
-    const numbers =
-      part.scale === null ? part.values('v') : `wScale(base, ${part.scale('k')}) * ${part.values('v')}`
-    return `put(wg.y, ${part.at('k')}, ${numbers});`
+    const scale = part.scale === null ? '' : `wScale(base, ${part.scale('k')})`
+    const numbers = part.values('v')
+    const values =
+      format.affine !== undefined
+        ? `fma(vec4<f32>(${scale}.x), ${numbers}, vec4<f32>(-${scale}.y))`
+        : scale === ''
+          ? numbers
+          : `${scale} * ${numbers}`
+    return `put(wg.y, ${part.at('k')}, ${values});`
   })
   return `override FIRST: u32 = 0u;
 override COUNT: u32 = 1u;
@@ -135,7 +140,7 @@ ${ROW_STRUCT}
 @group(0) @binding(2) var<storage, read_write> x: array<f32>;
 @group(0) @binding(3) var<storage, read_write> counts: array<u32>;
 @group(0) @binding(4) var<storage, read> positions: array<f32>;
-${scaled ? scaleFunction('w') : ''}
+${scaleFunction('w', format)}
 fn put(row: u32, i: u32, v: vec4<f32>) {
   for (var e = 0u; e < 4u; e++) {
     let c = 4u * i + e;

@@ -2,6 +2,7 @@
 // of a row. The order of every sum is fixed: whatever kernel computes a product of the same shape, it has the same bits.
 
 import type { WeightType } from '../weights/types.js'
+import { kQuantScaleFunction } from './k-quant-rows.js'
 import { type VectorFormat, vectorFormat } from './vector-formats.js'
 
 export interface RowProductShape {
@@ -40,7 +41,7 @@ export class RowProduct {
 
   /** Functions that the statements call, for weights of that name. */
   functions(weights: string): string {
-    return this.#format.scaleVectors(1) === 0 ? '' : scaleFunction(weights)
+    return scaleFunction(weights, this.#format)
   }
 
   /** Statements that declare each row's sum. They use `lane`. */
@@ -117,10 +118,27 @@ export class RowProduct {
         })
         .join('\n')
     }
-    // Parts with one scale are added up before it is applied.
     const lines: string[] = []
     for (const index of new Set(parts.map(part => part.scale?.(k)))) {
       const group = parts.filter(part => part.scale?.(k) === index)
+      if (this.#format.affine !== undefined) {
+        // Rounded as on the CPU: once, by the subtraction.
+        const scales = rows.map(
+          ({ name, weights, base }) => `let ${name}S = ${weights}Scale(${base}, ${index});`,
+        )
+        lines.push('{', ...scales)
+        for (const part of group) {
+          const adds = rows.map(({ name }) => {
+            const [sum] = this.#sums(name)
+            const value = `fma(vec4<f32>(${name}S.x), ${part.values(`${name}${step}`)}, vec4<f32>(-${name}S.y))`
+            return `${sum} = fma(${value}, v, ${sum});`
+          })
+          lines.push(`{ ${x(part.at(k))} ${adds.join(' ')} }`)
+        }
+        lines.push('}')
+        continue
+      }
+      // Parts with one scale are added up before it is applied.
       lines.push(`{ ${rows.map(({ name }) => `var ${name}T = vec4<f32>(0.0);`).join(' ')}`)
       for (const part of group) {
         const adds = rows.map(({ name }) => `${name}T = fma(${part.values(`${name}${step}`)}, v, ${name}T);`)
@@ -136,8 +154,13 @@ export class RowProduct {
   }
 }
 
-/** WGSL of the function that reads scale g of the row that begins at vector `base`: f16, eight to a vector. */
-export function scaleFunction(weights: string): string {
+/**
+ * WGSL of the function that reads scale g of the row that begins at vector `base`: f16, eight to a vector, or in affine formats
+ * scale and minimum. Empty in formats without.
+ */
+export function scaleFunction(weights: string, { affine, scaleVectors }: VectorFormat): string {
+  if (affine !== undefined) return kQuantScaleFunction(affine, weights)
+  if (scaleVectors(1) === 0) return ''
   return `fn ${weights}Scale(base: u32, g: u32) -> f32 {
   return unpack2x16float(${weights}[base + (g >> 3u)][(g >> 1u) & 3u])[g & 1u];
 }`

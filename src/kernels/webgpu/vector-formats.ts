@@ -3,8 +3,10 @@
 // that every adapter has, and all arithmetic is in f32.
 
 import { OptionError } from '../../errors.js'
+import { SUPER_BLOCK } from '../weights/k-quants.js'
 import { scaleBytes } from '../weights/quantized.js'
-import type { WeightType } from '../weights/types.js'
+import type { KQuantType, WeightType } from '../weights/types.js'
+import { kQuantScaleVectors, kQuantVectors } from './k-quant-rows.js'
 
 /** Four columns of a vector of 16 bytes. */
 export interface VectorPart {
@@ -24,6 +26,8 @@ export interface VectorFormat {
   readonly tileVectors: number
   /** Columns that share a scale; null in formats without. */
   readonly scaleGroup: number | null
+  /** Of formats in which a value is scale · number − minimum, both of them f32: the type. */
+  readonly affine?: KQuantType
   /** Vectors of numbers in a row of so many columns. */
   vectors(columns: number): number
   /** Vectors of scales before them. */
@@ -48,7 +52,47 @@ function plain(columns: number, values: readonly ((v: string) => string)[]): Vec
 const components = ['x', 'y', 'z', 'w']
 const upper = '0xffff0000u'
 
+/** Four bytes with a sign each. */
+const signedBytes = (component: string) => (v: string) =>
+  `vec4<f32>((vec4<i32>(i32(${v}.${component})) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u))`
+
+/** Codes in bytes: of q5_k, whose scales are of 32 columns, and q6_k, of 16. */
+function wideKQuant(affine: 'q5_k' | 'q6_k'): VectorFormat {
+  return {
+    columns: 16,
+    parts: components.map((component, n) => ({
+      values: signedBytes(component),
+      at: k => `(4u * ${k} + ${n}u)`,
+      scale: k => (affine === 'q5_k' ? `(${k} >> 1u)` : k),
+    })),
+    tileVectors: 4,
+    scaleGroup: affine === 'q5_k' ? 32 : 16,
+    affine,
+    vectors: columns => kQuantVectors(affine, columns),
+    scaleVectors: columns => Math.ceil(columns / SUPER_BLOCK) * kQuantScaleVectors(affine),
+  }
+}
+
 const formats: Partial<Record<WeightType, VectorFormat>> = {
+  q5_k: wideKQuant('q5_k'),
+  q6_k: wideKQuant('q6_k'),
+  q4_k: {
+    columns: 32,
+    // Two vectors hold 64 columns: the low halves of their bytes the first 32, the high halves the others.
+    parts: [0, 1].flatMap(high =>
+      components.map((component, n) => ({
+        values: (v: string) =>
+          `vec4<f32>((vec4<u32>(${v}.${component}) >> vec4<u32>(${4 * high}u, ${8 + 4 * high}u, ${16 + 4 * high}u, ${24 + 4 * high}u)) & vec4<u32>(15u))`,
+        at: (k: string) => `(16u * (${k} >> 1u) + 4u * (${k} & 1u) + ${8 * high + n}u)`,
+        scale: (k: string) => `(2u * (${k} >> 1u) + ${high}u)`,
+      })),
+    ),
+    tileVectors: 2,
+    scaleGroup: 32,
+    affine: 'q4_k',
+    vectors: columns => kQuantVectors('q4_k', columns),
+    scaleVectors: columns => Math.ceil(columns / SUPER_BLOCK),
+  },
   f32: plain(4, [v => `bitcast<vec4<f32>>(${v})`]),
   f16: plain(8, [
     v => `vec4<f32>(unpack2x16float(${v}.x), unpack2x16float(${v}.y))`,
@@ -61,8 +105,7 @@ const formats: Partial<Record<WeightType, VectorFormat>> = {
   q8_0: {
     columns: 16,
     parts: components.map((component, n) => ({
-      values: v =>
-        `vec4<f32>((vec4<i32>(i32(${v}.${component})) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u))`,
+      values: signedBytes(component),
       at: k => `(4u * ${k} + ${n}u)`,
       scale: k => `(${k} >> 1u)`,
     })),

@@ -60,7 +60,7 @@ function decodeQ6(bytes: Uint8Array, at: number, out: Float32Array, to: number):
 }
 
 /** The 6-bit code of a column: halves of 128 columns, each with four groups of 32 that share bytes. */
-function q6Code(bytes: Uint8Array, at: number, column: number): number {
+export function q6Code(bytes: Uint8Array, at: number, column: number): number {
   const half = column >> 7
   const group = (column >> 5) & 3
   const i = column & 31
@@ -88,6 +88,11 @@ function scaleAt(bytes: Uint8Array, at: number, group: number): number {
 function minAt(bytes: Uint8Array, at: number, group: number): number {
   if (group < 4) return bytes[at + group + 4] & 63
   return (bytes[at + group + 4] >> 4) | ((bytes[at + group] >> 6) << 4)
+}
+
+/** Scale and minimum, 0 to 63, of a group of 32 columns among the 12 bytes that start at `at`. */
+export function scaleAndMin(bytes: Uint8Array, at: number, group: number): { scale: number; min: number } {
+  return { scale: scaleAt(bytes, at, group), min: minAt(bytes, at, group) }
 }
 
 /** Puts scale and minimum (0 to 63) of a group into 12 bytes whose bits for them are 0. */

@@ -9,10 +9,21 @@ import { bitsOf, relativeDifference } from '../bits.js'
 import { randomTensors, smallConfig, tensorOf } from '../naive-model.js'
 import { describeWithGpu } from './with-gpu.js'
 
+/** More than one super-block, of which the last is not whole. */
+const wide = { ...smallConfig, hiddenSize: 320, headDim: 6 }
 const plain = { ffn: 'plain', activation: 'relu', headDim: 6 } as const
 
+type Block = ModelConfig & { readonly dtype?: 'q4_k' | 'q5_k' | 'q6_k' }
+
 /** Blocks that have between them everything that the device computes. */
-const blocks: Record<string, ModelConfig> = {
+const blocks: Record<string, Block> = {
+  'dReLU in q4_k, drawn on both sides': { ...wide, ffn: 'drelu', activation: 'stocha:p=0.4', dtype: 'q4_k' },
+  'a mixture of experts in q6_k, drawn': {
+    ...wide,
+    experts: { count: 5, perToken: 2, normalized: true },
+    activation: 'stocha:p=0.4',
+    dtype: 'q6_k',
+  },
   'Gemma: norms on both sides, of queries and keys, windows, soft caps, factors': {
     ...smallConfig,
     normPlacement: 'both',
@@ -40,7 +51,13 @@ const blocks: Record<string, ModelConfig> = {
 }
 
 /** The same parts in other company: with FLICKER_FULL, since each takes a processor half a minute. */
-const more: Record<string, ModelConfig> = {
+const more: Record<string, Block> = {
+  'a mixture of dReLU experts with norms on both sides': {
+    ...smallConfig,
+    ffn: 'drelu',
+    normPlacement: 'both',
+    experts: { count: 3, perToken: 2, normalized: false },
+  },
   'GPT-2: LayerNorm and learned positions': {
     ...smallConfig,
     ...plain,
@@ -71,25 +88,30 @@ const tokens = [1, 5, 9, 30, 2, 7, 11, 36, 0, 3]
 const tried = process.env.FLICKER_FULL === undefined ? blocks : { ...blocks, ...more }
 
 await describeWithGpu('blocks on the device', gpu => {
-  it.each(Object.entries(tried))('%s', async (_, config) => {
+  it.each(Object.entries(tried))('%s', async (_, { dtype, ...config }) => {
     const tensors = tensorOf(randomTensors(config, 9))
-    const expected = new EngineModel(config, tensors).logits(tokens)
-    const sparse = await DeviceModel.create(config, tensors, { gpu, ffn: 'sparse' })
-    const dense = await DeviceModel.create(config, tensors, { gpu, ffn: 'dense' })
+    const cpu = new EngineModel(config, tensors, { dtype })
+    const expected = cpu.logits(tokens)
+    const sparse = await DeviceModel.create(config, tensors, { gpu, ffn: 'sparse', dtype })
+    const dense = await DeviceModel.create(config, tensors, { gpu, ffn: 'dense', dtype })
     const logits = await sparse.logits(tokens)
     expect(relativeDifference(logits, expected)).toBeLessThan(1e-5)
     expect(bitsOf(await dense.logits(tokens))).toEqual(bitsOf(logits))
     const session = sparse.session()
+    const reference = cpu.session()
     const steps = new Float32Array(logits.length)
-    for (const [i, token] of tokens.entries()) steps.set(await session.step(token), i * config.vocabSize)
+    for (const [i, token] of tokens.entries()) {
+      steps.set(await session.step(token), i * config.vocabSize)
+      reference.step(token)
+      expect([...session.activeNeurons]).toEqual([...reference.activeNeurons])
+    }
     expect(bitsOf(steps)).toEqual(bitsOf(logits))
     sparse.dispose()
     dense.dispose()
   })
 
   it.each([
-    ['a mixture of experts', { ...smallConfig, experts: { count: 2, perToken: 1, normalized: true } }],
-    ['an FFN of the form drelu', { ...smallConfig, ffn: 'drelu' as const }],
+    ['an FFN of the form spark', { ...smallConfig, ffn: 'spark' as const }],
     ['an activation after norms', { ...smallConfig, normActivation: 'relu' as const }],
   ])('refuses %s by name', async (part, config) => {
     const created = DeviceModel.create(config, () => new Float32Array(0), { gpu })

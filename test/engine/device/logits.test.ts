@@ -27,10 +27,11 @@ const plain: ModelConfig = {
   headDim: 6,
 }
 const tokens = [1, 5, 9, 30, 2, 7, 11, 36, 0, 3]
-/** Without a GPU the shaders of each type take a processor seconds to compile: bf16 differs from f16 in one line of them. */
+/** Without a GPU the shaders of each type take a processor seconds to compile: bf16 differs from f16 in one line of them, and
+ * blocks.test.ts has K-quants. */
 const full = process.env.FLICKER_FULL !== undefined
 const types = full
-  ? (['f32', 'f16', 'bf16', 'q8_0', 'q4_0'] as const)
+  ? (['f32', 'f16', 'bf16', 'q8_0', 'q4_0', 'q4_k', 'q5_k', 'q6_k'] as const)
   : (['f32', 'f16', 'q8_0', 'q4_0'] as const)
 
 async function compared(gpu: Gpu, config: ModelConfig, options: Pick<EngineOptions, 'dtype' | 'activation'>) {

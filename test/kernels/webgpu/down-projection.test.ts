@@ -25,7 +25,19 @@ const types = ['f32', 'f16', 'q8_0'] as const
 type Type = (typeof types)[number]
 
 function shapeOf(down: Type, skips: boolean): FeedForwardShape {
-  return { gate: 'f32', up: 'f32', down, width, count, layers, maxRows, skips, downBias: false }
+  return {
+    gate: 'f32',
+    up: 'f32',
+    down,
+    width,
+    count,
+    layers,
+    maxRows,
+    skips,
+    downBias: false,
+    activatesUp: false,
+    experts: null,
+  }
 }
 
 /** Two rows of a pass: hidden values of which about two thirds are 0, columns after up rows, and what x is before. */
