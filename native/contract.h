@@ -8,7 +8,7 @@
 namespace flicker::contract {
 
 /// What these files say, shortened: contractDigest in src/kernels/native/signatures.ts.
-constexpr const char* digest = "65bf7c447e4b4271";
+constexpr const char* digest = "82b8d67dc4125710";
 
 struct Gemm {
   enum : size_t { at_a, at_b, at_c, at_m, at_n, at_k, at_trans_a, at_trans_b, at_accumulate, count };
@@ -1167,7 +1167,7 @@ struct IntegerMatvec {
     x = in.input(at_x, {batch, columns});
     y = in.output(at_y, {batch, rows});
     bias = in.input(at_bias, {rows}, kOptional);
-    in.require(has_integer_kernels(weight_type), at_weight_type, "must be that of q8_0 or q4_0");
+    in.require(is_quantized(weight_type), at_weight_type, "must be quantized");
     in.finish(count);
   }
 };
@@ -1204,7 +1204,7 @@ struct IntegerNeurons {
     x = in.input(at_x, {batch, up_width});
     y = in.output(at_y, {batch, width});
     active = in.counts(at_active, {batch});
-    in.require(has_integer_kernels(weight_type), at_weight_type, "must be that of q8_0 or q4_0");
+    in.require(is_quantized(weight_type), at_weight_type, "must be quantized");
     in.finish(count);
   }
 };

@@ -1,5 +1,5 @@
 // Matrices of quantized weights times positions in 16-bit integers: all rows, or those of active neurons.
-#include "integer_rows.h"
+#include "integer_products.h"
 
 namespace flicker::FLICKER_ISA {
 namespace {
@@ -25,7 +25,7 @@ struct Rows {
 void integer_matvec(Weights w, const float* chosen, const float* x, float* y, int64_t rows, int64_t columns,
                     int64_t batch, bool accumulate, const float* bias) {
   if (rows == 0 || batch == 0) return;
-  const int64_t row_bytes = weight_row_bytes(w.type, columns), scale_bytes = weight_scale_bytes(columns);
+  const int64_t row_bytes = weight_row_bytes(w.type, columns);
   const int64_t per_job = chosen == nullptr ? rows_per_job(rows, row_bytes) : Rows::most_chosen;
   const int64_t at_once = positions_together(columns);
   const uint8_t* data = static_cast<const uint8_t*>(w.data);
@@ -33,10 +33,11 @@ void integer_matvec(Weights w, const float* chosen, const float* x, float* y, in
       static_cast<uint8_t*>(scratch(2, static_cast<uint64_t>(IntegerPositions::bytes(min(at_once, batch), columns))));
   if (memory == nullptr) return;
   dispatch_integer(w.type, [&]<typename Row>(Row) {
+    const int64_t scale_bytes = Row::scale_bytes(columns);
     for (int64_t start = 0; start < batch; start += at_once) {
       const int64_t together = min(at_once, batch - start);
-      const IntegerPositions positions(x + start * columns, together, columns, Row::in_order && together == 1,
-                                       Row::offset, memory);
+      const IntegerPositions positions =
+          integer_positions<Row>(x + start * columns, together, columns, together == 1, memory);
       const float* values = chosen == nullptr ? nullptr : chosen + start * rows;
       float* to = y + start * rows;
       parallel_for(ceil_div(rows, per_job), [&](int64_t job) {

@@ -1,5 +1,5 @@
-// Integers of 16 bits, in blocks with a scale each, and their products: what hidden states become for weights of 8 and
-// 4 bits. Sums of integers are exact in any order; what is done in f32 has one order, eight sums whatever the vector's
+// Integers of 16 bits, in blocks with a scale each, and their products: what hidden states become for quantized
+// weights. Sums of integers are exact in any order; what is done in f32 has one order, eight sums whatever the vector's
 // width, and rounds after every operation. So the results are the same bits on every instruction set, and those of
 // src/kernels/portable/integer-decoding.ts.
 #pragma once
@@ -95,6 +95,10 @@ FLICKER_INLINE vps widen_pairs(const uint8_t* a, const uint8_t* b) {
 #endif
 }
 
+/// Of part_lanes words of both: bytes 0 and 1 side by side, and bytes 2 and 3.
+FLICKER_INLINE vpu lower_halves(vpu a, vpu b) { return (a & 0xffffu) | b << 16; }
+FLICKER_INLINE vpu upper_halves(vpu a, vpu b) { return a >> 16 | (b & 0xffff0000u); }
+
 /// Of every four words the four lowest bytes, …, the four highest: word g becomes bytes g of words 0, 2, 1 and 3.
 FLICKER_INLINE vpu bytes_by_group(vpu words) {
 #if FLICKER_LANES >= 8
@@ -155,7 +159,13 @@ inline Step step_of(int32_t largest_bits) {
 
 /// The magnitudes of v as bits, which are ordered as they are; those of what is not a number are the largest.
 FLICKER_INLINE vpi magnitude_bits(vpf v) { return (vpi)v & 0x7fffffff; }
-FLICKER_INLINE vpi larger(vpi a, vpi b) { return a > b ? a : b; }
+FLICKER_INLINE vpi larger(vpi a, vpi b) {
+#if FLICKER_LANES >= 8
+  return (vpi)_mm256_max_epi32((__m256i)a, (__m256i)b);
+#else
+  return a > b ? a : b;
+#endif
+}
 FLICKER_INLINE int32_t largest_lane(vpi v) {
 #if FLICKER_LANES >= 8
   __m128i m = _mm_max_epi32(_mm256_castsi256_si128((__m256i)v), _mm256_extracti128_si256((__m256i)v, 1));
@@ -182,17 +192,38 @@ FLICKER_INLINE vpn narrowed(vpi v) {
 /// v · inverse as integers, to the nearest, ties to even: adding 1.5 · 2²³ rounds, and leaves them in the low bits.
 FLICKER_INLINE vpi to_integers(vpf v, vpf inverse) { return (vpi)(rounded(v * inverse) + 12582912.f) - 0x4b400000; }
 
-/// values (32) = those of x in integers; returns their step.
-inline float quantize_group(const float* x, int16_t* values) {
+/// values (N) = those of x in integers; returns their step.
+template <int N>
+inline float quantize(const float* x, int16_t* values) {
   vpi largest = {};
 #pragma GCC unroll 8
-  for (int k = 0; k < group_columns; k += part_lanes) largest = larger(largest, magnitude_bits(load_as<vpf>(x + k)));
+  for (int k = 0; k < N; k += part_lanes) largest = larger(largest, magnitude_bits(load_as<vpf>(x + k)));
   const Step step = step_of(largest_lane(largest));
   const vpf inverse = step.inverse - vpf{};
 #pragma GCC unroll 8
-  for (int k = 0; k < group_columns; k += part_lanes)
-    store_as(values + k, narrowed(to_integers(load_as<vpf>(x + k), inverse)));
+  for (int k = 0; k < N; k += part_lanes) store_as(values + k, narrowed(to_integers(load_as<vpf>(x + k), inverse)));
   return step.size;
+}
+
+/// The sum of a group of 32.
+inline int32_t group_sum(const int16_t* values) {
+  vpi sum = {};
+  for (int k = 0; k < group_columns; k += 2 * part_lanes)
+    sum += pair_products(load_as<vps>(values + k), static_cast<int16_t>(1) - vps{});
+  int32_t parts_of_sum[part_lanes], all = 0;
+  memcpy(parts_of_sum, &sum, sizeof sum);
+  for (const int32_t part : parts_of_sum) all += part;
+  return all;
+}
+
+/// Each group of 32 as its even columns and then its odd ones.
+inline void evens_first(const int16_t* values, int16_t* to) {
+  for (int g = 0; g < chunk_columns; g += group_columns)
+    for (int k = 0; k < group_columns / 2; k += part_lanes) {
+      const vpi pairs = load_as<vpi>(values + g + 2 * k);
+      store_as(to + g + k, narrowed((vpi)((vpu)pairs << 16) >> 16));
+      store_as(to + g + group_columns / 2 + k, narrowed(pairs >> 16));
+    }
 }
 
 /// Eight groups of 32 as words of two, transposed: word 8·p + g = values 2p and 2p + 1 of group g.

@@ -34,6 +34,31 @@ FLICKER_INLINE vi widen_uint8(const uint8_t* p) {
 /// The f16 at p; the `lanes` halves from there on are memory of the row.
 FLICKER_INLINE float float16_at(const uint8_t* p) { return widen_f16(reinterpret_cast<const uint16_t*>(p))[0]; }
 
+/// The f16 in the last two bytes of a row.
+FLICKER_INLINE float last_float16(const uint8_t* p) {
+#if FLICKER_LANES >= 8
+  uint16_t half;
+  memcpy(&half, p, 2);
+  return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(half)));
+#else
+  uint16_t half[lanes] = {};
+  memcpy(half, p, 2);
+  return widen_f16(half)[0];
+#endif
+}
+
+/// numbers, a byte each = eight scales and eight minimums of 6 bits, out of 12 bytes.
+FLICKER_INLINE void six_bit_numbers(const uint8_t* from, uint32_t* numbers) {
+  // Words of four numbers each: of scales 0 to 3 and minimums 0 to 3, whose upper two bits belong to the numbers 4 to
+  // 7, and the lower four bits of those.
+  uint32_t words[3];
+  memcpy(words, from, sizeof words);
+  numbers[0] = words[0] & 0x3f3f3f3f;
+  numbers[1] = (words[2] & 0x0f0f0f0f) | ((words[0] >> 6 & 0x03030303) << 4);
+  numbers[2] = words[1] & 0x3f3f3f3f;
+  numbers[3] = (words[2] >> 4 & 0x0f0f0f0f) | ((words[1] >> 6 & 0x03030303) << 4);
+}
+
 struct SuperBlockRow {
   static constexpr int64_t unit = 128, chunk = super_block;
   const uint8_t* data;
@@ -57,14 +82,8 @@ struct MinimumRow : SuperBlockRow {
 
   FLICKER_INLINE Scales scales(int64_t k) const {
     const uint8_t* from = block(k);
-    // Words of four 6-bit numbers each: of scales 0 to 3 and minimums 0 to 3, whose upper two bits belong to the
-    // numbers 4 to 7, and the lower four bits of those.
-    uint32_t words[3], codes[4];
-    memcpy(words, from + 4, sizeof words);
-    codes[0] = words[0] & 0x3f3f3f3f;
-    codes[1] = (words[2] & 0x0f0f0f0f) | ((words[0] >> 6 & 0x03030303) << 4);
-    codes[2] = words[1] & 0x3f3f3f3f;
-    codes[3] = (words[2] >> 4 & 0x0f0f0f0f) | ((words[1] >> 6 & 0x03030303) << 4);
+    uint32_t codes[4];
+    six_bit_numbers(from + 4, codes);
     const float d = float16_at(from), dmin = float16_at(from + 2);
     Scales s;
     for (int i = 0; i < 16; i += lanes) {
@@ -142,9 +161,7 @@ struct Q6KRow : SuperBlockRow {
 
   FLICKER_INLINE Scales scales(int64_t k) const {
     const uint8_t* from = block(k);
-    uint16_t half[lanes] = {};
-    memcpy(half, from + d_at, 2);
-    const vf d = splat(widen_f16(half)[0]);
+    const vf d = splat(last_float16(from + d_at));
     Scales s;
     for (int i = 0; i < 16; i += lanes)
       store(s.of + i, widen_int8(reinterpret_cast<const int8_t*>(from + scales_at) + i) * d);

@@ -82,10 +82,8 @@ struct Weights {
   const void* data;
   WeightType type;
 };
-/// Whether a type has groups of columns with a scale each.
+/// Whether a type has groups of columns with a scale each, and so kernels that multiply integers (integer_products.h).
 constexpr bool is_quantized(WeightType type) { return type != kF32 && type != kBf16 && type != kF16; }
-/// Whether a type has kernels that multiply integers (integer_rows.h).
-constexpr bool has_integer_kernels(WeightType type) { return type == kQ8_0 || type == kQ4_0; }
 /// Columns of a super-block, and bytes of one of each type.
 constexpr int64_t super_block = 256, q4_k_bytes = 144, q5_k_bytes = 176, q6_k_bytes = 210;
 /// Bytes of the scales at the start of a row of q8_0 or q4_0, and of a whole row of any type.

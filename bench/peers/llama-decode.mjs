@@ -17,6 +17,7 @@ import { writeRandomModel } from '../../dist/bench/load.js'
 import { decodeShape, randomConfig, randomWeights } from '../../dist/bench/random-model.js'
 import { trainBpe } from '../../dist/data/tokenizers/train-byte-pair.js'
 import { bytesRead, EngineModel } from '../../dist/engine/index.js'
+import { WeightLayout } from '../../dist/engine/model/weight-layout.js'
 import { openModel } from '../../dist/formats/index.js'
 import { kernels, measureMachine, narrowable, setThreads } from '../../dist/kernels/index.js'
 import { machineInfo } from '../../dist/kernels/machine-info.js'
@@ -83,7 +84,10 @@ async function compare(type) {
   const sequence = llamaContext.getSequence()
   const start = Array.from({ length: 16 }, (_, i) => 100 + i)
 
-  const ours = type === 'q4_k_m' ? sessionsOf(file) : sessions(type)
+  const ours =
+    type === 'q4_k_m'
+      ? sessions(weightsOf(file), 'auto')
+      : sessions(randomWeights(randomConfig(shape, 0, context), type), type)
   for (const { session } of ours) session.prefill(start)
   await theirTokens(sequence, start, 2)
   const times = { llama: [], ...Object.fromEntries(ours.map(({ way }) => [way, []])) }
@@ -137,22 +141,21 @@ async function prompts(sequence, model) {
   return { tokens: promptLength, llama: theirs, dense: (1000 * promptLength) / (performance.now() - begin) }
 }
 
-/** The model in a file, as it is: SiLU, so there is nothing to skip. */
-function sessionsOf(file) {
+/** The model in a file, laid out. */
+function weightsOf(file) {
   const source = openModel(file)
-  const model = new EngineModel(source.config, source, { kv: 'f16', ffn: 'dense' })
+  const weights = new WeightLayout(source.config, source, 'auto').all()
   source.close()
-  return [{ way: 'dense', model, session: model.session() }]
+  return weights
 }
 
-/** Our ways of computing one random model. */
-function sessions(dtype) {
-  const weights = randomWeights(randomConfig(shape, 0, context), dtype)
+/** Our ways of computing one model, with an activation that is zero as often as is asked for. */
+function sessions(weights, dtype) {
   const { threshold } = calibrate(shape, weights, sparsityOfLayers(sparsity, shape.numHiddenLayers), dtype)
   const config = randomConfig(shape, threshold, context)
   const ways = { dense: ['dense', 'off'], sparse: ['sparse', 'off'], 'sparse, narrow gate': ['sparse', 'on'] }
   return Object.entries(ways).flatMap(([way, [ffn, narrowGate]]) => {
-    if (narrowGate === 'on' && !narrowable(dtype)) return []
+    if (narrowGate === 'on' && (dtype === 'auto' || !narrowable(dtype))) return []
     const model = new EngineModel(config, weights, {
       ...{ dtype, kv: 'f16', ffn, narrowGate },
       activations: flags.activations,

@@ -105,7 +105,7 @@ void decoding(const Kernels& k) {
         keep("matvec, ffn_neurons", {y, z, Floats(active.begin(), active.end())});
         k.selected_rows({w.data(), type}, activated.data(), x.data(), y.data(), rows, columns, batch);
         keep("selected_rows", {y});
-        if (!has_integer_kernels(type)) continue;
+        if (!is_quantized(type)) continue;
         std::fill(y.begin(), y.end(), 0.25f);
         std::fill(z.begin(), z.end(), 0.5f);
         k.integer_matvec({w.data(), type}, odd ? activated.data() : nullptr, x.data(), y.data(), rows, columns, batch,

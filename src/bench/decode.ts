@@ -13,7 +13,7 @@ import {
   bytesOf,
   type CacheType,
   defaultThreads,
-  hasIntegerKernels,
+  isQuantizedType,
   kernels,
   narrowable,
   setThreads,
@@ -77,7 +77,7 @@ export interface DecodeRow {
 
 /** The variants that the options choose, `dense` first. */
 function variants({ dtype, narrowGate, activations }: DecodeBenchOptions) {
-  const integers = hasIntegerKernels(dtype) && activations === 'int16'
+  const integers = isQuantizedType(dtype) && activations === 'int16'
   const all: { variant: DecodeRow['variant']; options: EngineOptions; wanted: boolean }[] = [
     { variant: 'dense', options: { ffn: 'dense', narrowGate: 'off' }, wanted: true },
     {
@@ -311,7 +311,7 @@ function measurePrefill(options: DecodeBenchOptions, engine: Engine, randomToken
   const prompt = randomTokens(prefill)
   const gigaflops = prefillFlops(shape, prefill) / 1e9
   const product = squareProduct()
-  const integers = hasIntegerKernels(options.dtype) && options.activations === 'int16'
+  const integers = isQuantizedType(options.dtype) && options.activations === 'int16'
   const runs = [
     ...(['dense', 'auto'] as const).map(ffn => ({ ffn, model: engine({ ffn, narrowGate: 'off' }) })),
     ...(integers

@@ -30,7 +30,7 @@ export interface WebEngineOptions {
   readonly dtype?: 'auto' | 'f32' | 'bf16' | 'f16' | 'q8_0' | 'q6_k' | 'q5_k' | 'q4_k' | 'q4_0'
   /** How keys and values are stored. Default f32. */
   readonly kv?: 'f32' | 'f16' | 'q8'
-  /** Arithmetic of q8_0 and q4_0 weights: `int16` is faster and rounds hidden states. Default f32. */
+  /** Arithmetic of quantized weights: `int16` is faster and rounds hidden states. Default f32. */
   readonly activations?: 'f32' | 'int16'
   /** Skip neurons that are exactly 0; the result is the same. Default `auto`: where it is faster. */
   readonly ffn?: 'auto' | 'dense' | 'sparse'

@@ -43,7 +43,7 @@ export function kvOption(): Option {
 export function activationTypeOption(): Option {
   return choiceOption(
     '--activations <type>',
-    'hidden states times q8_0 and q4_0 weights: integers of 16 bits, or f32',
+    'hidden states times quantized weights: integers of 16 bits, or f32',
     activationTypes,
     'f32',
   )

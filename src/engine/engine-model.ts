@@ -62,8 +62,8 @@ export interface EngineOptions {
   /** How keys and values are stored. Default f32. */
   readonly kv?: CacheType
   /**
-   * How hidden states are multiplied by weights of q8_0 and q4_0: in f32, or as integers of 16 bits, which is faster and rounds
-   * them to 1/65,534 of the range of 32 of them. Other types always take f32. Default f32.
+   * How hidden states are multiplied by quantized weights: in f32, or as integers of 16 bits, which is faster and rounds them to
+   * 1/65,534 of the range of 32 of them, of 256 with K-quants. Other types always take f32. Default f32.
    */
   readonly activations?: ActivationType
   /** Skip neurons that are exactly 0; the result is the same. Default `auto`: where it is faster. */

@@ -67,9 +67,9 @@ export {
 export { allocateRows, rowsFrom } from './weights/rows.js'
 export {
   bytesOf,
-  hasIntegerKernels,
   isKQuant,
   isQuantized,
+  isQuantizedType,
   type PlainWeights,
   type QuantizedType,
   type QuantizedWeights,

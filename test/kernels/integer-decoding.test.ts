@@ -5,14 +5,17 @@ import { afterAll, describe, expect, it } from 'vitest'
 import {
   allocateWeights,
   availableDecodeKernels,
+  bytesOf,
   type DecodeKernels,
   defaultThreads,
   type FfnShape,
+  isKQuant,
   setThreads,
   storeRow,
   type Weights,
 } from '../../src/kernels/index.js'
 import { quantizePosition } from '../../src/kernels/portable/integer-decoding.js'
+import { putScaleAndMin, SUPER_BLOCK_BYTES } from '../../src/kernels/weights/k-quants.js'
 import { dot, expectClose, expectSameBits, guarded, Inputs, withThreads } from './decode-inputs.js'
 
 afterAll(() => setThreads(defaultThreads()))
@@ -21,7 +24,7 @@ const backends = availableDecodeKernels('int16').map(
   kernels => [`${kernels.backend} ${kernels.isa}`, kernels] as const,
 )
 const [[, portable], ...compiled] = backends
-const types = ['q8_0', 'q4_0'] as const
+const types = ['q8_0', 'q4_0', 'q4_k', 'q5_k', 'q6_k'] as const
 
 /** Columns around groups, units, chunks and vectors; one position, few and more than are computed together. */
 const shapes = [
@@ -140,8 +143,7 @@ describe.each(backends)('matvec with int16, %s', (_, kernels) => {
   it.each(types)('does not overflow where every product is the largest: %s', type => {
     const columns = 1024
     for (const sign of [1, -1]) {
-      const w = constantRows(type, 4, columns, sign)
-      const code = type === 'q8_0' ? 127 * sign : sign > 0 ? -8 : (31 * 7 - 8) / 32
+      const { w, code } = constantRows(type, 4, columns, sign)
       for (const batch of [1, 3]) {
         const x = new Float32Array(batch * columns).fill(32767)
         const y = new Float32Array(batch * 4)
@@ -154,7 +156,7 @@ describe.each(backends)('matvec with int16, %s', (_, kernels) => {
   })
 
   it('what is not finite makes the result not a number, and only in its own position', () => {
-    const w = constantRows('q8_0', 3, 70, 1)
+    const { w } = constantRows('q8_0', 3, 70, 1)
     for (const strange of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
       const x = new Float32Array(2 * 70).fill(1)
       x[69] = strange
@@ -165,14 +167,40 @@ describe.each(backends)('matvec with int16, %s', (_, kernels) => {
   })
 })
 
-/** Rows whose codes are all of largest magnitude and whose scale is 1: 127 or −127, −8 or 7. */
-function constantRows(type: (typeof types)[number], rows: number, columns: number, sign: number): Weights {
+/**
+ * Rows whose codes are all of largest magnitude and whose scales too: 127 or −127, −8 or 7 with a scale of 1; of K-quants
+ * 15 or 31 · 63 or, with the other sign, minimums of 63, and −32 or 31 · −128. `code`: their mean.
+ */
+function constantRows(
+  type: (typeof types)[number],
+  rows: number,
+  columns: number,
+  sign: number,
+): { readonly w: Weights; readonly code: number } {
   const w = allocateWeights(type, rows, columns)
-  const values = new Float32Array(columns).fill(type === 'q8_0' ? 127 * sign : sign > 0 ? -8 : 7)
-  // The group's extreme decides the scale of q4_0: −8 · 1.
-  if (type === 'q4_0' && sign < 0) for (let k = 0; k < columns; k += 32) values[k] = -8
-  for (let row = 0; row < rows; row++) storeRow(w, row, values)
-  return w
+  if (!isKQuant(type)) {
+    const values = new Float32Array(columns).fill(type === 'q8_0' ? 127 * sign : sign > 0 ? -8 : 7)
+    // The group's extreme decides the scale of q4_0: −8 · 1.
+    if (type === 'q4_0' && sign < 0) for (let k = 0; k < columns; k += 32) values[k] = -8
+    for (let row = 0; row < rows; row++) storeRow(w, row, values)
+    return { w, code: type === 'q8_0' ? 127 * sign : sign > 0 ? -8 : (31 * 7 - 8) / 32 }
+  }
+  const bytes = bytesOf(w)
+  const one = [0, 0x3c]
+  for (let at = 0; at < bytes.length; at += SUPER_BLOCK_BYTES[type]) {
+    const block = bytes.subarray(at, at + SUPER_BLOCK_BYTES[type])
+    if (type === 'q6_k') {
+      block
+        .fill(sign > 0 ? 0 : 255, 0, 192)
+        .fill(-128, 192, 208)
+        .set(one, 208)
+      continue
+    }
+    block.fill(sign > 0 ? 255 : 0, 16).set([...one, ...one])
+    for (let g = 0; g < 8; g++) putScaleAndMin(block, 4, g, sign > 0 ? 63 : 0, sign > 0 ? 0 : 63)
+  }
+  const codes = { q4_k: [-63, 63 * 15], q5_k: [-63, 63 * 31], q6_k: [31 * -128, 32 * 128] }
+  return { w, code: codes[type][sign > 0 ? 1 : 0] }
 }
 
 const ffnShapes = [
@@ -263,8 +291,7 @@ describe.each(backends)('ffnNeurons with int16, %s', (_, kernels) => {
 
   it.each(types)('does not overflow where every product is the largest: %s', type => {
     const [neurons, width] = [6144, 40]
-    const w = constantRows(type, neurons, width, 1)
-    const code = type === 'q8_0' ? 127 : -8
+    const { w, code } = constantRows(type, neurons, width, 1)
     for (const batch of [1, 2]) {
       const activated = new Float32Array(batch * neurons).fill(1)
       const y = new Float32Array(batch * width)

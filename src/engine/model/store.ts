@@ -15,6 +15,7 @@ import {
   alignedBytes,
   bytesOf,
   isQuantized,
+  isQuantizedType,
   kernels,
   rowsFrom,
   storeBlocks,
@@ -183,8 +184,4 @@ export function storePieces(
     }
   }
   return true
-}
-
-function isQuantizedType(type: WeightType): boolean {
-  return type !== 'f32' && type !== 'bf16' && type !== 'f16'
 }

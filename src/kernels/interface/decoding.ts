@@ -34,8 +34,8 @@ export interface FfnShape {
 }
 
 /**
- * How hidden states are multiplied by weights of q8_0 and q4_0: as they are, in f32, or as integers of 16 bits with a scale per
- * 32 of them (docs/engine.md). Products of integers are exact, so they are the same bits on every instruction set.
+ * How hidden states are multiplied by quantized weights: as they are, in f32, or as integers of 16 bits with a scale per 32 of
+ * them, per 256 for K-quants (docs/engine.md). Products of integers are exact, so they are the same bits on every instruction set.
  */
 export const activationTypes = ['f32', 'int16'] as const
 export type ActivationType = (typeof activationTypes)[number]

@@ -1,14 +1,14 @@
 // The native kernels of decoding.
 
 import { type ActivationType, cacheTypes, type DecodeKernels } from '../interface/decoding.js'
-import { hasIntegerKernels, type Weights, weightTypeOf } from '../weights/types.js'
+import { isQuantized, type Weights } from '../weights/types.js'
 import { backendOf, nativeFunctions } from './addon.js'
 import { stored } from './arguments.js'
 
 /** The native decoding kernels of one instruction set. Throws when they are not there. */
 export function nativeDecodeKernels(isa: string, activations: ActivationType = 'f32'): DecodeKernels {
   const native = nativeFunctions(isa)
-  const asIntegers = (w: Weights) => activations === 'int16' && hasIntegerKernels(weightTypeOf(w))
+  const asIntegers = (w: Weights) => activations === 'int16' && isQuantized(w)
   return {
     backend: backendOf(isa),
     isa,

@@ -10,7 +10,7 @@ import type {
 } from '../interface/decoding.js'
 import { readRow, weightBytes } from '../weights/quantized.js'
 import { rowsFrom } from '../weights/rows.js'
-import { hasIntegerKernels, type QuantizedWeights, type Weights, weightTypeOf } from '../weights/types.js'
+import { isQuantized, type Weights, weightTypeOf } from '../weights/types.js'
 import { readCacheRows, storeCacheRow } from './cache-rows.js'
 import { integerMatvec, integerNeurons } from './integer-decoding.js'
 import { rope } from './rope.js'
@@ -30,20 +30,16 @@ export function portableDecodeKernels(activations: ActivationType = 'f32'): Deco
     ...plain,
     activations,
     matvec: (w, x, y, rows, columns, batch, accumulate, bias = null) => {
-      if (isInteger(w)) integerMatvec(w, null, x, y, rows, columns, batch, accumulate, bias)
+      if (isQuantized(w)) integerMatvec(w, null, x, y, rows, columns, batch, accumulate, bias)
       else matvec(w, x, y, rows, columns, batch, accumulate, bias)
     },
     selectedRows: (w, chosen, x, y, rows, columns, batch) => {
-      if (isInteger(w)) integerMatvec(w, chosen, x, y, rows, columns, batch, false, null)
+      if (isQuantized(w)) integerMatvec(w, chosen, x, y, rows, columns, batch, false, null)
       else selectedRows(w, chosen, x, y, rows, columns, batch)
     },
     ffnNeurons: (w, activated, x, y, active, shape) =>
-      (isInteger(w) ? integerNeurons : ffnNeurons)(w as never, activated, x, y, active, shape),
+      (isQuantized(w) ? integerNeurons : ffnNeurons)(w as never, activated, x, y, active, shape),
   }
-}
-
-function isInteger(w: Weights): w is QuantizedWeights<'q8_0' | 'q4_0'> {
-  return hasIntegerKernels(weightTypeOf(w))
 }
 
 /** Scratch memory, kept from call to call and grown as needed. */

@@ -21,7 +21,40 @@ export const SUPER_BLOCK_BYTES = { q4_k: 144, q5_k: 176, q6_k: 210 } as const sa
   number
 >
 
-/** out [to, to + 256) = the super-block at byte `at` of `bytes`. */
+/** A super-block in integers: column k is d · scales[k / scaleColumns] · codes[k] − dmin · minimums[k / 32]. */
+export interface SuperBlock {
+  d: number
+  /** 0 for q6_k, which has no minimums. */
+  dmin: number
+  readonly scales: Int8Array
+  readonly minimums: Uint8Array
+  /** (256). */
+  readonly codes: Int8Array
+}
+
+/** Columns that share a scale. */
+export function scaleColumns(type: KQuantType): number {
+  return type === 'q6_k' ? 16 : 32
+}
+
+export function emptySuperBlock(type: KQuantType): SuperBlock {
+  const scales = new Int8Array(SUPER_BLOCK / scaleColumns(type))
+  return { d: 0, dmin: 0, scales, minimums: new Uint8Array(8), codes: new Int8Array(SUPER_BLOCK) }
+}
+
+/** `into` = the super-block at byte `at` of `bytes`. */
+export function readSuperBlock(type: KQuantType, bytes: Uint8Array, at: number, into: SuperBlock): void {
+  if (type === 'q6_k') readQ6(bytes, at, into)
+  else readQ4OrQ5(bytes, at, type === 'q5_k', into)
+}
+
+const decoded = {
+  q4_k: emptySuperBlock('q4_k'),
+  q5_k: emptySuperBlock('q5_k'),
+  q6_k: emptySuperBlock('q6_k'),
+}
+
+/** out [to, to + 256) = the values of the super-block at byte `at` of `bytes`. */
 export function decodeSuperBlock(
   type: KQuantType,
   bytes: Uint8Array,
@@ -29,34 +62,38 @@ export function decodeSuperBlock(
   out: Float32Array,
   to: number,
 ): void {
-  if (type === 'q6_k') decodeQ6(bytes, at, out, to)
-  else decodeQ4OrQ5(bytes, at, type === 'q5_k', out, to)
+  const block = decoded[type]
+  readSuperBlock(type, bytes, at, block)
+  const { d, dmin, scales, minimums, codes } = block
+  const columns = scaleColumns(type)
+  for (let group = 0, k = 0; group < scales.length; group++) {
+    const scale = d * scales[group]
+    const minimum = dmin * minimums[k >> 5]
+    for (let i = 0; i < columns; i++, k++) out[to + k] = scale * codes[k] - minimum
+  }
 }
 
-function decodeQ4OrQ5(bytes: Uint8Array, at: number, fifth: boolean, out: Float32Array, to: number): void {
-  const d = float16At(bytes, at)
-  const dmin = float16At(bytes, at + 2)
+function readQ4OrQ5(bytes: Uint8Array, at: number, fifth: boolean, into: SuperBlock): void {
+  into.d = float16At(bytes, at)
+  into.dmin = float16At(bytes, at + 2)
   const bits = at + 16
   const codes = fifth ? bits + 32 : bits
   for (let group = 0; group < 8; group++) {
-    const scale = d * scaleAt(bytes, at + 4, group)
-    const min = dmin * minAt(bytes, at + 4, group)
+    into.scales[group] = scaleAt(bytes, at + 4, group)
+    into.minimums[group] = minAt(bytes, at + 4, group)
     const from = codes + 32 * (group >> 1)
     const shift = 4 * (group & 1)
     for (let i = 0; i < 32; i++) {
-      let code = (bytes[from + i] >> shift) & 15
-      if (fifth) code |= ((bytes[bits + i] >> group) & 1) << 4
-      out[to + 32 * group + i] = scale * code - min
+      const code = (bytes[from + i] >> shift) & 15
+      into.codes[32 * group + i] = fifth ? code | (((bytes[bits + i] >> group) & 1) << 4) : code
     }
   }
 }
 
-function decodeQ6(bytes: Uint8Array, at: number, out: Float32Array, to: number): void {
-  const d = float16At(bytes, at + 208)
-  for (let column = 0; column < SUPER_BLOCK; column++) {
-    const scale = d * ((bytes[at + 192 + (column >> 4)] << 24) >> 24)
-    out[to + column] = scale * (q6Code(bytes, at, column) - 32)
-  }
+function readQ6(bytes: Uint8Array, at: number, into: SuperBlock): void {
+  into.d = float16At(bytes, at + 208)
+  for (let group = 0; group < 16; group++) into.scales[group] = bytes[at + 192 + group]
+  for (let column = 0; column < SUPER_BLOCK; column++) into.codes[column] = q6Code(bytes, at, column) - 32
 }
 
 /** The 6-bit code of a column: halves of 128 columns, each with four groups of 32 that share bytes. */

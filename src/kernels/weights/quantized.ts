@@ -259,7 +259,8 @@ function placeHalves(bytes: Uint8Array, first: number, group: number, of: Uint8A
   for (let i = 0; i < 16; i++) bytes[first + halfAt(group, i)] = of[i] | (of[i + 16] << 4)
 }
 
-function rowOf(w: PackedWeights, row: number, columns: number): Uint8Array {
+/** The bytes of row `row` of `w`. */
+export function rowOf(w: PackedWeights, row: number, columns: number): Uint8Array {
   const size = weightBytes(w.type, columns)
   return w.data.subarray(row * size, (row + 1) * size)
 }

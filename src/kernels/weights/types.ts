@@ -25,9 +25,9 @@ export function isQuantized(w: Weights): w is QuantizedWeights {
   return 'type' in w && w.type !== 'f16'
 }
 
-/** Whether there are kernels that multiply integers for this type. */
-export function hasIntegerKernels(type: WeightType): type is 'q8_0' | 'q4_0' {
-  return type === 'q8_0' || type === 'q4_0'
+/** Whether weights of this type have groups with scales, and kernels that multiply integers. */
+export function isQuantizedType(type: WeightType): type is QuantizedType {
+  return type !== 'f32' && type !== 'bf16' && type !== 'f16'
 }
 
 export function isKQuant(type: WeightType): type is KQuantType {

@@ -39,10 +39,8 @@ const neurons = {
   rowOf: { ...indices('neurons'), optional: true },
 }
 
-/** Kernels that multiply integers take types with groups of 32 columns. */
-const integerTypes = [
-  ['has_integer_kernels(weightType)', 'weightType', 'must be that of q8_0 or q4_0'],
-] as const
+/** Kernels that multiply integers take types with groups of columns. */
+const integerTypes = [['is_quantized(weightType)', 'weightType', 'must be quantized']] as const
 
 export const decodingEntries = {
   matvec: {
