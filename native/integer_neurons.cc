@@ -133,7 +133,8 @@ struct Neurons {
         const vpf inverse = load_as<vpf>(own.inverses + group);
         const vpi a = to_integers(even[v], inverse);
         const vpi b = first + 1 < n ? to_integers(odd[v], inverse) : vpi{};
-        store_as(own.totals + group, load_as<vpi>(own.totals + group) + a + b);
+        // Of what is not a number integers mean nothing, and may wrap.
+        store_as(own.totals + group, load_as<vpu>(own.totals + group) + (vpu)a + (vpu)b);
         store_as(pairs[p] + g, (a & 0xffff) | b << 16);
       }
       factors[p] = pairs[p];
@@ -181,15 +182,15 @@ struct Neurons {
       for (int64_t c = 0; c < chunks(); c++) add_chunk<1>(list, n, hidden, i, c, own);
     if constexpr (Row::sums_in_fours) by_columns(own.columns, chunks());
     for (int64_t g = 0; g * factor_columns < shape.width; g++)
-      put(own.columns + g * factor_columns, static_cast<int32_t>(Row::offset) * own.totals[g], own.sizes[g],
-          own.minimums[g * factor_columns / group_columns], sums_of(number, b), g);
+      put(own.columns + g * factor_columns, static_cast<uint32_t>(Row::offset) * static_cast<uint32_t>(own.totals[g]),
+          own.sizes[g], own.minimums[g * factor_columns / group_columns], sums_of(number, b), g);
   }
 
   /// to, columns of group g = size · (sums − offset) − minimum.
-  void put(const int32_t* from, int32_t offset, float size, float minimum, float* to, int64_t g) const {
+  void put(const int32_t* from, uint32_t offset, float size, float minimum, float* to, int64_t g) const {
     alignas(32) float group[factor_columns];
     for (int k = 0; k < factor_columns; k += part_lanes) {
-      const vpi sum = load_as<vpi>(from + k) - offset;
+      const vpi sum = (vpi)(load_as<vpu>(from + k) - offset);
       vpf value = rounded((size - vpf{}) * __builtin_convertvector(sum, vpf));
       if constexpr (Row::has_minimums) value -= minimum - vpf{};
       store_as(group + k, value);
