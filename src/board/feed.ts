@@ -31,6 +31,8 @@ export type BoardEvent =
       readonly runs: readonly BoardRun[]
     }
   | ({ readonly type: 'news' } & RunNews)
+  /** All that there was when the page came has been sent. */
+  | { readonly type: 'current' }
 
 /** The runs of a directory, read for all pages that look at it. */
 export class Board {
@@ -63,6 +65,7 @@ export class Feed {
   readonly #board: Board
   readonly #sent = new Map<string, Position>()
   #described = ''
+  #isCurrent = false
 
   constructor(board: Board) {
     this.#board = board
@@ -82,6 +85,8 @@ export class Feed {
       const news = this.#newsOf(run)
       if (news !== null) events.push({ type: 'news', ...news })
     }
+    if (!this.#isCurrent) events.push({ type: 'current' })
+    this.#isCurrent = true
     return events
   }
 

@@ -57,7 +57,10 @@ describe('what a page is sent', () => {
   it('is what a run has recorded, then what is added, each once', () => {
     const { study, metrics } = newRun(step(1) + evaluation(1))
     const next = following(study)
-    const [runs, news] = next() as [Extract<BoardEvent, { type: 'runs' }>, News]
+    const first = next()
+    // Then the page may draw.
+    expect(first.map(({ type }) => type)).toEqual(['runs', 'news', 'current'])
+    const [runs, news] = first as [Extract<BoardEvent, { type: 'runs' }>, News]
     expect(runs.runs).toEqual([
       { name: 'runs/swift', steps: 9, tokensPerStep: 48, strategy: 'swift, alpha 0.5', hiddenNeurons: 6 },
     ])
@@ -90,7 +93,7 @@ describe('what a page is sent', () => {
   it('has runs that begin later, samples, and lines that are not JSON left out', () => {
     const { study, run, metrics } = newRun('nonsense\n[1]\n"x"\nnull\n')
     const next = following(study)
-    expect(next().map(({ type }) => type)).toEqual(['runs', 'news'])
+    expect(next().map(({ type }) => type)).toEqual(['runs', 'news', 'current'])
     fs.writeFileSync(
       path.join(run, 'samples.jsonl'),
       '{"step": 1, "prompt": "é", "text": "a"}\n{"text": 5}\n',
@@ -102,7 +105,7 @@ describe('what a page is sent', () => {
     fs.copyFileSync(metrics, path.join(other, 'metrics.jsonl'))
     const events = next()
     expect(
-      events.map(event => (event.type === 'runs' ? event.runs.map(({ name }) => name) : event.run)),
+      events.map(event => (event.type === 'runs' ? event.runs.map(({ name }) => name) : (event as News).run)),
     ).toEqual([['runs/swift', 'other'], 'other'])
   })
 
@@ -115,6 +118,7 @@ describe('what a page is sent', () => {
     const read = async () => new TextDecoder().decode((await reader.read()).value)
     expect(await read()).toMatch(/^event: runs\ndata: \{/)
     expect(await read()).toMatch(/^event: news\n/)
+    expect(await read()).toMatch(/^event: current\n/)
     fs.appendFileSync(metrics, step(2))
     const appended = await read()
     expect(rowsOf(JSON.parse(appended.split('data: ')[1])).map(row => row.step)).toEqual([2])

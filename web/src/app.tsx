@@ -17,13 +17,17 @@ function useStore(): [Store, number] {
   const [version, setVersion] = useState(0)
   const [used] = useState(() => {
     let waiting = false
+    let drawn = Number.NEGATIVE_INFINITY
     store ??= follow(() => {
       if (waiting) return
-      waiting = true
-      setTimeout(() => {
+      const draw = () => {
         waiting = false
+        drawn = performance.now()
         setVersion(before => before + 1)
-      }, DRAW_EVERY_MS)
+      }
+      waiting = true
+      // At once after a quiet time.
+      setTimeout(draw, Math.max(0, drawn + DRAW_EVERY_MS - performance.now()))
     })
     return store
   })

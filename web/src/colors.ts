@@ -7,3 +7,8 @@ export function addColors(): void {
   style.textContent = `:root{${paletteCss('light')}}@media (prefers-color-scheme:dark){:root{${paletteCss('dark')}}}`
   document.head.append(style)
 }
+
+/** A color of the present scheme, by the name of its CSS variable. */
+export function cssColor(name: string): string {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim()
+}

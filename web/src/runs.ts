@@ -75,12 +75,21 @@ export interface Store {
   connected: boolean
 }
 
-/** Follows the server; `changed` is called after every event. */
+/** Follows the server; `changed` is called after every event, at first once for all that there is. */
 export function follow(changed: () => void): Store {
   const store: Store = { runs: new Map(), directory: '', connected: false }
   const source = new EventSource('./events')
+  // What a page begins with is drawn once, not run by run.
+  let isCurrent = false
+  const arrived = () => {
+    if (isCurrent) changed()
+  }
   source.addEventListener('open', () => {
     store.connected = true
+    isCurrent = false
+  })
+  source.addEventListener('current', () => {
+    isCurrent = true
     changed()
   })
   source.addEventListener('error', () => {
@@ -94,13 +103,13 @@ export function follow(changed: () => void): Store {
       const known = store.runs.get(description.name)
       store.runs.set(description.name, { ...(known ?? empty()), ...description, index })
     }
-    changed()
+    arrived()
   })
   source.addEventListener('news', event => {
     const news = JSON.parse(event.data) as News
     const run = store.runs.get(news.run)
     if (run !== undefined) take(run, news)
-    changed()
+    arrived()
   })
   return store
 }
