@@ -60,6 +60,7 @@ export class Job {
     this.prompt = request.prepared.tokens
     this.positions = positions
     this.#wakeScheduler = wakeScheduler
+    request.signal?.addEventListener('abort', wakeScheduler, { once: true })
   }
 
   get aborted(): boolean {
@@ -104,6 +105,8 @@ export class Job {
     if (error !== undefined) this.#unread = []
     this.running = []
     this.session = null
+    // Node keeps a combined signal for as long as somebody listens to it.
+    this.request.signal?.removeEventListener('abort', this.#wakeScheduler)
     for (const constraint of this.request.prepared.constraints) constraint.dispose()
     this.#wake()
   }

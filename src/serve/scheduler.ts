@@ -116,7 +116,6 @@ export class Scheduler {
       )
     }
     const job = new Job(request, positions, () => this.#wake?.())
-    request.signal?.addEventListener('abort', () => this.#wake?.(), { once: true })
     this.#queue.push(job)
     this.#wake?.()
     if (!this.#looping) {

@@ -1,5 +1,6 @@
 // Requests that join, leave and wait at any moment: each has the text that it has alone.
 
+import { getEventListeners } from 'node:events'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { logSumExp } from '../../src/engine/generation/logprobs.js'
@@ -156,6 +157,17 @@ describe('a request whose client goes', () => {
     expect(scheduler.counts.promptTokens).toBe(before.promptTokens)
     expect(scheduler.counts.generatedTokens).toBe(60 + tokens.length)
     expect(scheduler.load).toEqual({ running: 0, waiting: 0 })
+  })
+})
+
+describe('a request that has ended', () => {
+  it('listens to its signal no more: Node keeps signals that are listened to', async () => {
+    const scheduler = new Scheduler(model)
+    const { signal } = new AbortController()
+    const job = await submit(scheduler, 'a', { maxTokens: 2 }, signal)
+    expect(getEventListeners(signal, 'abort')).toHaveLength(1)
+    await all(job)
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0)
   })
 })
 
