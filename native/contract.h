@@ -8,7 +8,7 @@
 namespace flicker::contract {
 
 /// What these files say, shortened: contractDigest in src/kernels/native/signatures.ts.
-constexpr const char* digest = "82b8d67dc4125710";
+constexpr const char* digest = "ecd2b3f858713130";
 
 struct Gemm {
   enum : size_t { at_a, at_b, at_c, at_m, at_n, at_k, at_trans_a, at_trans_b, at_accumulate, count };
@@ -37,6 +37,36 @@ struct Gemm {
   }
 };
 double call(const Gemm& with, Arguments& in, const Kernels& kernels);
+
+struct GemmBf16 {
+  enum : size_t { at_a, at_b, at_c, at_m, at_n, at_k, at_trans_a, at_trans_b, at_accumulate, at_emulated, count };
+  static constexpr const char* names[] = {"a", "b", "c", "m", "n", "k", "transA", "transB", "accumulate", "emulated"};
+  const float* a = {};
+  const float* b = {};
+  float* c = {};
+  int64_t m = {};
+  int64_t n = {};
+  int64_t k = {};
+  bool trans_a = {};
+  bool trans_b = {};
+  bool accumulate = {};
+  bool emulated = {};
+
+  explicit GemmBf16(Arguments& in) {
+    m = in.size(at_m);
+    n = in.size(at_n);
+    k = in.size(at_k);
+    trans_a = in.flag(at_trans_a);
+    trans_b = in.flag(at_trans_b);
+    accumulate = in.flag(at_accumulate);
+    emulated = in.flag(at_emulated);
+    a = in.input(at_a, {m, k});
+    b = in.input(at_b, {k, n});
+    c = in.output(at_c, {m, n});
+    in.finish(count);
+  }
+};
+double call(const GemmBf16& with, Arguments& in, const Kernels& kernels);
 
 struct SparseDots {
   enum : size_t { at_mask, at_x, at_w, at_out, at_rows, at_neurons, at_width, count };
@@ -1489,6 +1519,7 @@ double call(const MlpForward& with, Arguments& in, const Kernels& kernels);
 /// E(name in JavaScript, struct of arguments, whether it returns a number)
 #define FLICKER_ENTRIES(E) \
   E(gemm, Gemm, false) \
+  E(gemmBf16, GemmBf16, true) \
   E(sparseDots, SparseDots, false) \
   E(sparseRows, SparseRows, false) \
   E(sparseColumns, SparseColumns, false) \

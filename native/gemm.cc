@@ -4,6 +4,9 @@
 //
 // Every element of c is the sum over k in one order that depends on the sizes alone (blocks of KC, within a block one
 // by one), whatever tile or thread it falls to: so the result does not depend on the number of threads.
+//
+// Of bf16, panels hold pairs of neighbors along k instead of single elements: half as many words, all else is the same.
+#include "bf16.h"
 #include "kernels.h"
 #include "parallel.h"
 #include "simd.h"
@@ -29,22 +32,18 @@ constexpr int64_t SMALL_RESULT = 1 << 16, SEGMENT = 256;
 // Rows of a packed panel of a lie this far apart: off the powers of two, so that they do not fall into one cache set.
 constexpr int64_t ROW = KC + 16;
 
-/// c tile (rows × NVEC vectors) += or = a panel · b panel. Element (i, k) of a is a[i·row_stride + k·k_stride].
-template <int ROWS, int NVEC, bool TRANS_A>
-void micro(const float* a, const float* b, float* c, int64_t ldc, int64_t depth, int64_t columns, bool accumulate) {
-  constexpr int64_t row_stride = TRANS_A ? 1 : ROW, k_stride = TRANS_A ? MR : 1;
-  vf acc[ROWS][NVEC] = {};
-  for (int64_t k = 0; k < depth; k++) {
-    vf bv[NVEC];
-#pragma GCC unroll 4
-    for (int j = 0; j < NVEC; j++) bv[j] = load(b + k * NR + j * lanes);
-#pragma GCC unroll 16
-    for (int i = 0; i < ROWS; i++) {
-      const vf av = splat(a[i * row_stride + k * k_stride]);
-#pragma GCC unroll 4
-      for (int j = 0; j < NVEC; j++) acc[i][j] += av * bv[j];
-    }
-  }
+/// What the words of a panel are, and what multiplies them.
+enum class Words { f32, bf16, bf16_of_hardware };
+
+/// Words of a panel that is `depth` deep.
+template <Words W>
+constexpr int64_t words(int64_t depth) {
+  return W == Words::f32 ? depth : ceil_div(depth, 2);
+}
+
+/// c tile (rows × NVEC vectors) += or = acc.
+template <int ROWS, int NVEC>
+FLICKER_INLINE void store_tile(const vf (&acc)[ROWS][NVEC], float* c, int64_t ldc, int64_t columns, bool accumulate) {
   if (columns >= NVEC * lanes) {
 #pragma GCC unroll 16
     for (int i = 0; i < ROWS; i++)
@@ -61,27 +60,96 @@ void micro(const float* a, const float* b, float* c, int64_t ldc, int64_t depth,
     for (int64_t j = 0; j < columns; j++) c[i * ldc + j] = accumulate ? c[i * ldc + j] + tile[i][j] : tile[i][j];
 }
 
+/// c tile (rows × NVEC vectors) += or = a panel · b panel. Element (i, k) of a is a[i·row_stride + k·k_stride].
+template <int ROWS, int NVEC, bool TRANS_A>
+void micro(const float* a, const float* b, float* c, int64_t ldc, int64_t depth, int64_t columns, bool accumulate) {
+  constexpr int64_t row_stride = TRANS_A ? 1 : ROW, k_stride = TRANS_A ? MR : 1;
+  vf acc[ROWS][NVEC] = {};
+  for (int64_t k = 0; k < depth; k++) {
+    vf bv[NVEC];
+#pragma GCC unroll 4
+    for (int j = 0; j < NVEC; j++) bv[j] = load(b + k * NR + j * lanes);
+#pragma GCC unroll 16
+    for (int i = 0; i < ROWS; i++) {
+      const vf av = splat(a[i * row_stride + k * k_stride]);
+#pragma GCC unroll 4
+      for (int j = 0; j < NVEC; j++) acc[i][j] += av * bv[j];
+    }
+  }
+  store_tile<ROWS, NVEC>(acc, c, ldc, columns, accumulate);
+}
+
+/// The same of pairs; those of a row of a are one behind the other.
+template <int ROWS, int NVEC, bool>
+void micro_pairs(const float* a, const float* b, float* c, int64_t ldc, int64_t depth, int64_t columns,
+                 bool accumulate) {
+  vf acc[ROWS][NVEC] = {};
+  for (int64_t k = 0; k < depth; k++) {
+    vu bv[NVEC];
+#pragma GCC unroll 4
+    for (int j = 0; j < NVEC; j++) bv[j] = load_words(b + k * NR + j * lanes);
+#pragma GCC unroll 16
+    for (int i = 0; i < ROWS; i++) {
+      const vu av = splat_u32(word_at(a + i * ROW + k));
+#pragma GCC unroll 4
+      for (int j = 0; j < NVEC; j++) acc[i][j] = add_products(acc[i][j], av, bv[j]);
+    }
+  }
+  store_tile<ROWS, NVEC>(acc, c, ldc, columns, accumulate);
+}
+
+#ifdef FLICKER_BF16_TARGET
+template <int ROWS, int NVEC, bool>
+FLICKER_BF16_TARGET void micro_hardware(const float* a, const float* b, float* c, int64_t ldc, int64_t depth,
+                                        int64_t columns, bool accumulate) {
+  vf acc[ROWS][NVEC] = {};
+  for (int64_t k = 0; k < depth; k++) {
+    vu bv[NVEC];
+#pragma GCC unroll 4
+    for (int j = 0; j < NVEC; j++) bv[j] = load_words(b + k * NR + j * lanes);
+#pragma GCC unroll 16
+    for (int i = 0; i < ROWS; i++) {
+      const vu av = splat_u32(word_at(a + i * ROW + k));
+#pragma GCC unroll 4
+      for (int j = 0; j < NVEC; j++) acc[i][j] = add_products_of_hardware(acc[i][j], av, bv[j]);
+    }
+  }
+  store_tile<ROWS, NVEC>(acc, c, ldc, columns, accumulate);
+}
+#endif
+
 using Micro = void (*)(const float*, const float*, float*, int64_t, int64_t, int64_t, bool);
 
-// micro<rows, vectors, trans> for every number of rows up to MR, so that the last panel wastes nothing.
-template <int NVEC, bool TRANS_A>
+template <int ROWS, int NVEC, bool TRANS_A, Words W>
+constexpr Micro micro_of() {
+#ifdef FLICKER_BF16_TARGET
+  if (W == Words::bf16_of_hardware) return micro_hardware<ROWS, NVEC, TRANS_A>;
+#endif
+  if constexpr (W == Words::f32)
+    return micro<ROWS, NVEC, TRANS_A>;
+  else
+    return micro_pairs<ROWS, NVEC, TRANS_A>;
+}
+
+// For every number of rows up to MR, so that the last panel wastes nothing.
+template <int NVEC, bool TRANS_A, Words W>
 struct Micros {
   Micro of[17];
   template <int ROWS>
   constexpr void fill() {
-    of[ROWS] = micro<ROWS, NVEC, TRANS_A>;
+    of[ROWS] = micro_of<ROWS, NVEC, TRANS_A, W>();
     if constexpr (ROWS > 1) fill<ROWS - 1>();
   }
   constexpr Micros() : of() { fill<MR>(); }
 };
-template <int NVEC, bool TRANS_A>
-constexpr Micros<NVEC, TRANS_A> micros{};
+template <int NVEC, bool TRANS_A, Words W>
+constexpr Micros<NVEC, TRANS_A, W> micros{};
 
-template <bool TRANS_A>
+template <bool TRANS_A, Words W>
 Micro pick(int64_t rows, int64_t columns) {
-  if (columns <= lanes) return micros<1, TRANS_A>.of[rows];
-  if (NV > 2 && columns <= 2 * lanes) return micros<2, TRANS_A>.of[rows];
-  return micros<NV, TRANS_A>.of[rows];
+  if (columns <= lanes) return micros<1, TRANS_A, W>.of[rows];
+  if (NV > 2 && columns <= 2 * lanes) return micros<2, TRANS_A, W>.of[rows];
+  return micros<NV, TRANS_A, W>.of[rows];
 }
 
 /// One panel of b: depth × NR, columns beyond `columns` zero.
@@ -119,12 +187,38 @@ void pack_a(const float* a, int64_t lda, bool trans, int64_t depth, int64_t rows
     for (int64_t i = 0; i < rows; i++) out[k * MR + i] = a[k * lda + i];
 }
 
+/// Two neighbors along k of a packed panel of b become one word, in place.
+void pair_b(float* panel, int64_t depth) {
+  for (int64_t k = 0; k < depth; k += 2)
+    for (int j = 0; j < NR; j += lanes) {
+      const vf odd = k + 1 < depth ? load(panel + (k + 1) * NR + j) : vf{};
+      store(panel + k / 2 * NR + j, pairs_of(load(panel + k * NR + j), odd));
+    }
+}
+
+/// The same of a panel of a, into rows that are contiguous at distance ROW, however it was packed.
+void pair_a(const float* panel, bool trans, int64_t depth, int64_t rows, float* out) {
+  const int64_t row_stride = trans ? 1 : ROW, k_stride = trans ? MR : 1;
+  for (int64_t i = 0; i < rows; i++) {
+    const float* from = panel + i * row_stride;
+    for (int64_t word = 0; word < words<Words::bf16>(depth); word += lanes) {
+      float even[lanes], odd[lanes];
+      for (int l = 0; l < lanes; l++) {
+        const int64_t k = 2 * (word + l);
+        even[l] = k < depth ? from[k * k_stride] : 0.f;
+        odd[l] = k + 1 < depth ? from[(k + 1) * k_stride] : 0.f;
+      }
+      store(out + i * ROW + word, pairs_of(load(even), load(odd)));
+    }
+  }
+}
+
 /// The tile of c at (i, j) += or = packed panel of a · packed panel of b.
-template <bool TRANS_A>
+template <bool TRANS_A, Words W>
 FLICKER_INLINE void tile(const float* panel_a, const float* panel_b, float* c, int64_t i, int64_t j, int64_t m,
                          int64_t n, int64_t depth, bool add) {
   const int64_t rows = min(MR, m - i), columns = min(NR, n - j);
-  pick<TRANS_A>(rows, columns)(panel_a, panel_b, c + i * n + j, n, depth, columns, add);
+  pick<TRANS_A, W>(rows, columns)(panel_a, panel_b, c + i * n + j, n, words<W>(depth), columns, add);
 }
 
 struct Operands {
@@ -133,16 +227,27 @@ struct Operands {
   int64_t m, n, k, lda, ldb;
   bool trans_a, trans_b, accumulate;
 
+  template <Words W>
   void pack_a_panel(int64_t i, int64_t k0, int64_t depth, float* out) const {
-    pack_a(trans_a ? a + k0 * lda + i : a + i * lda + k0, lda, trans_a, depth, min(MR, m - i), out);
+    const float* from = trans_a ? a + k0 * lda + i : a + i * lda + k0;
+    const int64_t rows = min(MR, m - i);
+    if constexpr (W == Words::f32) {
+      pack_a(from, lda, trans_a, depth, rows, out);
+    } else {
+      float panel[MR * ROW];
+      pack_a(from, lda, trans_a, depth, rows, panel);
+      pair_a(panel, trans_a, depth, rows, out);
+    }
   }
+  template <Words W>
   void pack_b_panel(int64_t j, int64_t k0, int64_t depth, float* out) const {
     pack_b(trans_b ? b + j * ldb + k0 : b + k0 * ldb + j, ldb, trans_b, depth, min(NR, n - j), out);
+    if constexpr (W != Words::f32) pair_b(out, depth);
   }
 };
 
 /// More rows than columns: blocks of b are packed together and shared, panels of a by the thread that uses them.
-template <bool TRANS_A>
+template <bool TRANS_A, Words W>
 void share_b(const Operands& o) {
   float* packed = static_cast<float*>(scratch(0, KC * (NC + NR) * 4));
   if (packed == nullptr) return;
@@ -157,16 +262,17 @@ void share_b(const Operands& o) {
     for (int64_t k0 = 0; k0 < o.k; k0 += KC) {
       const int64_t depth = min(KC, o.k - k0);
       const bool add = o.accumulate || k0 > 0;
-      parallel_for(column_panels, [&](int64_t p) { o.pack_b_panel(n0 + p * NR, k0, depth, packed + p * NR * KC); });
+      parallel_for(column_panels,
+                   [&](int64_t p) { o.template pack_b_panel<W>(n0 + p * NR, k0, depth, packed + p * NR * KC); });
       parallel_for(row_jobs * column_jobs, [&](int64_t job) {
         float* panel = static_cast<float*>(scratch(1, MR * ROW * 4));
         if (panel == nullptr) return;
         const int64_t part = job % column_jobs, first = (job / column_jobs) * per_job;
         const int64_t p0 = column_panels * part / column_jobs, p1 = column_panels * (part + 1) / column_jobs;
         for (int64_t q = first; q < min(panels, first + per_job); q++) {
-          o.pack_a_panel(q * MR, k0, depth, panel);
+          o.template pack_a_panel<W>(q * MR, k0, depth, panel);
           for (int64_t p = p0; p < p1; p++)
-            tile<TRANS_A>(panel, packed + p * NR * KC, o.c, q * MR, n0 + p * NR, o.m, o.n, depth, add);
+            tile<TRANS_A, W>(panel, packed + p * NR * KC, o.c, q * MR, n0 + p * NR, o.m, o.n, depth, add);
         }
       });
     }
@@ -174,7 +280,7 @@ void share_b(const Operands& o) {
 }
 
 /// More columns than rows: blocks of a are packed together and shared, panels of b by the thread that uses them.
-template <bool TRANS_A>
+template <bool TRANS_A, Words W>
 void share_a(const Operands& o) {
   float* packed = static_cast<float*>(scratch(0, (MC / MR + 2) * MR * ROW * 4));
   if (packed == nullptr) return;
@@ -184,13 +290,14 @@ void share_a(const Operands& o) {
     for (int64_t k0 = 0; k0 < o.k; k0 += KC) {
       const int64_t depth = min(KC, o.k - k0);
       const bool add = o.accumulate || k0 > 0;
-      parallel_for(panels, [&](int64_t q) { o.pack_a_panel(m0 + q * MR, k0, depth, packed + q * MR * ROW); });
+      parallel_for(panels,
+                   [&](int64_t q) { o.template pack_a_panel<W>(m0 + q * MR, k0, depth, packed + q * MR * ROW); });
       parallel_for(ceil_div(o.n, NR), [&](int64_t p) {
         float* panel = static_cast<float*>(scratch(1, NR * KC * 4));
         if (panel == nullptr) return;
-        o.pack_b_panel(p * NR, k0, depth, panel);
+        o.template pack_b_panel<W>(p * NR, k0, depth, panel);
         for (int64_t q = 0; q < panels; q++)
-          tile<TRANS_A>(packed + q * MR * ROW, panel, o.c, m0 + q * MR, p * NR, o.m, o.n, depth, add);
+          tile<TRANS_A, W>(packed + q * MR * ROW, panel, o.c, m0 + q * MR, p * NR, o.m, o.n, depth, add);
       });
     }
   }
@@ -199,7 +306,7 @@ void share_a(const Operands& o) {
 /// A small result of a long sum (the gradient of a weight): k is cut into at most 16 segments, by size alone, each
 /// summed by one thread into a partial result of its own; the partials add up in order. No thread waits for another's
 /// packing.
-template <bool TRANS_A>
+template <bool TRANS_A, Words W>
 void split_k(const Operands& o) {
   const int64_t segment = ceil_div(o.k, 16) > SEGMENT ? ceil_div(o.k, 16) : SEGMENT;
   const int64_t segments = ceil_div(o.k, segment), size = o.m * o.n;
@@ -213,12 +320,12 @@ void split_k(const Operands& o) {
     const int64_t first = s * segment, last = min(o.k, first + segment);
     for (int64_t k0 = first; k0 < last; k0 += KC) {
       const int64_t depth = min(KC, last - k0);
-      for (int64_t p = 0; p < column_panels; p++) o.pack_b_panel(p * NR, k0, depth, memory + p * NR * KC);
+      for (int64_t p = 0; p < column_panels; p++) o.template pack_b_panel<W>(p * NR, k0, depth, memory + p * NR * KC);
       for (int64_t q = 0; q < panels; q++) {
-        o.pack_a_panel(q * MR, k0, depth, memory + packed_b);
+        o.template pack_a_panel<W>(q * MR, k0, depth, memory + packed_b);
         for (int64_t p = 0; p < column_panels; p++)
-          tile<TRANS_A>(memory + packed_b, memory + p * NR * KC, partial + s * size, q * MR, p * NR, o.m, o.n, depth,
-                        k0 > first);
+          tile<TRANS_A, W>(memory + packed_b, memory + p * NR * KC, partial + s * size, q * MR, p * NR, o.m, o.n, depth,
+                           k0 > first);
       }
     }
   });
@@ -239,22 +346,42 @@ void split_k(const Operands& o) {
   });
 }
 
+template <bool TRANS_A, Words W>
+void multiply(const Operands& o) {
+  if (o.m <= 0 || o.n <= 0) return;
+  if (o.k <= 0) {
+    if (!o.accumulate) memset(o.c, 0, static_cast<size_t>(o.m) * static_cast<size_t>(o.n) * 4);
+    return;
+  }
+  if (o.m * o.n <= SMALL_RESULT && o.k >= 4 * SEGMENT)
+    split_k<TRANS_A, W>(o);
+  else if (o.n > o.m)
+    share_a<TRANS_A, W>(o);
+  else
+    share_b<TRANS_A, W>(o);
+}
+
 }  // namespace
 
 void gemm(const float* a, const float* b, float* c, int64_t m, int64_t n, int64_t k, bool trans_a, bool trans_b,
           bool accumulate) {
-  if (m <= 0 || n <= 0) return;
-  if (k <= 0) {
-    if (!accumulate) memset(c, 0, static_cast<size_t>(m) * static_cast<size_t>(n) * 4);
-    return;
-  }
   const Operands o = {a, b, c, m, n, k, trans_a ? m : k, trans_b ? k : n, trans_a, trans_b, accumulate};
-  if (m * n <= SMALL_RESULT && k >= 4 * SEGMENT)
-    trans_a ? split_k<true>(o) : split_k<false>(o);
-  else if (n > m)
-    trans_a ? share_a<true>(o) : share_a<false>(o);
-  else
-    trans_a ? share_b<true>(o) : share_b<false>(o);
+  trans_a ? multiply<true, Words::f32>(o) : multiply<false, Words::f32>(o);
+}
+
+int64_t gemm_bf16(const float* a, const float* b, float* c, int64_t m, int64_t n, int64_t k, bool trans_a, bool trans_b,
+                  bool accumulate, bool emulated) {
+  const Operands o = {a, b, c, m, n, k, trans_a ? m : k, trans_b ? k : n, trans_a, trans_b, accumulate};
+#ifdef FLICKER_BF16_TARGET
+  if (!emulated && has_bf16_products()) {
+    multiply<false, Words::bf16_of_hardware>(o);
+    return 1;
+  }
+#endif
+  (void)emulated;
+  // Pairs are packed alike whatever a was: its panels are never transposed.
+  multiply<false, Words::bf16>(o);
+  return 0;
 }
 
 }  // namespace flicker::FLICKER_ISA

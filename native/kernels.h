@@ -186,6 +186,9 @@ struct MlpCall {
   K(void, gemm,                                                                                                        \
     (const float* a, const float* b, float* c, int64_t m, int64_t n, int64_t k, bool trans_a, bool trans_b,            \
      bool accumulate))                                                                                                 \
+  K(int64_t, gemm_bf16,                                                                                                \
+    (const float* a, const float* b, float* c, int64_t m, int64_t n, int64_t k, bool trans_a, bool trans_b,            \
+     bool accumulate, bool emulated))                                                                                  \
   K(void, sparse_dots,                                                                                                 \
     (const float* mask, const float* x, const float* w, float* out, int64_t rows, int64_t neurons, int64_t width))     \
   K(void, sparse_rows,                                                                                                 \

@@ -8,6 +8,11 @@ double call(const Gemm& with, Arguments&, const Kernels& kernels) {
   return 0;
 }
 
+double call(const GemmBf16& with, Arguments&, const Kernels& kernels) {
+  return static_cast<double>(kernels.gemm_bf16(with.a, with.b, with.c, with.m, with.n, with.k, with.trans_a,
+                                               with.trans_b, with.accumulate, with.emulated));
+}
+
 double call(const AddBias& with, Arguments&, const Kernels& kernels) {
   kernels.add_bias(with.x, with.bias, with.rows, with.width);
   return 0;

@@ -55,6 +55,8 @@ void matrices(const Kernels& k) {
           Floats a = normal(m * depth), b = normal(depth * n), c = normal(m * n);
           k.gemm(a.data(), b.data(), c.data(), m, n, depth, transposes & 1, transposes & 2, depth == 30);
           keep("gemm", {c});
+          k.gemm_bf16(a.data(), b.data(), c.data(), m, n, depth, transposes & 1, transposes & 2, depth == 30, n == 13);
+          keep("gemm_bf16", {c});
         }
 }
 

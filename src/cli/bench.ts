@@ -1,13 +1,15 @@
 // `flicker bench WHAT`: reproducible measurements, each beside the limit it is to be held against.
 
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { benchGemm } from '../bench/gemm.js'
 import { benchMachine } from '../bench/machine-limits.js'
 import { benchMemory } from '../bench/memory.js'
+import { benchPrecision } from '../bench/precision.js'
 import { benchSparseTrain } from '../bench/sparse-train.js'
 import { benchTrain, profileTrain, type TrainShape } from '../bench/train.js'
 import type { MachineInfo } from '../kernels/machine-info.js'
 import { intervalText } from '../paired-measurement.js'
+import { type Precision, precisions } from '../train/precision.js'
 import { benchActivationsCommand } from './bench-activations.js'
 import { benchDecodeCommand } from './bench-decode.js'
 import { benchLoadCommand } from './bench-load.js'
@@ -78,11 +80,17 @@ Examples:
       'instead: a step whose FFNs have these fractions of exact zeros, with sparse products against dense ones',
       fractions,
     )
+    .addOption(
+      new Option('--precision <type>', 'instead: a step in this precision against one in f32').choices(
+        precisions.filter(precision => precision !== 'f32'),
+      ),
+    )
     .addOption(jsonOption())
     .addHelpText(
       'after',
       examples(
         'flicker bench train --activation stocha:p=0.7 --no-peers',
+        'flicker bench train --precision bf16',
         'flicker bench train --profile',
         'flicker bench train --zeros 0.9,0.99 --steps 12',
       ),
@@ -94,9 +102,11 @@ Examples:
         peers: boolean
         profile?: boolean
         zeros?: number[]
+        precision?: Precision
         json?: boolean
       }) => {
         if (flags.zeros !== undefined) return printSparse(flags.zeros, flags)
+        if (flags.precision !== undefined) return printPrecision(flags.precision, flags)
         if (flags.profile === true) return printProfile(flags)
         const result = await benchTrain(flags)
         if (flags.json === true) return printJson(result)
@@ -189,5 +199,22 @@ function printSparse(zeros: readonly number[], { steps, json }: { steps: number;
     const percent = `${(100 * fraction).toFixed(0)} %`.padStart(7)
     const columns = [intervalText(dense, 1), intervalText(sparse, 1), intervalText(ratio, 2)]
     print([percent, ...columns.map(text => text.padStart(28))].join(' '))
+  }
+}
+
+function printPrecision(
+  precision: Precision,
+  flags: { steps: number; activation: string; json?: boolean },
+): void {
+  const result = benchPrecision(precision, flags)
+  if (flags.json === true) {
+    printJson(result)
+    return
+  }
+  printMachine(result.machine)
+  print(`\n${'step'.padEnd(26)}${'f32 ms'.padStart(28)}${`${precision} ms`.padStart(28)}  f32 over it`)
+  for (const { shape, f32, other, ratio } of result.rows) {
+    const columns = [intervalText(f32, 1), intervalText(other, 1), intervalText(ratio, 2)]
+    print(`${shapeText(shape).padEnd(26)}${columns.map(text => text.padStart(28)).join('')}`)
   }
 }

@@ -67,6 +67,7 @@ const about = {
   checkpointEvery: 'steps between checkpoints',
   keepCheckpoints: 'checkpoints that stay, the newest ones',
   trainable: 'what is trained; other than all only with --from',
+  precision: 'what linear layers multiply; bf16 where the processor does',
   seed: 'seed of weights, data order and draws',
 }
 

@@ -4,6 +4,7 @@
 import { z } from 'zod'
 import { activationSchema } from '../activations/schema.js'
 import { FFN_FORMS, sparkProblem } from '../nn/config.js'
+import { precisions } from './precision.js'
 import type { RegularizerOptions } from './regularizers.js'
 import { annealSchedules, type StrategyOptions } from './strategies.js'
 import { trainableParts } from './trainable.js'
@@ -96,6 +97,8 @@ export const trainingSchema = z.strictObject({
   keepCheckpoints: count.default(1),
   /** What is trained: everything, the FFNs (gate, up, down and what activations learn), or their gates alone. */
   trainable: z.enum(trainableParts).default('all'),
+  /** What linear layers multiply: f32, or bf16 with sums in f32; see precision.ts. */
+  precision: z.enum(precisions).default('f32'),
   /** Of the weights, the batches and the draws. */
   seed: seed.default(1),
 })

@@ -18,6 +18,7 @@ import { DeadNeurons } from './dead-neurons.js'
 import { MetricsLog } from './metrics.js'
 import { exportMetrics } from './metrics-export.js'
 import type { StrategyInput } from './options.js'
+import { withPrecision } from './precision.js'
 import { checkRegularizer, Regularizer } from './regularizers.js'
 import {
   checkData,
@@ -78,6 +79,8 @@ async function trainFrom(options: TrainRun, start: StartingPoint | undefined): P
   const kernels = options.kernels ?? defaultKernels()
   if (options.kernels === undefined) warnWithoutAddon()
   checkStarts(options, given)
+  // Refused before anything is read.
+  withPrecision(kernels, training.precision)
   const asGiven = modelOf(given)
   checkData(data, training, asGiven)
   if (given.regularizer !== undefined) {
@@ -137,7 +140,7 @@ async function trainLocked(
   if (computedBy !== undefined && firstStep < training.steps && usedKernels !== resumed.kernels) {
     onNotice(otherKernels(directory, firstStep, computedBy, kernels))
   }
-  const stepper = new TrainingStep(kernels, model, training)
+  const stepper = new TrainingStep(withPrecision(kernels, training.precision), model, training)
   resumed.loadMoments?.(stepper)
   let { trainSeconds } = resumed
   const stateAfter = (step: number): RunState => ({

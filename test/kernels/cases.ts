@@ -21,6 +21,7 @@ const GUARD = 3
 export function kernelCases(): KernelCase[] {
   return [
     ...matmulCases(),
+    ...matmulBf16Cases(),
     ...sparseProductCases(),
     ...elementwiseCases(),
     ...embeddingCases(),
@@ -110,6 +111,37 @@ function matmulCases(): KernelCase[] {
           },
         )
       }),
+    ),
+  )
+}
+
+/** By the processor's own products where it has them, and by emulated ones. */
+function matmulBf16Cases(): KernelCase[] {
+  const shapes = [
+    [1, 1, 1],
+    [3, 5, 7],
+    [17, 33, 31],
+    [65, 129, 67],
+    [96, 48, 513],
+    [14, 260, 300],
+    [20, 33, 1101],
+    [4, 6, 0],
+  ]
+  return shapes.flatMap(([m, n, k]) =>
+    [0, 1, 2, 3].flatMap(transposes =>
+      [false, true].map(emulated =>
+        kernelCase(
+          `matmulBf16${emulated ? ' emulated' : ''}, ${m}×${n}×${k}, transposed: ${transposes}`,
+          (kernels, inputs) => {
+            const [transA, transB] = [(transposes & 1) !== 0, (transposes & 2) !== 0]
+            const [a, b, c] = [inputs.normal(m * k), inputs.normal(k * n), inputs.normal(m * n + GUARD)]
+            // What a float holds, so that all round the same number.
+            for (const values of [a, b]) values.set(Float32Array.from(values))
+            kernels.matmulBf16(a, b, c, m, n, k, transA, transB, k === 67, emulated)
+            return [c]
+          },
+        ),
+      ),
     ),
   )
 }

@@ -54,6 +54,7 @@ function callEverything(isa: string): void {
   const native = nativeFunctions(isa)
   const kernels = nativeKernels(isa)
   kernels.matmul(f(6), f(12), f(8), 2, 4, 3, false, false, false)
+  kernels.matmulBf16(f(6), f(12), f(8), 2, 4, 3, false, false, false, true)
   kernels.sparseDots(f(8), f(6), f(12), f(8), 2, 4, 3)
   kernels.sparseRows(f(8), f(12), f(6), 2, 4, 3, false)
   kernels.sparseColumns(f(8), f(6), f(12), 2, 4, 3, true)

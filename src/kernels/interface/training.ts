@@ -95,6 +95,24 @@ export interface Kernels {
     accumulate: boolean,
   ): void
 
+  /**
+   * As `matmul`, of a and b rounded to bf16 (to the nearest, ties to even) and summed in f32; f64 buffers are rounded too. By
+   * the processor's own products of bf16 unless `emulated`, which is the same up to the rounding of sums. Returns whether
+   * it was by those.
+   */
+  matmulBf16(
+    a: Floats,
+    b: Floats,
+    c: Floats,
+    m: number,
+    n: number,
+    k: number,
+    transA: boolean,
+    transB: boolean,
+    accumulate: boolean,
+    emulated: boolean,
+  ): boolean
+
   /** x (rows×width) += bias (width), in place. */
   addBias(x: Floats, bias: Floats, rows: number, width: number): void
   /** out (width) += sum over rows of x (rows×width). */

@@ -5,7 +5,7 @@ import type { Floats } from '../interface/training.js'
 import type { PlainWeights } from '../weights/types.js'
 
 /** What contract.ts and the shared numbers say, shortened; an addon of the same sources has the same. */
-export const contractDigest = '82b8d67dc4125710'
+export const contractDigest = 'ecd2b3f858713130'
 
 export interface NativeFunctions {
   gemm(
@@ -19,6 +19,18 @@ export interface NativeFunctions {
     transB: boolean,
     accumulate: boolean,
   ): void
+  gemmBf16(
+    a: Floats,
+    b: Floats,
+    c: Floats,
+    m: number,
+    n: number,
+    k: number,
+    transA: boolean,
+    transB: boolean,
+    accumulate: boolean,
+    emulated: boolean,
+  ): number
   sparseDots(
     mask: Floats,
     x: Floats,

@@ -15,6 +15,7 @@ export function nativeKernels(isa: string): Kernels {
       return backendOf(isa) === 'wasm' ? wasmThreadCount() : threadCount()
     },
     matmul: native.gemm,
+    matmulBf16: (...args) => native.gemmBf16(...args) === 1,
     addBias: native.addBias,
     columnSums: native.columnSums,
     embedding: (tokens, table, out, rows, width) =>

@@ -3,6 +3,7 @@
 // precision of the buffers. Layout after Goto & van de Geijn 2008.
 
 import type { Floats } from '../interface/training.js'
+import { narrowBfloat16, widenBfloat16 } from '../weights/half.js'
 import { scratch } from './scratch.js'
 
 /** A matrix inside a buffer: element (i, j) stands at offset + i·rowStride + j·colStride. */
@@ -48,6 +49,29 @@ export function matmul(
   const viewA = transA ? transpose(matrix(a, 0, m)) : matrix(a, 0, k)
   const viewB = transB ? transpose(matrix(b, 0, k)) : matrix(b, 0, n)
   multiply(viewA, viewB, matrix(c, 0, n), m, n, k, accumulate)
+}
+
+/** See Kernels.matmulBf16: rounded copies, and the product of those. */
+export function matmulBf16(
+  a: Floats,
+  b: Floats,
+  c: Floats,
+  m: number,
+  n: number,
+  k: number,
+  transA: boolean,
+  transB: boolean,
+  accumulate: boolean,
+): boolean {
+  const rounded = (values: Floats, length: number) => {
+    const half = new Uint16Array(length)
+    const out = Float32Array.from(values.subarray(0, length))
+    narrowBfloat16(out, half)
+    widenBfloat16(half, out)
+    return out
+  }
+  matmul(rounded(a, m * k), rounded(b, k * n), c, m, n, k, transA, transB, accumulate)
+  return false
 }
 
 /** c (m×n) = a (m×k) · b (k×n), or += with `accumulate`. Products are summed in double, 256 at a time. */

@@ -8,7 +8,7 @@ import { attention, attentionBackward } from './attention.js'
 import { crossEntropy } from './cross-entropy.js'
 import * as elementwise from './elementwise.js'
 import { embedding, embeddingBackward } from './embedding.js'
-import { matmul } from './matmul.js'
+import { matmul, matmulBf16 } from './matmul.js'
 import { layerNorm, layerNormBackward, rmsNorm, rmsNormBackward } from './norm.js'
 import { rope, ropeBackward } from './rope.js'
 import * as sparseProducts from './sparse-products.js'
@@ -20,6 +20,7 @@ export function portableKernels(): Kernels {
     isa: 'typescript',
     threads: 1,
     matmul,
+    matmulBf16,
     ...sparseProducts,
     ...elementwise,
     embedding,

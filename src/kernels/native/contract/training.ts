@@ -20,20 +20,22 @@ const queries = ['batch', 'seq', 'heads', 'headDim']
 const keys = ['batch', 'seq', 'kvHeads', 'headDim']
 const perHead = ['batch', 'seq', 'heads']
 
+const product = {
+  a: input('m', 'k'),
+  b: input('k', 'n'),
+  c: output('m', 'n'),
+  m: size,
+  n: size,
+  k: size,
+  transA: flag,
+  transB: flag,
+  accumulate: flag,
+}
+
 export const trainingEntries = {
-  gemm: {
-    parameters: {
-      a: input('m', 'k'),
-      b: input('k', 'n'),
-      c: output('m', 'n'),
-      m: size,
-      n: size,
-      k: size,
-      transA: flag,
-      transB: flag,
-      accumulate: flag,
-    },
-  },
+  gemm: { parameters: product },
+  /** 1 where the processor's own products of bf16 were used, else 0. */
+  gemmBf16: { parameters: { ...product, emulated: flag }, returns: 'number' },
   sparseDots: {
     parameters: {
       mask: input('rows', 'neurons'),
