@@ -5,7 +5,14 @@ import path from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
 import { FlickerError } from '../../src/errors.js'
 import { latestRunCheckpoint, readCheckpoint } from '../../src/formats/index.js'
-import { availableKernels, defaultThreads, kernels, setThreads } from '../../src/kernels/index.js'
+import {
+  availableKernels,
+  defaultThreads,
+  type Floats,
+  kernels,
+  portableKernels,
+  setThreads,
+} from '../../src/kernels/index.js'
 import { Llama } from '../../src/nn/llama.js'
 import { type TrainRun, train } from '../../src/train/index.js'
 import { TrainingStep } from '../../src/train/step.js'
@@ -25,6 +32,21 @@ function perStep(directory: string, key: 'loss' | 'gradNorm'): number[] {
 }
 
 const losses = (directory: string) => perStep(directory, 'loss')
+
+const portable = portableKernels()
+
+/** To the nearest value of eight significant bits, ties to even, by arithmetic alone. */
+function roundedToBf16(values: Floats): Float32Array {
+  return Float32Array.from(values, value => {
+    // Below 2⁻¹²⁶ there are fewer bits.
+    const unit = 2 ** (Math.max(-126, Math.floor(Math.log2(Math.abs(value)))) - 7)
+    if (value === 0) return 0
+    const units = value / unit
+    const below = Math.floor(units)
+    const rest = units - below
+    return unit * (rest > 0.5 || (rest === 0.5 && below % 2 !== 0) ? below + 1 : below)
+  })
+}
 
 async function interruptAfter(run: TrainRun, step: number): Promise<void> {
   const controller = new AbortController()
@@ -53,6 +75,38 @@ describe('a training run', () => {
       final.push(evaluations[evaluations.length - 1].loss)
     }
     for (const loss of final) expect(Math.abs(loss - final[0])).toBeLessThan(0.02)
+  })
+
+  it('in bf16 multiplies rounded weights and inputs, ends near the f32 run, and stays f32 outside of its products', async () => {
+    // In f32, in bf16, and in f32 with products that are given rounded operands.
+    const multiply: typeof portable.matmul = (a, b, c, ...others) =>
+      portable.matmul(roundedToBf16(a), roundedToBf16(b), c, ...others)
+    const ways = [
+      { precision: 'f32', using: portable },
+      { precision: 'bf16-emulated', using: portable },
+      { precision: 'f32', using: { ...portable, matmul: multiply } },
+    ] as const
+    const losses: number[] = []
+    const final: Buffer[] = []
+    for (const { precision, using } of ways) {
+      const run = tinyRun(temporaryDirectory(), { kernels: using })
+      const { evaluations } = await train({ ...run, training: { ...run.training, precision } })
+      losses.push(evaluations[evaluations.length - 1].loss)
+      final.push(weights(run.directory))
+    }
+    expect(Math.abs(losses[1] - losses[0])).toBeLessThan(0.02)
+    expect(final[1].equals(final[0])).toBe(false)
+    expect(final[1].equals(final[2])).toBe(true)
+  })
+
+  it('in bf16 is refused where the processor does not multiply it, before anything is written', async () => {
+    const directory = path.join(temporaryDirectory(), 'run')
+    const run = tinyRun(directory, { kernels: portable })
+    await expect(train({ ...run, training: { ...run.training, precision: 'bf16' } })).rejects.toMatchObject({
+      code: 'PRECISION_UNSUPPORTED',
+      message: /bf16-emulated/,
+    })
+    expect(fs.existsSync(directory)).toBe(false)
   })
 
   it('switches its activation once, and is sparse after it', async () => {
