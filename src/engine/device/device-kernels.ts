@@ -7,8 +7,12 @@ import {
   type AttentionShape,
   allFlagWords,
   attendCode,
+  BEST_ACCESS,
+  bestChunks,
+  bestWords,
   CHOOSE_ACCESS,
   chooseCode,
+  chunkBestCode,
   compilerOf,
   type DeviceMatrix,
   type DeviceMemory,
@@ -30,7 +34,9 @@ import {
   type KernelCompiler,
   MATVEC_ACCESS,
   type MatvecShape,
+  MOST_BEST,
   matvecCode,
+  mergeBestCode,
   NORM_ACCESS,
   type NormShape,
   neuronsTogether,
@@ -42,6 +48,7 @@ import {
   storeCode,
 } from '../../kernels/webgpu/index.js'
 import { headDimOf, layerKind, type ModelConfig } from '../../nn/config.js'
+import type { BestWanted } from '../generation/best-logits.js'
 import { attentionWidths, type DeviceLayer, type DeviceNorms, type DeviceWeights } from './device-weights.js'
 import { type LayerNumbers, layerNumbers } from './layer-numbers.js'
 
@@ -67,6 +74,9 @@ export interface PassBuffers {
   /** Active neurons per layer and row, (layers, MOST_ROWS); then the rows' bits; then their experts. */
   readonly flags: GPUBuffer
   readonly logits: GPUBuffer
+  /** The largest logits of each row, and of each row's chunks of the vocabulary. */
+  readonly best: GPUBuffer
+  readonly chunkBest: GPUBuffer
 }
 
 /** `store` comes first, where there is one. */
@@ -141,6 +151,8 @@ export class DeviceKernels {
       scores: experts === null ? this.#nothing : perRow(experts.count),
       flags: memory.buffer(4 * allFlagWords(MOST_ROWS, numHiddenLayers, h, experts)),
       logits: perRow(vocabSize),
+      best: memory.buffer(4 * MOST_ROWS * bestWords(MOST_BEST)),
+      chunkBest: memory.buffer(4 * MOST_ROWS * bestWords(MOST_BEST) * bestChunks(vocabSize)),
     }
   }
 
@@ -173,6 +185,20 @@ export class DeviceKernels {
       gathers: true,
     })
     return [...(await this.#norm(layerNorm)), ...product]
+  }
+
+  /** After the head: the largest logits of each row. */
+  async best({ count, among }: BestWanted): Promise<Dispatch[]> {
+    const { vocabSize: vocab } = this.config
+    const { logits, chunkBest, best } = this.buffers
+    const shape = { vocab, among, count }
+    const [chunks, merge] = await Promise.all(
+      [chunkBestCode(shape), mergeBestCode(shape)].map(code => this.#compiler.compile(code, BEST_ACCESS)),
+    )
+    return [
+      { kernel: chunks, group: chunks.bind([logits, chunkBest]), workgroups: bestChunks(vocab) },
+      { kernel: merge, group: merge.bind([chunkBest, best]), workgroups: 1 },
+    ]
   }
 
   async #embedding(): Promise<Dispatch[]> {

@@ -8,6 +8,7 @@ import {
   type DeviceMatrix,
   DeviceMemory,
   type Gpu,
+  MOST_BEST,
   openGpu,
   requireElementwise,
 } from '../../kernels/webgpu/index.js'
@@ -16,6 +17,7 @@ import { parameterShapes } from '../../nn/parameters.js'
 import { shortTextOf } from '../../nn/rope.js'
 import type { FfnMode } from '../ffn/policy.js'
 import { emptyStats, type PassStats } from '../forward.js'
+import type { BestWanted } from '../generation/best-logits.js'
 import { requireReadable, type SessionOptions } from '../generation/session.js'
 import { cacheBytesPerPosition, gigabytes } from '../model/memory.js'
 import { type EngineDtype, sourceOf, type TensorSource, WeightLayout } from '../model/weight-layout.js'
@@ -206,7 +208,16 @@ export class DeviceModel {
     const activation = options.activation ?? this.activation
     requireElementwise(activation)
     const cache = new DeviceCache(this.config, this.#memory, this.#gpu.device)
-    return new DeviceSession(this, cache, { ...options, activation })
+    const { vocabSize, logitScale = 1, finalSoftcap } = this.config
+    const { count = 0, among = vocabSize } = options.best ?? {}
+    // A factor or a cap, applied on the CPU, may make different logits equal.
+    const usable =
+      count > 0 && count <= Math.min(MOST_BEST, among) && logitScale === 1 && finalSoftcap === undefined
+    return new DeviceSession(this, cache, {
+      ...options,
+      activation,
+      best: usable ? { count, among: Math.min(among, vocabSize) } : undefined,
+    })
   }
 
   /** Room on the device shows when it is asked for. */
@@ -232,8 +243,9 @@ export class DeviceModel {
       const batch = rest.filter(i => sessions[i].activation.spec === activation.spec).slice(0, MOST_ROWS)
       for (const i of batch) rest.splice(rest.indexOf(i), 1)
       const parts = batch.map(i => sessions[i].rows(tokens, i, 1))
-      const { logits, stats } = await this.#run(parts, activation, [...batch.keys()])
-      for (const [row, i] of batch.entries()) sessions[i].advance(1, logits[row], stats(row))
+      const best = commonBest(batch.map(i => sessions[i].bestWanted))
+      const { outputs, stats } = await this.#run(parts, activation, [...batch.keys()], best)
+      for (const [row, i] of batch.entries()) sessions[i].advance(1, outputs[row], stats(row))
     }
   }
 
@@ -249,10 +261,11 @@ export class DeviceModel {
       const every = Array.from({ length: count }, (_, row) => row)
       const outputs = all === undefined ? (last ? [count - 1] : []) : every
       const rows = [session.rows(tokens, start, count)]
-      const { logits, stats } = await this.#run(rows, session.activation, outputs)
-      if (all !== undefined)
-        for (const [row, own] of logits.entries()) all.set(own, (start + row) * vocabSize)
-      session.advance(count, logits.at(-1) ?? null, stats(count - 1))
+      const best = all === undefined && last ? session.bestWanted : null
+      const { outputs: found, stats } = await this.#run(rows, session.activation, outputs, best)
+      for (const [row, own] of found.entries())
+        if (own instanceof Float32Array) all?.set(own, (start + row) * vocabSize)
+      session.advance(count, found.at(-1) ?? null, stats(count - 1))
     }
   }
 
@@ -274,7 +287,8 @@ export class DeviceModel {
   timePasses(session: DeviceSession, repeats: number): Promise<number> {
     const skips = Array.from(this.#active, mean => session.activation.exactZeros && this.#skips(mean))
     const parts = [session.rows([0], 0, 1)]
-    return this.#pass.time({ parts, activation: session.activation, skips, outputs: [0] }, repeats)
+    const request = { parts, activation: session.activation, skips, outputs: [0], best: null }
+    return this.#pass.time(request, repeats)
   }
 
   /**
@@ -293,14 +307,19 @@ export class DeviceModel {
     if (this.#ownsGpu) this.#gpu.destroy()
   }
 
-  async #run(parts: readonly DeviceRows[], activation: Activation, outputs: readonly number[]) {
+  async #run(
+    parts: readonly DeviceRows[],
+    activation: Activation,
+    outputs: readonly number[],
+    best: BestWanted | null,
+  ) {
     if (this.#disposed) {
       throw new FlickerError('MODEL_DISPOSED', 'this model was disposed of; load it again', { exitCode: 1 })
     }
     const { numHiddenLayers: layers } = this.config
     const neurons = neuronsPerToken(this.config)
     const skips = Array.from(this.#active, mean => activation.exactZeros && this.#skips(mean))
-    const { logits, counts } = await this.#pass.run({ parts, activation, skips, outputs })
+    const { outputs: found, counts } = await this.#pass.run({ parts, activation, skips, outputs, best })
     const rows = parts.reduce((sum, { count }) => sum + count, 0)
     const activeIn = (layer: number) => counts.subarray(layer * MOST_ROWS, layer * MOST_ROWS + rows)
     for (let layer = 0; layer < layers; layer++) {
@@ -312,7 +331,7 @@ export class DeviceModel {
       activeNeurons: Int32Array.from({ length: layers }, (_, layer) => counts[layer * MOST_ROWS + row]),
       pass,
     })
-    return { logits, stats }
+    return { outputs: found, stats }
   }
 
   #skips(active: number): boolean {
@@ -348,6 +367,12 @@ export class DeviceModel {
     }
     return stats
   }
+}
+
+/** What sessions that read together want: the same of each, or all logits. */
+function commonBest([first, ...others]: readonly (BestWanted | null)[]): BestWanted | null {
+  const isSame = others.every(other => other?.count === first?.count && other?.among === first?.among)
+  return isSame ? first : null
 }
 
 /** Throws OptionError WEBGPU_CONFIG for a model with parts that this backend does not compute. */

@@ -4,6 +4,7 @@
 import type { Activation } from '../../activations/index.js'
 import { FlickerError } from '../../errors.js'
 import {
+  bestWords,
   buffers,
   type DeviceMemory,
   type Dispatch,
@@ -15,6 +16,7 @@ import {
 } from '../../kernels/webgpu/index.js'
 import { headDimOf, layerKind } from '../../nn/config.js'
 import { type RopeKind, rotationOf } from '../../nn/rope.js'
+import type { BestLogits, BestWanted } from '../generation/best-logits.js'
 import type { DeviceCache } from './device-cache.js'
 import { type AttentionKernels, type DeviceKernels, MOST_ROWS } from './device-kernels.js'
 
@@ -37,11 +39,16 @@ export interface PassRequest {
   readonly skips: readonly boolean[]
   /** The rows whose logits are wanted. */
   readonly outputs: readonly number[]
+  /** Which of them; null: all. */
+  readonly best: BestWanted | null
 }
 
+/** Of a row: all logits, or the largest. */
+export type DeviceOutput = Float32Array | BestLogits
+
 export interface PassResult {
-  /** (outputs, vocab): each row a view of memory of its own. */
-  readonly logits: readonly Float32Array[]
+  /** Of each wanted row, in memory of its own. */
+  readonly outputs: readonly DeviceOutput[]
   /** Active neurons of row r in layer l: [l · MOST_ROWS + r]. */
   readonly counts: Uint32Array
 }
@@ -52,6 +59,7 @@ interface PassKernels {
   readonly attendOne: readonly AttentionKernels[] | null
   readonly attendSeveral: readonly AttentionKernels[] | null
   readonly ffn: readonly (readonly Dispatch[])[]
+  readonly best: readonly Dispatch[]
 }
 
 /**
@@ -79,8 +87,8 @@ export class DevicePass {
   #staging: GPUBuffer | null = null
   #passKernels: { readonly key: string; readonly kernels: PassKernels } | null = null
   #prepared: { readonly key: string; readonly commands: readonly GPUCommandBuffer[] } | null = null
-  /** Milliseconds of the parts of the last pass: for benchmarks. */
-  lastTimes = { submit: 0, wait: 0, read: 0 }
+  /** Milliseconds of the parts of the last pass, and bytes that the CPU read of the device: for benchmarks. */
+  lastTimes = { submit: 0, wait: 0, read: 0, bytes: 0 }
   /** Passes run one after another. */
   #last: Promise<unknown> = Promise.resolve()
 
@@ -126,24 +134,38 @@ export class DevicePass {
     }
     this.#gpu.requireUsable()
     const waited = performance.now()
-    const { vocabSize, logitScale = 1, finalSoftcap: cap } = this.#kernels.config
-    const bytes = staging.getMappedRange()
+    const size = this.#countBytes + this.#outputBytes(request)
+    const bytes = staging.getMappedRange(0, size)
     const counts = new Uint32Array(bytes.slice(0, this.#countBytes))
-    const stride = 4 * paddedColumns(vocabSize)
-    const logits = request.outputs.map((_, i) => {
-      const start = this.#countBytes + i * stride
-      const own = new Float32Array(bytes.slice(start, start + 4 * vocabSize))
-      if (logitScale !== 1) for (let j = 0; j < vocabSize; j++) own[j] *= logitScale
-      if (cap !== undefined) for (let j = 0; j < vocabSize; j++) own[j] = cap * Math.tanh(own[j] / cap)
-      return own
-    })
+    const outputs = this.#outputsIn(bytes, request)
     staging.unmap()
     this.lastTimes = {
       submit: submitted - started,
       wait: waited - submitted,
       read: performance.now() - waited,
+      bytes: size,
     }
-    return { logits, counts }
+    return { outputs, counts }
+  }
+
+  #outputsIn(bytes: ArrayBuffer, { outputs, best }: PassRequest): DeviceOutput[] {
+    const { vocabSize, logitScale = 1, finalSoftcap: cap } = this.#kernels.config
+    return outputs.map((_, i) => {
+      if (best !== null) {
+        const length = bestWords(best.count)
+        return bestLogitsIn(new Uint32Array(bytes, this.#countBytes + 4 * i * length, length))
+      }
+      const start = this.#countBytes + 4 * i * paddedColumns(vocabSize)
+      const own = new Float32Array(bytes.slice(start, start + 4 * vocabSize))
+      if (logitScale !== 1) for (let j = 0; j < vocabSize; j++) own[j] *= logitScale
+      if (cap !== undefined) for (let j = 0; j < vocabSize; j++) own[j] = cap * Math.tanh(own[j] / cap)
+      return own
+    })
+  }
+
+  #outputBytes({ outputs, best }: Pick<PassRequest, 'outputs' | 'best'>): number {
+    const words = best === null ? paddedColumns(this.#kernels.config.vocabSize) : bestWords(best.count)
+    return 4 * outputs.length * words
   }
 
   /**
@@ -169,7 +191,7 @@ export class DevicePass {
     for (const { cache, position, count } of request.parts) cache.reserve(position + count, position)
     this.#reserveRotations(Math.max(...request.parts.map(({ position, count }) => position + count)))
     this.#describe(request)
-    const staging = this.#reserveStaging(request.outputs.length)
+    const staging = this.#reserveStaging(this.#countBytes + this.#outputBytes(request))
     return { kernels, staging }
   }
 
@@ -177,9 +199,9 @@ export class DevicePass {
     return 4 * this.#kernels.config.numHiddenLayers * MOST_ROWS
   }
 
-  #keyOf({ parts, activation, skips, outputs }: PassRequest): string {
+  #keyOf({ parts, activation, skips, outputs, best }: PassRequest): string {
     const sequences = parts.map(({ cache, count }) => [cache.id, cache.version, count])
-    return JSON.stringify([sequences, activation.spec, skips, outputs.length, this.#rotated])
+    return JSON.stringify([sequences, activation.spec, skips, outputs.length, best, this.#rotated])
   }
 
   /** Hands over what this token needs. */
@@ -201,26 +223,28 @@ export class DevicePass {
   }
 
   /** Those of the last pass where they are the same: a token should not wait for promises of every layer. */
-  async #kernelsOf({ parts, activation, skips }: PassRequest): Promise<PassKernels> {
+  async #kernelsOf({ parts, activation, skips, best: wanted }: PassRequest): Promise<PassKernels> {
     const one = parts.some(({ count }) => count === 1)
     const several = parts.some(({ count }) => count > 1)
-    const key = [activation.spec, one, several, ...skips].join()
+    const key = [activation.spec, one, several, wanted?.count, wanted?.among, ...skips].join()
     if (this.#passKernels?.key === key) return this.#passKernels.kernels
-    const [attendOne, attendSeveral, ffn] = await Promise.all([
+    const [attendOne, attendSeveral, ffn, best] = await Promise.all([
       one ? Promise.all(skips.map((_, layer) => this.#kernels.attend(false, layer))) : null,
       several ? Promise.all(skips.map((_, layer) => this.#kernels.attend(true, layer))) : null,
       Promise.all(skips.map((skip, layer) => this.#kernels.ffn(layer, activation, skip))),
+      wanted === null ? [] : this.#kernels.best(wanted),
     ])
-    const kernels = { attendOne, attendSeveral, ffn }
+    const kernels = { attendOne, attendSeveral, ffn, best }
     this.#passKernels = { key, kernels }
     return kernels
   }
 
   #record(
-    { parts, outputs }: PassRequest,
-    { attendOne, attendSeveral, ffn }: PassKernels,
+    request: PassRequest,
+    { attendOne, attendSeveral, ffn, best }: PassKernels,
     staging: GPUBuffer,
   ): GPUCommandBuffer[] {
+    const { parts, outputs } = request
     const { embedding, layers, head, attention, buffers: own } = this.#kernels
     const rows = parts.reduce((sum, { count }) => sum + count, 0)
     const { device } = this.#gpu
@@ -260,11 +284,12 @@ export class DevicePass {
       dispatch(ffn[index], rows)
       dispatch(layer.after, rows)
     }
-    if (outputs.length > 0) dispatch(head, outputs.length)
+    if (outputs.length > 0) dispatch([...head, ...best], outputs.length)
     pass.end()
     encoder.copyBufferToBuffer(own.flags, 0, staging, 0, this.#countBytes)
-    const logitBytes = 4 * outputs.length * paddedColumns(this.#kernels.config.vocabSize)
-    if (logitBytes > 0) encoder.copyBufferToBuffer(own.logits, 0, staging, this.#countBytes, logitBytes)
+    const bytes = this.#outputBytes(request)
+    const from = request.best === null ? own.logits : own.best
+    if (bytes > 0) encoder.copyBufferToBuffer(from, 0, staging, this.#countBytes, bytes)
     return [...commands, encoder.finish()]
   }
 
@@ -291,8 +316,7 @@ export class DevicePass {
     return groups[layer]
   }
 
-  #reserveStaging(outputs: number): GPUBuffer {
-    const wanted = this.#countBytes + 4 * outputs * paddedColumns(this.#kernels.config.vocabSize)
+  #reserveStaging(wanted: number): GPUBuffer {
     if (this.#staging !== null && this.#staging.size >= wanted) return this.#staging
     if (this.#staging !== null) this.#memory.release(this.#staging)
     this.#prepared = null
@@ -323,5 +347,17 @@ export class DevicePass {
       this.#rotations.set(kind, this.#memory.numbers(table))
     }
     this.#rotated = room
+  }
+}
+
+/** Of a row's words, as mergeBestCode writes them. */
+function bestLogitsIn(words: Uint32Array): BestLogits {
+  const pairs = words.slice(2)
+  const values = new Float32Array(pairs.buffer)
+  const [largest, sum] = new Float32Array(words.slice(0, 2).buffer)
+  return {
+    ids: pairs.filter((_, i) => i % 2 === 1),
+    logits: values.filter((_, i) => i % 2 === 0),
+    logSumExp: largest + Math.log(sum),
   }
 }

@@ -6,10 +6,11 @@ import { kernels } from '../../kernels/index.js'
 import { seedWords } from '../../kernels/philox.js'
 import type { ModelConfig } from '../../nn/config.js'
 import type { TokenStats } from '../forward.js'
+import type { BestLogits, BestWanted } from '../generation/best-logits.js'
 import { logSumExp } from '../generation/logprobs.js'
 import { requireReadable, type SessionOptions } from '../generation/session.js'
 import type { DeviceCache } from './device-cache.js'
-import type { DeviceRows } from './device-pass.js'
+import type { DeviceOutput, DeviceRows } from './device-pass.js'
 
 /** Caches of sessions that nobody holds any more are released. */
 const forgotten = new FinalizationRegistry<DeviceCache>(cache => cache.dispose())
@@ -25,11 +26,14 @@ export class DeviceSession {
   readonly seed: number
   readonly sequence: number
   readonly activation: Activation
+  /** The logits that are needed; null: all. */
+  readonly bestWanted: BestWanted | null
   readonly #model: SessionModel
   readonly #cache: DeviceCache
   readonly #draw: DeviceRows['draw']
   #position = 0
   #logits: Float32Array | null = null
+  #best: BestLogits | null = null
   #stats: TokenStats | null = null
 
   /**
@@ -55,6 +59,7 @@ export class DeviceSession {
     this.seed = seed
     this.sequence = sequence
     this.activation = activation
+    this.bestWanted = options.best ?? null
     this.#model = model
     this.#cache = cache
     this.#draw = { seedLow, seedHigh, sequence }
@@ -74,7 +79,12 @@ export class DeviceSession {
 
   /** log Σ exp(logits). Throws FlickerError NOTHING_READ. */
   get logSumExp(): number {
-    return logSumExp(kernels(), this.logits)
+    return this.#best === null ? logSumExp(kernels(), this.logits) : this.#best.logSumExp
+  }
+
+  /** The largest logits after the last token read; null where the session has all of them. */
+  get best(): BestLogits | null {
+    return this.#best
   }
 
   /** Active neurons per layer at the last token read. Throws FlickerError NOTHING_READ. */
@@ -89,13 +99,13 @@ export class DeviceSession {
   }
 
   /**
-   * Reads `tokens` (at least one) and returns the logits after the last. With `all`, (tokens.length, vocab), also those
+   * Reads `tokens` (at least one) and returns the logits after the last, or those of `best`. With `all`, (tokens.length, vocab), also those
    * after every token. Throws as Session.prefill does, and FlickerError DEVICE_LOST, WEBGPU_FAILED, MODEL_DISPOSED.
    */
   async prefill(tokens: ArrayLike<number>, all?: Float32Array): Promise<Float32Array> {
     requireReadable(tokens, this.#model.config, this.#position)
     await this.#model.read(this, tokens, all)
-    return this.logits
+    return this.#best?.logits ?? this.logits
   }
 
   /** Reads one token; as prefill([token]). */
@@ -105,16 +115,18 @@ export class DeviceSession {
 
   /** Sessions that continue from here independently; each has a copy of the keys and values so far. */
   fork(each: readonly SessionOptions[]): DeviceSession[] {
-    const { seed, sequence, activation } = this
+    const { seed, sequence, activation, bestWanted } = this
     return each.map(options => {
       const cache = this.#cache.fork(this.#position)
       const fork = new DeviceSession(this.#model, cache, {
         seed: options.seed ?? seed,
         sequence: options.sequence ?? sequence,
         activation: options.activation ?? activation,
+        best: options.best ?? bestWanted ?? undefined,
       })
       fork.#position = this.#position
       fork.#logits = this.#logits
+      fork.#best = this.#best
       fork.#stats = this.#stats
       return fork
     })
@@ -137,9 +149,12 @@ export class DeviceSession {
    * Takes what a pass has computed of those rows: for the model.
    * @internal
    */
-  advance(count: number, logits: Float32Array | null, stats: TokenStats): void {
+  advance(count: number, output: DeviceOutput | null, stats: TokenStats): void {
     this.#position += count
-    if (logits !== null) this.#logits = logits
+    if (output !== null) {
+      this.#logits = output instanceof Float32Array ? output : null
+      this.#best = output instanceof Float32Array ? null : output
+    }
     this.#stats = stats
   }
 }

@@ -2,7 +2,8 @@
 
 import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
 import type { PassStats } from '../forward.js'
-import { type TokenLogprob, topLogprobs } from './logprobs.js'
+import { type BestLogits, chooseAmong } from './best-logits.js'
+import { type TokenLogprob, tokenLogprob, topLogprobs } from './logprobs.js'
 import { type CheckedPenalties, LogitAdjustment } from './penalties.js'
 import { chooseToken, type SamplingOptions } from './samplers.js'
 import type { Session } from './session.js'
@@ -68,6 +69,9 @@ export interface GenerationRules {
   readonly limitReason: FinishReason
 }
 
+/** A token, and what is told of its probability. */
+type Chosen = Pick<GeneratedToken, 'id' | 'logprob' | 'topLogprobs'>
+
 export class Continuation<Own extends TextSession = Session> {
   readonly session: Own
   /** The text so far. */
@@ -114,26 +118,49 @@ export class Continuation<Own extends TextSession = Session> {
 
   /** Chooses the token that follows what the session has read. Throws FlickerError LOGITS_INVALID. */
   next(): GeneratedToken {
-    const { tokenizer, seed, sampling, endOfText, topLogprobs: top } = this.#rules
+    const { endOfText } = this.#rules
     const { session } = this
-    const { logits, sequence, position } = session
-    // Rows beyond the tokenizer's ids only pad the vocabulary; no token has them.
-    const known = logits.subarray(0, tokenizer.vocabSize)
-    const adjusted = this.#adjustment.apply(known, this.#constraint?.allowed)
-    const id = chooseToken(adjusted, sampling, { seed, sequence, position })
+    const { best = null } = session
+    const { id, ...logprobs } = best === null ? this.#choose() : this.#chooseAmong(best)
     this.#adjustment.count(id)
     this.#count++
     const text = this.#advance(id, endOfText.has(id))
     if (this.finishReason === null) this.#constraint?.accept(id)
-    const logSum = session.logSumExp
     return {
-      sequence,
-      id,
-      text,
-      logprob: logits[id] - logSum,
-      ...(top > 0 && { topLogprobs: topLogprobs(known, top, logSum, tokenizer) }),
+      ...{ sequence: session.sequence, id, text },
+      ...logprobs,
       ...session.stats,
       finishReason: this.finishReason,
+    }
+  }
+
+  #choose(): Chosen {
+    const { tokenizer, seed, sampling, topLogprobs: top } = this.#rules
+    const { logits, sequence, position, logSumExp: logSum } = this.session
+    // Rows beyond the tokenizer's ids only pad the vocabulary; no token has them.
+    const known = logits.subarray(0, tokenizer.vocabSize)
+    const adjusted = this.#adjustment.apply(known, this.#constraint?.allowed)
+    const id = chooseToken(adjusted, sampling, { seed, sequence, position })
+    return {
+      id,
+      logprob: logits[id] - logSum,
+      ...(top > 0 && { topLogprobs: topLogprobs(known, top, logSum, tokenizer) }),
+    }
+  }
+
+  /** The same of a session that has the largest logits alone. */
+  #chooseAmong(best: BestLogits): Chosen {
+    const { tokenizer, seed, sampling, topLogprobs: top } = this.#rules
+    const { sequence, position } = this.session
+    const { ids, logits, logSumExp: logSum } = best
+    const id = chooseAmong(best, sampling, { seed, sequence, position })
+    const listed = Array.from(ids.subarray(0, top), (other, i) =>
+      tokenLogprob(other, logits[i] - logSum, tokenizer),
+    )
+    return {
+      id,
+      logprob: logits[ids.indexOf(id)] - logSum,
+      ...(top > 0 && { topLogprobs: listed }),
     }
   }
 

@@ -4,6 +4,7 @@
 import { OptionError } from '../../errors.js'
 import { neuronsPerToken } from '../../nn/config.js'
 import { bytesRead, bytesSkipped, type PassStats } from '../forward.js'
+import { bestWanted } from './best-logits.js'
 import { Continuation, type FinishReason, type GeneratedToken, type TokenConstraint } from './continuation.js'
 import type { CheckedOptions } from './generate-options.js'
 import { PREFILL_BLOCK } from './session.js'
@@ -156,8 +157,16 @@ export class Generation {
     const alone = sequences.length === 1 && sequences[0] === 0
     const own = activation.draws && !alone ? prompt.slice(-1) : []
     const common = prompt.slice(0, prompt.length - own.length)
+    const best = this.#constraints.length > 0 ? null : bestWanted(this.#options)
     const shared = this.#engine.session({
-      ...{ seed, sequence: 0, activation, neurons, ...(ffn !== undefined && { ffn }) },
+      ...{
+        seed,
+        sequence: 0,
+        activation,
+        neurons,
+        ...(ffn !== undefined && { ffn }),
+        ...(best !== null && { best }),
+      },
       sparseFrom: this.#engine.sparseFrom(prompt.length),
     })
     for (let start = 0; start < common.length; start += PREFILL_BLOCK) {

@@ -33,11 +33,12 @@ export function topLogprobs(
   logSum: number,
   tokenizer: Tokenizer,
 ): TokenLogprob[] {
-  return Array.from(largest(logits, n), id => ({
-    id,
-    text: new TextDecoder('utf-8', { ignoreBOM: true }).decode(tokenizer.tokenBytes(id)),
-    logprob: logits[id] - logSum,
-  }))
+  return Array.from(largest(logits, n), id => tokenLogprob(id, logits[id] - logSum, tokenizer))
+}
+
+export function tokenLogprob(id: number, logprob: number, tokenizer: Tokenizer): TokenLogprob {
+  const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(tokenizer.tokenBytes(id))
+  return { id, text, logprob }
 }
 
 /** Throws OptionError TOP_LOGPROBS_RANGE. */

@@ -122,7 +122,7 @@ function largestOf(values: Float32Array, start: number, end: number): number {
   return Math.max(a, b, c, d)
 }
 
-function invalidLogits(value: number): FlickerError {
+export function invalidLogits(value: number): FlickerError {
   const message =
     value === Number.NEGATIVE_INFINITY
       ? 'no token is left to choose: every logit is -Infinity (a logit bias that forbids all, or broken weights)'

@@ -18,6 +18,7 @@ import {
   requireTokenList,
   wrongType,
 } from '../option-checks.js'
+import type { BestWanted } from './best-logits.js'
 import { logSumExp } from './logprobs.js'
 
 /** Positions of a prompt that are computed together: each weight is read once for all of them. */
@@ -36,6 +37,8 @@ export interface SessionOptions {
   readonly ffn?: FfnMode
   /** Tell of each token which neurons it has activated: `stats.neurons`. Not of a mixture of experts. Default false. */
   readonly neurons?: boolean
+  /** No other logits are needed: on a GPU the others stay there, and `best` has these. Default: all are. */
+  readonly best?: BestWanted
 }
 
 /** What one of several sessions reads: `Session.readTogether`. */
@@ -62,6 +65,7 @@ const SESSION_OPTION_NAMES: OptionNames<SessionOptions> = {
   sparseFrom: true,
   ffn: true,
   neurons: true,
+  best: true,
 }
 
 /**

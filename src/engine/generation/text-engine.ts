@@ -4,6 +4,7 @@
 import type { Activation } from '../../activations/index.js'
 import type { ModelConfig } from '../../nn/config.js'
 import type { TokenStats } from '../forward.js'
+import type { BestLogits } from './best-logits.js'
 import type { SessionOptions } from './session.js'
 
 /** One sequence. */
@@ -13,6 +14,8 @@ export interface TextSession {
   /** After the last token read, (vocab). */
   readonly logits: Float32Array
   readonly logSumExp: number
+  /** Instead of the logits, where the session was told that no others are needed and makes use of it. */
+  readonly best?: BestLogits | null
   readonly stats: TokenStats
   /** Reads tokens, at least one. */
   prefill(tokens: ArrayLike<number>): Float32Array | Promise<Float32Array>

@@ -10,6 +10,14 @@ export {
   storeCode,
 } from './attention-code.js'
 export { type Bandwidth, measureBandwidth } from './bandwidth.js'
+export {
+  BEST_ACCESS,
+  bestChunks,
+  bestWords,
+  chunkBestCode,
+  MOST_BEST,
+  mergeBestCode,
+} from './best-code.js'
 export { buffers, MAP_FOR_READING } from './constants.js'
 export { CHOOSE_ACCESS, chooseCode } from './experts-code.js'
 export {
