@@ -53,7 +53,7 @@ export function serveCommand(): Command {
     .option('--strict', 'refuse requests with fields that nothing reads')
     .option('--max-batch <n>', 'sequences decoded together', integer(1), 32)
     .option('--max-queue <n>', 'requests that may wait; more get 429', integer(0), 128)
-    .option('--prompt-piece <n>', 'tokens of a prompt read between two tokens of the others', integer(1), 128)
+    .option('--prompt-piece <n>', 'tokens of prompts read between two tokens of the others', integer(1), 128)
     .option(
       '--cache-memory <GB>',
       'for keys and values and kept prompts (default: half of what is free)',

@@ -16,7 +16,7 @@ export interface SchedulerOptions {
   readonly maxBatch?: number
   /** Requests that wait at most, besides those that run. Default 128. */
   readonly maxQueue?: number
-  /** Tokens of a prompt between two tokens of the others. Default 128. */
+  /** Tokens of prompts that are read between two tokens of the others. Default 128. */
   readonly promptPiece?: number
   /** Bytes for keys and values, of running requests and of kept beginnings together. Default: half of what is free. */
   readonly cacheMemory?: number
@@ -144,7 +144,7 @@ export class Scheduler {
       this.#queue = this.#queue.filter(job => !job.ended)
       this.#jobs = this.#jobs.filter(job => !job.ended)
       this.#admit()
-      const read = this.#readPiece()
+      const read = this.#readPrompts()
       // Those that had to wait for their grammars.
       for (const job of this.#jobs) this.#choose(job)
       const decoded = this.#decode()
@@ -175,20 +175,30 @@ export class Scheduler {
     }
   }
 
-  /** Reads a piece of one prompt; the prompts take turns. Returns whether there was one. */
-  #readPiece(): boolean {
-    const job = this.#jobs.find(job => job.running.length === 0 && !job.ended)
-    if (job === undefined) return false
-    const started = performance.now()
-    try {
-      this.#readOf(job)
-    } catch (error) {
-      job.end(error)
+  /**
+   * Reads a piece of one prompt, and others that fit as a whole into what is left of the piece: short prompts that came together
+   * then decode together from their first token. The prompts take turns. Returns whether there was one.
+   */
+  #readPrompts(): boolean {
+    const unread = this.#jobs.filter(job => job.running.length === 0 && !job.ended)
+    let left = this.#promptPiece
+    const read: Job[] = []
+    for (const job of unread) {
+      const length = job.prompt.length - (job.session?.position ?? 0)
+      if (read.length > 0 && length > left) break
+      left -= length
+      read.push(job)
+      const started = performance.now()
+      try {
+        this.#readOf(job)
+      } catch (error) {
+        job.end(error)
+      }
+      this.counts.promptSeconds += (performance.now() - started) / 1000
     }
-    this.counts.promptSeconds += (performance.now() - started) / 1000
     // To the end of the line.
-    this.#jobs = [...this.#jobs.filter(other => other !== job), job]
-    return true
+    this.#jobs = [...this.#jobs.filter(job => !read.includes(job)), ...read]
+    return read.length > 0
   }
 
   #readOf(job: Job): void {
