@@ -5,11 +5,9 @@ import { Purpose } from '../../kernels/philox.js'
 import {
   ATTEND_ACCESS,
   type AttentionShape,
-  allFlagWords,
   attendCode,
   BEST_ACCESS,
   bestChunks,
-  bestWords,
   CHOOSE_ACCESS,
   chooseCode,
   chunkBestCode,
@@ -34,15 +32,12 @@ import {
   type KernelCompiler,
   MATVEC_ACCESS,
   type MatvecShape,
-  MOST_BEST,
   matvecCode,
   mergeBestCode,
   NORM_ACCESS,
   type NormShape,
   neuronsTogether,
   normCode,
-  paddedColumns,
-  ROW_WORDS,
   ROWS_PER_WORKGROUP,
   STORE_ACCESS,
   storeCode,
@@ -51,33 +46,10 @@ import { headDimOf, layerKind, type ModelConfig } from '../../nn/config.js'
 import type { BestWanted } from '../generation/best-logits.js'
 import { attentionWidths, type DeviceLayer, type DeviceNorms, type DeviceWeights } from './device-weights.js'
 import { type LayerNumbers, layerNumbers } from './layer-numbers.js'
+import { addsAtOnce, MOST_ROWS, type PassBuffers, passBuffers } from './pass-buffers.js'
 
-/** Rows of one pass. */
-export const MOST_ROWS = 32
 /** Rows of a matrix from which on a group of lanes computes several together: with fewer, some of the GPU would be idle. */
 const MANY_ROWS = 4096
-
-/** What all layers share: one row of each per row of a pass. */
-export interface PassBuffers {
-  /** Descriptions of the rows, ROW_WORDS words each. */
-  readonly rows: GPUBuffer
-  readonly x: GPUBuffer
-  /** What a norm that is a kernel of its own made of x. */
-  readonly normed: GPUBuffer
-  /** What a branch adds to x, where that is normed or scaled first; else x. Zeros between layers. */
-  readonly branch: GPUBuffer
-  readonly qkv: GPUBuffer
-  readonly gathered: GPUBuffer
-  readonly hidden: GPUBuffer
-  /** Of a mixture's router, (rows, experts). */
-  readonly scores: GPUBuffer
-  /** Active neurons per layer and row, (layers, MOST_ROWS); then the rows' bits; then their experts. */
-  readonly flags: GPUBuffer
-  readonly logits: GPUBuffer
-  /** The largest logits of each row, and of each row's chunks of the vocabulary. */
-  readonly best: GPUBuffer
-  readonly chunkBest: GPUBuffer
-}
 
 /** `store` comes first, where there is one. */
 export interface AttentionKernels {
@@ -125,9 +97,6 @@ export class DeviceKernels {
     this.#weights = weights
     this.#compiler = compilerOf(gpu)
     this.#nothing = memory.buffer(16)
-    const { hiddenSize: d, intermediateSize: h, numHiddenLayers, vocabSize } = config
-    const { q, all } = attentionWidths(config)
-    const perRow = (width: number) => memory.buffer(4 * MOST_ROWS * paddedColumns(width))
     this.attention = {
       heads: config.numAttentionHeads,
       kvHeads: config.numKeyValueHeads,
@@ -135,25 +104,8 @@ export class DeviceKernels {
       scale: config.attentionScale,
       softcap: config.attentionSoftcap,
     }
-    const { normPlacement = 'before', parallelBranches, residualScale, norm, experts = null } = config
-    // An expert reads x after another one's output is there.
-    const isOneBranch = normPlacement === 'before' && parallelBranches === undefined && experts === null
-    this.#addsAtOnce = isOneBranch && residualScale === undefined
-    const x = perRow(d)
-    this.buffers = {
-      rows: memory.buffer(4 * MOST_ROWS * ROW_WORDS),
-      x,
-      normed: norm === 'layer' ? perRow(d) : x,
-      branch: this.#addsAtOnce ? x : perRow(d),
-      qkv: perRow(all),
-      gathered: perRow(q),
-      hidden: perRow(h),
-      scores: experts === null ? this.#nothing : perRow(experts.count),
-      flags: memory.buffer(4 * allFlagWords(MOST_ROWS, numHiddenLayers, h, experts)),
-      logits: perRow(vocabSize),
-      best: memory.buffer(4 * MOST_ROWS * bestWords(MOST_BEST)),
-      chunkBest: memory.buffer(4 * MOST_ROWS * bestWords(MOST_BEST) * bestChunks(vocabSize)),
-    }
+    this.#addsAtOnce = addsAtOnce(config)
+    this.buffers = passBuffers(memory, config)
   }
 
   /** Throws what compiling throws. */

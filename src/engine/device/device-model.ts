@@ -22,7 +22,7 @@ import { requireReadable, type SessionOptions } from '../generation/session.js'
 import { cacheBytesPerPosition, gigabytes } from '../model/memory.js'
 import { type EngineDtype, sourceOf, type TensorSource, WeightLayout } from '../model/weight-layout.js'
 import { DeviceCache } from './device-cache.js'
-import { DeviceKernels, MOST_ROWS } from './device-kernels.js'
+import { DeviceKernels } from './device-kernels.js'
 import { DevicePass, type DeviceRows } from './device-pass.js'
 import { DeviceSession } from './device-session.js'
 import {
@@ -32,6 +32,7 @@ import {
   uploadLayer,
   uploadVocabulary,
 } from './device-weights.js'
+import { MOST_ROWS } from './pass-buffers.js'
 
 export interface DeviceOptions {
   /** How matrices are stored. Default `auto`: as in the file. */

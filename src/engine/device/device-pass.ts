@@ -18,7 +18,8 @@ import { headDimOf, layerKind } from '../../nn/config.js'
 import { type RopeKind, rotationOf } from '../../nn/rope.js'
 import type { BestLogits, BestWanted } from '../generation/best-logits.js'
 import type { DeviceCache } from './device-cache.js'
-import { type AttentionKernels, type DeviceKernels, MOST_ROWS } from './device-kernels.js'
+import type { AttentionKernels, DeviceKernels } from './device-kernels.js'
+import { MOST_ROWS } from './pass-buffers.js'
 
 /** The new rows of one sequence. */
 export interface DeviceRows {
