@@ -2,7 +2,8 @@
 // method needs that, since what random weights mean does not matter. Thresholds come from random tokens, all matrices at
 // one level.
 
-import { EngineModel, type EngineOptions } from '../engine/engine-model.js'
+import { EngineModel } from '../engine/engine-model.js'
+import type { EngineOptions } from '../engine/engine-options.js'
 import type { EngineWeights, LayerWeights } from '../engine/model/weights.js'
 import { OptionError } from '../errors.js'
 import { isQuantized, rowsFrom, weightBytes, weightTypeOf } from '../kernels/index.js'

@@ -2,7 +2,8 @@
 // weights, each beside what the memory's bandwidth, measured in the same run, would allow. Variants are compared by the
 // ratio within each round (paired-measurement.ts).
 
-import { EngineModel, type EngineOptions } from '../engine/engine-model.js'
+import { EngineModel } from '../engine/engine-model.js'
+import type { EngineOptions } from '../engine/engine-options.js'
 import type { NarrowGateMode } from '../engine/ffn/policy.js'
 import { bytesRead, bytesSkipped } from '../engine/forward.js'
 import { Session } from '../engine/generation/session.js'
@@ -27,7 +28,8 @@ import { alternatingOrder, type MedianInterval, ratioInterval } from '../paired-
 import { median } from '../statistics.js'
 import { calibrate, sparsityOfLayers } from './calibrate-sparsity.js'
 import { type BenchMethod, cutWeights } from './cut-model.js'
-import { type DecodeShape, randomConfig, randomWeights } from './random-model.js'
+import { measurePrefill } from './prefill.js'
+import { type DecodeShape, matricesOfFfn, randomConfig, randomWeights } from './random-model.js'
 
 export interface DecodeBenchOptions {
   readonly shape: DecodeShape
@@ -111,7 +113,6 @@ const START = 16
 const WARM_UP = 4
 /** Rounds of decoding together and one after another, and of prompts: the fewest whose interval has 95 % confidence. */
 const SAMPLE_ROUNDS = 6
-const PREFILL_ROUNDS = 6
 
 /** Throws OptionError NARROW_GATE_DTYPE, NO_NATIVE_KERNELS, and what EngineModel throws. */
 export function benchDecode(options: DecodeBenchOptions) {
@@ -302,78 +303,6 @@ function decodeAlternately(
     /** Bytes that the last variant skipped, over all of them. */
     skipped: median(cutBytes) / (median(cutBytes) + median(readBytes)),
     zeros: { measured: 1 - mean, least: 1 - Math.max(...active), most: 1 - Math.min(...active) },
-  }
-}
-
-/** A prompt through the dense engine and the automatic one alternately, beside the matrix product in the same rounds. */
-function measurePrefill(options: DecodeBenchOptions, engine: Engine, randomTokens: RandomTokens) {
-  const { prefill, shape } = options
-  const prompt = randomTokens(prefill)
-  const gigaflops = prefillFlops(shape, prefill) / 1e9
-  const product = squareProduct()
-  const integers = isQuantizedType(options.dtype) && options.activations === 'int16'
-  const runs = [
-    ...(['dense', 'auto'] as const).map(ffn => ({ ffn, model: engine({ ffn, narrowGate: 'off' }) })),
-    ...(integers
-      ? [{ ffn: 'dense, f32', model: engine({ ffn: 'dense', narrowGate: 'off', activations: 'f32' }) }]
-      : []),
-  ].map(run => ({ ...run, seconds: [] as number[] }))
-  const gemms: number[] = []
-  // The first round is not counted.
-  for (let round = 0; round <= PREFILL_ROUNDS; round++) {
-    const gemm = product()
-    if (round > 0) gemms.push(gemm)
-    for (const position of alternatingOrder(runs.length, round)) {
-      const { model, seconds } = runs[position]
-      const session = model.session()
-      const begin = performance.now()
-      session.prefill(prompt)
-      if (round > 0) seconds.push((performance.now() - begin) / 1000)
-    }
-  }
-  const gemm = median(gemms)
-  const rows = runs.map(({ ffn, seconds }) => {
-    // What the automatic engine skips it does not compute: its rate counts the work of the dense one.
-    const rate = gigaflops / median(seconds)
-    return {
-      ffn,
-      tokensPerSecond: prefill / median(seconds),
-      /** Tokens per second over those of `dense`, round by round. */
-      ratio: ratioInterval(runs[0].seconds, seconds),
-      gigaflopsPerSecond: rate,
-      fractionOfGemm: rate / gemm,
-    }
-  })
-  return { tokens: prefill, gigaflops, gemmGigaflopsPerSecond: gemm, rows }
-}
-
-function matricesOfFfn({ ffn }: { readonly ffn?: string }): number {
-  return ffn === 'plain' ? 2 : 3
-}
-
-/** Multiply-adds × 2 of a prompt: all matrices but the head, which sees one position; attention; the head. */
-function prefillFlops(shape: DecodeShape, tokens: number): number {
-  const { hiddenSize: d, intermediateSize: h, numHiddenLayers, numAttentionHeads, numKeyValueHeads } = shape
-  const kv = (d / numAttentionHeads) * numKeyValueHeads
-  const layer = 2 * d * (d + 2 * kv) + 2 * d * d + 2 * matricesOfFfn(shape) * d * h
-  const attention = 4 * d * ((tokens + 1) / 2)
-  return tokens * numHiddenLayers * (layer + attention) + 2 * d * shape.vocabSize
-}
-
-/** Measures the square product of `bench gemm` when called: gigaflops per second, the median of three. */
-function squareProduct(): () => number {
-  const n = 1024
-  const [a, b, c] = [1, 2, 3].map(stream => {
-    const random = new RandomStream({ seed: 1, purpose: Purpose.data, stream })
-    return Float32Array.from({ length: n * n }, () => random.uniform() - 0.5)
-  })
-  return () => {
-    const seconds = Array.from({ length: 3 }, () => {
-      const begin = performance.now()
-      kernels().matmul(a, b, c, n, n, n, false, false, false)
-      return (performance.now() - begin) / 1000
-    })
-    return (2 * n ** 3) / median(seconds) / 1e9
   }
 }
 

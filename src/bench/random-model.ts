@@ -220,3 +220,8 @@ class Pool {
     return w
   }
 }
+
+/** Matrices of one FFN: gate, up and down, or without a gate up and down. */
+export function matricesOfFfn({ ffn }: { readonly ffn?: string }): number {
+  return ffn === 'plain' ? 2 : 3
+}

@@ -5,49 +5,40 @@ import { type Activation, parseActivation } from '../activations/index.js'
 import { CheckpointError, OptionError } from '../errors.js'
 import {
   type ActivationType,
-  activationTypes,
   type CacheType,
   type DecodeKernels,
   decodeKernelsOf,
-  type Kernels,
   kernels,
 } from '../kernels/index.js'
 import type { ModelConfig } from '../nn/config.js'
 import { modelConfigProblem } from '../nn/config.js'
 import type { LayerCuts } from '../nn/cuts.js'
 import { parameterShapes } from '../nn/parameters.js'
-import { type Predictor, predictorProblem } from '../nn/predictor.js'
+import { predictorProblem } from '../nn/predictor.js'
 import { shortTextOf } from '../nn/rope.js'
-import type { VectorObserver } from './attention/attention.js'
 import { Compaction, type CompactionSummary, summarizeCompaction } from './compaction.js'
+import {
+  ENGINE_CHOICES,
+  ENGINE_OPTION_NAMES,
+  type EngineOptions,
+  type SparsePrompt,
+} from './engine-options.js'
 import { cacheDirectory } from './ffn/crossover-cache.js'
 import { CutFfnPolicy } from './ffn/cut-policy.js'
 import type { NeuronSelector } from './ffn/neuron-selector.js'
-import {
-  ExactFfnPolicy,
-  FFN_MODES,
-  type FfnMode,
-  type NarrowGateMode,
-  requireNarrowGate,
-} from './ffn/policy.js'
+import { ExactFfnPolicy, type FfnMode, requireNarrowGate } from './ffn/policy.js'
 import { PredictorSelector } from './ffn/predictor-selector.js'
 import { ReuseSelector } from './ffn/reuse-selector.js'
 import { SelectingFfnPolicy } from './ffn/selecting-policy.js'
 import { ForwardPass, type LayerContext } from './forward.js'
-import { checkTokens, requireReadable, Session, type SessionOptions } from './generation/session.js'
+import { checkTokens, requireReadable } from './generation/readable-tokens.js'
+import { Session, type SessionOptions } from './generation/session.js'
 import { rotatedSource } from './model/cut-weights.js'
-import {
-  gigabytes,
-  type Memory,
-  requireCacheMemory,
-  requireModelMemory,
-  systemMemory,
-} from './model/memory.js'
+import { gigabytes, requireCacheMemory, requireModelMemory, systemMemory } from './model/memory.js'
 import { SpillFile } from './model/spill-file.js'
 import { type EngineDtype, sourceOf, type TensorSource, WeightLayout } from './model/weight-layout.js'
 import { type EngineWeights, ffnsOf, gateTypesOf, isByChannel, type WeightStorage } from './model/weights.js'
 import {
-  type OptionNames,
   received,
   requireKnownOptions,
   requireOptionalType,
@@ -55,88 +46,6 @@ import {
   requireTokenList,
   wrongType,
 } from './option-checks.js'
-
-export interface EngineOptions {
-  /** How matrices are stored in memory. Default `auto`: as in the file. */
-  readonly dtype?: EngineDtype
-  /** How keys and values are stored. Default f32. */
-  readonly kv?: CacheType
-  /**
-   * How hidden states are multiplied by quantized weights: in f32, or as integers of 16 bits, which is faster and rounds them to
-   * 1/65,534 of the range of 32 of them, of 256 with K-quants. Other types always take f32. Default f32.
-   */
-  readonly activations?: ActivationType
-  /** Skip neurons that are exactly 0; the result is the same. Default `auto`: where it is faster. */
-  readonly ffn?: FfnMode
-  /**
-   * Prove neurons inactive with a narrow copy of the gate; the result is the same. Default `auto`: where it is faster. `on` is
-   * refused for quantized weights and for activations that no bound can prove to be 0.
-   */
-  readonly narrowGate?: NarrowGateMode
-  /** Instead of the config's, e.g. `stocha:p=0.3`. */
-  readonly activation?: string
-  /** Backend; default: the one that the process uses. */
-  readonly kernels?: Kernels
-  /**
-   * Tokens of a text like those to come: neurons that stay inactive on it are kept in a file instead of in memory. When the
-   * gate makes one of them active, it is read back first: the result is the same.
-   */
-  readonly compact?: ArrayLike<number>
-  /**
-   * Elements that are set to 0 in each layer, as `ModelSource.cuts()` of a model that `flicker sparsify` wrote gives them:
-   * approximate. Default: none.
-   */
-  readonly cuts?: readonly LayerCuts[] | null
-  /** Which tokens of a prompt the cuts apply to: none (the default), the second half of them, or all. */
-  readonly sparsePrompt?: SparsePrompt
-  /**
-   * For so many tokens compute only neurons that as many tokens before have used, then as many in full, and so on: approximate.
-   * For activations with exact zeros; of a prompt as `sparsePrompt` says, and only tokens that are read alone. Default: never.
-   */
-  readonly reuse?: number
-  /** Compute the neurons alone that this takes for active: approximate, as `reuse` is. Default: all. */
-  readonly predictor?: Predictor
-  /**
-   * Tokens that a text may have, at most the model's context. Of a model with LongRoPE, more than the original context take the
-   * long factors from the first token on, as llama.cpp does; without this option a text takes them when it becomes longer than
-   * that, and what was read is read again, as transformers does. Default: the model's context.
-   */
-  readonly context?: number
-  /** Sees the vectors between the matrices of every pass. Default: none. */
-  readonly observer?: VectorObserver
-  /** Tells how much memory is available. Default: the system's. */
-  readonly memory?: Memory
-}
-
-export const SPARSE_PROMPTS = ['none', 'half', 'all'] as const
-export type SparsePrompt = (typeof SPARSE_PROMPTS)[number]
-
-export const ENGINE_OPTION_NAMES: OptionNames<EngineOptions> = {
-  dtype: true,
-  kv: true,
-  activations: true,
-  ffn: true,
-  narrowGate: true,
-  activation: true,
-  kernels: true,
-  compact: true,
-  cuts: true,
-  sparsePrompt: true,
-  reuse: true,
-  predictor: true,
-  context: true,
-  observer: true,
-  memory: true,
-}
-
-const CHOICES = {
-  dtype: ['auto', 'f32', 'bf16', 'f16', 'q8_0', 'q6_k', 'q5_k', 'q4_k', 'q4_0'],
-  kv: ['f32', 'f16', 'q8'],
-  activations: activationTypes,
-  ffn: FFN_MODES,
-  narrowGate: ['auto', 'on', 'off'],
-  sparsePrompt: SPARSE_PROMPTS,
-} as const
 
 export class EngineModel {
   readonly config: ModelConfig
@@ -365,8 +274,8 @@ export class EngineModel {
   }
 }
 
-function requireChoice(option: keyof typeof CHOICES, code: string, value: string): void {
-  const choices: readonly string[] = CHOICES[option]
+function requireChoice(option: keyof typeof ENGINE_CHOICES, code: string, value: string): void {
+  const choices: readonly string[] = ENGINE_CHOICES[option]
   if (choices.includes(value)) return
   throw new OptionError(code, `${option} must be one of ${choices.join(', ')}, not ${received(value)}`)
 }

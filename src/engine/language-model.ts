@@ -23,7 +23,7 @@ import {
   splitChatOptions,
 } from './generation/generate-options.js'
 import { type Completion, Generation } from './generation/generation.js'
-import { requireReadable } from './generation/session.js'
+import { requireReadable } from './generation/readable-tokens.js'
 import type { TextEngine } from './generation/text-engine.js'
 import { Grammars } from './grammar/text-grammar.js'
 import {

@@ -8,12 +8,12 @@ import { writeFileAtomic } from '../formats/index.js'
 import type { ModelConfig } from '../nn/config.js'
 import { parameterShapes } from '../nn/parameters.js'
 import { branchDirectory, hasBranch } from './branch-directory.js'
+import { firstDifference } from './first-difference.js'
 import { metricsUntil } from './metrics.js'
 import type { RegularizerOptions } from './regularizers.js'
 import {
   bitOptions,
   type CheckedRun,
-  firstDifference,
   METRICS_FILE,
   type RestoredRun,
   readRunOptions,

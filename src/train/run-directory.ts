@@ -24,9 +24,9 @@ import { readJsonFile } from '../formats/json.js'
 import type { ModelConfig } from '../nn/config.js'
 import { Llama } from '../nn/llama.js'
 import { parameterShapes } from '../nn/parameters.js'
-import { shown } from '../schema-issues.js'
 import { removeBranches } from './branch-directory.js'
 import type { LastFired } from './dead-neurons.js'
+import { firstDifference } from './first-difference.js'
 import { evaluationsIn } from './metrics.js'
 import { regularizerSchema, strategySchema, type TrainingOptions, trainingSchema } from './options.js'
 import type { RegularizerOptions, RegularizerState } from './regularizers.js'
@@ -257,22 +257,6 @@ export function strategyOf(run: CheckedRun, extensions: readonly Extension[]): S
     if (switchStep !== null && switchStep < atStep) switched ??= switchStep
   }
   return makeStrategy(run.strategy, run.training.steps, switched)
-}
-
-/** `training.steps: 100 there, 200 now`, or null when both are equal. */
-export function firstDifference(before: unknown, now: unknown, at = ''): string | null {
-  if (isObject(before) && isObject(now)) {
-    for (const key of new Set([...Object.keys(before), ...Object.keys(now)])) {
-      const difference = firstDifference(before[key], now[key], at === '' ? key : `${at}.${key}`)
-      if (difference !== null) return difference
-    }
-    return null
-  }
-  return before === now ? null : `${at}: ${shown(before)} there, ${shown(now)} now`
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null
 }
 
 export interface RestoredRun {

@@ -7,7 +7,7 @@ import { bytesRead, bytesSkipped, type PassStats } from '../forward.js'
 import { bestWanted } from './best-logits.js'
 import { Continuation, type FinishReason, type GeneratedToken, type TokenConstraint } from './continuation.js'
 import type { CheckedOptions } from './generate-options.js'
-import { PREFILL_BLOCK } from './session.js'
+import { PREFILL_BLOCK } from './shared-passes.js'
 import type { TextEngine, TextSession } from './text-engine.js'
 
 /** A whole continuation of the prompt. */

@@ -2,9 +2,8 @@
 // at a time; several sequences can read their next tokens together. All ways give the same bits.
 
 import type { Activation } from '../../activations/index.js'
-import { FlickerError, OptionError, TokenizerError } from '../../errors.js'
+import { FlickerError, OptionError } from '../../errors.js'
 import { Purpose, seedWords } from '../../kernels/philox.js'
-import type { ModelConfig } from '../../nn/config.js'
 import { KvCache } from '../attention/kv-cache.js'
 import { roomForSigns } from '../ffn/neuron-signs.js'
 import { type FfnMode, requireFfnMode } from '../ffn/policy.js'
@@ -20,9 +19,8 @@ import {
 } from '../option-checks.js'
 import type { BestWanted } from './best-logits.js'
 import { logSumExp } from './logprobs.js'
-
-/** Positions of a prompt that are computed together: each weight is read once for all of them. */
-export const PREFILL_BLOCK = 512
+import { requireReadable } from './readable-tokens.js'
+import { groupedByPrefix, PREFILL_BLOCK, passesOf, type ReadPart } from './shared-passes.js'
 
 export interface SessionOptions {
   /** Of the draws of a stochastic activation: an integer ≥ 0. Default 0. */
@@ -400,76 +398,6 @@ export class Session {
   #check(tokens: ArrayLike<number>): void {
     requireReadable(tokens, this.#pass.config, this.position)
   }
-}
-
-/**
- * Throws OptionError OPTION_TYPE, PROMPT_EMPTY, CONTEXT_OVERFLOW, TokenizerError TOKEN_OUT_OF_VOCABULARY unless a sequence
- * that has read `position` tokens can read these.
- */
-export function requireReadable(tokens: ArrayLike<number>, config: ModelConfig, position: number): void {
-  const { maxPositionEmbeddings } = config
-  requireTokenList('tokens', tokens)
-  if (tokens.length === 0) {
-    throw new OptionError('PROMPT_EMPTY', 'there are no tokens to read; give at least one')
-  }
-  if (position + tokens.length > maxPositionEmbeddings) {
-    throw new OptionError(
-      'CONTEXT_OVERFLOW',
-      `the sequence would be ${position + tokens.length} tokens long, but the model's context is ` +
-        `${maxPositionEmbeddings}; shorten the prompt`,
-    )
-  }
-  checkTokens(tokens, config, position)
-}
-
-/** Throws TokenizerError TOKEN_OUT_OF_VOCABULARY, naming the position in a sequence of `position` tokens so far. */
-export function checkTokens(tokens: ArrayLike<number>, config: ModelConfig, position: number): void {
-  const { vocabSize } = config
-  for (let i = 0; i < tokens.length; i++) {
-    const token = tokens[i]
-    if (Number.isInteger(token) && token >= 0 && token < vocabSize) continue
-    throw new TokenizerError(
-      'TOKEN_OUT_OF_VOCABULARY',
-      `token ${received(token)} at position ${position + i} is outside the model's vocabulary of ${vocabSize}`,
-    )
-  }
-}
-
-/** Tokens [start, start + count) of a read. */
-interface ReadPart {
-  readonly read: number
-  readonly start: number
-  readonly count: number
-}
-
-/** All tokens of all reads in order, in passes of PREFILL_BLOCK rows; a read may continue in the next pass. */
-function passesOf(reads: readonly SessionRead[]): ReadPart[][] {
-  const passes: ReadPart[][] = []
-  let room = 0
-  for (const [read, { tokens }] of reads.entries()) {
-    for (let start = 0; start < tokens.length; ) {
-      if (room === 0) {
-        passes.push([])
-        room = PREFILL_BLOCK
-      }
-      const count = Math.min(room, tokens.length - start)
-      passes[passes.length - 1].push({ read, start, count })
-      room -= count
-      start += count
-    }
-  }
-  return passes
-}
-
-/** Indices of `roots`, equal roots next to each other. */
-function groupedByPrefix(roots: readonly object[]): number[] {
-  const groups = new Map<object, number[]>()
-  for (const [i, root] of roots.entries()) {
-    const group = groups.get(root)
-    if (group === undefined) groups.set(root, [i])
-    else group.push(i)
-  }
-  return [...groups.values()].flat()
 }
 
 function nothingRead(what: string): FlickerError {
