@@ -11,6 +11,9 @@
 namespace flicker::FLICKER_ISA {
 namespace {
 
+// Bytes of a neuron from which on those of a dense block are read one after another. With shorter ones it takes several
+// side by side, so that their sums do not wait for each other.
+constexpr int64_t least_streamed = 6 << 10;
 constexpr int64_t many_at_once = 256;  // positions whose hidden values are kept at a time
 
 /// The neurons of one FFN at some positions.
@@ -44,12 +47,13 @@ struct Neurons {
   }
 
   /// sums (width) = Σ over a block's neurons of hidden · down row, for one position: up and down rows side by side.
-  /// Where all of the block are active, one row after another as they stand in memory.
+  /// Where all of the block are active, long rows one after another as they stand in memory.
   void run_one(int64_t number, const float* x, float* sums) const {
     int32_t list[max_block];
     const int64_t n = list_active(number, list);
     const WeightType type = ups.storage.type;
-    const bool stream = streams(type) && n == min(block, shape.neurons - number * block);
+    const bool stream =
+        streams(type) && n == min(block, shape.neurons - number * block) && ups.row_bytes >= least_streamed;
     memset(sums, 0, static_cast<size_t>(shape.width) * 4);
     for (int64_t i = 0; i < n;) {
       const bool one = stream || n - i < tile_rows;
