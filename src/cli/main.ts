@@ -7,7 +7,6 @@ import { Command, CommanderError } from 'commander'
 import { loadActivationFiles } from '../activations/index.js'
 import { setThreads } from '../kernels/index.js'
 import { version } from '../version.js'
-import { downloadModelFlags } from './hub-models.js'
 import { reportError, watchStreams } from './terminal.js'
 import { inFlags, prepare, usageError } from './usage.js'
 
@@ -91,7 +90,8 @@ export async function main(args: readonly string[]): Promise<number> {
     const { threads } = command.opts<{ threads?: number }>()
     if (threads !== undefined) setThreads(threads)
     loadOwnActivations(command)
-    await downloadModelFlags(command)
+    // The engine comes with it: commands that need neither start in half the time.
+    if ('model' in command.opts()) await (await import('./hub-models.js')).downloadModelFlags(command)
   })
   try {
     // Without arguments: what there is, as an answer and not as an error.
