@@ -17,12 +17,12 @@ type Block = ModelConfig & { readonly dtype?: 'q4_k' | 'q5_k' | 'q6_k' }
 
 /** Blocks that have between them everything that the device computes. */
 const blocks: Record<string, Block> = {
-  'dReLU in q4_k, drawn on both sides': { ...wide, ffn: 'drelu', activation: 'stocha:p=0.4', dtype: 'q4_k' },
-  'a mixture of experts in q6_k, drawn': {
+  'a mixture of dReLU experts in q4_k, drawn on both sides': {
     ...wide,
+    ffn: 'drelu',
     experts: { count: 5, perToken: 2, normalized: true },
     activation: 'stocha:p=0.4',
-    dtype: 'q6_k',
+    dtype: 'q4_k',
   },
   'Gemma: norms on both sides, of queries and keys, windows, soft caps, factors': {
     ...smallConfig,
@@ -52,6 +52,13 @@ const blocks: Record<string, Block> = {
 
 /** The same parts in other company: with FLICKER_FULL, since each takes a processor half a minute. */
 const more: Record<string, Block> = {
+  'dReLU in q4_k, drawn on both sides': { ...wide, ffn: 'drelu', activation: 'stocha:p=0.4', dtype: 'q4_k' },
+  'a mixture of experts in q6_k, drawn': {
+    ...wide,
+    experts: { count: 5, perToken: 2, normalized: true },
+    activation: 'stocha:p=0.4',
+    dtype: 'q6_k',
+  },
   'a mixture of dReLU experts with norms on both sides': {
     ...smallConfig,
     ffn: 'drelu',
