@@ -19,9 +19,6 @@ struct Shared {
   void store(T to) { __atomic_store_n(&value, to, __ATOMIC_SEQ_CST); }
   T add(T by) { return __atomic_add_fetch(&value, by, __ATOMIC_SEQ_CST); }
   T exchange(T to) { return __atomic_exchange_n(&value, to, __ATOMIC_SEQ_CST); }
-  bool replace(T& expected, T by) {
-    return __atomic_compare_exchange_n(&value, &expected, by, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-  }
   /// Sleeps while the value is `seen`, of 32 bits, until `wake`.
   void sleep(T seen) { __builtin_wasm_memory_atomic_wait32(&value, seen, -1); }
   void wake() { __builtin_wasm_memory_atomic_notify(&value, UINT32_MAX); }
@@ -32,9 +29,11 @@ constexpr int looks = 64, patience = 4000;
 /// Kernels follow each other within microseconds, and waking a thread takes longer than most of them.
 constexpr double spin_seconds = 200e-6;
 
-// A run of n jobs is one word: (generation, n, next job), as in ../parallel.cc.
-constexpr int64_t max_jobs = (1 << 20) - 1;
-constexpr uint64_t next_mask = max_jobs;
+// A run of n jobs is one word: (generation, n, next job), as in ../parallel.cc. Taking a job adds one to it, whether
+// there is one or not, so that the next job may be a little beyond n. No compare-and-exchange: with one here, code of
+// V8 11.3's first compiler lost the value of n, and the caller went on before the others had done their jobs.
+constexpr uint64_t next_mask = (1 << 20) - 1;
+constexpr int64_t max_jobs = (1 << 20) - (1 << 16);
 constexpr uint64_t jobs_of(uint64_t ticket) { return ticket >> 20 & next_mask; }
 constexpr uint64_t next_of(uint64_t ticket) { return ticket & next_mask; }
 
@@ -43,6 +42,8 @@ void* job_context;
 int threads = 1;
 alignas(64) Shared<uint64_t> ticket;
 alignas(64) Shared<int32_t> done;
+/// Jobs of the run, in memory for the reason above.
+Shared<int32_t> wanted;
 Shared<int32_t> caller_sleeps;
 alignas(64) Shared<int32_t> sleeping;
 /// Jobs that others than the caller have done.
@@ -67,13 +68,12 @@ bool has_jobs() {
 /// Returns how many it has done.
 int32_t take_jobs() {
   int32_t taken = 0;
-  uint64_t now = ticket.load();
-  while (next_of(now) < jobs_of(now)) {
-    if (!ticket.replace(now, now + 1)) continue;
+  while (has_jobs()) {
+    const uint64_t now = ticket.add(1) - 1;
+    if (next_of(now) >= jobs_of(now)) break;
     job(job_context, static_cast<int64_t>(next_of(now)));
     done.add(1);
     if (caller_sleeps.load() != 0) done.wake();
-    now = ticket.load();
     taken++;
   }
   return taken;
@@ -83,6 +83,7 @@ int32_t take_jobs() {
 void run(int64_t n, void (*fn)(void*, int64_t), void* context) {
   job = fn;
   job_context = context;
+  wanted.store(static_cast<int32_t>(n));
   done.store(0);
   const uint64_t generation = (ticket.load() >> 40) + 1;
   ticket.store(generation << 40 | static_cast<uint64_t>(n) << 20);
@@ -92,9 +93,9 @@ void run(int64_t n, void (*fn)(void*, int64_t), void* context) {
   }
   take_jobs();
   for (int i = 0; i < patience; i++)
-    if (done.load() == n) return;
+    if (done.load() == wanted.load()) return;
   caller_sleeps.store(1);
-  for (int32_t seen; (seen = done.load()) < n;) done.sleep(seen);
+  for (int32_t seen; (seen = done.load()) < wanted.load();) done.sleep(seen);
   caller_sleeps.store(0);
 }
 
@@ -158,7 +159,8 @@ void* scratch(int slot, uint64_t bytes) {
     if (s.data == nullptr) {
       s.bytes = 0;
       out_of_memory.store(1);
-    }
+    } else
+      __builtin_memset(s.data, 0xff, s.bytes);
   }
   return s.data;
 }
