@@ -90,7 +90,7 @@ export async function main(args: readonly string[]): Promise<number> {
     const { threads } = command.opts<{ threads?: number }>()
     if (threads !== undefined) setThreads(threads)
     loadOwnActivations(command)
-    // The engine comes with it: commands that need neither start in half the time.
+    // The engine comes with it, which commands without a model need not wait for.
     if ('model' in command.opts()) await (await import('./hub-models.js')).downloadModelFlags(command)
   })
   try {
