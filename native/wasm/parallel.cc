@@ -159,8 +159,7 @@ void* scratch(int slot, uint64_t bytes) {
     if (s.data == nullptr) {
       s.bytes = 0;
       out_of_memory.store(1);
-    } else
-      __builtin_memset(s.data, 0xff, s.bytes);
+    }
   }
   return s.data;
 }
