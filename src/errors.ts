@@ -9,11 +9,25 @@ export class FlickerError extends Error {
   readonly exitCode: number
 
   constructor(code: string, message: string, options: { exitCode?: number; cause?: unknown } = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    super(bounded(message), options.cause === undefined ? undefined : { cause: options.cause })
     this.name = new.target.name
     this.code = code
     this.exitCode = options.exitCode ?? 2
   }
+}
+
+/** Characters that a message has at most; and how many of them may be its end, which says what to do. */
+const LONGEST = 1600
+const LONGEST_END = 600
+
+/**
+ * A message that quotes what a file or a request gave, however long that is: from the middle of more than `LONGEST` characters a
+ * part is left out. Most messages shorten what they quote themselves, which reads better.
+ */
+function bounded(message: string): string {
+  if (message.length <= LONGEST) return message
+  const gap = ' […] '
+  return message.slice(0, LONGEST - LONGEST_END - gap.length) + gap + message.slice(-LONGEST_END)
 }
 
 /** Two shapes that do not fit: names the operation and both shapes. */

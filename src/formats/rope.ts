@@ -7,6 +7,7 @@ import { z } from 'zod'
 import { headDimOf, type ModelConfig } from '../nn/config.js'
 import { magnitudeOf, type RopeScaling, ropeFrequencies } from '../nn/rope.js'
 import { describeFirstIssue } from '../schema-issues.js'
+import { quoted } from './safetensors.js'
 
 const settings = z.looseObject({
   rope_type: z.string().nullish(),
@@ -217,7 +218,7 @@ function scalingOf(
 ): { readonly scaling: RopeScaling | undefined } | Problem {
   const { rope_type: named, type: legacy } = rope
   if (named && legacy && named !== legacy) {
-    return { problem: `rope_type ${JSON.stringify(named)} contradicts type ${JSON.stringify(legacy)}` }
+    return { problem: `rope_type ${quoted(named)} contradicts type ${quoted(legacy)}` }
   }
   const type = named ?? legacy
   if (type === null || type === undefined) {
@@ -232,7 +233,7 @@ function scalingOf(
   if (!isScaling(own)) {
     return {
       problem:
-        `rope_type ${JSON.stringify(type)} is not supported; ` +
+        `rope_type ${quoted(type)} is not supported; ` +
         'supported: default, linear, dynamic, llama3, yarn, longrope',
     }
   }
@@ -331,7 +332,7 @@ export function ggufScaling(given: GgufScaling): RopeScaling | undefined | strin
     return { ...scaling, attentionFactor: attentionFactor * magnitudeOf(scaling) }
   }
   if (type !== 'none' && type !== 'linear' && !(type === 'longrope' && factor === 0)) {
-    return `${JSON.stringify(type.slice(0, 200))} is not supported; supported: none, linear, yarn, longrope`
+    return `${quoted(type)} is not supported; supported: none, linear, yarn, longrope`
   }
   const scale = type === 'none' || factor === 0 ? 1 : factor
   if (factors !== null) return { type: 'factors', factors: Array.from(factors, value => value * scale) }

@@ -121,6 +121,11 @@ describe('a config.json that does not fit is refused by its field', () => {
     [{ hidden_size: '8' }, 'CONFIG_INVALID', /config\.json: hidden_size: must be a number, not "8"/],
     [{ num_hidden_layers: 1.5 }, 'CONFIG_INVALID', /num_hidden_layers/],
     [
+      { rope_scaling: { rope_type: 'a'.repeat(5000) } },
+      'CONFIG_INVALID',
+      /rope_type "a{200}…" is not supported; supported: default, linear/,
+    ],
+    [
       { num_hidden_layers: 1e9 },
       'CONFIG_INVALID',
       /num_hidden_layers: must be at most 10000, not 1000000000/,
