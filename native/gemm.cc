@@ -99,6 +99,7 @@ void micro_pairs(const float* a, const float* b, float* c, int64_t ldc, int64_t 
 }
 
 #ifdef FLICKER_BF16_TARGET
+// Written out again: what a function may use of a processor is said of the function, not of what it is a template of.
 template <int ROWS, int NVEC, bool>
 FLICKER_BF16_TARGET void micro_hardware(const float* a, const float* b, float* c, int64_t ldc, int64_t depth,
                                         int64_t columns, bool accumulate) {

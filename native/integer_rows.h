@@ -139,8 +139,8 @@ struct IntegerQ8 : ScaledGroups<IntegerQ8> {
       store_as(to + k, widen_pairs(a + g * group_columns + k, b + g * group_columns + k));
   }
 
-  /// sums += the codes of PAIRS · 2 rows times factors, pairs of them per COLUMNS columns, in so many groups of a
-  /// chunk.
+  /// sums += the codes of PAIRS · 2 rows times factors, pairs of them per factor_columns columns, in so many groups of
+  /// a chunk.
   template <int PAIRS>
   static FLICKER_INLINE void add_rows(const uint8_t* const* rows, const int32_t* const* factors, int64_t groups,
                                       int32_t* sums) {

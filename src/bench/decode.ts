@@ -5,9 +5,9 @@
 import { EngineModel } from '../engine/engine-model.js'
 import type { EngineOptions } from '../engine/engine-options.js'
 import type { NarrowGateMode } from '../engine/ffn/policy.js'
-import { bytesRead, bytesSkipped } from '../engine/forward.js'
 import { Session } from '../engine/generation/session.js'
 import type { EngineWeights } from '../engine/model/weights.js'
+import { bytesRead, bytesSkipped } from '../engine/pass-stats.js'
 import { OptionError } from '../errors.js'
 import {
   type ActivationType,

@@ -3,7 +3,7 @@
 
 import { DeviceModel } from '../engine/device/device-model.js'
 import type { DeviceWeights } from '../engine/device/device-weights.js'
-import { bytesRead } from '../engine/forward.js'
+import { bytesRead } from '../engine/pass-stats.js'
 import type { WeightType } from '../kernels/index.js'
 import { Purpose, RandomStream } from '../kernels/philox.js'
 import {

@@ -2,14 +2,9 @@
 
 import { kernels } from '../kernels/index.js'
 import { type MachineInfo, machineInfo } from '../kernels/machine-info.js'
-import {
-  alternatingOrder,
-  type MedianInterval,
-  medianInterval,
-  ratioInterval,
-} from '../paired-measurement.js'
+import { type MedianInterval, medianInterval, ratioInterval } from '../paired-measurement.js'
 import { type Precision, withPrecision } from '../train/precision.js'
-import { TRAIN_SHAPES, type TrainShape, trainingStepFor } from './train.js'
+import { stepAlternately, TRAIN_SHAPES, type TrainShape, trainingStepFor } from './train.js'
 
 export interface PrecisionRow {
   readonly shape: TrainShape
@@ -22,6 +17,9 @@ export interface PrecisionRow {
   readonly losses: readonly [f32: number, other: number]
 }
 
+/** Steps before those that count. */
+const WARM_UP = 3
+
 /** Throws what `withPrecision` throws. */
 export function benchPrecision(
   precision: Precision,
@@ -29,24 +27,13 @@ export function benchPrecision(
 ): { machine: MachineInfo; rows: PrecisionRow[] } {
   const both = [kernels(), withPrecision(kernels(), precision)]
   const rows = TRAIN_SHAPES.map(shape => {
-    const runs = both.map(using => ({
-      step: trainingStepFor(shape, activation, using),
-      times: [] as number[],
-      loss: Number.NaN,
-    }))
-    for (let i = 0; i < steps + 3; i++) {
-      for (const which of alternatingOrder(runs.length, i)) {
-        const started = performance.now()
-        runs[which].loss = runs[which].step(1 + i)
-        if (i >= 3) runs[which].times.push(performance.now() - started)
-      }
-    }
-    const [f32, other] = runs
+    const runs = both.map(using => trainingStepFor(shape, activation, using))
+    const [f32, other] = stepAlternately(runs, steps, WARM_UP)
     return {
       shape,
-      f32: medianInterval(f32.times),
-      other: medianInterval(other.times),
-      ratio: ratioInterval(f32.times, other.times),
+      f32: medianInterval(f32.milliseconds),
+      other: medianInterval(other.milliseconds),
+      ratio: ratioInterval(f32.milliseconds, other.milliseconds),
       losses: [f32.loss, other.loss] as const,
     }
   })

@@ -3,13 +3,8 @@
 
 import { kernels } from '../kernels/index.js'
 import { type MachineInfo, machineInfo } from '../kernels/machine-info.js'
-import {
-  alternatingOrder,
-  type MedianInterval,
-  medianInterval,
-  ratioInterval,
-} from '../paired-measurement.js'
-import { type TrainShape, trainingStepFor } from './train.js'
+import { type MedianInterval, medianInterval, ratioInterval } from '../paired-measurement.js'
+import { stepAlternately, type TrainShape, trainingStepFor } from './train.js'
 
 export interface SparseTrainRow {
   /** Fraction of the hidden activations that is 0. */
@@ -45,26 +40,16 @@ export interface SparseTrainResult {
 export function benchSparseTrain(fractions: readonly number[], steps: number): SparseTrainResult {
   const rows = fractions.map(zeros => {
     const activation = `fatrelu:t=${(DEVIATION * normalQuantile(zeros)).toFixed(6)}`
-    const runs = [0, 1].map(sparseProductsBelow => ({
-      step: trainingStepFor(SHAPE, activation, kernels(), { sparseProductsBelow, lr: 0 }),
-      times: [] as number[],
-    }))
-    const losses = runs.map(({ step }) => step(1)) as [number, number]
-    for (let i = 0; i < steps; i++) {
-      for (const which of alternatingOrder(runs.length, i)) {
-        const started = performance.now()
-        runs[which].step(2 + i)
-        runs[which].times.push(performance.now() - started)
-      }
-    }
-    const [dense, sparse] = runs.map(({ times }) => times)
+    const runs = [0, 1].map(sparseProductsBelow =>
+      trainingStepFor(SHAPE, activation, kernels(), { sparseProductsBelow, lr: 0 }),
+    )
+    const [dense, sparse] = stepAlternately(runs, steps, 1)
     return {
-      ...{ zeros, losses },
-      ...{
-        dense: medianInterval(dense),
-        sparse: medianInterval(sparse),
-        ratio: ratioInterval(dense, sparse),
-      },
+      zeros,
+      losses: [dense.loss, sparse.loss] as const,
+      dense: medianInterval(dense.milliseconds),
+      sparse: medianInterval(sparse.milliseconds),
+      ratio: ratioInterval(dense.milliseconds, sparse.milliseconds),
     }
   })
   return { machine: machineInfo(), shape: SHAPE, rows }

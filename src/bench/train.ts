@@ -11,7 +11,12 @@ import { type Kernels, kernels, measureMachine } from '../kernels/index.js'
 import { type MachineInfo, machineInfo } from '../kernels/machine-info.js'
 import type { ModelConfig } from '../nn/config.js'
 import { Llama } from '../nn/llama.js'
-import { comparePaired, type MedianInterval, medianInterval } from '../paired-measurement.js'
+import {
+  alternatingOrder,
+  comparePaired,
+  type MedianInterval,
+  medianInterval,
+} from '../paired-measurement.js'
 import { median } from '../statistics.js'
 import { type Batch, TrainingStep } from '../train/step.js'
 import { type KernelTime, WatchedKernels } from './kernel-times.js'
@@ -167,6 +172,23 @@ export function profileTrain({ steps = 20, activation = 'silu' }: BenchTrainOpti
     }
   })
   return { machine: machineInfo(), rows }
+}
+
+/** Steps of each, alternately, after `warmUp` that are not counted: their milliseconds, and the loss of the last. */
+export function stepAlternately(
+  runs: readonly ((step: number) => number)[],
+  steps: number,
+  warmUp: number,
+): { milliseconds: number[]; loss: number }[] {
+  const results = runs.map(() => ({ milliseconds: [] as number[], loss: Number.NaN }))
+  for (let i = 0; i < warmUp + steps; i++) {
+    for (const which of alternatingOrder(runs.length, i)) {
+      const started = performance.now()
+      results[which].loss = runs[which](1 + i)
+      if (i >= warmUp) results[which].milliseconds.push(performance.now() - started)
+    }
+  }
+  return results
 }
 
 /** Runs one step and returns its milliseconds; the first five, which are not counted, are behind it. */

@@ -7,10 +7,11 @@ import { OptionError } from '../errors.js'
 import { Purpose } from '../kernels/philox.js'
 import { KvCache } from './attention/kv-cache.js'
 import { DENSE_POLICY } from './ffn/policy.js'
-import { emptyStats, type LayerContext, Layers } from './forward.js'
+import { type LayerContext, Layers } from './forward.js'
 import { CompactNeurons } from './model/compact-neurons.js'
 import type { SpillFile } from './model/spill-file.js'
 import { type Embeddings, embed, type LayerWeights, neuronBytes } from './model/weights.js'
+import { emptyStats } from './pass-stats.js'
 
 /** Positions that attend to each other: no more memory than decoding takes. */
 const WINDOW = 256

@@ -1,7 +1,7 @@
 // Which neurons a token has activated, as a streamed response tells it: a bit per neuron, in base64.
 
-import { bytesRead, bytesSkipped } from '../engine/forward.js'
 import type { GeneratedToken, LanguageModel } from '../engine/index.js'
+import { bytesRead, bytesSkipped } from '../engine/pass-stats.js'
 import { OptionError } from '../errors.js'
 import type { SamplingBody } from './requests.js'
 

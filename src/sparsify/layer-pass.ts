@@ -4,8 +4,9 @@ import type { Activation } from '../activations/index.js'
 import type { VectorObserver } from '../engine/attention/attention.js'
 import { KvCache } from '../engine/attention/kv-cache.js'
 import { DENSE_POLICY, type FfnPolicy } from '../engine/ffn/policy.js'
-import { emptyStats, type LayerContext, Layers } from '../engine/forward.js'
+import { type LayerContext, Layers } from '../engine/forward.js'
 import { type Embeddings, embed, type LayerWeights } from '../engine/model/weights.js'
+import { emptyStats } from '../engine/pass-stats.js'
 import { Purpose } from '../kernels/philox.js'
 
 /** Positions that attend to each other, at most. */

@@ -344,7 +344,7 @@ export class DeviceKernels {
     const dispatchesOf = (slot: number) =>
       layer.gate.parts.map(async (gate, part) => {
         const neurons = experts === null ? gate.count : count
-        const constants: Record<string, number> = {
+        const constants = {
           ...{ FIRST: gate.first, COUNT: neurons },
           ...(experts !== null && { SLOT: slot }),
         }
@@ -358,9 +358,7 @@ export class DeviceKernels {
           {
             kernel: first,
             group: first.bind([gate.buffer, up, x, norm, numbers, rows, hidden, flags]),
-            workgroups: Math.ceil(
-              constants.COUNT / (ROWS_PER_WORKGROUP * neuronsTogether(shape, this.#gpu.info)),
-            ),
+            workgroups: Math.ceil(neurons / (ROWS_PER_WORKGROUP * neuronsTogether(shape, this.#gpu.info))),
           },
           {
             kernel: second,

@@ -1,7 +1,7 @@
 // One continuation of a prompt: from the logits of its session to the next token, its characters and its end.
 
 import type { Tokenizer } from '../../data/tokenizers/tokenizer.js'
-import type { PassStats } from '../forward.js'
+import type { PassStats } from '../pass-stats.js'
 import { type BestLogits, chooseAmong } from './best-logits.js'
 import { type TokenLogprob, tokenLogprob, topLogprobs } from './logprobs.js'
 import { type CheckedPenalties, LogitAdjustment } from './penalties.js'

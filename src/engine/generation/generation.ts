@@ -3,7 +3,7 @@
 
 import { OptionError } from '../../errors.js'
 import { neuronsPerToken } from '../../nn/config.js'
-import { bytesRead, bytesSkipped, type PassStats } from '../forward.js'
+import { bytesRead, bytesSkipped, type PassStats } from '../pass-stats.js'
 import { bestWanted } from './best-logits.js'
 import { Continuation, type FinishReason, type GeneratedToken, type TokenConstraint } from './continuation.js'
 import type { CheckedOptions } from './generate-options.js'

@@ -7,7 +7,7 @@ import { Purpose, seedWords } from '../../kernels/philox.js'
 import { KvCache } from '../attention/kv-cache.js'
 import { roomForSigns } from '../ffn/neuron-signs.js'
 import { type FfnMode, requireFfnMode } from '../ffn/policy.js'
-import type { ForwardPass, SequenceState, TokenStats } from '../forward.js'
+import type { ForwardPass, SequenceState } from '../forward.js'
 import { requireCacheMemory } from '../model/memory.js'
 import {
   type OptionNames,
@@ -17,6 +17,7 @@ import {
   requireTokenList,
   wrongType,
 } from '../option-checks.js'
+import type { TokenStats } from '../pass-stats.js'
 import type { BestWanted } from './best-logits.js'
 import { logSumExp } from './logprobs.js'
 import { requireReadable } from './readable-tokens.js'

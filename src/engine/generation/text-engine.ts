@@ -3,7 +3,7 @@
 
 import type { Activation } from '../../activations/index.js'
 import type { ModelConfig } from '../../nn/config.js'
-import type { TokenStats } from '../forward.js'
+import type { TokenStats } from '../pass-stats.js'
 import type { BestLogits } from './best-logits.js'
 import type { SessionOptions } from './session.js'
 
