@@ -1,226 +1,45 @@
-// Matrix product after Goto & van de Geijn 2008: one operand is packed in blocks that stay in the level-2 cache, the
-// other in panels that stay near level 1, and a register tile of MR×(NV vectors) accumulates over one block of k.
-// The larger operand is the one packed panel by panel: each thread packs what it then uses, without waiting.
+// Matrix product after Goto & van de Geijn 2008: b is packed in panels that stay in the level-1 cache while some panels
+// of a, from level 2, pass by; a register tile of MR×(NV vectors) accumulates over one block of k. Rows of a are read
+// where they are, unless k runs along its columns. The smaller operand is shared, of the larger each thread packs what
+// it then uses, without waiting, and asks for what it will read next.
 //
 // Every element of c is the sum over k in one order that depends on the sizes alone (blocks of KC, within a block one
 // by one), whatever tile or thread it falls to: so the result does not depend on the number of threads.
-//
-// Of bf16, panels hold pairs of neighbors along k instead of single elements: half as many words, all else is the same.
-#include "bf16.h"
+#include "gemm_tiles.h"
 #include "kernels.h"
 #include "parallel.h"
-#include "simd.h"
 
 namespace flicker::FLICKER_ISA {
 namespace {
 
-#if FLICKER_LANES == 16
-constexpr int MR = 12, NV = 2;  // 24 accumulators of 32 registers
-#elif FLICKER_LANES == 8
-constexpr int MR = 6, NV = 2;  // 12 of 16
-#elif defined(__aarch64__)
-constexpr int MR = 8, NV = 3;  // 24 of 32
-#else
-constexpr int MR = 6, NV = 2;  // 12 of 16
-#endif
-constexpr int NR = NV * lanes;
-constexpr int64_t KC = 384;  // depth of a block
-constexpr int64_t NC = 512;  // columns of a block: KC·NC floats are 3/4 of a usual level-2 cache
-constexpr int64_t MC = 512;  // rows of a block, likewise
+constexpr int64_t NC = 512;  // columns of a block
+constexpr int64_t MC = 512;  // rows of a block
 // A result of at most so many elements with at least four segments of k is summed by segments.
 constexpr int64_t SMALL_RESULT = 1 << 16, SEGMENT = 256;
-// Rows of a packed panel of a lie this far apart: off the powers of two, so that they do not fall into one cache set.
-constexpr int64_t ROW = KC + 16;
 
-/// What the words of a panel are, and what multiplies them.
-enum class Words { f32, bf16, bf16_of_hardware };
+/// Where the rows of panels of a are.
+struct PanelOfA {
+  const float* data;
+  int64_t row;  // floats from one row to the next
 
-/// Words of a panel that is `depth` deep.
-template <Words W>
-constexpr int64_t words(int64_t depth) {
-  return W == Words::f32 ? depth : ceil_div(depth, 2);
-}
-
-/// c tile (rows × NVEC vectors) += or = acc.
-template <int ROWS, int NVEC>
-FLICKER_INLINE void store_tile(const vf (&acc)[ROWS][NVEC], float* c, int64_t ldc, int64_t columns, bool accumulate) {
-  if (columns >= NVEC * lanes) {
-#pragma GCC unroll 16
-    for (int i = 0; i < ROWS; i++)
-#pragma GCC unroll 4
-      for (int j = 0; j < NVEC; j++) {
-        float* p = c + i * ldc + j * lanes;
-        store(p, accumulate ? load(p) + acc[i][j] : acc[i][j]);
-      }
-    return;
-  }
-  float tile[ROWS][NVEC * lanes];
-  memcpy(tile, acc, sizeof tile);
-  for (int i = 0; i < ROWS; i++)
-    for (int64_t j = 0; j < columns; j++) c[i * ldc + j] = accumulate ? c[i * ldc + j] + tile[i][j] : tile[i][j];
-}
-
-/// c tile (rows × NVEC vectors) += or = a panel · b panel. Element (i, k) of a is a[i·row_stride + k·k_stride].
-template <int ROWS, int NVEC, bool TRANS_A>
-void micro(const float* a, const float* b, float* c, int64_t ldc, int64_t depth, int64_t columns, bool accumulate) {
-  constexpr int64_t row_stride = TRANS_A ? 1 : ROW, k_stride = TRANS_A ? MR : 1;
-  vf acc[ROWS][NVEC] = {};
-  for (int64_t k = 0; k < depth; k++) {
-    vf bv[NVEC];
-#pragma GCC unroll 4
-    for (int j = 0; j < NVEC; j++) bv[j] = load(b + k * NR + j * lanes);
-#pragma GCC unroll 16
-    for (int i = 0; i < ROWS; i++) {
-      const vf av = splat(a[i * row_stride + k * k_stride]);
-#pragma GCC unroll 4
-      for (int j = 0; j < NVEC; j++) acc[i][j] += av * bv[j];
-    }
-  }
-  store_tile<ROWS, NVEC>(acc, c, ldc, columns, accumulate);
-}
-
-/// The same of pairs; those of a row of a are one behind the other.
-template <int ROWS, int NVEC, bool>
-void micro_pairs(const float* a, const float* b, float* c, int64_t ldc, int64_t depth, int64_t columns,
-                 bool accumulate) {
-  vf acc[ROWS][NVEC] = {};
-  for (int64_t k = 0; k < depth; k++) {
-    vu bv[NVEC];
-#pragma GCC unroll 4
-    for (int j = 0; j < NVEC; j++) bv[j] = load_words(b + k * NR + j * lanes);
-#pragma GCC unroll 16
-    for (int i = 0; i < ROWS; i++) {
-      const vu av = splat_u32(word_at(a + i * ROW + k));
-#pragma GCC unroll 4
-      for (int j = 0; j < NVEC; j++) acc[i][j] = add_products(acc[i][j], av, bv[j]);
-    }
-  }
-  store_tile<ROWS, NVEC>(acc, c, ldc, columns, accumulate);
-}
-
-#ifdef FLICKER_BF16_TARGET
-// Written out again: what a function may use of a processor is said of the function, not of what it is a template of.
-template <int ROWS, int NVEC, bool>
-FLICKER_BF16_TARGET void micro_hardware(const float* a, const float* b, float* c, int64_t ldc, int64_t depth,
-                                        int64_t columns, bool accumulate) {
-  vf acc[ROWS][NVEC] = {};
-  for (int64_t k = 0; k < depth; k++) {
-    vu bv[NVEC];
-#pragma GCC unroll 4
-    for (int j = 0; j < NVEC; j++) bv[j] = load_words(b + k * NR + j * lanes);
-#pragma GCC unroll 16
-    for (int i = 0; i < ROWS; i++) {
-      const vu av = splat_u32(word_at(a + i * ROW + k));
-#pragma GCC unroll 4
-      for (int j = 0; j < NVEC; j++) acc[i][j] = add_products_of_hardware(acc[i][j], av, bv[j]);
-    }
-  }
-  store_tile<ROWS, NVEC>(acc, c, ldc, columns, accumulate);
-}
-#endif
-
-using Micro = void (*)(const float*, const float*, float*, int64_t, int64_t, int64_t, bool);
-
-template <int ROWS, int NVEC, bool TRANS_A, Words W>
-constexpr Micro micro_of() {
-#ifdef FLICKER_BF16_TARGET
-  if (W == Words::bf16_of_hardware) return micro_hardware<ROWS, NVEC, TRANS_A>;
-#endif
-  if constexpr (W == Words::f32)
-    return micro<ROWS, NVEC, TRANS_A>;
-  else
-    return micro_pairs<ROWS, NVEC, TRANS_A>;
-}
-
-// For every number of rows up to MR, so that the last panel wastes nothing.
-template <int NVEC, bool TRANS_A, Words W>
-struct Micros {
-  Micro of[17];
-  template <int ROWS>
-  constexpr void fill() {
-    of[ROWS] = micro_of<ROWS, NVEC, TRANS_A, W>();
-    if constexpr (ROWS > 1) fill<ROWS - 1>();
-  }
-  constexpr Micros() : of() { fill<MR>(); }
+  PanelOfA panel(int64_t q) const { return {data + q * MR * row, row}; }
 };
-template <int NVEC, bool TRANS_A, Words W>
-constexpr Micros<NVEC, TRANS_A, W> micros{};
 
-template <bool TRANS_A, Words W>
-Micro pick(int64_t rows, int64_t columns) {
-  if (columns <= lanes) return micros<1, TRANS_A, W>.of[rows];
-  if (NV > 2 && columns <= 2 * lanes) return micros<2, TRANS_A, W>.of[rows];
-  return micros<NV, TRANS_A, W>.of[rows];
-}
+/// Rows that will be read next: some are asked for beside every tile, so that memory works while the processor does.
+struct Ahead {
+  const float* at;
+  int64_t ld, rows, columns;
 
-/// One panel of b: depth × NR, columns beyond `columns` zero.
-void pack_b(const float* b, int64_t ldb, bool trans, int64_t depth, int64_t columns, float* out) {
-  if (!trans) {
-    for (int64_t k = 0; k < depth; k++, out += NR, b += ldb) {
-      if (columns == NR) {
-#pragma GCC unroll 4
-        for (int j = 0; j < NV; j++) store(out + j * lanes, load(b + j * lanes));
-      } else {
-        for (int64_t j = 0; j < NR; j++) out[j] = j < columns ? b[j] : 0.f;
-      }
-    }
-    return;
-  }
-  // b is columns × depth.
-  const int64_t whole_k = depth / 4 * 4, whole_j = columns / 4 * 4;
-  for (int64_t k = 0; k < whole_k; k += 4)
-    for (int64_t j = 0; j < whole_j; j += 4) transpose_4x4(b + j * ldb + k, ldb, out + k * NR + j, NR);
-  for (int64_t k = 0; k < depth; k++)
-    for (int64_t j = k < whole_k ? whole_j : 0; j < NR; j++) out[k * NR + j] = j < columns ? b[j * ldb + k] : 0.f;
-}
-
-/// One panel of a: up to MR rows, rows contiguous at distance ROW (or, transposed, MR values per k).
-void pack_a(const float* a, int64_t lda, bool trans, int64_t depth, int64_t rows, float* out) {
-  if (!trans) {
-    for (int64_t i = 0; i < rows; i++) memcpy(out + i * ROW, a + i * lda, static_cast<size_t>(depth) * 4);
-    return;
-  }
-  if (rows == MR) {
-    for (int64_t k = 0; k < depth; k++) memcpy(out + k * MR, a + k * lda, MR * 4);
-    return;
-  }
-  for (int64_t k = 0; k < depth; k++)
-    for (int64_t i = 0; i < rows; i++) out[k * MR + i] = a[k * lda + i];
-}
-
-/// Two neighbors along k of a packed panel of b become one word, in place.
-void pair_b(float* panel, int64_t depth) {
-  for (int64_t k = 0; k < depth; k += 2)
-    for (int j = 0; j < NR; j += lanes) {
-      const vf odd = k + 1 < depth ? load(panel + (k + 1) * NR + j) : vf{};
-      store(panel + k / 2 * NR + j, pairs_of(load(panel + k * NR + j), odd));
-    }
-}
-
-/// The same of a panel of a, into rows that are contiguous at distance ROW, however it was packed.
-void pair_a(const float* panel, bool trans, int64_t depth, int64_t rows, float* out) {
-  const int64_t row_stride = trans ? 1 : ROW, k_stride = trans ? MR : 1;
-  for (int64_t i = 0; i < rows; i++) {
-    const float* from = panel + i * row_stride;
-    for (int64_t word = 0; word < words<Words::bf16>(depth); word += lanes) {
-      float even[lanes], odd[lanes];
-      for (int l = 0; l < lanes; l++) {
-        const int64_t k = 2 * (word + l);
-        even[l] = k < depth ? from[k * k_stride] : 0.f;
-        odd[l] = k + 1 < depth ? from[(k + 1) * k_stride] : 0.f;
-      }
-      store(out + i * ROW + word, pairs_of(load(even), load(odd)));
+  /// The part-th of `parts` parts.
+  FLICKER_INLINE void ask(int64_t part, int64_t parts) const {
+    const int64_t lines = ceil_div(columns, 16), all = rows * lines;
+    int64_t i = all * part / parts, row = i / (lines == 0 ? 1 : lines), line = i - row * lines;
+    for (const int64_t end = all * (part + 1) / parts; i < end; i++) {
+      __builtin_prefetch(at + row * ld + line * 16, 0, 2);
+      if (++line == lines) line = 0, row++;
     }
   }
-}
-
-/// The tile of c at (i, j) += or = packed panel of a · packed panel of b.
-template <bool TRANS_A, Words W>
-FLICKER_INLINE void tile(const float* panel_a, const float* panel_b, float* c, int64_t i, int64_t j, int64_t m,
-                         int64_t n, int64_t depth, bool add) {
-  const int64_t rows = min(MR, m - i), columns = min(NR, n - j);
-  pick<TRANS_A, W>(rows, columns)(panel_a, panel_b, c + i * n + j, n, words<W>(depth), columns, add);
-}
+};
 
 struct Operands {
   const float *a, *b;
@@ -228,120 +47,227 @@ struct Operands {
   int64_t m, n, k, lda, ldb;
   bool trans_a, trans_b, accumulate;
 
+  /// Whether rows of a are read where they are. At a distance of whole pages they would fall into one cache set.
   template <Words W>
-  void pack_a_panel(int64_t i, int64_t k0, int64_t depth, float* out) const {
+  bool reads_a() const {
+    return W == Words::f32 && !trans_a && lda % 1024 != 0;
+  }
+  /// `count` panels from row i on, at distance MR·ROW.
+  template <Words W>
+  void pack_a_panels(int64_t i, int64_t count, int64_t k0, int64_t depth, float* out) const {
     const float* from = trans_a ? a + k0 * lda + i : a + i * lda + k0;
-    const int64_t rows = min(MR, m - i);
+    const int64_t rows = min(count * MR, m - i);
     if constexpr (W == Words::f32) {
       pack_a(from, lda, trans_a, depth, rows, out);
     } else {
-      float panel[MR * ROW];
-      pack_a(from, lda, trans_a, depth, rows, panel);
-      pair_a(panel, trans_a, depth, rows, out);
+      for (int64_t row = 0; row < rows; row += MR) {
+        float panel[MR * ROW];
+        pack_a(from + row * (trans_a ? 1 : lda), lda, trans_a, depth, min(MR, rows - row), panel);
+        pair_a(panel, trans_a, depth, min(MR, rows - row), out + row * ROW);
+      }
     }
   }
+  /// Panels of a from row i on: as they are, or packed into `memory`.
   template <Words W>
-  void pack_b_panel(int64_t j, int64_t k0, int64_t depth, float* out) const {
-    pack_b(trans_b ? b + j * ldb + k0 : b + k0 * ldb + j, ldb, trans_b, depth, min(NR, n - j), out);
-    if constexpr (W != Words::f32) pair_b(out, depth);
+  PanelOfA panels_of_a(int64_t i, int64_t count, int64_t k0, int64_t depth, float* memory) const {
+    if (reads_a<W>()) return {a + i * lda + k0, lda};
+    pack_a_panels<W>(i, count, k0, depth, memory);
+    return {memory, ROW};
+  }
+  /// `count` panels from column j on.
+  template <Words W>
+  void pack_b_panels(int64_t j, int64_t count, int64_t k0, int64_t depth, float* out) const {
+    const int64_t columns = min(count * NR, n - j);
+    pack_b(trans_b ? b + j * ldb + k0 : b + k0 * ldb + j, ldb, trans_b, depth, columns, out);
+    if constexpr (W != Words::f32)
+      for (int64_t p = 0; p < ceil_div(columns, NR); p++) pair_b(out + p * NR * depth, depth);
+  }
+  /// Panels of a, or of b, that will be packed or read.
+  Ahead ahead_of_a(int64_t i, int64_t count, int64_t k0, int64_t depth) const {
+    if (i >= m) return {a, 0, 0, 0};
+    const int64_t rows = min(count * MR, m - i);
+    if (trans_a) return {a + k0 * lda + i, lda, depth, rows};
+    return {a + i * lda + k0, lda, rows, depth};
+  }
+  Ahead ahead_of_b(int64_t j, int64_t count, int64_t k0, int64_t depth) const {
+    if (j >= n) return {b, 0, 0, 0};
+    const int64_t columns = min(count * NR, n - j);
+    if (trans_b) return {b + j * ldb + k0, ldb, columns, depth};
+    return {b + k0 * ldb + j, ldb, depth, columns};
+  }
+
+  /// The tile of `to` (rows at distance n) at (i, j) += or = panel of a · packed panel of b.
+  template <bool TRANS_A, Words W>
+  FLICKER_INLINE void tile(PanelOfA panel, const float* panel_b, float* to, int64_t i, int64_t j, int64_t depth,
+                           bool add) const {
+    const int64_t rows = min(MR, m - i), columns = min(NR, n - j);
+    pick<TRANS_A, W>(rows, columns)(panel.data, panel.row, panel_b, to + i * n + j, n, words<W>(depth), columns, add);
   }
 };
+
+/// Panels that are packed together, so that there are enough such groups for all threads.
+int64_t panels_together(int64_t panels) {
+  const int64_t threads = thread_count();
+  return threads == 1 ? min(panels, 4) : min(4, ceil_div(panels, 4 * threads));
+}
 
 /// More rows than columns: blocks of b are packed together and shared, panels of a by the thread that uses them.
 template <bool TRANS_A, Words W>
 void share_b(const Operands& o) {
-  float* packed = static_cast<float*>(scratch(0, KC * (NC + NR) * 4));
+  const int64_t widest = ceil_div(min(NC, o.n), NR) * NR;
+  float* packed = static_cast<float*>(scratch(0, static_cast<uint64_t>(min(KC, o.k) * widest) * 4));
   if (packed == nullptr) return;
   // Jobs of some panels × some columns: enough to balance the threads, large enough to reuse a packed panel.
   const int64_t panels = ceil_div(o.m, MR), threads = thread_count();
-  const int64_t per_job = threads == 1 ? min(panels, 4) : min(4, ceil_div(panels, 4 * threads));
-  const int64_t row_jobs = ceil_div(panels, per_job);
+  const int64_t per_job = panels_together(panels), row_jobs = ceil_div(panels, per_job);
   for (int64_t n0 = 0; n0 < o.n; n0 += NC) {
-    const int64_t column_panels = ceil_div(min(NC, o.n - n0), NR);
+    const int64_t column_panels = ceil_div(min(NC, o.n - n0), NR), packed_at_once = panels_together(column_panels);
     const int64_t column_jobs =
         threads > 1 && row_jobs < 8 * threads ? min(column_panels, ceil_div(8 * threads, row_jobs)) : 1;
     for (int64_t k0 = 0; k0 < o.k; k0 += KC) {
       const int64_t depth = min(KC, o.k - k0);
       const bool add = o.accumulate || k0 > 0;
-      parallel_for(column_panels,
-                   [&](int64_t p) { o.template pack_b_panel<W>(n0 + p * NR, k0, depth, packed + p * NR * KC); });
+      parallel_for(ceil_div(column_panels, packed_at_once), [&](int64_t job) {
+        const int64_t p = job * packed_at_once, count = min(packed_at_once, column_panels - p);
+        o.template pack_b_panels<W>(n0 + p * NR, count, k0, depth, packed + p * NR * depth);
+      });
       parallel_for(row_jobs * column_jobs, [&](int64_t job) {
-        float* panel = static_cast<float*>(scratch(1, MR * ROW * 4));
-        if (panel == nullptr) return;
+        float* memory = static_cast<float*>(scratch(1, static_cast<uint64_t>(per_job * MR * ROW) * 4));
+        if (memory == nullptr) return;
         const int64_t part = job % column_jobs, first = (job / column_jobs) * per_job;
         const int64_t p0 = column_panels * part / column_jobs, p1 = column_panels * (part + 1) / column_jobs;
-        for (int64_t q = first; q < min(panels, first + per_job); q++) {
-          o.template pack_a_panel<W>(q * MR, k0, depth, panel);
-          for (int64_t p = p0; p < p1; p++)
-            tile<TRANS_A, W>(panel, packed + p * NR * KC, o.c, q * MR, n0 + p * NR, o.m, o.n, depth, add);
-        }
+        const int64_t count = min(per_job, panels - first);
+        const PanelOfA rows = o.template panels_of_a<W>(first * MR, count, k0, depth, memory);
+        const Ahead ahead = o.ahead_of_a((first + per_job * threads) * MR, per_job, k0, depth);
+        for (int64_t p = p0; p < p1; p++)
+          for (int64_t q = 0; q < count; q++) {
+            ahead.ask((p - p0) * count + q, count * (p1 - p0));
+            o.template tile<TRANS_A, W>(rows.panel(q), packed + p * NR * depth, o.c, (first + q) * MR, n0 + p * NR,
+                                        depth, add);
+          }
       });
     }
   }
 }
 
-/// More columns than rows: blocks of a are packed together and shared, panels of b by the thread that uses them.
+/// More columns than rows: blocks of a are shared, packed together where they have to be, panels of b packed by the
+/// thread that uses them.
 template <bool TRANS_A, Words W>
 void share_a(const Operands& o) {
-  float* packed = static_cast<float*>(scratch(0, (MC / MR + 2) * MR * ROW * 4));
-  if (packed == nullptr) return;
+  const bool reads_a = o.template reads_a<W>();
+  float* packed = reads_a ? nullptr : static_cast<float*>(scratch(0, (MC / MR + 2) * MR * ROW * 4));
+  if (packed == nullptr && !reads_a) return;
   constexpr int64_t block = MC / MR * MR;
+  const int64_t column_panels = ceil_div(o.n, NR), per_job = panels_together(column_panels), threads = thread_count();
   for (int64_t m0 = 0; m0 < o.m; m0 += block) {
-    const int64_t panels = ceil_div(min(block, o.m - m0), MR);
+    const int64_t panels = ceil_div(min(block, o.m - m0), MR), packed_at_once = panels_together(panels);
     for (int64_t k0 = 0; k0 < o.k; k0 += KC) {
       const int64_t depth = min(KC, o.k - k0);
       const bool add = o.accumulate || k0 > 0;
-      parallel_for(panels,
-                   [&](int64_t q) { o.template pack_a_panel<W>(m0 + q * MR, k0, depth, packed + q * MR * ROW); });
-      parallel_for(ceil_div(o.n, NR), [&](int64_t p) {
-        float* panel = static_cast<float*>(scratch(1, NR * KC * 4));
-        if (panel == nullptr) return;
-        o.template pack_b_panel<W>(p * NR, k0, depth, panel);
-        for (int64_t q = 0; q < panels; q++)
-          tile<TRANS_A, W>(packed + q * MR * ROW, panel, o.c, m0 + q * MR, p * NR, o.m, o.n, depth, add);
+      if (!reads_a)
+        parallel_for(ceil_div(panels, packed_at_once), [&](int64_t job) {
+          const int64_t q = job * packed_at_once, count = min(packed_at_once, panels - q);
+          o.template pack_a_panels<W>(m0 + q * MR, count, k0, depth, packed + q * MR * ROW);
+        });
+      const PanelOfA rows = reads_a ? PanelOfA{o.a + m0 * o.lda + k0, o.lda} : PanelOfA{packed, ROW};
+      parallel_for(ceil_div(column_panels, per_job), [&](int64_t job) {
+        const int64_t first = job * per_job, count = min(per_job, column_panels - first);
+        float* memory = static_cast<float*>(scratch(1, static_cast<uint64_t>(per_job * NR * depth) * 4));
+        if (memory == nullptr) return;
+        o.template pack_b_panels<W>(first * NR, count, k0, depth, memory);
+        const Ahead ahead = o.ahead_of_b((first + per_job * threads) * NR, per_job, k0, depth);
+        for (int64_t p = 0; p < count; p++)
+          for (int64_t q = 0; q < panels; q++) {
+            ahead.ask(p * panels + q, count * panels);
+            o.template tile<TRANS_A, W>(rows.panel(q), memory + p * NR * depth, o.c, m0 + q * MR, (first + p) * NR,
+                                        depth, add);
+          }
       });
     }
   }
 }
 
-/// A small result of a long sum (the gradient of a weight): k is cut into at most 16 segments, by size alone, each
-/// summed by one thread into a partial result of its own; the partials add up in order. No thread waits for another's
-/// packing.
+/// k of a small result of a long sum (the gradient of a weight) is cut into at most 16 segments, by size alone: the
+/// sums of the segments add up in order.
+int64_t segment_of(int64_t k) { return ceil_div(k, 16) > SEGMENT ? ceil_div(k, 16) : SEGMENT; }
+
+/// Such a result on one or two threads: each takes rows or columns of it, whichever are more, and packs what it needs
+/// of both operands, segment by segment, without waiting for the other.
 template <bool TRANS_A, Words W>
-void split_k(const Operands& o) {
-  const int64_t segment = ceil_div(o.k, 16) > SEGMENT ? ceil_div(o.k, 16) : SEGMENT;
+void own_parts(const Operands& o, int64_t segment) {
+  constexpr int64_t together = 8;
+  const int64_t panels = ceil_div(o.m, MR), column_panels = ceil_div(o.n, NR), parts = thread_count();
+  parallel_for(parts, [&](int64_t part) {
+    const bool by_rows = o.m >= o.n;
+    const int64_t q0 = by_rows ? panels * part / parts : 0, q1 = by_rows ? panels * (part + 1) / parts : panels;
+    const int64_t p0 = by_rows ? 0 : column_panels * part / parts;
+    const int64_t count = (by_rows ? column_panels : column_panels * (part + 1) / parts) - p0;
+    const int64_t packed_b = count * NR * segment;
+    float* memory = static_cast<float*>(scratch(1, static_cast<uint64_t>(packed_b + together * MR * ROW) * 4));
+    if (memory == nullptr) return;
+    for (int64_t k0 = 0; k0 < o.k; k0 += segment) {
+      const int64_t depth = min(segment, o.k - k0), next = k0 + segment, next_depth = min(segment, o.k - next);
+      for (int64_t p = 0; p < count; p += 4)
+        o.template pack_b_panels<W>((p0 + p) * NR, min(4, count - p), k0, depth, memory + p * NR * depth);
+      const Ahead next_b = o.ahead_of_b(p0 * NR, next < o.k ? count : 0, next, next_depth);
+      for (int64_t q = q0; q < q1; q += together) {
+        const int64_t some = min(together, q1 - q);
+        const PanelOfA rows = o.template panels_of_a<W>(q * MR, some, k0, depth, memory + packed_b);
+        const bool last = q + together >= q1;
+        const Ahead next_a = last ? o.ahead_of_a(q0 * MR, next < o.k ? together : 0, next, next_depth)
+                                  : o.ahead_of_a((q + together) * MR, together, k0, depth);
+        for (int64_t p = 0; p < count; p++)
+          for (int64_t i = 0; i < some; i++) {
+            next_a.ask(p * some + i, count * some);
+            next_b.ask((q - q0) * count + p * some + i, (q1 - q0) * count);
+            o.template tile<TRANS_A, W>(rows.panel(i), memory + p * NR * depth, o.c, (q + i) * MR, (p0 + p) * NR, depth,
+                                        o.accumulate || k0 > 0);
+          }
+      }
+    }
+  });
+}
+
+/// The same on more threads: each segment is summed by one thread into a partial result of its own. No thread waits for
+/// another's packing.
+template <bool TRANS_A, Words W>
+void split_k(const Operands& o, int64_t segment) {
   const int64_t segments = ceil_div(o.k, segment), size = o.m * o.n;
   float* partial = static_cast<float*>(scratch(0, static_cast<uint64_t>(segments * size) * 4));
   if (partial == nullptr) return;
-  const int64_t panels = ceil_div(o.m, MR), column_panels = ceil_div(o.n, NR);
+  constexpr int64_t together = 4;
+  const int64_t panels = ceil_div(o.m, MR), column_panels = ceil_div(o.n, NR), deepest = min(KC, segment);
   parallel_for(segments, [&](int64_t s) {
-    const int64_t packed_b = column_panels * NR * KC;
-    float* memory = static_cast<float*>(scratch(1, static_cast<uint64_t>(packed_b + MR * ROW) * 4));
+    const int64_t packed_b = column_panels * NR * deepest;
+    float* memory = static_cast<float*>(scratch(1, static_cast<uint64_t>(packed_b + together * MR * ROW) * 4));
     if (memory == nullptr) return;
     const int64_t first = s * segment, last = min(o.k, first + segment);
     for (int64_t k0 = first; k0 < last; k0 += KC) {
       const int64_t depth = min(KC, last - k0);
-      for (int64_t p = 0; p < column_panels; p++) o.template pack_b_panel<W>(p * NR, k0, depth, memory + p * NR * KC);
-      for (int64_t q = 0; q < panels; q++) {
-        o.template pack_a_panel<W>(q * MR, k0, depth, memory + packed_b);
+      for (int64_t p = 0; p < column_panels; p += together)
+        o.template pack_b_panels<W>(p * NR, together, k0, depth, memory + p * NR * depth);
+      for (int64_t q = 0; q < panels; q += together) {
+        const PanelOfA rows = o.template panels_of_a<W>(q * MR, together, k0, depth, memory + packed_b);
         for (int64_t p = 0; p < column_panels; p++)
-          tile<TRANS_A, W>(memory + packed_b, memory + p * NR * KC, partial + s * size, q * MR, p * NR, o.m, o.n, depth,
-                           k0 > first);
+          for (int64_t i = 0; i < min(together, panels - q); i++)
+            o.template tile<TRANS_A, W>(rows.panel(i), memory + p * NR * depth, partial + s * size, (q + i) * MR,
+                                        p * NR, depth, k0 > first);
       }
     }
   });
   constexpr int64_t block = 1 << 12;
   parallel_for(ceil_div(size, block), [&](int64_t b) {
     const int64_t end = min(size, (b + 1) * block);
+    const int64_t begin = o.accumulate ? 0 : 1;
     int64_t i = b * block;
     for (; i + lanes <= end; i += lanes) {
-      vf sum = o.accumulate ? load(o.c + i) : vf{};
-      for (int64_t s = 0; s < segments; s++) sum += load(partial + s * size + i);
+      vf sum = load((o.accumulate ? o.c : partial) + i);
+      for (int64_t s = begin; s < segments; s++) sum += load(partial + s * size + i);
       store(o.c + i, sum);
     }
     for (; i < end; i++) {
-      float sum = o.accumulate ? o.c[i] : 0.f;
-      for (int64_t s = 0; s < segments; s++) sum += partial[s * size + i];
+      float sum = (o.accumulate ? o.c : partial)[i];
+      for (int64_t s = begin; s < segments; s++) sum += partial[s * size + i];
       o.c[i] = sum;
     }
   });
@@ -354,12 +280,17 @@ void multiply(const Operands& o) {
     if (!o.accumulate) memset(o.c, 0, static_cast<size_t>(o.m) * static_cast<size_t>(o.n) * 4);
     return;
   }
-  if (o.m * o.n <= SMALL_RESULT && o.k >= 4 * SEGMENT)
-    split_k<TRANS_A, W>(o);
-  else if (o.n > o.m)
+  if (o.m * o.n <= SMALL_RESULT && o.k >= 4 * SEGMENT) {
+    const int64_t segment = segment_of(o.k);
+    if (thread_count() <= 2 && segment <= KC)
+      own_parts<TRANS_A, W>(o, segment);
+    else
+      split_k<TRANS_A, W>(o, segment);
+  } else if (o.n > o.m) {
     share_a<TRANS_A, W>(o);
-  else
+  } else {
     share_b<TRANS_A, W>(o);
+  }
 }
 
 }  // namespace
