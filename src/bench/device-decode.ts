@@ -16,6 +16,8 @@ import {
   measureBandwidth,
   openGpu,
   padded,
+  type RowRange,
+  rangesOf,
 } from '../kernels/webgpu/index.js'
 import { headDimOf, type ModelConfig } from '../nn/config.js'
 import { type MedianInterval, medianInterval } from '../paired-measurement.js'
@@ -142,29 +144,31 @@ async function randomDeviceWeights(
     rows: number,
     columns: number,
     layout: MatrixLayout = 'rows',
-    rowsPerPart?: number,
+    ranges?: readonly RowRange[],
   ) => {
-    const made = memory.allocate(type, { rows, columns }, layout, rowsPerPart)
+    const made = memory.allocate(type, { rows, columns }, layout, ranges)
     await fillRandom(gpu, made, columns, seed++)
     return made
   }
   const ones = () => memory.numbers(padded(new Float32Array(d).fill(1)))
-  const rowsPerPart = Math.min(memory.rowsPerPart(type, d), memory.rowsPerPart(type, d, 'tiles'))
+  const ranges = rangesOf(h, Math.min(memory.rowsPerPart(type, d), memory.rowsPerPart(type, d, 'tiles')))
   const layers: DeviceWeights['layers'][number][] = []
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
     layers.push({
       qkv: [{ matrix: await matrix(all, d), first: 0 }],
+      hasInputNorm: true,
       qkvExtra: ones(),
       output: await matrix(d, q),
       outputExtra: memory.buffer(16),
       norms: { input: null, q: null, k: null, attention: null, ffn: ones(), ffnOutput: null },
-      gate: await matrix(h, d, 'rows', rowsPerPart),
+      gate: await matrix(h, d, 'rows', ranges),
       router: null,
-      up: await matrix(h, d, 'rows', rowsPerPart),
-      down: await matrix(h, d, 'tiles', rowsPerPart),
+      up: await matrix(h, d, 'rows', ranges),
+      down: await matrix(h, d, 'tiles', ranges),
       gateBias: null,
       downBias: null,
       learned: null,
+      cut: null,
     })
   }
   const embedding = await matrix(vocabSize, d)

@@ -25,10 +25,9 @@ export async function modelOf(
 ): Promise<LanguageModel<EngineModel | DeviceModel>> {
   const tokenizer = source.tokenizer()
   const cuts = exact ? null : (source.cuts?.() ?? null)
-  if (backend === 'webgpu') requireNoCuts(cuts)
   const engine =
     backend === 'webgpu'
-      ? await DeviceModel.create(source.config, source, deviceOptions(options))
+      ? await DeviceModel.create(source.config, source, { ...deviceOptions(options), cuts })
       : new EngineModel(source.config, source, {
           ...options,
           cuts,
@@ -47,8 +46,8 @@ export async function modelOf(
 
 /** What a user must know of a model whose results are not those of its weights. */
 function approximationOf(engine: EngineModel | DeviceModel, { sparsity }: ModelSource): string | null {
-  if (!(engine instanceof EngineModel && engine.approximate)) return null
-  if (engine.selector !== null) {
+  if (!engine.approximate) return null
+  if (engine instanceof EngineModel && engine.selector !== null) {
     return `approximate: ${engine.selector.description}; without --reuse and --predictor the text is exact`
   }
   if (!sparsity) return null
@@ -95,17 +94,8 @@ export function requireBackend(
   throw new OptionError('WEBGPU_OPTION', `the WebGPU backend has no ${option}; leave it out, or the backend`)
 }
 
-function deviceOptions({ dtype, ffn, activation }: EngineOptions): DeviceOptions {
-  return { dtype, ffn, activation }
-}
-
-/** Throws OptionError WEBGPU_CUTS for a model that is to run with cuts. */
-function requireNoCuts(cuts: object | null): void {
-  if (cuts === null) return
-  throw new OptionError(
-    'WEBGPU_CUTS',
-    'the WebGPU backend does not apply the cuts of flicker sparsify; give --exact, or leave --backend out',
-  )
+function deviceOptions({ dtype, ffn, activation, sparsePrompt }: EngineOptions): DeviceOptions {
+  return { dtype, ffn, activation, sparsePrompt }
 }
 
 /** For the templates of a model whose files name no special tokens. */

@@ -10,11 +10,13 @@ import {
   type Gpu,
   MOST_BEST,
   openGpu,
-  requireElementwise,
+  requirePrograms,
 } from '../../kernels/webgpu/index.js'
 import { type ModelConfig, modelConfigProblem, neuronsPerLayer, neuronsPerToken } from '../../nn/config.js'
+import type { LayerCuts } from '../../nn/cuts.js'
 import { parameterShapes } from '../../nn/parameters.js'
 import { shortTextOf } from '../../nn/rope.js'
+import type { SparsePrompt } from '../engine-options.js'
 import type { FfnMode } from '../ffn/policy.js'
 import type { BestWanted } from '../generation/best-logits.js'
 import { requireReadable } from '../generation/readable-tokens.js'
@@ -23,6 +25,7 @@ import { cacheBytesPerPosition, gigabytes } from '../model/memory.js'
 import { type EngineDtype, sourceOf, type TensorSource, WeightLayout } from '../model/weight-layout.js'
 import { emptyStats, type PassStats } from '../pass-stats.js'
 import { DeviceCache } from './device-cache.js'
+import { requireKnownConfig, requireNeuronCuts } from './device-config.js'
 import { DeviceKernels } from './device-kernels.js'
 import { DevicePass, type DeviceRows } from './device-pass.js'
 import { DeviceSession } from './device-session.js'
@@ -42,6 +45,10 @@ export interface DeviceOptions {
   readonly ffn?: FfnMode
   /** Instead of the config's, e.g. `stocha:p=0.3`. */
   readonly activation?: string
+  /** As `EngineOptions.cuts`, of neurons alone. Default: none. */
+  readonly cuts?: readonly LayerCuts[] | null
+  /** As `EngineOptions.sparsePrompt`. */
+  readonly sparsePrompt?: SparsePrompt
   /**
    * Default: opened for this model, and closed with it.
    * @internal
@@ -54,28 +61,13 @@ const MOST_ACTIVE = 0.75
 /** Weight of a new token in that running mean. */
 const SMOOTHING = 0.25
 
-/** What this backend computes: a config with anything else in it is refused. */
-const KNOWN_CONFIG: ReadonlySet<string> = new Set<keyof ModelConfig>([
-  ...(['vocabSize', 'hiddenSize', 'intermediateSize', 'numHiddenLayers', 'numAttentionHeads'] as const),
-  ...([
-    'numKeyValueHeads',
-    'headDim',
-    'attentionBias',
-    'maxPositionEmbeddings',
-    'norm',
-    'rmsNormEps',
-  ] as const),
-  ...(['normPlacement', 'normActivation', 'parallelBranches', 'learnedPositions', 'ropeLayers'] as const),
-  ...(['qkNorm', 'attentionScale', 'attentionSoftcap', 'slidingWindow', 'windowLayers', 'ffnBias'] as const),
-  ...(['embeddingScale', 'residualScale', 'logitScale', 'finalSoftcap', 'headBias'] as const),
-  ...(['tieWordEmbeddings', 'experts', 'ffn', 'sparkPredictorWidth', 'activation'] as const),
-  ...(['trainedActivations', 'ropeTheta', 'ropeScaling', 'rotaryDim', 'localRopeTheta'] as const),
-])
-
 export class DeviceModel {
   readonly config: ModelConfig
   readonly dtype: EngineDtype
   readonly activation: Activation
+  readonly sparsePrompt: SparsePrompt
+  /** Whether cuts make this model an approximation of its weights. */
+  readonly approximate: boolean
   readonly notes: readonly string[]
   /** The device that it runs on. */
   readonly gpu: GpuInfo
@@ -107,15 +99,17 @@ export class DeviceModel {
     this.#ffn = options.ffn ?? 'auto'
     this.#active = new Float64Array(config.numHiddenLayers)
     this.kernels = kernels
+    this.sparsePrompt = options.sparsePrompt ?? 'none'
+    this.approximate = weights.layers.some(({ cut }) => cut !== null)
     this.#pass = new DevicePass(gpu, memory, kernels)
     this.notes =
-      this.#ffn === 'sparse' && !activation.exactZeros
+      this.#ffn === 'sparse' && !this.#hasZeros(activation)
         ? [`${activation.spec} is exactly 0 nowhere, so there is nothing to skip: every neuron is computed`]
         : []
   }
 
   /**
-   * `source` as EngineModel takes it. Throws CheckpointError CONFIG_INVALID, OptionError WEBGPU_CONFIG, WEBGPU_DTYPE,
+   * `source` as EngineModel takes it. Throws CheckpointError CONFIG_INVALID, OptionError WEBGPU_CONFIG, WEBGPU_CUTS, WEBGPU_DTYPE,
    * WEBGPU_ACTIVATION, MODEL_MEMORY, and what openGpu throws.
    */
   static async create(
@@ -125,10 +119,12 @@ export class DeviceModel {
   ): Promise<DeviceModel> {
     // The long factors of LongRoPE are not here: a text ends where it would need them.
     const config = { ...given, maxPositionEmbeddings: shortTextOf(given) ?? given.maxPositionEmbeddings }
+    const { cuts = null } = options
+    requireNeuronCuts(cuts)
     const names = () => parameterShapes(config).map(({ name }) => name)
     const tensors = typeof source === 'function' ? sourceOf(names(), source) : source
     return DeviceModel.of(config, options, memory => {
-      const layout = new WeightLayout(config, tensors, options.dtype ?? 'auto')
+      const layout = new WeightLayout(config, tensors, options.dtype ?? 'auto', cuts, 'rows')
       let embedding: DeviceMatrix | undefined
       const layers: DeviceWeights['layers'][number][] = []
       const rest = layout.all(of => {
@@ -146,7 +142,7 @@ export class DeviceModel {
       return {
         ...{ embedding, layers, head },
         positions: positions && memory.numbers(positions),
-        norm: productExtra(memory, config, norm, headBias),
+        norm: productExtra(memory, config.norm === 'layer' ? null : norm, headBias),
         layerNorm: config.norm === 'layer' ? normNumbers(memory, norm) : null,
       }
     })
@@ -165,7 +161,7 @@ export class DeviceModel {
     if (problem !== null) throw new CheckpointError('CONFIG_INVALID', `the model's config: ${problem}`)
     requireKnownConfig(config)
     const activation = parseActivation(options.activation ?? config.activation)
-    requireElementwise(activation)
+    requirePrograms(activation)
     const gpu = options.gpu ?? (await openGpu())
     const memory = new DeviceMemory(gpu)
     try {
@@ -208,7 +204,7 @@ export class DeviceModel {
       )
     }
     const activation = options.activation ?? this.activation
-    requireElementwise(activation)
+    requirePrograms(activation)
     const cache = new DeviceCache(this.config, this.#memory, this.#gpu.device)
     const { vocabSize, logitScale = 1, finalSoftcap } = this.config
     const { count = 0, among = vocabSize } = options.best ?? {}
@@ -225,9 +221,9 @@ export class DeviceModel {
   /** Room on the device shows when it is asked for. */
   requireCacheMemory(_tokens: number, _sequences: number): void {}
 
-  /** Models with cuts do not run here. */
-  sparseFrom(_length: number): number {
-    return 0
+  /** As EngineModel.sparseFrom. */
+  sparseFrom(length: number): number {
+    return { none: length, half: Math.floor(length / 2), all: 0 }[this.sparsePrompt]
   }
 
   /** Each session reads its token, as many as possible in one pass. Throws as DeviceSession.prefill does. */
@@ -287,7 +283,7 @@ export class DeviceModel {
    * @internal
    */
   timePasses(session: DeviceSession, repeats: number): Promise<number> {
-    const skips = Array.from(this.#active, mean => session.activation.exactZeros && this.#skips(mean))
+    const skips = Array.from(this.#active, mean => this.#hasZeros(session.activation) && this.#skips(mean))
     const parts = [session.rows([0], 0, 1)]
     const request = { parts, activation: session.activation, skips, outputs: [0], best: null }
     return this.#pass.time(request, repeats)
@@ -320,7 +316,7 @@ export class DeviceModel {
     }
     const { numHiddenLayers: layers } = this.config
     const neurons = neuronsPerToken(this.config)
-    const skips = Array.from(this.#active, mean => activation.exactZeros && this.#skips(mean))
+    const skips = Array.from(this.#active, mean => this.#hasZeros(activation) && this.#skips(mean))
     const { outputs: found, counts } = await this.#pass.run({ parts, activation, skips, outputs, best })
     const rows = parts.reduce((sum, { count }) => sum + count, 0)
     const activeIn = (layer: number) => counts.subarray(layer * MOST_ROWS, layer * MOST_ROWS + rows)
@@ -334,6 +330,10 @@ export class DeviceModel {
       pass,
     })
     return { outputs: found, stats }
+  }
+
+  #hasZeros({ exactZeros }: Activation): boolean {
+    return exactZeros || this.approximate
   }
 
   #skips(active: number): boolean {
@@ -375,23 +375,4 @@ export class DeviceModel {
 function commonBest([first, ...others]: readonly (BestWanted | null)[]): BestWanted | null {
   const isSame = others.every(other => other?.count === first?.count && other?.among === first?.among)
   return isSame ? first : null
-}
-
-/** Throws OptionError WEBGPU_CONFIG for a model with parts that this backend does not compute. */
-function requireKnownConfig(config: ModelConfig): void {
-  const { ffn, normActivation } = config
-  const unknown = Object.keys(config).filter(key => !KNOWN_CONFIG.has(key))
-  const part =
-    ffn === 'spark'
-      ? 'an FFN of the form spark'
-      : normActivation !== undefined
-        ? 'an activation after norms'
-        : unknown.length > 0
-          ? unknown.join(', ')
-          : null
-  if (part === null) return
-  throw new OptionError(
-    'WEBGPU_CONFIG',
-    `the WebGPU backend does not compute models with ${part} yet; leave --backend out`,
-  )
 }

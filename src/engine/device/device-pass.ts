@@ -30,6 +30,8 @@ export interface DeviceRows {
   readonly start: number
   readonly count: number
   readonly draw: { readonly seedLow: number; readonly seedHigh: number; readonly sequence: number }
+  /** The first position that the model's cuts apply to. */
+  readonly sparseFrom: number
 }
 
 /** What a pass computes. */
@@ -211,12 +213,13 @@ export class DevicePass {
     if (rows > MOST_ROWS || outputs.length > MOST_ROWS) throw new Error('a pass has too many rows')
     const words = new Uint32Array(Math.max(rows, outputs.length) * ROW_WORDS)
     let row = 0
-    for (const [i, { position, tokens, start, count, draw }] of parts.entries()) {
+    for (const [i, { position, tokens, start, count, draw, sparseFrom }] of parts.entries()) {
       if (this.#firstRows.length <= i) this.#firstRows.push(this.#memory.buffer(16))
       this.#memory.write(this.#firstRows[i], 0, Uint32Array.of(row))
       for (let j = 0; j < count; j++, row++) {
         const { seedLow, seedHigh, sequence } = draw
         words.set([tokens[start + j], position + j, seedLow, seedHigh, sequence], row * ROW_WORDS)
+        words[row * ROW_WORDS + 6] = position + j >= sparseFrom ? 1 : 0
       }
     }
     for (const [i, source] of outputs.entries()) words[i * ROW_WORDS + 5] = source

@@ -29,6 +29,8 @@ export class DeviceSession {
   readonly activation: Activation
   /** The logits that are needed; null: all. */
   readonly bestWanted: BestWanted | null
+  /** The first position that the model's cuts apply to. */
+  readonly sparseFrom: number
   readonly #model: SessionModel
   readonly #cache: DeviceCache
   readonly #draw: DeviceRows['draw']
@@ -46,7 +48,7 @@ export class DeviceSession {
     cache: DeviceCache,
     options: SessionOptions & Required<Pick<SessionOptions, 'activation'>>,
   ) {
-    const { seed = 0, sequence = 0, activation } = options
+    const { seed = 0, sequence = 0, activation, sparseFrom = 0 } = options
     if (!(Number.isSafeInteger(seed) && seed >= 0)) {
       throw new OptionError('SEED_RANGE', `seed must be an integer of at least 0, not ${seed}`)
     }
@@ -61,6 +63,7 @@ export class DeviceSession {
     this.sequence = sequence
     this.activation = activation
     this.bestWanted = options.best ?? null
+    this.sparseFrom = sparseFrom
     this.#model = model
     this.#cache = cache
     this.#draw = { seedLow, seedHigh, sequence }
@@ -116,7 +119,7 @@ export class DeviceSession {
 
   /** Sessions that continue from here independently; each has a copy of the keys and values so far. */
   fork(each: readonly SessionOptions[]): DeviceSession[] {
-    const { seed, sequence, activation, bestWanted } = this
+    const { seed, sequence, activation, bestWanted, sparseFrom } = this
     return each.map(options => {
       const cache = this.#cache.fork(this.#position)
       const fork = new DeviceSession(this.#model, cache, {
@@ -124,6 +127,7 @@ export class DeviceSession {
         sequence: options.sequence ?? sequence,
         activation: options.activation ?? activation,
         best: options.best ?? bestWanted ?? undefined,
+        sparseFrom: options.sparseFrom ?? sparseFrom,
       })
       fork.#position = this.#position
       fork.#logits = this.#logits
@@ -143,7 +147,8 @@ export class DeviceSession {
    * @internal
    */
   rows(tokens: ArrayLike<number>, start: number, count: number): DeviceRows {
-    return { cache: this.#cache, position: this.#position, tokens, start, count, draw: this.#draw }
+    const { sparseFrom } = this
+    return { cache: this.#cache, position: this.#position, tokens, start, count, draw: this.#draw, sparseFrom }
   }
 
   /**

@@ -1,21 +1,25 @@
 // A model's weights on the device, layer by layer: on the CPU never more than one layer is held beside the embedding.
 
-import { FlickerError } from '../../errors.js'
 import { type Weights, weightBytes, weightTypeOf } from '../../kernels/index.js'
 import {
   type DeviceMatrix,
   type DeviceMemory,
+  expertRanges,
   padded,
   paddedColumns,
+  rangesOf,
   vectorFormat,
 } from '../../kernels/webgpu/index.js'
-import { headDimOf, type ModelConfig, neuronsPerLayer } from '../../nn/config.js'
+import { ffnWidths, headDimOf, type ModelConfig, neuronsPerLayer } from '../../nn/config.js'
+import type { Cut } from '../../nn/cuts.js'
 import { CompactNeurons } from '../model/compact-neurons.js'
 import type { LayerWeights, LearnedParameters, NormWeights } from '../model/weights.js'
 
 export interface DeviceLayer {
   /** Blocks of rows, each from row `first` on: of q, k and v together, or where they differ in type of each. */
   readonly qkv: readonly { readonly matrix: DeviceMatrix; readonly first: number }[]
+  /** Whether what attention reads is normed. */
+  readonly hasInputNorm: boolean
   /** RMSNorm before it, then the bias; the bias alone where the norm is a kernel of its own or there is none. */
   readonly qkvExtra: GPUBuffer
   readonly output: DeviceMatrix
@@ -35,11 +39,13 @@ export interface DeviceLayer {
   /** (d); null without. */
   readonly downBias: GPUBuffer | null
   readonly learned: LearnedParameters | null
+  /** Of the activated neurons; null without. */
+  readonly cut: Cut | null
 }
 
 /** Weights, and after them the bias of LayerNorm; null where the layer has no such norm. */
 export interface DeviceNorms {
-  /** Of what attention reads, where it is LayerNorm. */
+  /** Of what attention reads, where it is a kernel of its own. */
   readonly input: GPUBuffer | null
   /** Of queries and of keys. */
   readonly q: GPUBuffer | null
@@ -72,6 +78,14 @@ export function attentionWidths(config: ModelConfig): { q: number; kv: number; a
   return { q, kv, all: q + 2 * kv }
 }
 
+/**
+ * Whether the norms of what branches read are kernels of their own: RMSNorm with nothing after it is part of the product that
+ * reads it.
+ */
+export function normIsKernel({ norm, normActivation }: ModelConfig): boolean {
+  return norm === 'layer' || normActivation !== undefined
+}
+
 export function uploadVocabulary(memory: DeviceMemory, config: ModelConfig, w: Weights): DeviceMatrix {
   vectorFormat(weightTypeOf(w))
   return memory.upload(w, { rows: config.vocabSize, columns: config.hiddenSize })
@@ -85,23 +99,21 @@ export function uploadLayer(memory: DeviceMemory, config: ModelConfig, layer: La
   if (neurons instanceof CompactNeurons) throw new Error('neurons kept in a file cannot be uploaded')
   const neuronType = weightTypeOf(neurons)
   // With `gated` each neuron's up row stands before its down column; on the device they are two matrices.
-  const rowBytes = weightBytes(neuronType, d)
-  const place = (offset: number) => ({ stride: gated ? 2 * rowBytes : rowBytes, offset })
+  const { gate: gateWidth, up: upWidth } = ffnWidths(config)
+  const upBytes = gated ? weightBytes(neuronType, upWidth) : 0
+  const place = (offset: number) => ({ stride: upBytes + weightBytes(neuronType, d), offset })
   const upType = gated ? neuronType : up === null ? null : weightTypeOf(up)
   const rowsPerPart = Math.min(
-    memory.rowsPerPart(weightTypeOf(layer.gate), d),
+    memory.rowsPerPart(weightTypeOf(layer.gate), gateWidth),
     memory.rowsPerPart(neuronType, d, 'tiles'),
-    upType === null ? Number.POSITIVE_INFINITY : memory.rowsPerPart(upType, d),
+    upType === null ? Number.POSITIVE_INFINITY : memory.rowsPerPart(upType, upWidth),
   )
-  const shape = { rows: neuronsPerLayer(config), columns: d }
-  // Which expert's rows are read is known on the device alone: they are bound together.
-  if (experts !== null && shape.rows > rowsPerPart) {
-    throw new FlickerError(
-      'WEBGPU_LIMITS',
-      `the ${config.experts?.count} experts of a layer have ${shape.rows} rows, and this GPU can bind ${rowsPerPart} of them; ` +
-        'give --dtype q4_0, or leave --backend out',
-    )
-  }
+  const rows = neuronsPerLayer(config)
+  // A part has whole experts or rows of one: which expert is read the device alone knows.
+  const ranges =
+    config.experts === undefined
+      ? rangesOf(rows, rowsPerPart)
+      : expertRanges(config.experts.count, config.intermediateSize, rowsPerPart)
   let first = 0
   const qkv = layer.qkv.map(({ weights, rows }) => {
     const block = { matrix: memory.upload(weights, { rows, columns: d }), first }
@@ -110,11 +122,12 @@ export function uploadLayer(memory: DeviceMemory, config: ModelConfig, layer: La
   })
   return {
     qkv,
-    qkvExtra: productExtra(memory, config, inputNorm, qkvBias),
+    hasInputNorm: inputNorm !== null,
+    qkvExtra: productExtra(memory, normIsKernel(config) ? null : inputNorm, qkvBias),
     output: memory.upload(layer.output, { rows: d, columns: q }),
     outputExtra: memory.numbers(layer.outputBias ?? new Float32Array(4)),
     norms: {
-      input: config.norm === 'layer' ? normNumbers(memory, inputNorm) : null,
+      input: normIsKernel(config) ? normNumbers(memory, inputNorm) : null,
       q: layer.qNorm && memory.numbers(layer.qNorm),
       k: layer.kNorm && memory.numbers(layer.kNorm),
       attention: normNumbers(memory, layer.attentionNorm),
@@ -122,14 +135,15 @@ export function uploadLayer(memory: DeviceMemory, config: ModelConfig, layer: La
       ffnOutput: normNumbers(memory, layer.ffnOutputNorm),
     },
     router: experts && memory.upload(experts.router, { rows: config.experts?.count ?? 0, columns: d }),
-    gate: memory.upload(layer.gate, shape, undefined, rowsPerPart),
+    gate: memory.upload(layer.gate, { rows, columns: gateWidth }, undefined, ranges),
     up: gated
-      ? memory.upload(neurons, shape, place(0), rowsPerPart)
-      : up && memory.upload(up, shape, undefined, rowsPerPart),
-    down: memory.uploadTiles(neurons, shape, place(gated ? rowBytes : 0), rowsPerPart),
+      ? memory.upload(neurons, { rows, columns: upWidth }, place(0), ranges)
+      : up && memory.upload(up, { rows, columns: upWidth }, undefined, ranges),
+    down: memory.uploadTiles(neurons, { rows, columns: d }, place(upBytes), ranges),
     gateBias: layer.gateBias,
     downBias: layer.downBias && memory.numbers(layer.downBias),
     learned: layer.learned,
+    cut: layer.cuts?.neurons ?? null,
   }
 }
 
@@ -138,14 +152,13 @@ export function normNumbers(memory: DeviceMemory, norm: NormWeights | null): GPU
   return norm && memory.numbers(joined(padded(norm.weight), norm.bias && padded(norm.bias)))
 }
 
-/** What `matvecCode` reads beside a matrix: the weights of RMSNorm, where there is one, then the bias. */
+/** What `matvecCode` reads beside a matrix: the weights of RMSNorm, where that is part of it, then the bias. */
 export function productExtra(
   memory: DeviceMemory,
-  config: ModelConfig,
   norm: NormWeights | null,
   bias: Float32Array | null,
 ): GPUBuffer {
-  const first = norm === null || config.norm === 'layer' ? new Float32Array(0) : padded(norm.weight)
+  const first = norm === null ? new Float32Array(0) : padded(norm.weight)
   return memory.numbers(joined(first, bias), first.length + (bias === null ? 4 : paddedColumns(bias.length)))
 }
 

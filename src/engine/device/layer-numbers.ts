@@ -1,8 +1,8 @@
-// What the first kernel of an FFN reads of a layer beside its matrices: its index, the uniforms and learned parameters of its
-// activation (activation-code.ts), and the biases of its neurons.
+// What the kernels of an FFN read of a layer beside its matrices: its index, the numbers of its activation (activation-code.ts),
+// the biases of its neurons, and the limits or scales of a cut of them.
 
 import type { Activation } from '../../activations/index.js'
-import { LAYER_WORDS } from '../../kernels/webgpu/index.js'
+import { activationNumbers, type CutLimits, type CutTop, LAYER_WORDS } from '../../kernels/webgpu/index.js'
 import type { ModelConfig } from '../../nn/config.js'
 import type { DeviceLayer } from './device-weights.js'
 
@@ -10,25 +10,33 @@ export interface LayerNumbers {
   readonly values: Float32Array
   /** Where the biases begin; null without. */
   readonly biasAt: number | null
+  /** Of a cut by limits; null without. */
+  readonly limits: CutLimits | null
+  /** Of a cut that keeps the largest; null without. */
+  readonly top: CutTop | null
 }
 
 export function layerNumbers(
   activation: Activation,
   index: number,
   { intermediateSize: neurons }: Pick<ModelConfig, 'intermediateSize'>,
-  { learned, gateBias }: Pick<DeviceLayer, 'learned' | 'gateBias'>,
+  { learned, gateBias, cut }: Pick<DeviceLayer, 'learned' | 'gateBias' | 'cut'>,
 ): LayerNumbers {
-  const program = activation.programs?.forward
-  const uniforms = new Float64Array(program?.uniformCount ?? 0)
-  const parameters = learned?.of(activation) ?? new Float32Array(0)
-  program?.fillUniforms(uniforms, activation.settings, parameters, neurons)
-  const shared = activation.programs?.learned.filter(({ per }) => per === 'layer').length ?? 0
-  const own = parameters.subarray(shared)
-  const end = LAYER_WORDS + uniforms.length + own.length
-  const values = new Float32Array(end + (gateBias?.length ?? 0))
+  const own = activationNumbers(activation, learned?.of(activation) ?? [], neurons)
+  const biasAt = LAYER_WORDS + own.length
+  const cutAt = biasAt + (gateBias?.length ?? 0)
+  const numbers = cut === null ? null : cut.kind === 'top' ? cut.scale : cut.limits
+  const values = new Float32Array(cutAt + (numbers?.length ?? 0))
   values[0] = index
-  values.set(uniforms, LAYER_WORDS)
-  values.set(own, LAYER_WORDS + uniforms.length)
-  if (gateBias !== null) values.set(gateBias, end)
-  return { values, biasAt: gateBias === null ? null : end }
+  values.set(own, LAYER_WORDS)
+  if (gateBias !== null) values.set(gateBias, biasAt)
+  if (numbers !== null) values.set(numbers, cutAt)
+  // As many as there are, or more, are all kept.
+  const isTop = cut?.kind === 'top' && cut.keep < neurons
+  return {
+    values,
+    biasAt: gateBias === null ? null : biasAt,
+    limits: cut?.kind === 'threshold' ? { at: cutAt, perNeuron: cut.limits.length > 1 } : null,
+    top: isTop ? { keep: cut.keep, scaleAt: cut.scale === null ? null : cutAt } : null,
+  }
 }

@@ -8,8 +8,9 @@ import {
   MOST_BEST,
   paddedColumns,
   ROW_WORDS,
+  splitInput,
 } from '../../kernels/webgpu/index.js'
-import type { ModelConfig } from '../../nn/config.js'
+import { ffnWidths, type ModelConfig } from '../../nn/config.js'
 import { attentionWidths } from './device-weights.js'
 
 /** Rows of one pass. */
@@ -22,6 +23,8 @@ export interface PassBuffers {
   readonly x: GPUBuffer
   /** What a norm that is a kernel of its own made of x. */
   readonly normed: GPUBuffer
+  /** The same in two parts, where gate and up rows of an FFN read one each (Spark). */
+  readonly split: GPUBuffer
   /** What a branch adds to x, where that is normed or scaled first; else x. Zeros between layers. */
   readonly branch: GPUBuffer
   readonly qkv: GPUBuffer
@@ -50,14 +53,16 @@ export function addsAtOnce({
 }
 
 export function passBuffers(memory: DeviceMemory, config: ModelConfig): PassBuffers {
-  const { hiddenSize: d, intermediateSize: h, numHiddenLayers, vocabSize, norm, experts = null } = config
+  const { hiddenSize: d, intermediateSize: h, numHiddenLayers, vocabSize, ffn, experts = null } = config
+  const widths = ffnWidths(config)
   const { q, all } = attentionWidths(config)
   const perRow = (width: number) => memory.buffer(4 * MOST_ROWS * paddedColumns(width))
   const x = perRow(d)
   return {
     rows: memory.buffer(4 * MOST_ROWS * ROW_WORDS),
     x,
-    normed: norm === 'layer' ? perRow(d) : x,
+    normed: perRow(d),
+    split: ffn === 'spark' ? perRow(splitInput(widths.gate, widths.up).stride) : x,
     branch: addsAtOnce(config) ? x : perRow(d),
     qkv: perRow(all),
     gathered: perRow(q),

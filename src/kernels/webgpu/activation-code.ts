@@ -3,6 +3,8 @@
 
 import type { Activation, DrawPer } from '../../activations/activation.js'
 import { type Operation, operations } from '../../activations/expression.js'
+import type { ActivationPrograms, Program } from '../../activations/programs.js'
+import { rankOf } from '../../activations/row-runner.js'
 import { OptionError } from '../../errors.js'
 import { CHANNEL_STEP } from '../portable/draws.js'
 
@@ -110,49 +112,150 @@ const countedRow: Record<DrawPer, string> = {
 }
 
 /**
- * Throws OptionError WEBGPU_ACTIVATION for an activation that this backend does not compute: one of whole rows, or plain
- * functions of a user.
+ * Throws OptionError WEBGPU_ACTIVATION for an activation that no program describes: one that is made of functions of a user.
  */
-export function requireElementwise(activation: Activation): void {
-  if (!activation.rowwise && activation.programs !== undefined) return
-  const why = activation.rowwise ? 'depends on whole rows of neurons' : 'is made of functions in JavaScript'
+export function requirePrograms(activation: Activation): ActivationPrograms {
+  if (activation.programs !== undefined) return activation.programs
   throw new OptionError(
     'WEBGPU_ACTIVATION',
-    `${activation.spec} ${why}, which the WebGPU backend does not compute; leave --backend out`,
+    `${activation.spec} is made of functions in JavaScript, which a GPU cannot run; write it as an expression, or leave --backend out`,
   )
 }
 
-/**
- * Function activate(v, neuron, row): f(v) of a neuron at a row of the pass. Reads `layerNumbers`: the layer's index,
- * then from LAYER_WORDS on the program's uniforms, then for each number of a neuron a row of `neurons`. `purpose`:
- * of the draws. Variables `drawShift` and `drawLayers`, 0 at first, are added to what draws are of: 65536 times the purpose, and
- * the layer.
- */
-export function activationCode(activation: Activation, neurons: number, purpose: number): string {
-  requireElementwise(activation)
-  const program = activation.programs?.forward
-  if (program === undefined) throw new Error('an elementwise activation has programs')
-  const { uniformCount, inputs, instructions, outputs } = program
+/** Where the numbers of an activation are in the buffer of a layer: of each program its uniforms, then rows of the neurons' parameters. */
+function placesOf({ forward, statistics }: ActivationPrograms) {
+  let at = LAYER_WORDS
+  const take = (count: number) => {
+    at += count
+    return at - count
+  }
+  return {
+    forward: take(forward.uniformCount),
+    statistics: statistics.map(({ value, k }) => ({
+      value: take(value.uniformCount),
+      rank: take(k === undefined ? 0 : 1),
+    })),
+    neurons: at,
+  }
+}
+
+/** The numbers from LAYER_WORDS on; `parameters`: the layer's flat buffer. */
+export function activationNumbers(
+  activation: Activation,
+  parameters: ArrayLike<number>,
+  neurons: number,
+): Float32Array {
+  const programs = requirePrograms(activation)
+  const uniformsOf = (program: Program) => {
+    const uniforms = new Float64Array(program.uniformCount)
+    program.fillUniforms(uniforms, activation.settings, parameters, neurons)
+    return uniforms
+  }
+  const shared = programs.learned.filter(({ per }) => per === 'layer').length
+  return Float32Array.from([
+    ...uniformsOf(programs.forward),
+    ...programs.statistics.flatMap(({ value, k }) => [
+      ...uniformsOf(value),
+      ...(k === undefined ? [] : [rankOf(uniformsOf(k)[k.outputs[0]], neurons)]),
+    ]),
+    ...Array.from(parameters).slice(shared),
+  ])
+}
+
+/** A number over a row that an activation reads: WGSL of the value of each neuron, and of the rank of what is taken. */
+export interface StatisticCode {
+  readonly kind: 'mean' | 'kthLargest'
+  /** Of a neuron, whose pre-activation is `v`. */
+  readonly value: (v: string, neuron: string) => string
+  readonly rank: string
+  /** The variable that takes it. */
+  readonly variable: string
+}
+
+export interface ActivationCode {
+  /**
+   * Function activate(v, neuron, row): f(v) of a neuron at a row of the pass. Reads `layerNumbers`: the layer's index, then
+   * from LAYER_WORDS on `activationNumbers`. Variables `drawShift` and `drawLayers`, 0 at first, are added to what draws are of:
+   * 65536 times the purpose, and the layer. Where it reads neighbors it calls preactivationOf(i32).
+   */
+  readonly functions: string
+  /** What has to be known of a row before `activate` is called, in this order; of an activation of single neurons nothing. */
+  readonly statistics: readonly StatisticCode[]
+}
+
+/** `purpose`: of the draws. Throws OptionError WEBGPU_ACTIVATION. */
+export function activationCode(activation: Activation, neurons: number, purpose: number): ActivationCode {
+  const programs = requirePrograms(activation)
+  const places = placesOf(programs)
+  const used = new Set<Operation>()
+  const functionOf = (name: string, program: Program, uniformsAt: number) =>
+    programFunction(name, program, { activation, neurons, purpose, uniformsAt, neuronsAt: places.neurons, used })
+  const all = [
+    functionOf('activate', programs.forward, places.forward),
+    ...programs.statistics.map(({ value }, i) =>
+      functionOf(`statistic${i}Of`, value, places.statistics[i].value),
+    ),
+  ]
+  for (const operation of [...used]) for (const other of needs[operation] ?? []) used.add(other)
+  const helpers = [...used].flatMap(operation => functions[operation] ?? [])
+  if (used.has('erf') || used.has('normalCdf')) helpers.unshift(ERFC)
+  if (programs.drawChannels > 0) helpers.unshift(PHILOX)
+  const variables = programs.statistics.map((_, i) => `var<private> statistic${i}: f32;`)
+  return {
+    functions: `${helpers.join('\n')}
+var<private> drawShift: u32 = 0u;
+var<private> drawLayers: u32 = 0u;
+${[...variables, ...all].join('\n')}`,
+    statistics: programs.statistics.map(({ kind }, i) => ({
+      kind,
+      value: (v, neuron) => `statistic${i}Of(${v}, ${neuron}, row)`,
+      rank: `u32(layerNumbers[${places.statistics[i].rank}u])`,
+      variable: `statistic${i}`,
+    })),
+  }
+}
+
+/** A program as a function (v, neuron, row) of its first output. */
+function programFunction(
+  name: string,
+  { uniformCount, inputs, instructions, outputs }: Program,
+  use: {
+    readonly activation: Activation
+    readonly neurons: number
+    readonly purpose: number
+    readonly uniformsAt: number
+    readonly neuronsAt: number
+    /** Receives the operations. */
+    readonly used: Set<Operation>
+  },
+): string {
+  const { activation, neurons, purpose, uniformsAt, neuronsAt, used } = use
   const slot = (at: number) => `s${at}`
+  const drawn = activation.drawPer === 'element' || activation.drawPer === 'neuron' ? 'neuron' : '0u'
+  const inputCode = ({ kind, index }: Program['inputs'][number]): string => {
+    switch (kind) {
+      case 'x':
+        return 'v'
+      case 'draw': {
+        const of = `((${(purpose + index * CHANNEL_STEP) * 65536}u + drawShift) | (u32(layerNumbers[0]) + drawLayers))`
+        const counter = `vec4<u32>(${drawn} >> 2u, ${countedRow[activation.drawPer]}, row.sequence, ${of})`
+        return `f32(philox(${counter}, vec2<u32>(row.seedLow, row.seedHigh))[${drawn} & 3u] >> 8u) * ${2 ** -24}`
+      }
+      case 'neuron':
+        return `layerNumbers[${neuronsAt + index * neurons}u + neuron]`
+      case 'statistic':
+        return `statistic${index}`
+      case 'previous':
+        return 'preactivationOf(i32(neuron) - 1)'
+      case 'next':
+        return 'preactivationOf(i32(neuron) + 1)'
+    }
+  }
   const lines: string[] = []
   for (let at = 0; at < uniformCount; at++) {
-    lines.push(`let ${slot(at)} = layerNumbers[${LAYER_WORDS + at}u];`)
+    lines.push(`let ${slot(at)} = layerNumbers[${uniformsAt + at}u];`)
   }
-  for (const [i, { kind, index }] of inputs.entries()) {
-    const name = slot(uniformCount + i)
-    if (kind === 'x') lines.push(`let ${name} = v;`)
-    else if (kind === 'draw') {
-      const drawn = activation.drawPer === 'element' || activation.drawPer === 'neuron' ? 'neuron' : '0u'
-      const use = `((${(purpose + index * CHANNEL_STEP) * 65536}u + drawShift) | (u32(layerNumbers[0]) + drawLayers))`
-      const counter = `vec4<u32>(${drawn} >> 2u, ${countedRow[activation.drawPer]}, row.sequence, ${use})`
-      lines.push(
-        `let ${name} = f32(philox(${counter}, vec2<u32>(row.seedLow, row.seedHigh))[${drawn} & 3u] >> 8u) * ${2 ** -24};`,
-      )
-    } else if (kind === 'neuron') {
-      lines.push(`let ${name} = layerNumbers[${LAYER_WORDS + uniformCount + index * neurons}u + neuron];`)
-    } else throw new Error(`an elementwise activation reads no ${kind}`)
-  }
-  const used = new Set<Operation>()
+  for (const [i, input] of inputs.entries()) lines.push(`let ${slot(uniformCount + i)} = ${inputCode(input)};`)
   // Slots of the program are used again; here every value has a name of its own.
   const current = new Map<number, string>()
   const named = (at: number) => current.get(at) ?? slot(at)
@@ -163,18 +266,11 @@ export function activationCode(activation: Activation, neurons: number, purpose:
     const [a, b, c] = args.map(named)
     const given = [a, b, c].slice(0, operations[operation]).join(', ')
     const value = operators[operation]?.(a, b, c) ?? `${operation}(${given})`
-    const name = `v${at / 5}`
-    lines.push(`let ${name} = ${value};`)
-    current.set(out, name)
+    const result = `v${at / 5}`
+    lines.push(`let ${result} = ${value};`)
+    current.set(out, result)
   }
-  for (const operation of [...used]) for (const other of needs[operation] ?? []) used.add(other)
-  const helpers = [...used].flatMap(operation => functions[operation] ?? [])
-  if (used.has('erf') || used.has('normalCdf')) helpers.unshift(ERFC)
-  if (inputs.some(({ kind }) => kind === 'draw')) helpers.unshift(PHILOX)
-  return `${helpers.join('\n')}
-var<private> drawShift: u32 = 0u;
-var<private> drawLayers: u32 = 0u;
-fn activate(v: f32, neuron: u32, row: Row) -> f32 {
+  return `fn ${name}(v: f32, neuron: u32, row: Row) -> f32 {
   ${lines.join('\n  ')}
   return ${named(outputs[0])};
 }`

@@ -1,7 +1,7 @@
 // WGSL of a mixture's router: of each row of a pass the experts with the largest scores, and the factors of their outputs.
 
 import type { Access } from './constants.js'
-import { allFlagWords, type ExpertsShape } from './feed-forward.js'
+import { allFlagWords, type ExpertsShape } from './ffn-shape.js'
 import { paddedColumns } from './vector-formats.js'
 
 /** Bindings of `chooseCode`: scores, flags. */
@@ -11,7 +11,12 @@ export const CHOOSE_ACCESS: readonly Access[] = ['read', 'write']
  * Per row: flags = for each chosen expert, ascending, its number and the bits of its factor, softmax(scores) of the row, as
  * chooseExperts (kernels/choose-experts.ts): of equal scores the expert with the smaller number is chosen.
  */
-export function chooseCode(experts: ExpertsShape, maxRows: number, layers: number, neurons: number): string {
+export function chooseCode(
+  experts: Omit<ExpertsShape, 'inParts'>,
+  maxRows: number,
+  layers: number,
+  neurons: number,
+): string {
   const { count, perToken, normalized } = experts
   return `@group(0) @binding(0) var<storage, read> scores: array<f32>;
 @group(0) @binding(1) var<storage, read_write> flags: array<u32>;

@@ -1,6 +1,6 @@
 // Decoding on a GPU: what the engine's device model is made of.
 
-export { activationCode, LAYER_WORDS, requireElementwise } from './activation-code.js'
+export { activationCode, activationNumbers, LAYER_WORDS, requirePrograms } from './activation-code.js'
 export {
   ATTEND_ACCESS,
   type AttentionShape,
@@ -20,22 +20,30 @@ export {
 } from './best-code.js'
 export { buffers, MAP_FOR_READING } from './constants.js'
 export { CHOOSE_ACCESS, chooseCode } from './experts-code.js'
+export { DOWN_ACCESS, downCode, downPlan } from './down-code.js'
+export { type CutLimits, HIDDEN_ACCESS, hiddenCode, neuronsTogether } from './feed-forward.js'
 export {
   allFlagWords,
-  DOWN_ACCESS,
-  downCode,
-  downPlan,
   type ExpertsShape,
+  type FeedForwardInput,
   type FeedForwardShape,
   flagWords,
-  HIDDEN_ACCESS,
-  hiddenCode,
-  neuronsTogether,
-} from './feed-forward.js'
+  splitInput,
+  wholeInput,
+} from './ffn-shape.js'
 export { Gpu, openGpu } from './gpu.js'
 export type { GpuInfo, GpuOptions } from './gpu-info.js'
 export { compilerOf, type Dispatch, type Kernel, type KernelCompiler } from './kernel.js'
-export { type DeviceMatrix, DeviceMemory, deviceRowBytes, type MatrixLayout, padded } from './matrix.js'
+export {
+  type DeviceMatrix,
+  DeviceMemory,
+  deviceRowBytes,
+  expertRanges,
+  type MatrixLayout,
+  padded,
+  type RowRange,
+  rangesOf,
+} from './matrix.js'
 export {
   EMBEDDING_ACCESS,
   embeddingCode,
@@ -51,9 +59,17 @@ export {
   JOIN_ACCESS,
   joinCode,
   NORM_ACCESS,
+  type NormedRow,
   type NormShape,
   normCode,
 } from './norm-code.js'
+export {
+  PROJECTION_ACCESS,
+  type Projection,
+  projectionCode,
+  projectionWorkgroups,
+} from './projection-code.js'
 export { fillRandom } from './random-weights.js'
+export { type ActivatedSide, type CutTop, ROW_ACTIVATION_ACCESS, rowActivationCode } from './row-activation.js'
 export { paddedColumns, vectorFormat } from './vector-formats.js'
 export { WEIGHT_RANGE } from './weight-range.js'

@@ -10,10 +10,13 @@ import { kQuantType, placeKQuantRow } from './k-quant-rows.js'
 import { paddedColumns, rowVectors } from './vector-formats.js'
 
 /** Consecutive rows of a matrix. */
-export interface MatrixPart {
-  readonly buffer: GPUBuffer
+export interface RowRange {
   readonly first: number
   readonly count: number
+}
+
+export interface MatrixPart extends RowRange {
+  readonly buffer: GPUBuffer
 }
 
 export interface DeviceMatrix {
@@ -43,6 +46,24 @@ export interface RowPlace {
 const PART_ROWS = 32
 /** Bytes that are handed over at a time. */
 const CHUNK = 16 * 2 ** 20
+
+/** Rows [0, rows), at most `most` together. */
+export function rangesOf(rows: number, most: number): RowRange[] {
+  return Array.from({ length: Math.ceil(rows / most) }, (_, part) => {
+    return { first: part * most, count: Math.min(most, rows - part * most) }
+  })
+}
+
+/**
+ * The rows of `experts` experts of `rows` rows each, at most `most` together: whole experts, or where that is less than one the
+ * parts of each.
+ */
+export function expertRanges(experts: number, rows: number, most: number): RowRange[] {
+  if (most >= rows) return rangesOf(experts * rows, rows * Math.floor(most / rows))
+  return Array.from({ length: experts }, (_, expert) =>
+    rangesOf(rows, most).map(({ first, count }) => ({ first: expert * rows + first, count })),
+  ).flat()
+}
 
 /** Bytes of a row on the device. */
 export function deviceRowBytes(type: WeightType, columns: number, layout: MatrixLayout = 'rows'): number {
@@ -101,19 +122,15 @@ export class DeviceMemory {
     this.#gpu.device.queue.submit([])
   }
 
-  /** A matrix whose content is not yet written. rowsPerPart: at most; default: what a binding holds. */
+  /** A matrix whose content is not yet written. ranges: the rows of each part; default: as many as a binding holds. */
   allocate(
     type: WeightType,
     { rows, columns }: RowShape,
     layout: MatrixLayout = 'rows',
-    rowsPerPart = this.rowsPerPart(type, columns, layout),
+    ranges: readonly RowRange[] = rangesOf(rows, this.rowsPerPart(type, columns, layout)),
   ): DeviceMatrix {
     const rowBytes = deviceRowBytes(type, columns, layout)
-    const parts: MatrixPart[] = []
-    for (let first = 0; first < rows; first += rowsPerPart) {
-      const count = Math.min(rowsPerPart, rows - first)
-      parts.push({ first, count, buffer: this.buffer(count * rowBytes) })
-    }
+    const parts = ranges.map(range => ({ ...range, buffer: this.buffer(range.count * rowBytes) }))
     return { type, rows, layout, parts, bytes: rows * rowBytes }
   }
 
@@ -130,9 +147,9 @@ export class DeviceMemory {
   }
 
   /** The rows of `w`, as the engine lays it out; they stand one after another unless `place` says otherwise. */
-  upload(w: Weights, shape: RowShape, place?: RowPlace, rowsPerPart?: number): DeviceMatrix {
+  upload(w: Weights, shape: RowShape, place?: RowPlace, ranges?: readonly RowRange[]): DeviceMatrix {
     const { type, bytes, stride, offset } = placed(w, shape, place)
-    const matrix = this.allocate(type, shape, 'rows', rowsPerPart)
+    const matrix = this.allocate(type, shape, 'rows', ranges)
     const width = weightBytes(type, shape.columns)
     const to = deviceRowBytes(type, shape.columns)
     const rowsPerChunk = Math.max(4, 4 * Math.floor(CHUNK / to / 4))
@@ -154,9 +171,9 @@ export class DeviceMemory {
   }
 
   /** The same as tiles. */
-  uploadTiles(w: Weights, shape: RowShape, place?: RowPlace, rowsPerPart?: number): DeviceMatrix {
+  uploadTiles(w: Weights, shape: RowShape, place?: RowPlace, ranges?: readonly RowRange[]): DeviceMatrix {
     const { type, bytes, stride, offset } = placed(w, shape, place)
-    const matrix = this.allocate(type, shape, 'tiles', rowsPerPart)
+    const matrix = this.allocate(type, shape, 'tiles', ranges)
     for (const { buffer, first, count } of matrix.parts) {
       const own = tiled(bytes, { first, count, stride, offset }, type, shape.columns)
       this.#gpu.device.queue.writeBuffer(buffer, 0, own.buffer, own.byteOffset, own.byteLength)

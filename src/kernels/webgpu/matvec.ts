@@ -10,10 +10,10 @@ import { paddedColumns, rowVectors, vectorFormat } from './vector-formats.js'
 
 /** Groups of lanes in a workgroup. */
 export const ROWS_PER_WORKGROUP = 8
-/** Words of the description of a row of a pass: token, position, seed low and high, sequence, source row, two unused. */
+/** Words of the description of a row of a pass: token, position, seed low and high, sequence, source row, whether cuts apply, one unused. */
 export const ROW_WORDS = 8
 
-const ROW_STRUCT = `struct Row { token: u32, position: u32, seedLow: u32, seedHigh: u32, sequence: u32, sourceRow: u32, a: u32, b: u32 }`
+const ROW_STRUCT = `struct Row { token: u32, position: u32, seedLow: u32, seedHigh: u32, sequence: u32, sourceRow: u32, isCut: u32, unused: u32 }`
 
 export interface MatvecShape {
   readonly type: WeightType

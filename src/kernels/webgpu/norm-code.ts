@@ -1,8 +1,9 @@
-// WGSL of what stands between matrices where it cannot be part of their products: LayerNorm, norms of what a branch adds, and
-// norms of queries and keys. One workgroup per row, or per row and head. RMSNorm before a product needs no kernel (matvec.ts).
+// WGSL of what stands between matrices where it cannot be part of their products: norms with something after them, norms of what a
+// branch adds, and norms of queries and keys. One workgroup per row, or per row and head. RMSNorm before a product needs no kernel (matvec.ts).
 
 import type { Access } from './constants.js'
 import { float } from './matvec.js'
+import { SELECTION_SIZE, SUM } from './row-selection.js'
 import { paddedColumns } from './vector-formats.js'
 
 export interface NormShape {
@@ -11,20 +12,7 @@ export interface NormShape {
   readonly columns: number
 }
 
-const SIZE = 256
-
-/** Function sumOf(v, t): over the workgroup, in a fixed order. */
-const SUM = `var<workgroup> sums: array<f32, ${SIZE}>;
-fn sumOf(v: f32, t: u32) -> f32 {
-  workgroupBarrier();
-  sums[t] = v;
-  workgroupBarrier();
-  for (var half = ${SIZE / 2}u; half > 0u; half >>= 1u) {
-    if (t < half) { sums[t] += sums[t + half]; }
-    workgroupBarrier();
-  }
-  return sums[0];
-}`
+const SIZE = SELECTION_SIZE
 
 /**
  * Statements that declare `mean` and `factor`, so that an element v of the norm is (v − mean) · factor · weight (+ bias). A
@@ -55,17 +43,31 @@ function element({ kind, columns }: NormShape, row: string): string {
 /** Bindings of `normCode`: x, weights, normed. */
 export const NORM_ACCESS: readonly Access[] = ['read', 'read', 'write']
 
-/** normed (row) = norm(x (row)): workgroups (1, rows). */
-export function normCode(norm: NormShape): string {
+/** How a normed row is written. */
+export interface NormedRow {
+  readonly columns: number
+  /** Whether values below 0 become 0 (ReLU Strikes Back, stage 2). */
+  readonly rectified: boolean
+  /** Columns before the second part of a row that is kept in two parts, and where in a row of `stride` that begins; null: one part. */
+  readonly split: { readonly first: number; readonly at: number } | null
+  readonly stride: number
+}
+
+/** normed (row) = norm(x (row)), without a norm x itself: workgroups (1, rows). */
+export function normCode(norm: NormShape | null, { columns, rectified, split, stride }: NormedRow): string {
+  const value = norm === null ? 'x[at + i]' : element(norm, 'x')
+  const to = split === null ? 'i' : `select(i, i - ${split.first}u + ${split.at}u, i >= ${split.first}u)`
   return `@group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> weights: array<f32>;
 @group(0) @binding(2) var<storage, read_write> normed: array<f32>;
-${SUM}
+${norm === null ? '' : SUM}
 @compute @workgroup_size(${SIZE})
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t: u32) {
-  let at = wg.y * ${paddedColumns(norm.columns)}u;
-  ${statistics(norm, 'x')}
-  for (var i = t; i < ${norm.columns}u; i += ${SIZE}u) { normed[at + i] = ${element(norm, 'x')}; }
+  let at = wg.y * ${paddedColumns(columns)}u;
+  ${norm === null ? '' : statistics(norm, 'x')}
+  for (var i = t; i < ${columns}u; i += ${SIZE}u) {
+    normed[wg.y * ${stride}u + ${to}] = ${rectified ? `max(${value}, 0.0)` : value};
+  }
 }
 `
 }

@@ -7,6 +7,7 @@ import { listActivations, parseActivation } from '../../../src/activations/index
 import { drawRow } from '../../../src/kernels/portable/draws.js'
 import {
   activationCode,
+  activationNumbers,
   buffers,
   compilerOf,
   type Gpu,
@@ -26,7 +27,7 @@ function program(name: string): string {
 @group(0) @binding(1) var<storage, read> layerNumbers: array<f32>;
 @group(0) @binding(2) var<storage, read> rows: array<Row>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
-${activationCode(parseActivation(name), width, draw.purpose)}
+${activationCode(parseActivation(name), width, draw.purpose).functions}
 @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   out[id.x] = activate(x[id.x], id.x, rows[0]);
 }`
@@ -36,12 +37,8 @@ async function onDevice(gpu: Gpu, name: string): Promise<Float32Array> {
   const { device } = gpu
   const activation = parseActivation(name)
   const kernel = await compilerOf(gpu).compile(program(name), ['read', 'read', 'read', 'write'])
-  const forward = activation.programs?.forward
-  const uniforms = new Float64Array(forward?.uniformCount ?? 0)
-  const parameters = startParameters(activation, width)
-  forward?.fillUniforms(uniforms, activation.settings, parameters, width)
-  const shared = activation.programs?.learned.filter(({ per }) => per === 'layer').length ?? 0
-  const numbers = [draw.layer, ...Array(LAYER_WORDS - 1).fill(0), ...uniforms, ...parameters.slice(shared)]
+  const own = activationNumbers(activation, startParameters(activation, width), width)
+  const numbers = [draw.layer, ...Array(LAYER_WORDS - 1).fill(0), ...own]
   const row = Uint32Array.of(0, draw.firstRow, draw.seedLow, draw.seedHigh, draw.step, 0, 0, 0)
   const made = [inputs, Float32Array.from(numbers), row, new Float32Array(width)].map(values => {
     const buffer = device.createBuffer({ size: Math.max(16, values.byteLength), usage: buffers.storage })

@@ -15,6 +15,8 @@ import {
   type Gpu,
   MAP_FOR_READING,
   paddedColumns,
+  rangesOf,
+  wholeInput,
 } from '../../../src/kernels/webgpu/index.js'
 import { bitsOf, relativeDifference } from '../../engine/bits.js'
 import { describeWithGpu } from '../../engine/device/with-gpu.js'
@@ -30,6 +32,7 @@ function shapeOf(down: Type, skips: boolean): FeedForwardShape {
     up: 'f32',
     down,
     width,
+    input: wholeInput(width),
     count,
     layers,
     maxRows,
@@ -77,7 +80,7 @@ async function onDevice(
     stored,
     { rows: count, columns: width },
     { stride: 2 * bytes, offset: bytes },
-    limits.rowsPerPart,
+    limits.rowsPerPart === undefined ? undefined : rangesOf(count, limits.rowsPerPart),
   )
   const values = new Float32Array(maxRows * paddedColumns(count))
   const flags = new Uint32Array(maxRows * (layers + flagWords(count)))
