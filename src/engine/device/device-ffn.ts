@@ -122,7 +122,8 @@ export class DeviceFfn {
     }
     if (norms.ffn === null && !isSplit) return { ...read, x }
     // Attention has read the same.
-    if (parallelBranches === 'oneNorm' && normIsKernel(this.#config) && !isSplit) return { ...read, x: normed }
+    if (parallelBranches === 'oneNorm' && normIsKernel(this.#config) && !isSplit)
+      return { ...read, x: normed }
     const to = isSplit ? split : normed
     const row = {
       columns: width,
@@ -165,11 +166,7 @@ export class DeviceFfn {
     const gate = { of: 'gate', biasAt: numbers.biasAt, multiplies: false } as const
     const up = { of: 'up', biasAt: null, multiplies: !shape.activatesUp } as const
     const steps = shape.activatesUp
-      ? [
-          this.#activation(own, 'gate'),
-          ...this.#projection(own, up, values),
-          this.#activation(own, 'up'),
-        ]
+      ? [this.#activation(own, 'gate'), ...this.#projection(own, up, values), this.#activation(own, 'up')]
       : [this.#activation(own, 'only'), ...(layer.up === null ? [] : this.#projection(own, up, hidden))]
     return Promise.all([...this.#projection(own, gate, values), ...steps, ...this.#down(own)])
   }

@@ -114,7 +114,9 @@ export class DeviceKernels {
     const { logits, chunkBest, best } = this.buffers
     const shape = { vocab, among, count }
     const [chunks, merge] = await Promise.all(
-      [chunkBestCode(shape), mergeBestCode(shape)].map(code => this.#products.compiler.compile(code, BEST_ACCESS)),
+      [chunkBestCode(shape), mergeBestCode(shape)].map(code =>
+        this.#products.compiler.compile(code, BEST_ACCESS),
+      ),
     )
     return [
       { kernel: chunks, group: chunks.bind([logits, chunkBest]), workgroups: bestChunks(vocab) },
@@ -134,7 +136,10 @@ export class DeviceKernels {
     const positions = this.#weights.positions ?? this.#products.nothing
     return Promise.all(
       parts.map(async ({ buffer, first, count }) => {
-        const kernel = await this.#products.compiler.compile(code, EMBEDDING_ACCESS, { FIRST: first, COUNT: count })
+        const kernel = await this.#products.compiler.compile(code, EMBEDDING_ACCESS, {
+          FIRST: first,
+          COUNT: count,
+        })
         return { kernel, group: kernel.bind([buffer, rows, x, flags, positions]), workgroups: 1 }
       }),
     )
@@ -196,7 +201,8 @@ export class DeviceKernels {
     const width = attentionWidths(this.config).all
     const norm = async (weights: GPUBuffer | null, first: number, count: number) => {
       if (weights === null) return []
-      const stretches = qkNorm === 'head' ? { columns: headDim, count } : { columns: count * headDim, count: 1 }
+      const stretches =
+        qkNorm === 'head' ? { columns: headDim, count } : { columns: count * headDim, count: 1 }
       return [await this.#products.headNorm(weights, { ...stretches, first, width })]
     }
     return (await Promise.all([norm(q, 0, heads), norm(k, heads * headDim, kvHeads)])).flat()

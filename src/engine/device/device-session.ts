@@ -148,7 +148,15 @@ export class DeviceSession {
    */
   rows(tokens: ArrayLike<number>, start: number, count: number): DeviceRows {
     const { sparseFrom } = this
-    return { cache: this.#cache, position: this.#position, tokens, start, count, draw: this.#draw, sparseFrom }
+    return {
+      cache: this.#cache,
+      position: this.#position,
+      tokens,
+      start,
+      count,
+      draw: this.#draw,
+      sparseFrom,
+    }
   }
 
   /**

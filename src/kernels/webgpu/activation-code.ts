@@ -189,7 +189,14 @@ export function activationCode(activation: Activation, neurons: number, purpose:
   const places = placesOf(programs)
   const used = new Set<Operation>()
   const functionOf = (name: string, program: Program, uniformsAt: number) =>
-    programFunction(name, program, { activation, neurons, purpose, uniformsAt, neuronsAt: places.neurons, used })
+    programFunction(name, program, {
+      activation,
+      neurons,
+      purpose,
+      uniformsAt,
+      neuronsAt: places.neurons,
+      used,
+    })
   const all = [
     functionOf('activate', programs.forward, places.forward),
     ...programs.statistics.map(({ value }, i) =>
@@ -255,7 +262,8 @@ function programFunction(
   for (let at = 0; at < uniformCount; at++) {
     lines.push(`let ${slot(at)} = layerNumbers[${uniformsAt + at}u];`)
   }
-  for (const [i, input] of inputs.entries()) lines.push(`let ${slot(uniformCount + i)} = ${inputCode(input)};`)
+  for (const [i, input] of inputs.entries())
+    lines.push(`let ${slot(uniformCount + i)} = ${inputCode(input)};`)
   // Slots of the program are used again; here every value has a name of its own.
   const current = new Map<number, string>()
   const named = (at: number) => current.get(at) ?? slot(at)

@@ -158,4 +158,3 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
 export function neuronsTogether({ skips, up }: FeedForwardShape, info: Pick<GpuInfo, 'together'>): number {
   return skips || up === null ? Math.min(2, info.together) : 1
 }
-

@@ -19,8 +19,8 @@ export {
   mergeBestCode,
 } from './best-code.js'
 export { buffers, MAP_FOR_READING } from './constants.js'
-export { CHOOSE_ACCESS, chooseCode } from './experts-code.js'
 export { DOWN_ACCESS, downCode, downPlan } from './down-code.js'
+export { CHOOSE_ACCESS, chooseCode } from './experts-code.js'
 export { type CutLimits, HIDDEN_ACCESS, hiddenCode, neuronsTogether } from './feed-forward.js'
 export {
   allFlagWords,
@@ -70,6 +70,11 @@ export {
   projectionWorkgroups,
 } from './projection-code.js'
 export { fillRandom } from './random-weights.js'
-export { type ActivatedSide, type CutTop, ROW_ACTIVATION_ACCESS, rowActivationCode } from './row-activation.js'
+export {
+  type ActivatedSide,
+  type CutTop,
+  ROW_ACTIVATION_ACCESS,
+  rowActivationCode,
+} from './row-activation.js'
 export { paddedColumns, vectorFormat } from './vector-formats.js'
 export { WEIGHT_RANGE } from './weight-range.js'

@@ -37,10 +37,7 @@ export function projectionCode(
   const size = ROWS_PER_WORKGROUP * info.lanes
   const product = new RowProduct({ type, columns, lanes: info.lanes, ahead: info.ahead })
   const row = { name: 'w0', weights: 'w', base: `((expertRow + local) * ${rowVectors(type, columns)}u)` }
-  const products = product.products(
-    [row],
-    i => `let v = x[xRow + ${i}];`,
-  )
+  const products = product.products([row], i => `let v = x[xRow + ${i}];`)
   const bias = biasAt === null ? '' : ` + layerNumbers[${biasAt}u + FIRST + local]`
   return `${moduleHead(info)}
 ${neuronConstants(shape)}

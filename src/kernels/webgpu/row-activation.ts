@@ -60,10 +60,14 @@ export function rowActivationCode(
   const activated = limits === null ? value : `cutValue(${value}, i, row)`
   const result = side === 'up' ? `hidden[valueRow + i] * ${value}` : activated
   // What is cut is chosen among all activated neurons, so those are written first.
-  const first = top === null ? '' : `${each(`hidden[valueRow + i] = ${activated};`)}
+  const first =
+    top === null
+      ? ''
+      : `${each(`hidden[valueRow + i] = ${activated};`)}
   storageBarrier();
   let least = largestCut(${top.keep}u, t, row);`
-  const last = top === null ? result : `select(hidden[valueRow + i], 0.0, row.isCut != 0u && ${kept('i')} < least)`
+  const last =
+    top === null ? result : `select(hidden[valueRow + i], 0.0, row.isCut != 0u && ${kept('i')} < least)`
   return `${neuronConstants(shape)}
 ${ROW_STRUCT}
 @group(0) @binding(0) var<storage, read> values: array<f32>;

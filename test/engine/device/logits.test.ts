@@ -110,6 +110,19 @@ await describeWithGpu(
       expectSameBits(dense, logits)
       expectSameBits(steps, logits)
     })
+
+    it.each([
+      // An expert is larger than a binding; its activation looks at whole rows.
+      { intermediateSize: 70, activation: 'topk:k=20' },
+      // A binding holds two experts of three.
+      { intermediateSize: 30, activation: 'stocha:p=0.4' },
+    ])('of experts that one binding does not hold (%o) are those of the CPU', async own => {
+      const experts = { count: 3, perToken: 2, normalized: true }
+      const { expected, logits, steps, dense } = await compared(gpu, { ...llama, ...own, experts }, {})
+      expect(relativeDifference(logits, expected)).toBeLessThan(1e-5)
+      expectSameBits(dense, logits)
+      expectSameBits(steps, logits)
+    })
   },
   // Thirty-two rows of the smallest matrix: the 37 of the vocabulary and the 70 neurons do not fit into one.
   { subgroups: false, maxBindingBytes: 32 * 2 * 128 },
