@@ -45,6 +45,10 @@ class Arguments {
       : env_(env), function_(function), names_(names), known_(known) {
     if (napi_get_cb_info(env, info, &count_, values_, nullptr, nullptr) != napi_ok) count_ = 0;
   }
+  /// Arguments that were read before, of which only the lengths of arrays can be asked for. What is wrong then throws
+  /// nothing: `ok` is false.
+  Arguments(const char* function, const char* const* names, size_t known, const int64_t* lengths)
+      : env_(nullptr), function_(function), names_(names), known_(known), count_(0), lengths_(lengths) {}
 
   bool ok() const { return ok_; }
   /// From now on `ok` is false: the caller throws an error of its own.
@@ -167,10 +171,20 @@ class Arguments {
   }
   /// Elements of the typed array that is argument i.
   int64_t length_of(size_t i) {
+    if (lengths_ != nullptr) return lengths_[i];
     size_t length = 0;
     if (i >= count_ ||
         napi_get_typedarray_info(env_, values_[i], nullptr, &length, nullptr, nullptr, nullptr) != napi_ok)
       fail(i, "must be a typed array");
+    return static_cast<int64_t>(length);
+  }
+
+  /// From now on `buffers` receives the ArrayBuffer of every array that is read.
+  void collect(std::vector<napi_value>* buffers) { buffers_ = buffers; }
+  /// Elements of argument i where that is a typed array, else 0: for arguments that are read once and used again.
+  int64_t length_or_zero(size_t i) const {
+    size_t length = 0;
+    if (i < count_) napi_get_typedarray_info(env_, values_[i], nullptr, &length, nullptr, nullptr, nullptr);
     return static_cast<int64_t>(length);
   }
 
@@ -188,6 +202,7 @@ class Arguments {
   void fail(size_t i, const char* what) {
     if (!ok_) return;
     ok_ = false;
+    if (env_ == nullptr) return;
     bool pending = false;
     if (napi_is_exception_pending(env_, &pending) == napi_ok && pending) return;
     char message[240];
@@ -269,6 +284,7 @@ class Arguments {
       too_short(i, length, needed);
       return nullptr;
     }
+    if (buffers_ != nullptr) buffers_->push_back(buffer);
     last_bytes_ = length * (wanted == napi_float32_array || wanted == napi_int32_array ? 4
                             : wanted == napi_uint16_array                              ? 2
                                                                                        : 1);
@@ -296,6 +312,8 @@ class Arguments {
   size_t checked_ = 0, written_ = 0;
   /// Of the typed array that was read last.
   size_t last_bytes_ = 0;
+  const int64_t* lengths_ = nullptr;
+  std::vector<napi_value>* buffers_ = nullptr;
   bool ok_ = true;
 };
 

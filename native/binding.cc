@@ -8,6 +8,7 @@
 #include "contract.h"
 #include "cpu.h"
 #include "parallel.h"
+#include "recorded_calls.h"
 
 namespace flicker {
 namespace {
@@ -30,8 +31,16 @@ napi_value run(napi_env env, napi_callback_info info) {
     return nullptr;
   }
   Arguments in(env, info, static_cast<const char*>(name), With::names, With::count);
+  std::vector<napi_value> buffers;
+  Recording* recording = Recording::current();
+  if (recording != nullptr) in.collect(&buffers);
   const With with(in);
   const double result = in.ok() ? contract::call(with, in, *selected->kernels) : 0;
+  if (recording != nullptr) {
+    auto again = in.ok() ? contract::recorded(with, in, static_cast<const char*>(name)) : nullptr;
+    if (again != nullptr) again->kernels = selected->kernels, again->returns = RETURNS;
+    recording->keep(std::move(again), buffers);
+  }
   if (take_out_of_memory() && in.ok()) {
     in.stop();
     napi_throw_error(env, "NATIVE_OUT_OF_MEMORY", "native kernels: no memory for the working buffers");
@@ -135,5 +144,6 @@ NAPI_MODULE_INIT() {
   export_function(env, exports, "select", select, nullptr);
   export_function(env, exports, "setThreads", set_threads, nullptr);
   export_function(env, exports, "aligned", aligned, nullptr);
+  export_recorded_calls(env, exports);
   return exports;
 }

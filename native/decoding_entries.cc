@@ -1,5 +1,5 @@
 // The native functions of decoding.
-#include "contract.h"
+#include "cached_sequences.h"
 #include "read_file.h"
 
 namespace flicker::contract {
@@ -114,70 +114,11 @@ double call(const ReadFile& with, Arguments&, const Kernels&) {
   return static_cast<double>(read_file(static_cast<int>(with.file), with.offset, with.out, with.bytes));
 }
 
-namespace {
-
-/// The sequences of one call, read and checked: every position that the kernel will touch lies in its segment.
-struct CachedSequences {
-  std::vector<CacheSegment> segments;
-  std::vector<CachedSequence> sequences;
-  /// One beyond the last position.
-  int64_t end = 0;
-
-  /// `buffers`: keys and values of each segment. `segments`: of each sequence its count, position and number of
-  /// segments, then of each segment start and capacity. An error throws and leaves in.ok() false.
-  CachedSequences(const CachedAttention& with, Arguments& in) {
-    const int64_t row_bytes = cache_row_bytes(with.cache_type, with.head_dim);
-    const uintptr_t alignment = with.cache_type == kCacheF32 ? 4 : 2;
-    const int64_t length = in.length_of(with.at_segments);
-    int64_t rows = 0, at = 0;
-    const auto require = [&](bool condition, const char* otherwise) {
-      in.require(condition, with.at_segments, otherwise);
-      return in.ok();
-    };
-    for (int64_t s = 0; in.ok() && s < with.sequences; s++) {
-      if (!require(length - at >= 3, "is too short for its sequences")) return;
-      const int64_t count = with.segments[at], position = with.segments[at + 1], n = with.segments[at + 2];
-      if (!require(count >= 0 && position >= 0 && n >= 1, "holds a sequence of no segments")) return;
-      if (!require(length - at - 3 >= 2 * n, "is too short for its segments")) return;
-      const int32_t* list = with.segments + at + 3;
-      for (int64_t i = 0; i < n; i++) {
-        const int64_t start = list[2 * i], capacity = list[2 * i + 1];
-        const int64_t stop = i + 1 < n ? list[2 * i + 2] : position + count;
-        if (!require(i == 0 ? start == 0 : start >= 0, "holds a sequence that does not start at 0")) return;
-        const bool fits = capacity >= 0 && stop >= start && stop - start <= capacity && start <= position;
-        if (!require(fits, "holds a segment with too little room")) return;
-        const size_t buffer = 2 * segments.size();
-        const Shape shape = {with.kv_heads, capacity, row_bytes};
-        uint8_t* keys = in.bytes_in(with.at_buffers, with.buffers, buffer, shape, alignment);
-        uint8_t* values = in.bytes_in(with.at_buffers, with.buffers, buffer + 1, shape, alignment);
-        if (!in.ok()) return;
-        segments.push_back({keys, values, capacity, start});
-      }
-      sequences.push_back({count, position, n, nullptr});
-      rows += count;
-      at += 3 + 2 * n;
-      end = position + count > end ? position + count : end;
-    }
-    if (!require(rows == with.batch, "holds sequences that are not the batch")) return;
-    const CacheSegment* next = segments.data();
-    for (CachedSequence& sequence : sequences) {
-      sequence.segments = next;
-      next += sequence.segment_count;
-    }
-  }
-};
-
-}  // namespace
-
 double call(const CachedAttention& with, Arguments& in, const Kernels& kernels) {
   const CachedSequences cached(with, in);
   in.require_elements(with.at_cos, {cached.end, with.head_dim / 2});
   in.require_elements(with.at_sin, {cached.end, with.head_dim / 2});
-  if (!in.ok()) return 0;
-  const AttentionScores scores = {static_cast<float>(with.scale), static_cast<float>(with.softcap), with.window};
-  const CachedAttentionShape shape = {with.batch,    with.sequences,  with.heads, with.kv_heads,
-                                      with.head_dim, with.cache_type, scores};
-  kernels.cached_attention(with.qkv, with.cos, with.sin, cached.sequences.data(), with.out, shape);
+  if (in.ok()) cached.attend(with, kernels);
   return 0;
 }
 

@@ -49,6 +49,23 @@ __attribute__((noinline)) void widen_last(Row row, int64_t k, int64_t n, const t
 template <typename Row>
 constexpr bool widened_first = Row::unit > 32;
 
+/// Rows of which any vector can be read by itself: what is left of them behind whole units goes by whole vectors first.
+template <typename Row>
+constexpr bool vectors_alone = streams(Row::type) && !reads_units<Row>;
+
+/// body(j) for the whole vectors of [k, end), less than a unit. Returns the column behind them.
+template <typename Row, typename Body>
+FLICKER_INLINE int64_t each_last_vector(int64_t k, int64_t end, const Body& body) {
+  if constexpr (vectors_alone<Row>) {
+    const int64_t whole = (end - k) / lanes;
+    unrolled<Row::unit / lanes - 1>([&](auto j) FLICKER_UNROLLED {
+      if (j < whole) body(j);
+    });
+    return k + whole * lanes;
+  }
+  return k;
+}
+
 template <typename Row, int C, int ROWS, bool ASK>
 FLICKER_INLINE void dots_of(const Rows<Row, ROWS, ASK>& of, const float* xs, int64_t n, float* out) {
   constexpr int vectors = Row::unit / lanes;
@@ -98,6 +115,13 @@ FLICKER_INLINE void dots_of(const Rows<Row, ROWS, ASK>& of, const float* xs, int
         });
       }
     }
+    k = each_last_vector<Row>(k, end, [&](auto j) FLICKER_UNROLLED {
+      unrolled<ROWS>([&](auto r) FLICKER_UNROLLED {
+        const vf w = of.rows[r].template vector<decltype(j)::value>(k, scales[r], k - start);
+#pragma GCC unroll 8
+        for (int c = 0; c < C; c++) sums[r * C + c] += w * load(xs + (k + j * lanes) * C + c * lanes);
+      });
+    });
     if (k < end) {
       alignas(64) float last[Row::unit];
 #pragma GCC unroll 4
@@ -166,6 +190,23 @@ FLICKER_INLINE void line_columns(const RowsInLine& line, const float* h, float* 
   }
 #pragma GCC unroll 32
   for (int j = 0; j < UNITS * vectors; j++) store(sums + k + j * lanes, s[j]);
+}
+
+/// The COUNT (< unit / lanes) vectors of columns from k on.
+template <typename Row, int COUNT>
+void line_vectors(const RowsInLine& line, const float* h, float* sums, int64_t k) {
+  vf s[COUNT];
+#pragma GCC unroll 8
+  for (int j = 0; j < COUNT; j++) s[j] = load(sums + k + j * lanes);
+  for (int64_t i = 0; i < line.count; i++) {
+    const Row row(line.begin + i * line.row_bytes, line.scale_bytes);
+    if (k == 0) ask_for_next(line, i, 1);
+    const vf factor = splat(h[i]);
+    unrolled<COUNT>([&](auto j)
+                        FLICKER_UNROLLED { s[j] += factor * row.template vector<decltype(j)::value>(k, {}, 0); });
+  }
+#pragma GCC unroll 8
+  for (int j = 0; j < COUNT; j++) store(sums + k + j * lanes, s[j]);
 }
 
 /// Vectors of columns that a factor is loaded for: with one alone, loading factors would take longer than the products.
@@ -241,6 +282,16 @@ void some_sums(const RowPointers& at, const float* h, float* sums, int64_t strid
         });
       }
     }
+    k = each_last_vector<Row>(k, end, [&](auto j) FLICKER_UNROLLED {
+      for (int64_t c = 0; c < C; c++) {
+        float* to = sums + c * stride + k + j * lanes;
+        vf s = load(to);
+        unrolled<ROWS>([&](auto r) FLICKER_UNROLLED {
+          s += splat(h[r * C + c]) * of.rows[r].template vector<decltype(j)::value>(k, scales[r], k - start);
+        });
+        store(to, s);
+      }
+    });
     if (k < end) {
       alignas(64) float rest[Row::unit];
       for (int r = 0; r < ROWS; r++) {
@@ -263,6 +314,13 @@ void line_sums(const RowsInLine& line, const float* h, float* sums, int64_t n) {
   int64_t k = 0;
   for (; k + units * Row::unit <= n; k += units * Row::unit) line_columns<Row, units>(line, h, sums, k);
   for (; k + Row::unit <= n; k += Row::unit) line_columns<Row, 1>(line, h, sums, k);
+  if constexpr (vectors_alone<Row>) {
+    const int64_t whole = (n - k) / lanes;
+    unrolled<Row::unit / lanes - 1>([&](auto j) FLICKER_UNROLLED {
+      if (whole == j + 1) line_vectors<Row, decltype(j)::value + 1>(line, h, sums, k);
+    });
+    k += whole * lanes;
+  }
   if (k == n) return;
   for (int64_t i = 0; i < line.count; i++) {
     RowPointers at;

@@ -22,6 +22,7 @@ const shared = [
   'cpu.cc',
   'parallel.cc',
   'read_file.cc',
+  'recorded_calls.cc',
 ]
 /** Kernel files whose inner loops are written as vectors: -O3 makes them no faster, and takes up to twice as long. */
 const writtenAsVectors = ['integer_matvec.cc', 'integer_neurons.cc', 'gemm.cc', 'narrow_gate.cc']

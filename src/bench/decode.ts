@@ -56,6 +56,7 @@ export interface DecodeBenchOptions {
 export interface DecodeRow {
   readonly variant:
     | 'dense'
+    | 'dense, call by call'
     | 'dense, f32'
     | 'sparse, f32'
     | 'sparse'
@@ -82,6 +83,12 @@ function variants({ dtype, narrowGate, activations }: DecodeBenchOptions) {
   const integers = isQuantizedType(dtype) && activations === 'int16'
   const all: { variant: DecodeRow['variant']; options: EngineOptions; wanted: boolean }[] = [
     { variant: 'dense', options: { ffn: 'dense', narrowGate: 'off' }, wanted: true },
+    // Without repeated calls: what the way through TypeScript costs.
+    {
+      variant: 'dense, call by call',
+      options: { ffn: 'dense', narrowGate: 'off', replay: false },
+      wanted: true,
+    },
     {
       variant: 'dense, f32',
       options: { ffn: 'dense', narrowGate: 'off', activations: 'f32' },
@@ -111,6 +118,8 @@ function variants({ dtype, narrowGate, activations }: DecodeBenchOptions) {
 const START = 16
 /** Tokens before the timed ones: the crossover is measured in them, and narrow gates are made. */
 const WARM_UP = 4
+/** Weights of fewer bytes are taken to stay in caches from token to token. */
+const CACHE_BYTES = 16 * 2 ** 20
 /** Rounds of decoding together and one after another, and of prompts: the fewest whose interval has 95 % confidence. */
 const SAMPLE_ROUNDS = 6
 
@@ -144,7 +153,8 @@ export function benchDecode(options: DecodeBenchOptions) {
       options.method === undefined
         ? variants(options).map(({ variant, options: own }) => ({ variant, model: engine(own) }))
         : cutVariants(options, options.method, { config, weights }, randomTokens)
-    const decoded = decodeAlternately(options, measured, randomTokens, streamingReader(isa))
+    const inCaches = weightBytesOf(weights) < CACHE_BYTES
+    const decoded = decodeAlternately(options, measured, randomTokens, streamingReader(isa), inCaches)
     const { bytesPerSecond } = decoded
     const [dense] = decoded.rows
     const rows = decoded.rows.map(({ variant, seconds, bytes, ffnBytes, ratio }): DecodeRow => {
@@ -238,13 +248,14 @@ function cutVariants(
 
 /**
  * All variants decode the same tokens alternately, one token each, every other token in the opposite order, with a plain
- * read of memory, the limit, between.
+ * read of memory, the limit, between; before them alone where the model lies in caches.
  */
 function decodeAlternately(
   options: DecodeBenchOptions,
   measured: readonly Variant[],
   randomTokens: RandomTokens,
   readMemory: () => number,
+  inCaches: boolean,
 ) {
   const { tokens, shape } = options
   const start = randomTokens(START)
@@ -266,7 +277,8 @@ function decodeAlternately(
   let identical = true
   const decoded = randomTokens(WARM_UP + tokens)
   for (const [i, token] of decoded.entries()) {
-    bandwidths.push(readMemory())
+    // Reading memory empties the caches that a small model is read from.
+    if (i < WARM_UP || !inCaches) bandwidths.push(readMemory())
     for (const position of alternatingOrder(runs.length, i)) {
       const { session, seconds, bytes, ffnBytes, skipped } = runs[position]
       const begin = performance.now()

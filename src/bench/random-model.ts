@@ -44,8 +44,8 @@ const sparselm: DecodeShape = {
 }
 
 /**
- * Shapes by name: two of SparseLM (Sakana AI), one of its width with a plain FFN (as Nemotron, Arcee and OPT have), and four layers
- * of Llama 2 7B, which make it fit a small machine.
+ * Shapes by name: two of SparseLM (Sakana AI), one of its width with a plain FFN (as Nemotron, Arcee and OPT have), four layers
+ * of Llama 2 7B, which make it fit a small machine, and the quick study's, which fits into caches.
  */
 export const DECODE_SHAPES: Readonly<Record<string, DecodeShape>> = {
   'sparselm-0.5b': { ...sparselm, numHiddenLayers: 8 },
@@ -58,6 +58,15 @@ export const DECODE_SHAPES: Readonly<Record<string, DecodeShape>> = {
     numHiddenLayers: 4,
     vocabSize: 32000,
     tieWordEmbeddings: false,
+  },
+  quick: {
+    hiddenSize: 96,
+    intermediateSize: 384,
+    numHiddenLayers: 4,
+    numAttentionHeads: 4,
+    numKeyValueHeads: 4,
+    vocabSize: 1024,
+    tieWordEmbeddings: true,
   },
 }
 

@@ -85,7 +85,8 @@ export function benchDecodeCommand(): Command {
       `
 Weights are random; each layer's threshold is set so that --sparsity is met. The variants decode the same tokens
 alternately, the bandwidth of the memory is measured in the same run, and the logits of all variants must have the same
-bits. The ratio limit is dense bytes over the variant's, of the whole token and of the FFN alone. plain-1.5b has no gate: its up
+bits. "Call by call" makes the kernel calls of a token one by one, instead of those that the token before has recorded in
+one call. The ratio limit is dense bytes over the variant's, of the whole token and of the FFN alone. plain-1.5b has no gate: its up
 matrix decides which neurons are active. sparselm-1.5b in bf16 needs 4 GB of memory. With --backend webgpu, dense and sparse decode on the GPU one text, beside
 what its memory gives to a copy; --kv, --narrow-gate, --samples, --prefill and --threads are then of no effect.
 
@@ -96,6 +97,7 @@ Examples:
   flicker bench decode --shape sparselm-0.5b --dtype q8_0 --sparsity 0.9 --json
   flicker bench decode --shape sparselm-0.5b --dtype q4_0 --activations int16
   flicker bench decode --method teal --sparsity 0.5
+  flicker bench decode --shape quick --dtype f32 --sparsity 0 --tokens 400 --prefill 0 --samples 0
   flicker bench decode --backend webgpu --dtype f16 --sparsity 0.9 --tokens 64
   flicker bench decode --hidden-size 1024 --intermediate-size 4096 --num-hidden-layers 12 --num-attention-heads 16`,
     )
@@ -162,14 +164,14 @@ function printDecode(result: DecodeBenchResult): void {
       'variants alternating; ratios with the interval that holds the true median\n',
   )
   print(
-    'variant               tok/s      ms           ratio to dense  ratio limit  of the FFN  MB/token  of the memory limit',
+    'variant                tok/s      ms           ratio to dense  ratio limit  of the FFN  MB/token  of the memory limit',
   )
   for (const row of rows) {
     print(
       [
-        row.variant.padEnd(19),
+        row.variant.padEnd(20),
         row.tokensPerSecond.toFixed(2).padStart(7),
-        row.millisecondsPerToken.toFixed(1).padStart(7),
+        row.millisecondsPerToken.toFixed(row.millisecondsPerToken < 10 ? 3 : 1).padStart(7),
         intervalText(row.ratio, 3).padStart(24),
         row.ratioLimit.toFixed(3).padStart(12),
         row.ffnRatioLimit.toFixed(3).padStart(11),

@@ -11,6 +11,7 @@ import type { MachineInfo } from '../kernels/machine-info.js'
 import { intervalText } from '../paired-measurement.js'
 import { type Precision, precisions } from '../train/precision.js'
 import { benchActivationsCommand } from './bench-activations.js'
+import { benchAttentionCommand } from './bench-attention.js'
 import { benchDecodeCommand } from './bench-decode.js'
 import { benchLoadCommand } from './bench-load.js'
 import { benchMlpCommand } from './bench-mlp.js'
@@ -27,6 +28,7 @@ Examples:
   flicker bench machine
   flicker bench gemm
   flicker bench activations
+  flicker bench attention
   flicker bench mlp
   flicker bench decode --shape sparselm-0.5b --sparsity 0.9
   flicker bench train --json
@@ -146,6 +148,7 @@ Examples:
       print(`ratio ${result.ratio.toFixed(4)}`)
     })
   bench.addCommand(benchActivationsCommand())
+  bench.addCommand(benchAttentionCommand())
   bench.addCommand(benchDecodeCommand())
   bench.addCommand(benchLoadCommand())
   bench.addCommand(benchMlpCommand())

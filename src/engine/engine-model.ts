@@ -30,9 +30,10 @@ import { ExactFfnPolicy, type FfnMode, requireNarrowGate } from './ffn/policy.js
 import { PredictorSelector } from './ffn/predictor-selector.js'
 import { ReuseSelector } from './ffn/reuse-selector.js'
 import { SelectingFfnPolicy } from './ffn/selecting-policy.js'
-import { ForwardPass, type LayerContext } from './forward.js'
+import { ForwardPass } from './forward.js'
 import { checkTokens, requireReadable } from './generation/readable-tokens.js'
 import { Session, type SessionOptions } from './generation/session.js'
+import type { LayerContext } from './layers.js'
 import { rotatedSource } from './model/cut-weights.js'
 import { gigabytes, requireCacheMemory, requireModelMemory, systemMemory } from './model/memory.js'
 import { SpillFile } from './model/spill-file.js'
@@ -92,6 +93,7 @@ export class EngineModel {
     }
     requireOptionalType('observer', 'function', options.observer)
     requireOptionalType('activation', 'string', options.activation)
+    requireOptionalType('replay', 'boolean', options.replay)
     requireMethods('memory', memory, ['available'])
     if (options.kernels !== undefined) requireMethods('kernels', options.kernels, ['rmsNorm', 'activation'])
     if (options.compact !== undefined) requireTokenList('compact', options.compact)
@@ -147,7 +149,7 @@ export class EngineModel {
       : this.selector === null
         ? exact
         : new SelectingFfnPolicy(exact, this.selector)
-    this.#pass = new ForwardPass(context, weights, policy)
+    this.#pass = new ForwardPass(context, weights, policy, options.replay)
     const { compaction } = this
     this.notes = [
       ...(ffn === 'sparse' && !this.activation.exactZeros && !this.approximate

@@ -55,6 +55,11 @@ export interface EngineOptions {
    * that, and what was read is read again, as transformers does. Default: the model's context.
    */
   readonly context?: number
+  /**
+   * Record the kernel calls of a token that is read alone, and make those of the next tokens in one call: the result is the
+   * same. Default true; native kernels alone do it.
+   */
+  readonly replay?: boolean
   /** Sees the vectors between the matrices of every pass. Default: none. */
   readonly observer?: VectorObserver
   /** Tells how much memory is available. Default: the system's. */
@@ -78,6 +83,7 @@ export const ENGINE_OPTION_NAMES: OptionNames<EngineOptions> = {
   reuse: true,
   predictor: true,
   context: true,
+  replay: true,
   observer: true,
   memory: true,
 }

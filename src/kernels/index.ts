@@ -5,12 +5,14 @@ import { FlickerError } from '../errors.js'
 import type { ActivationType, DecodeKernels } from './interface/decoding.js'
 import type { MlpStack } from './interface/mlp.js'
 import type { NarrowGateKernels } from './interface/narrow-gate.js'
+import type { CallRecorder } from './interface/recorder.js'
 import type { Kernels } from './interface/training.js'
 import { defaultThreads, nativeInstructionSets, setThreads, threadCount } from './native/addon.js'
 import { nativeDecodeKernels } from './native/decoding.js'
 import { explainMissingAddon } from './native/find-addon.js'
 import { nativeMlpStack } from './native/mlp.js'
 import { nativeNarrowGateKernels } from './native/narrow-gate.js'
+import { nativeCallRecorder } from './native/recorder.js'
 import { nativeStores, type WeightStores } from './native/store-weights.js'
 import { nativeKernels } from './native/training.js'
 import { portableDecodeKernels } from './portable/decoding.js'
@@ -32,6 +34,7 @@ export { activationTypes, cacheRowBytes } from './interface/decoding.js'
 export type { MlpMoment, MlpStack } from './interface/mlp.js'
 export { mlpSupports } from './interface/mlp.js'
 export type { NarrowGateKernels, NarrowGateOptions } from './interface/narrow-gate.js'
+export type { CallRecorder } from './interface/recorder.js'
 export type {
   AdamWStep,
   AttentionScores,
@@ -108,6 +111,11 @@ export function decodeKernelsOf(
 /** The narrow-gate kernels of one backend. */
 export function narrowGateKernelsOf({ backend, isa }: Backend): NarrowGateKernels {
   return backend === 'portable' ? portableNarrowGateKernels() : nativeNarrowGateKernels(isa)
+}
+
+/** A recorder of one backend's kernel calls; null where the backend has none. */
+export function callRecorderOf({ backend }: Backend): CallRecorder | null {
+  return backend === 'native' ? nativeCallRecorder() : null
 }
 
 /** Native conversion of tensors into rows, of one backend; null where there is none. */

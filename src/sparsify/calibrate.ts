@@ -4,7 +4,7 @@
 
 import type { Activation } from '../activations/index.js'
 import type { VectorName, VectorObserver } from '../engine/attention/attention.js'
-import type { LayerContext } from '../engine/forward.js'
+import type { LayerContext } from '../engine/layers.js'
 import type { WeightLayout } from '../engine/model/weight-layout.js'
 import { type LayerWeights, storedNeurons } from '../engine/model/weights.js'
 import { readRow, type Weights } from '../kernels/index.js'

@@ -2,7 +2,7 @@
 // of the budget that input channels get.
 
 import type { VectorName } from '../engine/attention/attention.js'
-import type { LayerContext } from '../engine/forward.js'
+import type { LayerContext } from '../engine/layers.js'
 import { type MatrixName, matricesOf, matrixShape } from '../nn/cuts.js'
 import { scoreLimits } from './cut-layer.js'
 import { ChannelHistograms } from './histograms.js'

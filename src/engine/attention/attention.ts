@@ -44,6 +44,7 @@ export class Attention {
   /** What the norms of queries and keys leave behind. */
   #rstd = new Float32Array(0)
   #rows = 0
+  #buffersMade = 0
 
   constructor(
     config: ModelConfig,
@@ -64,12 +65,18 @@ export class Attention {
     }
   }
 
+  /** Counts the times that tables or buffers were made anew. */
+  get buffersMade(): number {
+    return this.#buffersMade
+  }
+
   /** Makes room for passes of `rows` rows at positions below `positions`. */
   reserve(rows: number, positions: number): void {
     for (const rotations of [this.#rotations, this.#longRotations]) {
-      for (const rotation of rotations.values()) rotation.reserve(positions)
+      for (const rotation of rotations.values()) if (rotation.reserve(positions)) this.#buffersMade++
     }
     if (rows <= this.#rows) return
+    this.#buffersMade++
     const { numAttentionHeads, numKeyValueHeads } = this.#config
     const headDim = headDimOf(this.#config)
     this.#qkv = new Float32Array(rows * (numAttentionHeads + 2 * numKeyValueHeads) * headDim)
@@ -238,6 +245,9 @@ function addBias(y: Float32Array, bias: Float32Array, rows: number): void {
   for (let row = 0, at = 0; row < rows; row++) for (let i = 0; i < bias.length; i++, at++) y[at] += bias[i]
 }
 
+/** Positions that a table has at first. */
+const FIRST_POSITIONS = 128
+
 /** cos and sin of position · frequency, (capacity, headDim/2) each; the same values as in training. */
 class RotationTable {
   cos: Float32Array = new Float32Array(0)
@@ -249,18 +259,22 @@ class RotationTable {
     this.#rotation = rotationOf(config, headDimOf(config), kind, length)
   }
 
-  /** Extends the tables to at least `length` positions: to twice as many as before, since most grow by one at a time. */
-  reserve(length: number): void {
+  /**
+   * Extends the tables to at least `length` positions: to twice as many as before, since most grow by one at a time. Returns whether they are
+   * others now.
+   */
+  reserve(length: number): boolean {
     const half = this.#rotation.frequencies.length
     const known = this.cos.length
-    if (known >= length * half) return
-    const size = Math.max(length * half, 2 * known)
+    if (known >= length * half) return false
+    const size = Math.max(length * half, 2 * known, FIRST_POSITIONS * half)
     const [cos, sin] = [collectedFloats(size), collectedFloats(size)]
     cos.set(this.cos)
     sin.set(this.sin)
     fillRotations(cos, sin, this.#rotation, known / half)
     this.cos = cos
     this.sin = sin
+    return true
   }
 }
 

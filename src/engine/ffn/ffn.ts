@@ -19,7 +19,7 @@ import { CompactNeurons } from '../model/compact-neurons.js'
 import { type FfnWeights, ffnBytes, isByChannel, neuronBytes, storedNeurons } from '../model/weights.js'
 import type { NeuronSelector, SelectedToken } from './neuron-selector.js'
 import { clearSigns, recordSigns } from './neuron-signs.js'
-import { type FfnPolicy, type FfnRows, hasZeros } from './policy.js'
+import { type FfnPlan, type FfnPolicy, type FfnRows, hasZeros } from './policy.js'
 
 const NO_ROWS = new Uint8Array(0)
 
@@ -43,6 +43,7 @@ export class FeedForward {
   #chosen = new Float32Array(0)
   /** One flag per neuron. */
   readonly #anywhere: Uint8Array
+  #buffersMade = 0
 
   constructor(
     config: ModelConfig,
@@ -59,6 +60,11 @@ export class FeedForward {
     this.#anywhere = new Uint8Array(config.intermediateSize)
   }
 
+  /** Counts the times that buffers were made anew. */
+  get buffersMade(): number {
+    return this.#buffersMade
+  }
+
   /** Active neurons of each row of the last run, (rows). */
   get active(): Int32Array {
     return this.#active
@@ -71,7 +77,7 @@ export class FeedForward {
 
   /**
    * x (rows, d) += FFN(normed (rows, d)), the rows of `sequences` one after the other. index: of the FFN among those of the
-   * model, as the policy counts them.
+   * model, as the policy counts them; given: its plan, as the policy says, where it has been asked already.
    */
   run(
     layer: FfnWeights,
@@ -79,14 +85,15 @@ export class FeedForward {
     sequences: readonly FfnRows[],
     normed: Float32Array,
     x: Float32Array,
+    given?: FfnPlan,
   ): Traffic {
     const { hiddenSize: d, intermediateSize: h, ffn } = this.#config
     const widths = this.#widths
     const rows = sequences.reduce((sum, { count }) => sum + count, 0)
+    const plan = given ?? this.#policy.plan(index, sequences, rows)
     this.#reserve(rows)
     const [hidden, active] = [this.#hidden, this.#active]
     const { forGate, forUp } = this.#inputs(normed, rows)
-    const plan = this.#policy.plan(index, sequences, rows)
     const { cut = null } = plan
     const zeros = cut !== null || hasZeros(sequences)
     const tokens = plan.selector === undefined ? [] : tokensOf(sequences)
@@ -157,21 +164,72 @@ export class FeedForward {
       maxActive: plan.maxActive,
       rowOf: compact?.rowOf,
     })
-    const computed = union <= plan.maxActive ? union : h - (compact?.dropped ?? 0)
-    bytes += computed * neuronBytes(this.#config, layer)
     if (layer.downBias !== null) this.#kernels.addBias(x, layer.downBias, rows, d)
+    return this.#told(layer, index, sequences, plan, {
+      gateRowsRead,
+      bytes,
+      union,
+      active: leftByGate ?? union,
+      zeros,
+    })
+  }
 
-    if (zeros) {
-      this.#policy.observe(index, {
-        rows,
-        active: leftByGate ?? union,
-        gateRowsRead: plan.narrow === null ? null : gateRowsRead,
-      })
-    }
+  /**
+   * What `run` returns and tells of a single row whose kernel calls were repeated; `results`: what those returned that return a
+   * number, from `at` on.
+   */
+  repeated(
+    layer: FfnWeights,
+    index: number,
+    sequences: readonly FfnRows[],
+    plan: FfnPlan,
+    results: Float64Array,
+    at: number,
+  ): Traffic {
+    const { intermediateSize: h } = this.#config
+    const { gate: width } = this.#widths
+    const [first, second] = [results[at], results[at + 1]]
+    const [gateRowsRead, union] = plan.narrow === null ? [h, first] : [first, second]
+    const narrowBytes = plan.narrow === null ? 0 : narrowIndexBytes(h, width)
+    const bytes = narrowBytes + gateRowsRead * rowBytes(layer.gate, width)
+    this.#active[0] = union
+    const zeros = hasZeros(sequences)
+    return this.#told(layer, index, sequences, plan, { gateRowsRead, bytes, union, active: union, zeros })
+  }
+
+  /** Tells the policy and the sequences what an FFN has shown; returns the bytes of weights that it read and left out. */
+  #told(
+    layer: FfnWeights,
+    index: number,
+    sequences: readonly FfnRows[],
+    plan: FfnPlan,
+    shown: {
+      readonly gateRowsRead: number
+      /** Bytes read but for neurons. */
+      readonly bytes: number
+      /** Neurons that are not 0 at one row or more; those that the gate left. */
+      readonly union: number
+      readonly active: number
+      readonly zeros: boolean
+    },
+  ): Traffic {
+    const { intermediateSize: h } = this.#config
+    const { union, gateRowsRead } = shown
+    const dropped = layer.neurons instanceof CompactNeurons ? layer.neurons.dropped : 0
+    const computed = union <= plan.maxActive ? union : h - dropped
+    const bytes = shown.bytes + computed * neuronBytes(this.#config, layer)
     let row = 0
     for (const { count, activeNeurons } of sequences) {
       row += count
-      activeNeurons[index] = active[row - 1]
+      activeNeurons[index] = this.#active[row - 1]
+    }
+    if (shown.zeros) {
+      const { active } = shown
+      this.#policy.observe(index, {
+        rows: row,
+        active,
+        gateRowsRead: plan.narrow === null ? null : gateRowsRead,
+      })
     }
     return { read: bytes, skipped: Math.max(0, ffnBytes(this.#config, layer) - bytes) }
   }
@@ -281,6 +339,7 @@ export class FeedForward {
 
   #reserve(rows: number): void {
     if (rows <= this.#active.length) return
+    this.#buffersMade++
     this.#hidden = new Float32Array(rows * this.#config.intermediateSize)
     this.#active = new Int32Array(rows)
   }

@@ -16,6 +16,7 @@ import { ShapeError } from '../../errors.js'
 import type { Draw, Floats, Kernels } from '../interface/training.js'
 import * as portable from '../portable/activation.js'
 import { drawWords } from './arguments.js'
+import { cannotBeRepeated } from './recorder.js'
 import type { NativeFunctions } from './signatures.js'
 
 /** The activation kernels of `Kernels`. */
@@ -31,8 +32,10 @@ export function activationKernels(
         native.activation(fused.kernel, fused.p, x, out, rows, width, ...drawWords(draw))
       else if (fusedRows !== undefined)
         native.rowSelectionForward(...selection(fusedRows, width), x, null, out, rows, width)
-      else if (programs === undefined) portable.activation(act, x, out, rows, width, draw)
-      else {
+      else if (programs === undefined) {
+        cannotBeRepeated()
+        portable.activation(act, x, out, rows, width, draw)
+      } else {
         const run = act.rowwise ? native.rowProgramForward : native.programForward
         const program = programArguments(act, programs, 'forward', width, draw, parameters)
         run(...program, x, null, out, rows, width, ...drawWords(draw))

@@ -5,6 +5,7 @@ import { availableParallelism } from 'node:os'
 import { FlickerError } from '../../errors.js'
 import { setWasmThreads, WASM_ISA, wasmKernels, wasmMemory } from '../wasm/instance.js'
 import { loadAddon, repairCommand } from './find-addon.js'
+import { keepArguments } from './recorder.js'
 import type { NativeFunctions } from './signatures.js'
 
 let selected = ''
@@ -99,6 +100,7 @@ function functionsFor(isa: string): NativeFunctions {
         native.select(isa)
         selected = isa
       }
+      keepArguments(args)
       return f(...args)
     }
   }
