@@ -106,7 +106,7 @@ export class Layers {
     this.#statistics = new Float32Array(2 * rows)
   }
 
-  /** Counts the times that buffers which outlive a pass were made anew: recorded calls of before are then stale. */
+  /** Counts the times that buffers which outlive a pass were replaced: recorded calls of before are then stale. */
   get buffersMade(): number {
     return this.#buffersMade + this.#attention.buffersMade + this.ffn.buffersMade
   }

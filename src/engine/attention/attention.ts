@@ -65,7 +65,7 @@ export class Attention {
     }
   }
 
-  /** Counts the times that tables or buffers were made anew. */
+  /** Counts the times that tables or buffers were replaced. */
   get buffersMade(): number {
     return this.#buffersMade
   }

@@ -60,7 +60,7 @@ export class FeedForward {
     this.#anywhere = new Uint8Array(config.intermediateSize)
   }
 
-  /** Counts the times that buffers were made anew. */
+  /** Counts the times that buffers were replaced. */
   get buffersMade(): number {
     return this.#buffersMade
   }
