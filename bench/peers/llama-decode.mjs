@@ -3,8 +3,8 @@
 //   node bench/peers/llama-decode.mjs --node-llama-cpp DIR [--shape sparselm-1.5b] [--types f16,bf16,q8_0] [--threads 2]
 //     [--sparsity 0.9] [--tokens 8] [--rounds 5] [--prompt 256] [--activations f32|int16] [--json]
 // Types are those of weights, and q4_k_m, the mix that most files have: for it both read the same file.
-// llama.cpp runs SiLU, which its arch knows; both have the same type of weights, and keys and values in f16, llama.cpp's
-// default. Needs memory for both models, and disk space for one GGUF file at a time.
+// llama.cpp runs SiLU, which its arch knows. Dense is the same file as `flicker generate` loads it; the sparse ways are a model of the
+// same type of weights with zeros. Keys and values are f16 in all of them, llama.cpp's default. Needs memory for both models, and disk space for one GGUF file at a time.
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -86,8 +86,8 @@ async function compare(type) {
 
   const ours =
     type === 'q4_k_m'
-      ? sessions(weightsOf(file), 'auto')
-      : sessions(randomWeights(randomConfig(shape, 0, context), type), type)
+      ? sessions(file, weightsOf(file), 'auto')
+      : sessions(file, randomWeights(randomConfig(shape, 0, context), type), type)
   for (const { session } of ours) session.prefill(start)
   await theirTokens(sequence, start, 2)
   const times = { llama: [], ...Object.fromEntries(ours.map(({ way }) => [way, []])) }
@@ -149,12 +149,16 @@ function weightsOf(file) {
   return weights
 }
 
-/** Our ways of computing one model, with an activation that is zero as often as is asked for. */
-function sessions(weights, dtype) {
+/** Our ways: the model in the file, and one of these weights with an activation that is zero as often as is asked for. */
+function sessions(file, weights, dtype) {
   const { threshold } = calibrate(shape, weights, sparsityOfLayers(sparsity, shape.numHiddenLayers), dtype)
   const config = randomConfig(shape, threshold, context)
-  const ways = { dense: ['dense', 'off'], sparse: ['sparse', 'off'], 'sparse, narrow gate': ['sparse', 'on'] }
-  return Object.entries(ways).flatMap(([way, [ffn, narrowGate]]) => {
+  const source = openModel(file)
+  const whole = new EngineModel(source.config, source, { kv: 'f16', activations: flags.activations })
+  source.close()
+  const dense = { way: 'dense', model: whole, session: whole.session() }
+  const ways = { sparse: ['sparse', 'off'], 'sparse, narrow gate': ['sparse', 'on'] }
+  const sparse = Object.entries(ways).flatMap(([way, [ffn, narrowGate]]) => {
     if (narrowGate === 'on' && (dtype === 'auto' || !narrowable(dtype))) return []
     const model = new EngineModel(config, weights, {
       ...{ dtype, kv: 'f16', ffn, narrowGate },
@@ -162,6 +166,7 @@ function sessions(weights, dtype) {
     })
     return [{ way, model, session: model.session() }]
   })
+  return [dense, ...sparse]
 }
 
 function print() {

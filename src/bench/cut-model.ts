@@ -58,7 +58,7 @@ export function cutWeights(
 function channelView(config: ModelConfig, layer: LayerWeights): LayerWeights {
   const { hiddenSize: d, intermediateSize: h, numAttentionHeads, numKeyValueHeads } = config
   const { neurons } = layer
-  if ('rowOf' in neurons) return layer
+  if (neurons === null || 'rowOf' in neurons) return layer
   const downs = rowsFrom(neurons, d * weightBytes(weightTypeOf(neurons), h))
   const [{ weights }] = layer.qkv
   const headDim = headDimOf(config)

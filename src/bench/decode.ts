@@ -374,7 +374,7 @@ function parameterCount({ hiddenSize: d, intermediateSize: h, vocabSize, ...conf
 function weightBytesOf({ embedding, head, layers }: EngineWeights): number {
   const matrices = layers.flatMap(({ qkv, output, gate, neurons }) => {
     const others = [...qkv.map(({ weights }) => weights), output, gate]
-    return 'rowOf' in neurons ? others : [...others, neurons]
+    return neurons === null || 'rowOf' in neurons ? others : [...others, neurons]
   })
   const vocabulary = head === embedding ? [embedding] : [embedding, head]
   return [...vocabulary, ...matrices].reduce((sum, w) => sum + bytesOf(w).byteLength, 0)

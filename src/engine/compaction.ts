@@ -73,9 +73,10 @@ export class Compaction {
   /** The layer without the neurons that stay inactive on the text; itself when there are none. */
   compact(layer: LayerWeights, index: number): LayerWeights {
     const fired = this.#fired(layer, index)
-    if (layer.neurons instanceof CompactNeurons || fired.every(flag => flag === 1)) return layer
+    const { neurons } = layer
+    if (neurons === null || neurons instanceof CompactNeurons || fired.every(flag => flag === 1)) return layer
     const bytes = neuronBytes(this.#context.config, layer)
-    return { ...layer, neurons: new CompactNeurons(layer.neurons, bytes, fired, this.#file) }
+    return { ...layer, neurons: new CompactNeurons(neurons, bytes, fired, this.#file) }
   }
 
   /** Sends the text through the layer, each window a sequence of its own; (h): 1 for every neuron that fired. */

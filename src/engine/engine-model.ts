@@ -38,6 +38,7 @@ import { rotatedSource } from './model/cut-weights.js'
 import { gigabytes, requireCacheMemory, requireModelMemory, systemMemory } from './model/memory.js'
 import { SpillFile } from './model/spill-file.js'
 import { type EngineDtype, sourceOf, type TensorSource, WeightLayout } from './model/weight-layout.js'
+import { isDense } from './model/weight-plans.js'
 import { type EngineWeights, ffnsOf, gateTypesOf, isByChannel, type WeightStorage } from './model/weights.js'
 import {
   received,
@@ -168,7 +169,9 @@ export class EngineModel {
     const names = () => parameterShapes(config).map(({ name }) => name)
     const tensors = typeof source === 'function' ? sourceOf(names(), source) : source
     const laidOut = cuts === null ? tensors : rotatedSource(tensors, config, cuts, decode)
-    return new WeightLayout(config, laidOut, this.dtype, cuts)
+    const dense =
+      cuts === null && isDense(config, this.activation, WeightLayout.downTypes(config, laidOut, this.dtype))
+    return new WeightLayout(config, laidOut, this.dtype, cuts, dense ? 'dense' : undefined)
   }
 
   /** Throws OptionError REUSE_RANGE, SELECTOR_CONFLICT, SELECTOR_ACTIVATION, SELECTOR_STORAGE, PREDICTOR_FIT. */
@@ -199,6 +202,12 @@ export class EngineModel {
       throw refuse(
         'SELECTOR_STORAGE',
         'the inputs of this model have zeros, so its gate is stored by input; leave it out',
+      )
+    }
+    if (storage === 'dense') {
+      throw refuse(
+        'SELECTOR_STORAGE',
+        'these weights were laid out for an activation without zeros; load the model with its own activation',
       )
     }
     const { numHiddenLayers: layers, intermediateSize: neurons } = this.config

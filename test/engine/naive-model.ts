@@ -1,7 +1,7 @@
 // The Llama decoder written out from its definition in f64, one number after the other; shares no code with the engine
 // but Philox and the activation's formula. And random models to try it on.
 
-import type { Activation } from '../../src/activations/index.js'
+import { type Activation, parseActivation } from '../../src/activations/index.js'
 import type { LayerWeights } from '../../src/engine/model/weights.js'
 import { decodeStored, encodeStored, STORED_TYPES } from '../../src/formats/stored.js'
 import type { QuantizedType } from '../../src/kernels/index.js'
@@ -89,11 +89,14 @@ function roundedTo(bits: number, leastExponent: number, tensors: Tensors): Tenso
 }
 
 /**
- * The matrices rounded to blocks along the rows of the engine's layout: the columns of down_proj, the rows of all others.
- * Rows are filled up with zeros.
+ * The matrices rounded to blocks along the rows of the engine's layout: the columns of down_proj where neurons can be skipped, the
+ * rows of all others. Rows are filled up with zeros.
  */
 export function roundedToBlocks(config: ModelConfig, tensors: Tensors, dtype: QuantizedType): Tensors {
   const { hiddenSize: d, intermediateSize: h } = config
+  const { activation, ffn, experts } = config
+  const isPlain = (ffn === 'gated' || ffn === 'plain') && experts === undefined
+  const byNeuron = !isPlain || parseActivation(activation).exactZeros
   const round = (row: Float32Array, type: QuantizedType): Float32Array => {
     const { values } = STORED_TYPES[type]
     const padded = new Float32Array(Math.ceil(row.length / values) * values)
@@ -107,7 +110,7 @@ export function roundedToBlocks(config: ModelConfig, tensors: Tensors, dtype: Qu
     // 4 bits are too few for the embedding and the head.
     const vocabulary = dtype === 'q4_k' || dtype === 'q5_k' ? 'q6_k' : dtype === 'q4_0' ? 'q8_0' : dtype
     const type = /embed_tokens|lm_head/.test(name) ? vocabulary : dtype
-    if (name.includes('down_proj')) {
+    if (byNeuron && name.includes('down_proj')) {
       for (let i = 0; i < h; i++) {
         const column = round(
           Float32Array.from({ length: d }, (_, k) => data[k * h + i]),

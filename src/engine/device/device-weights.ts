@@ -13,7 +13,12 @@ import {
 import { ffnWidths, headDimOf, type ModelConfig, neuronsPerLayer } from '../../nn/config.js'
 import type { Cut } from '../../nn/cuts.js'
 import { CompactNeurons } from '../model/compact-neurons.js'
-import type { LayerWeights, LearnedParameters, NormWeights } from '../model/weights.js'
+import {
+  type LayerWeights,
+  type LearnedParameters,
+  type NormWeights,
+  storedNeurons,
+} from '../model/weights.js'
 
 export interface DeviceLayer {
   /** Blocks of rows, each from row `first` on: of q, k and v together, or where they differ in type of each. */
@@ -95,8 +100,9 @@ export function uploadVocabulary(memory: DeviceMemory, config: ModelConfig, w: W
 export function uploadLayer(memory: DeviceMemory, config: ModelConfig, layer: LayerWeights): DeviceLayer {
   const { hiddenSize: d } = config
   const { q } = attentionWidths(config)
-  const { neurons, up, gated, inputNorm, qkvBias, experts = null } = layer
-  if (neurons instanceof CompactNeurons) throw new Error('neurons kept in a file cannot be uploaded')
+  const { up, gated, inputNorm, qkvBias, experts = null } = layer
+  if (layer.neurons instanceof CompactNeurons) throw new Error('neurons kept in a file cannot be uploaded')
+  const neurons = storedNeurons(layer)
   const neuronType = weightTypeOf(neurons)
   // With `gated` each neuron's up row stands before its down column; on the device they are two matrices.
   const { gate: gateWidth, up: upWidth } = ffnWidths(config)

@@ -226,7 +226,9 @@ export class ExactFfnPolicy implements FfnPolicy {
       gated: this.#layers[0].gated,
       dtype: weightTypeOf(storedNeurons(this.#layers[0])),
       gates: this.#layers.map(({ gate }) => gate),
-      neurons: this.#layers.flatMap(({ neurons }) => (neurons instanceof CompactNeurons ? [] : [neurons])),
+      neurons: this.#layers.flatMap(({ neurons }) =>
+        neurons === null || neurons instanceof CompactNeurons ? [] : [neurons],
+      ),
       threads: this.#kernels.threads,
     }
   }

@@ -1,5 +1,6 @@
-// One layer's FFN where gate, up and down are each computed for themselves: for a model whose cuts are on the inputs of
-// matrices. gate and up are stored by row or by input channel, down by neuron, which is its input channel.
+// One layer's FFN where gate, up and down are each computed for themselves. Of a model whose cuts are on the inputs of matrices,
+// gate and up are stored by row or by input channel, down by neuron, which is its input channel. Of one that has nothing to skip
+// and is stored `dense`, all are stored by output.
 
 import type { DecodeKernels, Kernels, Weights } from '../../kernels/index.js'
 import { weightBytes, weightTypeOf } from '../../kernels/index.js'
@@ -7,7 +8,7 @@ import type { ModelConfig } from '../../nn/config.js'
 import type { MatrixName } from '../../nn/cuts.js'
 import type { CutRows } from '../attention/attention.js'
 import { ChannelProduct, type Traffic } from '../cuts.js'
-import { type LayerWeights, storedNeurons } from '../model/weights.js'
+import { downBytes, type LayerWeights, storedNeurons } from '../model/weights.js'
 import { activateRows } from './ffn.js'
 import { clearSigns, recordSigns } from './neuron-signs.js'
 import { type FfnRows, hasZeros } from './policy.js'
@@ -59,6 +60,7 @@ export class SeparateFeedForward {
     }
     observer?.('hidden', index, hidden, rows, h)
     clearSigns(sequences, index, hidden, h)
+    if (layer.down) return this.#dense(layer, layer.down, index, sequences, x, traffic)
     const cut = layer.cuts?.inputs.down ?? null
     const input = {
       ...{ x: hidden, rows, channels: h, cut, zeros: hasZeros(sequences) },
@@ -67,15 +69,25 @@ export class SeparateFeedForward {
     }
     traffic.push(this.#channels.add(storedNeurons(layer), input, x, d))
     if (layer.downBias !== null) this.#kernels.addBias(x, layer.downBias, rows, d)
-    let row = 0
-    for (const { count, activeNeurons } of sequences) {
-      row += count
-      activeNeurons[index] = this.#channels.active[row - 1]
-    }
-    return {
-      read: traffic.reduce((sum, { read }) => sum + read, 0),
-      skipped: traffic.reduce((sum, { skipped }) => sum + skipped, 0),
-    }
+    countActive(sequences, index, row => this.#channels.active[row])
+    return sumOf(traffic)
+  }
+
+  /** x (rows, d) += the hidden values times down (d, h). */
+  #dense(
+    { downBias }: LayerWeights,
+    down: Weights,
+    index: number,
+    sequences: readonly FfnRows[],
+    x: Float32Array,
+    traffic: readonly Traffic[],
+  ): Traffic {
+    const { hiddenSize: d, intermediateSize: h } = this.#config
+    const rows = sequences.reduce((sum, { count }) => sum + count, 0)
+    this.#decode.matvec(down, this.#hidden, x, d, h, rows, true, downBias)
+    const hidden = (row: number) => this.#hidden.subarray(row * h, (row + 1) * h)
+    countActive(sequences, index, row => h - this.#kernels.countZeros(hidden(row), h))
+    return sumOf([...traffic, { read: downBytes(this.#config, down), skipped: 0 }])
   }
 
   /** y (rows, h) = normed · wᵀ, w stored as the layer's matrices are. */
@@ -97,5 +109,21 @@ export class SeparateFeedForward {
     }
     this.#decode.matvec(w, normed, y, h, d, rows, false)
     return { read: h * weightBytes(weightTypeOf(w), d), skipped: 0 }
+  }
+}
+
+/** Writes the active neurons of the last row of each sequence; active(row): those of a row of the pass. */
+function countActive(sequences: readonly FfnRows[], index: number, active: (row: number) => number): void {
+  let row = 0
+  for (const { count, activeNeurons } of sequences) {
+    row += count
+    activeNeurons[index] = active(row - 1)
+  }
+}
+
+function sumOf(traffic: readonly Traffic[]): Traffic {
+  return {
+    read: traffic.reduce((sum, { read }) => sum + read, 0),
+    skipped: traffic.reduce((sum, { skipped }) => sum + skipped, 0),
   }
 }

@@ -32,6 +32,7 @@ import {
   type LayerWeights,
   LearnedParameters,
   type NormWeights,
+  storedNeurons,
   type WeightStorage,
 } from './weights.js'
 
@@ -79,6 +80,13 @@ export class WeightLayout {
   get bytes(): number {
     const matrices = this.#plans.reduce((sum, plan) => sum + bytesOf(plan, this.#typeOf(plan)), 0)
     return matrices + (this.#cuts ?? []).reduce((sum, cuts) => sum + cutBytes(cuts), 0)
+  }
+
+  /** The types of down_proj as it would be if it were stored by output, without reading any. Throws as `bytes` does. */
+  static downTypes(config: ModelConfig, source: TensorSource, dtype: EngineDtype): Set<WeightType> {
+    const layout = new WeightLayout(config, source, dtype, null, 'dense')
+    const layers = Array.from({ length: config.numHiddenLayers }, (_, layer) => layer)
+    return new Set(layers.map(layer => layout.#typeOf(layerPlans(config, layer, 'dense').down)))
   }
 
   /** The types of the gates, without reading any. Throws CheckpointError TENSOR_MISSING. */
@@ -130,7 +138,7 @@ export class WeightLayout {
     for (let index = 0; index < config.numHiddenLayers; index++) {
       const layer = this.layer(index, spare)
       layers.push(finished(layer, index))
-      spare = layers[index].neurons === layer.neurons ? undefined : layer.neurons
+      spare = layers[index].neurons === layer.neurons ? undefined : storedNeurons(layer)
     }
     return {
       embedding,
@@ -164,7 +172,7 @@ export class WeightLayout {
   }
 
   /** One layer. `buffer`: for the neurons; default: a new one. Throws as `all` does. */
-  layer(layer: number, buffer?: Weights): LayerWeights & { readonly neurons: Weights } {
+  layer(layer: number, buffer?: Weights): LayerWeights {
     const { hiddenSize: d, intermediateSize: h, attentionBias, ffnBias, qkNorm, experts } = this.#config
     const plans = layerPlans(this.#config, layer, this.#storage)
     const norms = layerNorms(this.#config)
@@ -211,7 +219,15 @@ export class WeightLayout {
   #neurons(
     { up, down, neurons }: ReturnType<typeof layerPlans>,
     buffer?: Weights,
-  ): { readonly up: Weights | null; readonly neurons: Weights; readonly gated: boolean } {
+  ): Pick<LayerWeights, 'up' | 'down' | 'gated'> & { readonly neurons: Weights | null } {
+    if (this.#storage === 'dense') {
+      return {
+        up: up === null ? null : this.#matrix(up),
+        neurons: null,
+        down: this.#matrix(down),
+        gated: false,
+      }
+    }
     if (neurons !== null && this.#typesOf(neurons).size === 1) {
       return { up: null, neurons: this.#matrix(neurons, buffer), gated: true }
     }

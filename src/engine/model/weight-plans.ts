@@ -1,6 +1,7 @@
 // Which tensors become the rows of each matrix of the engine's layout, in which order, and in which type.
 
-import { type WeightType, weightBytes } from '../../kernels/index.js'
+import type { Activation } from '../../activations/index.js'
+import { isQuantizedType, type WeightType, weightBytes } from '../../kernels/index.js'
 import { ffnWidths, headDimOf, type ModelConfig } from '../../nn/config.js'
 import type { LayerCuts, MatrixName } from '../../nn/cuts.js'
 import { expertName } from '../../nn/parameters.js'
@@ -46,7 +47,11 @@ export function layerPlans(config: ModelConfig, layer: number, storage: WeightSt
     experts === undefined ? ['mlp'] : Array.from({ length: experts.count }, (_, i) => expertName(i))
   const gate = ffns.map(name => part(`${name}.gate_proj`, h, widths.gate))
   const up = ffns.map(name => part(`${name}.up_proj`, h, widths.up))
-  const down = ffns.map(name => ({ ...part(`${name}.down_proj`, h, d), transposed: true }))
+  const down = ffns.map(name =>
+    storage === 'dense'
+      ? part(`${name}.down_proj`, d, h)
+      : { ...part(`${name}.down_proj`, h, d), transposed: true },
+  )
   const router = experts === undefined ? null : { ...plan(part('mlp.gate', experts.count, d)), routes: true }
   const attention = {
     qkv: plan(
@@ -85,6 +90,20 @@ export function storageFor(
   const cut = new Set((cuts ?? []).flatMap(({ inputs }) => Object.keys(inputs) as MatrixName[]))
   if (cut.size === 0) return normActivation === undefined ? 'rows' : 'inputs'
   return cut.size === 1 && cut.has('down') && normActivation === undefined ? 'separate' : 'channels'
+}
+
+/**
+ * Whether layers are stored `dense` where nothing is cut: those of a model whose activation, the one that it is loaded with, is
+ * exactly 0 nowhere and whose down_proj is quantized. Matrices of other types are as exact and as fast by neuron.
+ */
+export function isDense(
+  { ffn = 'gated', experts, normActivation }: Pick<ModelConfig, 'ffn' | 'experts' | 'normActivation'>,
+  { exactZeros }: Pick<Activation, 'exactZeros'>,
+  downTypes: Iterable<WeightType>,
+): boolean {
+  const isPlain =
+    (ffn === 'gated' || ffn === 'plain') && experts === undefined && normActivation === undefined
+  return isPlain && !exactZeros && [...downTypes].every(isQuantizedType)
 }
 
 export function vocabularyPlan(config: ModelConfig, name: string): Plan {

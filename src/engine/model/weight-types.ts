@@ -19,12 +19,19 @@ export function weightTypes({ embedding, head, layers }: EngineWeights): Map<Wei
 }
 
 function layerMatrices(layer: LayerWeights): [name: string, Weights][] {
-  const { qkv, output, gate, up, gated, experts } = layer
+  const { qkv, output, gate, up, gated, experts, down = null } = layer
   // One block has q, k and v; else each has its own.
   const attention = ['q', 'k', 'v'].map((name, i): [string, Weights] => [name, (qkv[i] ?? qkv[0]).weights])
   const ups: [string, Weights][] = up !== null ? [['up', up]] : gated ? [['up', storedNeurons(layer)]] : []
   const router: [string, Weights][] = experts ? [['router', experts.router]] : []
-  return [...attention, ['o', output], ...router, ['gate', gate], ...ups, ['down', storedNeurons(layer)]]
+  return [
+    ...attention,
+    ['o', output],
+    ...router,
+    ['gate', gate],
+    ...ups,
+    ['down', down ?? storedNeurons(layer)],
+  ]
 }
 
 /** In one line. */

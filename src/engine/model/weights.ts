@@ -30,9 +30,11 @@ export interface NormWeights {
  * How matrices are stored. `rows`: as the fields of `LayerWeights` say. `separate`: as `rows`, but the up rows of a gated
  * FFN are in `up` and neurons are their down columns alone. `channels`: as `separate`, and q, k, v, o, gate and up are
  * stored by input channel, so that those of an element that is 0 are not read. `inputs`: as `rows`, but q, k, v, o and gate
- * are stored by input channel, for models whose normed inputs have zeros.
+ * are stored by input channel, for models whose normed inputs have zeros. `dense`: as `separate`, but down_proj is stored by
+ * output, as files have it: for quantized models whose activation is exactly 0 nowhere. Nothing can be skipped there, and
+ * blocks of a file need not be rounded again to run along neurons.
  */
-export type WeightStorage = 'rows' | 'separate' | 'channels' | 'inputs'
+export type WeightStorage = 'rows' | 'separate' | 'channels' | 'inputs' | 'dense'
 /** Whether q, k, v, o and gate are stored by input channel. */
 export function isByChannel(storage: WeightStorage = 'rows'): boolean {
   return storage === 'channels' || storage === 'inputs'
@@ -86,15 +88,17 @@ export interface LayerWeights {
   readonly downBias: Float32Array | null
   /**
    * up_proj as a matrix of its own, (h, d), of a Spark FFN (h, d − r), by channel (d, h): of a dReLU FFN, whose activation
-   * is applied to it too; of a gated FFN that is stored `separate` or by channel, or has up and down in different types.
+   * is applied to it too; of a gated FFN that is stored `separate`, `dense` or by channel, or has up and down in different types.
    * Else null.
    */
   readonly up: Weights | null
   /**
    * Neuron after neuron: with `gated` its up row, of d or d − r values, then its down column, of d; else the down column
-   * alone.
+   * alone. Null where storage is `dense`.
    */
-  readonly neurons: Weights | CompactNeurons
+  readonly neurons: Weights | CompactNeurons | null
+  /** down_proj, (d, h), where storage is `dense`. Default: the neurons have it. */
+  readonly down?: Weights | null
   /** Whether neurons have up rows. */
   readonly gated: boolean
   /** Null where nothing is learned. */
@@ -104,7 +108,7 @@ export interface LayerWeights {
 /** One FFN: a layer's, or one expert of it. */
 export type FfnWeights = Pick<
   LayerWeights,
-  'storage' | 'cuts' | 'gate' | 'gateBias' | 'up' | 'neurons' | 'gated' | 'downBias' | 'learned'
+  'storage' | 'cuts' | 'gate' | 'gateBias' | 'up' | 'neurons' | 'down' | 'gated' | 'downBias' | 'learned'
 >
 
 export interface ExpertWeights {
@@ -138,8 +142,9 @@ export function neuronBytes(config: ModelConfig, layer: Pick<LayerWeights, 'neur
   return up + weightBytes(type, config.hiddenSize)
 }
 
-/** The neurons of a layer that are in memory. */
+/** The neurons of a layer that are in memory; the layer is not stored `dense`. */
 export function storedNeurons({ neurons }: Pick<LayerWeights, 'neurons'>): Weights {
+  if (neurons === null) throw new Error('a layer that is stored dense has no neurons')
   return neurons instanceof CompactNeurons ? neurons.weights : neurons
 }
 
@@ -175,7 +180,13 @@ export function ffnBytes(config: ModelConfig, layer: FfnWeights): number {
     byChannel ? columns * weightBytes(weightTypeOf(w), h) : h * weightBytes(weightTypeOf(w), columns)
   const up = layer.up === null ? 0 : bytes(layer.up, widths.up, layer.storage === 'channels')
   const gate = bytes(layer.gate, widths.gate, isByChannel(layer.storage))
-  return gate + up + h * neuronBytes(config, layer)
+  const { down = null } = layer
+  return gate + up + (down === null ? h * neuronBytes(config, layer) : downBytes(config, down))
+}
+
+/** Bytes of a down_proj stored by output. */
+export function downBytes({ hiddenSize: d, intermediateSize: h }: ModelConfig, down: Weights): number {
+  return d * weightBytes(weightTypeOf(down), h)
 }
 
 /** x (d) = what the residual stream of `token` at `position` begins with. */
