@@ -212,7 +212,7 @@ describe('load', () => {
   it('loads with every option that it lists', async () => {
     const listed = await refusalOf(withOptions({ no: true }))
     expect((listed as OptionError).message).toContain(
-      'dtype, kv, activations, ffn, narrowGate, activation, kernels, compact, sparsePrompt, reuse, predictor, context, ' +
+      'dtype, kv, activations, ffn, narrowGate, activation, kernels, compact, sparsePrompt, reuse, predictor, context, replay, ' +
         'observer, memory, exact, backend, tokenizer, allowCode, download.',
     )
     const loaded = await load(checkpoint, { dtype: 'bf16', kv: 'f16', ffn: 'dense', narrowGate: 'off' })
