@@ -10,9 +10,10 @@
 namespace flicker::FLICKER_ISA {
 namespace {
 
-constexpr int64_t chunk = 128;              // positions
-constexpr int64_t span_queries = 96;        // queries that share a widened key, at most
-constexpr int64_t partial_bytes = 8 << 20;  // working memory for chunks that wait to be put together, about
+constexpr int64_t chunk = 128;                // positions
+constexpr int64_t span_queries = 96;          // queries that share a widened key, at most
+constexpr int64_t stretch_bytes = 256 << 10;  // of keys that are read before their values
+constexpr int64_t partial_bytes = 8 << 20;    // working memory for chunks that wait to be put together, about
 
 /// scores (n) → e^(score − largest), each first scaled and capped; returns the largest, and the sum of the results in
 /// *sum.
@@ -32,11 +33,14 @@ float chunk_softmax(float* scores, int64_t n, float scale, float softcap, float*
     top = scores[i] > top ? scores[i] : top;
   }
   vf total = {};
-  for (i = 0; i < n; i += lanes) {
-    const int64_t width = min(lanes, n - i);
-    const vf weight = vexp(load_first(scores + i, width) - splat(top));
-    store_first(scores + i, weight, width);
-    total += load_first(scores + i, width);
+  for (i = 0; i + lanes <= n; i += lanes) {
+    const vf weight = vexp(load(scores + i) - splat(top));
+    store(scores + i, weight);
+    total += weight;
+  }
+  if (i < n) {
+    store_first(scores + i, vexp(load_first(scores + i, n - i) - splat(top)), n - i);
+    total += load_first(scores + i, n - i);
   }
   *sum = reduce_add(total);
   return top;
@@ -130,50 +134,68 @@ struct Call {
     return segment.keys + at * row_bytes;
   }
 
-  /// One chunk for rows [first, last) of the batch and the query heads of one key head.
-  void attend(int64_t chunk_number, int64_t first, int64_t last, int64_t kv_head) const {
-    const int64_t chunk_start = chunk_number * chunk, dim = shape.head_dim, queries = (last - first) * group;
-    bool seen = false;
-    for (int64_t b = first; b < last; b++) seen |= shape.scores.oldest(places[b].position) < chunk_start + chunk;
-    if (!seen) return;
-    const int64_t packed_floats = packed_size(queries, dim);
-    float* memory = static_cast<float*>(scratch(1, static_cast<uint64_t>(packed_floats + 2 * queries * chunk) * 4));
+  /// The chunks [from, to) for rows [first, last) of the batch and the query heads of one key head. The keys of all are
+  /// read before the values: memory comes at full speed only after some 100 KiB of a line.
+  void attend(int64_t from, int64_t to, int64_t first, int64_t last, int64_t kv_head) const {
+    const int64_t dim = shape.head_dim, queries = (last - first) * group;
+    int64_t oldest = shape.scores.oldest(places[first].position);
+    for (int64_t b = first; b < last; b++) oldest = min(oldest, shape.scores.oldest(places[b].position));
+    if (from < oldest / chunk) from = min(to, oldest / chunk);
+    if (from == to) return;
+    const int64_t packed_floats = packed_size(queries, dim), each = queries * chunk;
+    float* memory = static_cast<float*>(scratch(1, static_cast<uint64_t>(packed_floats + (to - from + 1) * each) * 4));
     if (memory == nullptr) return;
-    float *scores = memory + packed_floats, *transposed = scores + queries * chunk;
-    const auto scores_of = [&](Run run) {
-      return scores + (run.first - first) * group * chunk + run.start - chunk_start;
+    float *const scores = memory + packed_floats, *const transposed = scores + (to - from) * each;
+    const auto scores_of = [&](const Run& run) {
+      return scores + (run.start / chunk - from) * each + (run.first - first) * group * chunk + run.start % chunk;
     };
+    // What comes behind the keys is asked for with the last of them: the first values.
+    const uint8_t* values = nullptr;
+    for (int64_t number = from; number < to; number++)
+      each_run(first, last, number * chunk, [&](const Run& run) {
+        if (values == nullptr) values = rows_of(run, run.segment->values, kv_head).data;
+        score(run, kv_head, memory, scores_of(run), number + 1 == to ? values : nullptr);
+      });
+    for (int64_t number = from; number < to; number++)
+      weigh(number, first, last, kv_head, scores + (number - from) * each);
+    for (int64_t number = from; number < to; number++)
+      each_run(first, last, number * chunk,
+               [&](const Run& run) { gather(run, kv_head, scores_of(run), transposed, number + 1 == to); });
+  }
 
-    each_run(first, last, chunk_start, [&](Run run) {
-      const int64_t some = (run.last - run.first) * group, count = run.end - run.start;
-      const auto query_at = [&](int64_t q) { return query(run.first + q / group, kv_head, q % group); };
-      const Tiles tiles = some <= most_direct(storage.type) ? Tiles(some, max_direct) : Tiles(some);
-      if (some > 1)
-        tiles.each(
-            [&](int64_t of, int64_t width) { pack_tile(query_at, dim, of, width, memory + packed_size(of, dim)); });
-      const RowMatrix keys = rows_of(run, run.segment->keys, kv_head);
-      const auto key_at = [&](int64_t i) { return keys[i]; };
-      const auto put = [&](int64_t i, int64_t q, int64_t width, const float* dots) {
-        for (int64_t c = 0; c < width; c++) scores_of(run)[(q + c) * chunk + i] = dots[c];
-      };
-      const Packed packed = {memory, tiles, dim};
-      // Behind the keys come the values: rows are too short to ask for the next alone.
-      const RowMatrix values = rows_of(run, run.segment->values, kv_head);
-      const auto key_or_value_at = [&](int64_t i) { return i < count ? keys[i] : values[i - count]; };
-      if (some == 1)
-        row_kernels[storage.type]->dots_in_line(keys.line(0, count, values.data), query_at(0), dim, scores_of(run));
-      else if (some <= most_direct(storage.type))
-        direct_dots(storage, key_or_value_at, count, 2 * count, packed, put, ahead());
-      else
-        packed_dots(storage, key_at, count, count, packed, put);
-    });
+  /// scores (queries, chunk) of a run: its queries times its keys. `next`: what is asked for meanwhile, or null.
+  void score(const Run& run, int64_t kv_head, float* memory, float* scores, const uint8_t* next) const {
+    const int64_t dim = shape.head_dim, some = (run.last - run.first) * group, count = run.end - run.start;
+    const auto query_at = [&](int64_t q) { return query(run.first + q / group, kv_head, q % group); };
+    const RowMatrix keys = rows_of(run, run.segment->keys, kv_head);
+    if (some == 1) {
+      row_kernels[storage.type]->dots_in_line(keys.line(0, count, next), query_at(0), dim, scores);
+      return;
+    }
+    const Tiles tiles = some <= most_direct(storage.type) ? Tiles(some, max_direct) : Tiles(some);
+    tiles.each([&](int64_t of, int64_t width) { pack_tile(query_at, dim, of, width, memory + packed_size(of, dim)); });
+    const auto key_at = [&](int64_t i) { return keys[i]; };
+    const auto put = [&](int64_t i, int64_t q, int64_t width, const float* dots) {
+      for (int64_t c = 0; c < width; c++) scores[(q + c) * chunk + i] = dots[c];
+    };
+    const Packed packed = {memory, tiles, dim};
+    // Behind the keys come the values: rows are too short to ask for the next alone.
+    const RowMatrix values = rows_of(run, run.segment->values, kv_head);
+    const auto key_or_value_at = [&](int64_t i) { return i < count ? keys[i] : values[i - count]; };
+    if (some <= most_direct(storage.type))
+      direct_dots(storage, key_or_value_at, count, 2 * count, packed, put, ahead());
+    else
+      packed_dots(storage, key_at, count, count, packed, put);
+  }
 
-    // Weights, unnormalized, in place of the scores: 0 for what a row does not see.
-    Partial* partial = partials + partial_at(chunk_number, kv_head, first);
-    for (int64_t q = 0; q < queries; q++) {
-      const int64_t n = min(chunk, places[first + q / group].position + 1 - chunk_start);
+  /// The weights of a chunk, unnormalized, in place of its scores: 0 for what a row does not see.
+  void weigh(int64_t number, int64_t first, int64_t last, int64_t kv_head, float* scores) const {
+    const int64_t chunk_start = number * chunk;
+    Partial* partial = partials + partial_at(number, kv_head, first);
+    for (int64_t q = 0; q < (last - first) * group; q++) {
+      const int64_t position = places[first + q / group].position, n = min(chunk, position + 1 - chunk_start);
       if (n <= 0) continue;
-      int64_t begin = shape.scores.oldest(places[first + q / group].position) - chunk_start;
+      int64_t begin = shape.scores.oldest(position) - chunk_start;
       begin = begin < 0 ? 0 : min(n, begin);
       if (begin < n)
         partial[q].largest =
@@ -181,26 +203,27 @@ struct Call {
       memset(scores + q * chunk, 0, static_cast<size_t>(begin) * 4);
       memset(scores + q * chunk + n, 0, static_cast<size_t>(chunk - n) * 4);
     }
+  }
 
-    each_run(first, last, chunk_start, [&](Run run) {
-      const int64_t some = (run.last - run.first) * group, count = run.end - run.start;
-      const RowMatrix values = rows_of(run, run.segment->values, kv_head);
-      const auto value_at = [&](int64_t i) { return values[i]; };
-      const float* weights = scores_of(run);
-      float* to = sums + partial_at(chunk_number, kv_head, run.first) * dim;
-      const bool add = run.start > chunk_start;
-      if (some <= few) {
-        if (!add) memset(to, 0, static_cast<size_t>(some * dim) * 4);
-        if (some == 1)
-          row_kernels[storage.type]->sums_in_line(values.line(0, count, keys_after(run, kv_head)), weights, to, dim);
-        else
-          add_values(value_at, count, weights, some, to);
-      } else {
-        for (int64_t q = 0; q < some; q++)
-          for (int64_t i = 0; i < count; i++) transposed[i * some + q] = weights[q * chunk + i];
-        weighted_rows(storage, value_at, transposed, some, count, some, to, dim, dim, add);
-      }
-    });
+  /// The sums of a run's values, added to those of its chunk. `ends`: other keys are read next.
+  void gather(const Run& run, int64_t kv_head, const float* weights, float* transposed, bool ends) const {
+    const int64_t dim = shape.head_dim, some = (run.last - run.first) * group, count = run.end - run.start;
+    const RowMatrix values = rows_of(run, run.segment->values, kv_head);
+    const auto value_at = [&](int64_t i) { return values[i]; };
+    float* to = sums + partial_at(run.start / chunk, kv_head, run.first) * dim;
+    const bool add = run.start % chunk != 0;
+    if (some > few) {
+      for (int64_t q = 0; q < some; q++)
+        for (int64_t i = 0; i < count; i++) transposed[i * some + q] = weights[q * chunk + i];
+      weighted_rows(storage, value_at, transposed, some, count, some, to, dim, dim, add);
+      return;
+    }
+    if (!add) memset(to, 0, static_cast<size_t>(some * dim) * 4);
+    if (some > 1)
+      add_values(value_at, count, weights, some, to);
+    else
+      row_kernels[storage.type]->sums_in_line(values.line(0, count, ends ? keys_after(run, kv_head) : nullptr), weights,
+                                              to, dim);
   }
 
   /// Rows that a memory's latency takes to arrive.
@@ -252,12 +275,19 @@ struct Call {
 
   /// total = total · a + sum · b.
   void scale_add(float* total, float a, const float* sum, float b) const {
-    for (int64_t k = 0; k < shape.head_dim; k += lanes) {
-      const int64_t width = min(lanes, shape.head_dim - k);
-      vf t = load_first(total + k, width) * splat(a);
-      if (sum != nullptr) t += load_first(sum + k, width) * splat(b);
-      store_first(total + k, t, width);
-    }
+    const auto add = [&](int64_t k, const auto& from, const auto& to) {
+      vf t = from(total + k) * splat(a);
+      if (sum != nullptr) t += from(sum + k) * splat(b);
+      to(total + k, t);
+    };
+    int64_t k = 0;
+    for (; k + lanes <= shape.head_dim; k += lanes)
+      add(
+          k, [](const float* p) { return load(p); }, [](float* p, vf v) { store(p, v); });
+    const int64_t rest = shape.head_dim - k;
+    if (rest > 0)
+      add(
+          k, [&](const float* p) { return load_first(p, rest); }, [&](float* p, vf v) { store_first(p, v, rest); });
   }
 };
 
@@ -329,13 +359,18 @@ void cached_attention(float* qkv, const float* cos, const float* sin, const Cach
       store_cached(shape.type, v + head * dim, dim, segment.values + place_of(head));
     }
   });
+  // Of a single query; more of them take longer to compute than to read. All threads are to have a few.
+  const int64_t most_stretch = chunks * kv_heads / (4 * thread_count());
+  const int64_t stretch =
+      batch * group > 1 || most_stretch < 2 ? 1 : min(most_stretch, ceil_div(stretch_bytes, chunk * row_bytes));
   for (call.first_chunk = 0; call.first_chunk < chunks; call.first_chunk += per_wave) {
     const int64_t count = min(per_wave, chunks - call.first_chunk), rows = min(span, batch);
     // The chunks of a head follow each other in memory.
-    in_parallel(count * spans * kv_heads, min(longest, chunk) * dim * rows * group, [&](int64_t job) {
-      const int64_t number = call.first_chunk + job % count, first = job / count % spans * span;
-      const int64_t head = job / count / spans, last = min(batch, first + span);
-      call.attend(number, first, last, head);
+    const int64_t stretches = ceil_div(count, stretch);
+    in_parallel(stretches * spans * kv_heads, stretch * min(longest, chunk) * dim * rows * group, [&](int64_t job) {
+      const int64_t from = call.first_chunk + job % stretches * stretch, first = job / stretches % spans * span;
+      const int64_t head = job / stretches / spans, last = min(batch, first + span);
+      call.attend(from, min(from + stretch, call.first_chunk + count), first, last, head);
       if (chunks > 1) return;
       // Nothing to wait for.
       for (int64_t b = first; b < last; b++)
