@@ -57,11 +57,17 @@ napi_value begin_section(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-/// endSection(): the number of the section; −1 where one of its calls cannot be repeated, or none was begun.
-napi_value end_section(napi_env env, napi_callback_info) {
+/// endSection(wanted): the number of the section; −1 where one of its calls cannot be repeated, none was begun, or it
+/// is not wanted.
+napi_value end_section(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value value = nullptr;
+  bool wanted = false;
+  napi_get_cb_info(env, info, &count, &value, nullptr, nullptr);
+  if (count == 1) napi_get_value_bool(env, value, &wanted);
   Recording* of = recording;
   recording = nullptr;
-  return number(env, of == nullptr ? -1 : of->end());
+  return number(env, of == nullptr ? -1 : of->end(wanted));
 }
 
 /// replay(recording, sections: Int32Array, count, position, results: Float64Array): makes the calls of the first
@@ -127,12 +133,16 @@ Recording::~Recording() {
 
 void Recording::begin() {
   sections_.emplace_back();
+  earlier_buffers_ = buffers_.size();
   repeatable_ = true;
 }
 
-int64_t Recording::end() {
-  if (repeatable_) return static_cast<int64_t>(sections_.size()) - 1;
+int64_t Recording::end(bool wanted) {
+  if (wanted && repeatable_) return static_cast<int64_t>(sections_.size()) - 1;
   sections_.pop_back();
+  // Their arrays may be collected: replays of other sections must not look for them.
+  for (; buffers_.size() > earlier_buffers_; buffers_.pop_back())
+    napi_delete_reference(env_, buffers_.back().reference);
   return -1;
 }
 

@@ -147,8 +147,9 @@ class Recording {
 
   /// Calls from now on belong to a new section.
   void begin();
-  /// Ends the section; returns its number, or −1 where one of its calls cannot be repeated.
-  int64_t end();
+  /// Ends the section; returns its number, or −1 where it is not `wanted` or one of its calls cannot be repeated: then
+  /// nothing of it is kept.
+  int64_t end(bool wanted);
   /// A call that was just made, null for one that cannot be repeated, and the buffers that its arrays lie in.
   void keep(std::unique_ptr<RecordedCall> call, const std::vector<napi_value>& buffers);
 
@@ -168,6 +169,8 @@ class Recording {
   napi_env env_;
   std::vector<Section> sections_;
   std::vector<Buffer> buffers_;
+  /// Those of the sections before the one that is being recorded.
+  size_t earlier_buffers_ = 0;
   bool repeatable_ = true;
 };
 

@@ -1,5 +1,7 @@
 // Recorded kernel calls: the bits of the calls themselves at other positions, and nothing is touched once an array is gone.
 
+import v8 from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from 'vitest'
 import { type Activation, parseActivation } from '../../src/activations/index.js'
 import {
@@ -153,6 +155,44 @@ describe.skipIf(native.length === 0).each(native.map(kernels => [kernels.isa, ke
       expect(out).toEqual(x.map(value => Math.fround(value * value)))
     })
 
+    it('sections that were not kept may lose their arrays', () => {
+      v8.setFlagsFromString('--expose-gc')
+      const collect = runInNewContext('gc') as () => void
+      const recorder = recorderOf(kernels)
+      const { fused: _, programs: __, ...mine } = parseActivation('relu')
+      const fresh = () => new Float32Array(2 ** 16)
+      const failures = [
+        () => kernels.sum(fresh(), 4),
+        () => kernels.activation(mine as Activation, fresh(), fresh(), 1, 4, someDraw),
+        () => kernels.multiply(fresh(), fresh(), new Float32Array(2), 4),
+        () => {
+          throw new Error('of another kind')
+        },
+      ]
+      for (const failure of failures) {
+        const record = () =>
+          recorder.record(() => {
+            const x = fresh()
+            kernels.multiply(x, x, x, 4)
+            failure()
+          })
+        try {
+          expect(record()).toBeNull()
+        } catch (error) {
+          expect(String(error)).toMatch(/native multiply|of another kind/)
+        }
+      }
+      const out = new Float32Array(4)
+      const section = recorder.record(() => {
+        const x = fresh().fill(2)
+        kernels.multiply(x, x, out, 4)
+      })
+      out.fill(0)
+      for (let i = 0; i < 3; i++) collect()
+      recorder.replay(list(section), 1, 0)
+      expect(out).toEqual(Float32Array.of(4, 4, 4, 4))
+    })
+
     it('an array that was detached or resized, or a section that is not there, is refused', () => {
       const recorder = recorderOf(kernels)
       const resizable = (bytes: number) =>
@@ -208,11 +248,11 @@ describe.skipIf(native.length === 0).each(native.map(kernels => [kernels.isa, ke
           expect(() => addon.replay(...args), `argument ${i}: ${String(value)}`).toThrow(RangeError)
         }
       for (const value of bad) expect(() => addon.beginSection(value)).toThrow(RangeError)
-      expect(addon.endSection()).toBe(-1)
+      expect(addon.endSection(true)).toBe(-1)
       addon.beginSection(recording)
       expect(() => addon.beginSection(recording)).toThrow(RangeError)
       expect(() => addon.replay(...good)).toThrow(RangeError)
-      expect(addon.endSection()).toBe(0)
+      expect(addon.endSection(true)).toBe(0)
     })
   },
 )

@@ -6,7 +6,7 @@ import { loadAddon } from './find-addon.js'
 interface RecordingFunctions {
   newRecording(): object
   beginSection(recording: object): void
-  endSection(): number
+  endSection(wanted: boolean): number
   replay(
     recording: object,
     sections: Int32Array,
@@ -46,13 +46,15 @@ export function nativeCallRecorder(): CallRecorder | null {
       arguments_ = own
       repeatable = true
       let section = -1
+      let completed = false
       try {
         body()
+        completed = true
       } finally {
         arguments_ = null
-        section = addon.endSection()
+        section = addon.endSection(completed && repeatable)
       }
-      if (!repeatable || section === -1) return null
+      if (section === -1) return null
       kept.push(own)
       most = Math.max(most, own.length)
       return section
