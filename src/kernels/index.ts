@@ -50,6 +50,7 @@ export {
   collectedFloats,
   defaultThreads,
   nativeInstructionSets,
+  pagedFloats,
   setThreads,
 } from './native/addon.js'
 export { warnWithoutAddon } from './native/find-addon.js'

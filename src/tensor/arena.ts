@@ -1,6 +1,6 @@
 // Buffers that are used again: after the first step a training step allocates no more.
 
-import type { Floats } from '../kernels/index.js'
+import { type Floats, pagedFloats } from '../kernels/index.js'
 import type { DType } from './tensor.js'
 
 interface Slot {
@@ -9,6 +9,13 @@ interface Slot {
   taken: boolean
 }
 
+/** Elements from which on a buffer is part of a larger one, in huge pages where the system gives them. */
+const LEAST_SHARED = 2 ** 13
+/** Elements of such a larger buffer: as many as all before it, within these limits. */
+const [SMALLEST_CHUNK, LARGEST_CHUNK] = [2 ** 18, 2 ** 23]
+/** Elements between two buffers: at a distance of whole pages their rows would fall into one cache set. */
+const GAP = 5 * 16
+
 /** Hands out buffers by exact size and takes them back, one by one or all at once. */
 export class Arena {
   readonly #dtype: DType
@@ -16,6 +23,8 @@ export class Arena {
   // garbage that the collector is slow to find.
   readonly #slots = new Map<Floats, Slot>()
   readonly #freeBySize = new Map<number, Slot[]>()
+  #chunk: Float32Array = new Float32Array(0)
+  #chunkUsed = 0
 
   constructor(dtype: DType) {
     this.#dtype = dtype
@@ -49,7 +58,7 @@ export class Arena {
   }
 
   #make(size: number): Slot {
-    const buffer = this.#dtype === 'f32' ? new Float32Array(size) : new Float64Array(size)
+    const buffer = this.#dtype === 'f32' ? this.#floats(size) : new Float64Array(size)
     let free = this.#freeBySize.get(size)
     if (free === undefined) {
       free = []
@@ -58,5 +67,18 @@ export class Arena {
     const slot = { buffer, free, taken: false }
     this.#slots.set(buffer, slot)
     return slot
+  }
+
+  #floats(size: number): Float32Array {
+    if (size < LEAST_SHARED) return new Float32Array(size)
+    if (this.#chunkUsed + size > this.#chunk.length) {
+      const floats = Math.min(LARGEST_CHUNK, Math.max(SMALLEST_CHUNK, this.bytes / 4))
+      this.#chunk = pagedFloats(Math.max(size, floats))
+      this.#chunkUsed = 0
+    }
+    const first = this.#chunkUsed
+    // The next starts on a cache line again.
+    this.#chunkUsed += Math.ceil(size / 16) * 16 + GAP
+    return this.#chunk.subarray(first, first + size)
   }
 }

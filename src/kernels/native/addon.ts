@@ -45,6 +45,11 @@ export function collectedFloats(count: number): Float32Array {
   return floats
 }
 
+/** Zeros that the native kernels read best: as alignedBytes, but ordinary memory where those are not in use. */
+export function pagedFloats(count: number): Float32Array {
+  return wasmMemory() === null ? new Float32Array(alignedBuffer(4 * count)) : new Float32Array(count)
+}
+
 function alignedBuffer(bytes: number): ArrayBuffer {
   return (loadAddon()?.aligned(bytes) as ArrayBuffer | undefined) ?? new ArrayBuffer(bytes)
 }
