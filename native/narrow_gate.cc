@@ -83,10 +83,11 @@ struct Call {
     }
   }
 
-  /// The rows that are not proven to be inactive at all positions, ascending; returns how many.
-  int64_t list_unproven(int32_t* list) const {
+  /// Of rows [first, first + count) those that are not proven to be inactive at all positions, ascending; returns how
+  /// many.
+  int64_t list_unproven(int64_t first, int64_t count, int32_t* list) const {
     int64_t n = 0;
-    for (int64_t i = 0; i < shape.rows; i++) {
+    for (int64_t i = first; i < first + count; i++) {
       uint8_t everywhere = 1;
       for (int64_t b = 0; b < shape.batch; b++) everywhere &= verdicts[b * shape.rows + i];
       list[n] = static_cast<int32_t>(i);
@@ -95,30 +96,26 @@ struct Call {
     return n;
   }
 
-  /// The dot products of rows list[first … end), with the bits of matvec; those of `later` on are likely this thread's
-  /// next.
-  void refine(RowMatrix weights, const int32_t* list, int64_t first, int64_t end, int64_t later, int64_t count) const {
+  /// The dot products of the n rows of a list, with the bits of matvec.
+  void refine(RowMatrix weights, const int32_t* list, int64_t n) const {
     if (shape.batch > 1) {
       each_dot(
-          weights.storage, [&](int64_t j) { return weights[list[first + j]]; }, end - first, end - first, positions,
+          weights.storage, [&](int64_t j) { return weights[list[j]]; }, n, n, positions,
           [&](int64_t j, int64_t b, int64_t width, const float* dots) {
             for (int64_t c = 0; c < width; c++) {
-              const int64_t at = (b + c) * shape.rows + list[first + j];
-              if (!verdicts[at]) y[at] = biased(dots[c], list[first + j]);
+              const int64_t at = (b + c) * shape.rows + list[j];
+              if (!verdicts[at]) y[at] = biased(dots[c], list[j]);
             }
           });
       return;
     }
-    const auto row_at = [&](int64_t i) {
-      return weights[list[first + i < end ? first + i : min(later + first + i - end, count - 1)]];
-    };
-    each_tile(
-        end - first, weights.storage.scale_bytes, row_at, [&](const RowPointers& rows, int64_t at, int64_t height) {
-          float dots[tile_rows];
-          (height == 1 ? row_kernels[weights.storage.type]->dot_of_one : row_kernels[weights.storage.type]->dots[1])(
-              rows, positions.data, shape.columns, dots);
-          for (int64_t r = 0; r < height; r++) y[list[first + at + r]] = biased(dots[r], list[first + at + r]);
-        });
+    const auto row_at = [&](int64_t i) { return weights[list[min(i, n - 1)]]; };
+    each_tile(n, weights.storage.scale_bytes, row_at, [&](const RowPointers& rows, int64_t at, int64_t height) {
+      float dots[tile_rows];
+      (height == 1 ? row_kernels[weights.storage.type]->dot_of_one : row_kernels[weights.storage.type]->dots[1])(
+          rows, positions.data, shape.columns, dots);
+      for (int64_t r = 0; r < height; r++) y[list[at + r]] = biased(dots[r], list[at + r]);
+    });
   }
 };
 
@@ -128,13 +125,14 @@ int64_t narrow_gate(Weights w, NarrowIndex index, const float* x, float* y, Narr
   if (shape.rows == 0 || shape.batch == 0) return 0;
   const int64_t blocks = ceil_div(shape.columns, narrow_block);
   const int64_t per_job = rows_per_job(shape.rows, shape.columns);
-  // Per position its struct, integers, scales and norms, and verdicts; the list of rows to be read.
+  // Per position its struct, integers, scales and norms, and verdicts; the list of rows to be read, and each job's
+  // number of them.
   const int64_t padded = blocks * narrow_block, each = 64 + padded * 2 + ceil_div(blocks * 8, 64) * 64;
-  const int64_t list_bytes = ceil_div((shape.rows + 1) * 4, 64) * 64;
+  const int64_t list_bytes = ceil_div(2 * shape.rows * 4, 64) * 64;
   uint8_t* memory =
       static_cast<uint8_t*>(scratch(0, static_cast<uint64_t>(list_bytes + shape.batch * (each + shape.rows))));
   if (memory == nullptr) return 0;
-  int32_t* list = reinterpret_cast<int32_t*>(memory);
+  int32_t *list = reinterpret_cast<int32_t*>(memory), *counts = list + shape.rows;
   static_assert(sizeof(NarrowPosition) <= 64);
   NarrowPosition* narrow = reinterpret_cast<NarrowPosition*>(memory + list_bytes);
   uint8_t* rest = memory + list_bytes + shape.batch * 64;
@@ -146,19 +144,18 @@ int64_t narrow_gate(Weights w, NarrowIndex index, const float* x, float* y, Narr
   const Positions positions(x, shape.batch, shape.columns, w.type);
   if (!positions.ok()) return 0;
   const Call call = {index, positions, y, shape, narrow, blocks, rest};
-  parallel_for(ceil_div(shape.rows, per_job), [&](int64_t job) {
-    const int64_t first = job * per_job;
-    call.judge(first, min(per_job, shape.rows - first));
-  });
-  const int64_t count = call.list_unproven(list), threads = thread_count();
-  if (count == 0) return 0;
-  // Few rows to a job where there are few, so that all threads have some; the cut changes no sum.
-  const int64_t rows_per_job = min(32, ceil_div(ceil_div(count, 8 * threads), tile_rows) * tile_rows);
+  // What is not proven is read by the thread that judged it: nobody waits for the verdicts on other rows.
   const RowMatrix weights = matrix_of(w, shape.columns);
-  parallel_for(ceil_div(count, rows_per_job), [&](int64_t job) {
-    const int64_t first = job * rows_per_job;
-    call.refine(weights, list, first, min(count, first + rows_per_job), first + threads * rows_per_job, count);
+  const int64_t jobs = ceil_div(shape.rows, per_job);
+  parallel_for(jobs, [&](int64_t job) {
+    const int64_t first = job * per_job, some = min(per_job, shape.rows - first);
+    call.judge(first, some);
+    const int64_t n = call.list_unproven(first, some, list + first);
+    counts[job] = static_cast<int32_t>(n);
+    if (n > 0) call.refine(weights, list + first, n);
   });
+  int64_t count = 0;
+  for (int64_t job = 0; job < jobs; job++) count += counts[job];
   return count;
 }
 
