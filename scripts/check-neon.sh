@@ -28,7 +28,7 @@ headers=$(node -p "require('node-api-headers').include_dir")
 compile() {
   compiler=$1 isa=$2 output=$4
   mkdir "$build/$isa-objects"
-  ls native/*.cc native/check/kernels.cc | grep -vE '/(binding|cpu|[a-z]+_entries)\.cc$' |
+  ls native/*.cc native/check/kernels.cc | grep -vE '/(binding|cpu|recorded_calls|[a-z]+_entries)\.cc$' |
     xargs -P "$(nproc)" -I FILE sh -c \
       '"$1" $2 -Werror -DFLICKER_ISA="$3" -c "$4" -o "$5/$(basename "$4" .cc).o"' sh \
       "$compiler" "$flags $3" "$isa" FILE "$build/$isa-objects"
@@ -36,7 +36,7 @@ compile() {
 }
 
 # The boundary to Node has no program to run in: the compiler only reads it.
-ls native/cpu.cc native/binding.cc native/*_entries.cc |
+ls native/cpu.cc native/binding.cc native/recorded_calls.cc native/*_entries.cc |
   xargs -P "$(nproc)" -n 1 aarch64-linux-gnu-g++ $flags -Werror -fsyntax-only -DNAPI_VERSION=8 -I"$headers"
 compile aarch64-linux-gnu-g++ neon -O1 "$build/neon"
 # Without optimization: it takes half the time, and there is nothing here that could change the results.

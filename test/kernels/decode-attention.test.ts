@@ -215,6 +215,19 @@ describe.each(backends)('attention, %s', (_, kernels) => {
     }
   })
 
+  it.each(cacheTypes)('a position alone after many has the bits that it has among them: %s', type => {
+    for (const more of [{ headDim: 24 }, { headDim: 34, window: 600 }]) {
+      const one = { length: 1100, heads: 2, kvHeads: 2, ...more }
+      for (const starts of [[0], [0, 100, 700]]) {
+        const segments = segmentsOf(type, one, starts)
+        const whole = run(kernels, type, one, { segments })
+        const last = whole.subarray((one.length - 1) * 2 * one.headDim)
+        const alone = withThreads(() => run(kernels, type, one, { segments, from: one.length - 1 }))
+        for (const out of alone) expectSameBits(out, last)
+      }
+    }
+  })
+
   it.each(cacheTypes)('texts decoded together from one prompt have the bits of each alone: %s', type => {
     for (const { prompt, heads, kvHeads, headDim } of [
       { prompt: 5, heads: 2, kvHeads: 2, headDim: 6 },
