@@ -156,7 +156,7 @@ async function randomDeviceWeights(
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
     layers.push({
       qkv: [{ matrix: await matrix(all, d), first: 0 }],
-      hasInputNorm: true,
+      fusesInputNorm: true,
       qkvExtra: ones(),
       output: await matrix(d, q),
       outputExtra: memory.buffer(16),
@@ -168,7 +168,7 @@ async function randomDeviceWeights(
       gateBias: null,
       downBias: null,
       learned: null,
-      cut: null,
+      cuts: null,
     })
   }
   const embedding = await matrix(vocabSize, d)

@@ -21,6 +21,7 @@ import {
   ENGINE_CHOICES,
   ENGINE_OPTION_NAMES,
   type EngineOptions,
+  requireContext,
   type SparsePrompt,
 } from './engine-options.js'
 import { cacheDirectory } from './ffn/crossover-cache.js'
@@ -289,19 +290,6 @@ function requireChoice(option: keyof typeof ENGINE_CHOICES, code: string, value:
   const choices: readonly string[] = ENGINE_CHOICES[option]
   if (choices.includes(value)) return
   throw new OptionError(code, `${option} must be one of ${choices.join(', ')}, not ${received(value)}`)
-}
-
-/** The context that is asked for. Throws OptionError CONTEXT_RANGE. */
-function requireContext(
-  { maxPositionEmbeddings: longest }: ModelConfig,
-  context: number | undefined,
-): number {
-  if (context === undefined) return longest
-  if (Number.isSafeInteger(context) && context >= 1 && context <= longest) return context
-  throw new OptionError(
-    'CONTEXT_RANGE',
-    `context must be an integer from 1 to the model's ${longest} tokens, not ${received(context)}`,
-  )
 }
 
 function requireMethods(option: string, value: object, methods: readonly string[]): void {

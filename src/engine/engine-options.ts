@@ -1,13 +1,15 @@
 // The options of a model that is ready to decode.
 
+import { OptionError } from '../errors.js'
 import { type ActivationType, activationTypes, type CacheType, type Kernels } from '../kernels/index.js'
+import type { ModelConfig } from '../nn/config.js'
 import type { LayerCuts } from '../nn/cuts.js'
 import type { Predictor } from '../nn/predictor.js'
 import type { VectorObserver } from './attention/attention.js'
 import { FFN_MODES, type FfnMode, type NarrowGateMode } from './ffn/policy.js'
 import type { Memory } from './model/memory.js'
 import type { EngineDtype } from './model/weight-layout.js'
-import type { OptionNames } from './option-checks.js'
+import { type OptionNames, received } from './option-checks.js'
 
 export interface EngineOptions {
   /** How matrices are stored in memory. Default `auto`: as in the file. */
@@ -96,3 +98,16 @@ export const ENGINE_CHOICES = {
   narrowGate: ['auto', 'on', 'off'],
   sparsePrompt: SPARSE_PROMPTS,
 } as const
+
+/** The context that is asked for. Throws OptionError CONTEXT_RANGE. */
+export function requireContext(
+  { maxPositionEmbeddings: longest }: ModelConfig,
+  context: number | undefined,
+): number {
+  if (context === undefined) return longest
+  if (Number.isSafeInteger(context) && context >= 1 && context <= longest) return context
+  throw new OptionError(
+    'CONTEXT_RANGE',
+    `context must be an integer from 1 to the model's ${longest} tokens, not ${received(context)}`,
+  )
+}

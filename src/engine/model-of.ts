@@ -71,8 +71,7 @@ export function requireBackend(
     readonly predictor?: unknown
   },
 ): void {
-  const { activations, compact, context, kernels, kv, narrowGate, memory, observer, reuse, predictor } =
-    options
+  const { activations, compact, kernels, kv, narrowGate, memory, observer, reuse, predictor } = options
   if (backend === 'cpu') return
   if (backend !== 'webgpu') {
     throw new OptionError('BACKEND_UNKNOWN', `backend must be cpu or webgpu, not ${received(backend)}`)
@@ -80,7 +79,6 @@ export function requireBackend(
   const unusable = {
     'activations int16': activations === 'int16',
     compact: compact !== undefined,
-    context: context !== undefined,
     reuse: reuse !== undefined,
     predictor: predictor !== undefined,
     kernels: kernels !== undefined,
@@ -94,8 +92,8 @@ export function requireBackend(
   throw new OptionError('WEBGPU_OPTION', `the WebGPU backend has no ${option}; leave it out, or the backend`)
 }
 
-function deviceOptions({ dtype, ffn, activation, sparsePrompt }: EngineOptions): DeviceOptions {
-  return { dtype, ffn, activation, sparsePrompt }
+function deviceOptions({ dtype, ffn, activation, context, sparsePrompt }: EngineOptions): DeviceOptions {
+  return { dtype, ffn, activation, context, sparsePrompt }
 }
 
 /** For the templates of a model whose files name no special tokens. */

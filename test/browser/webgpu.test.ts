@@ -32,8 +32,13 @@ describeInBrowser('flicker-lm/web on WebGPU', () => {
     rmSync(models, { recursive: true, force: true })
   })
 
-  it.each(['model.gguf', 'q8.gguf'])('generates from %s what Node generates', async name => {
-    const options = { maxTokens: 6, temperature: 0, ignoreEos: true, activation: 'stocha:p=0.3', seed: 4 }
+  it.each([
+    ['model.gguf', 'stocha:p=0.3'],
+    ['q8.gguf', 'stocha:p=0.3'],
+    // Of whole rows.
+    ['model.gguf', 'topk:k=0.2,by=magnitude,act=silu'],
+  ])('generates from %s with %s what Node generates', async (name, activation) => {
+    const options = { maxTokens: 6, temperature: 0, ignoreEos: true, activation, seed: 4 }
     const model = await load(path.join(models, name))
     const { text, tokens } = await model.complete('Once', options)
     model.dispose()

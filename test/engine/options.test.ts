@@ -199,7 +199,6 @@ describe('load', () => {
     'a number as observer': [withOptions({ observer: 1 }), 'OPTION_TYPE', 'observer', '1'],
     'a number as memory': [withOptions({ memory: 1e9 }), 'OPTION_TYPE', 'memory', '1000000000'],
     'a number as backend': [withOptions({ backend: 3 }), 'BACKEND_UNKNOWN', 'backend', '3'],
-    'a context on a GPU': [withOptions({ backend: 'webgpu', context: 8 }), 'WEBGPU_OPTION', 'context'],
     'a text as context': [withOptions({ context: '8' }), 'CONTEXT_RANGE', 'context', '"8"'],
     'a cache in f16 on a GPU': [withOptions({ backend: 'webgpu', kv: 'f16' }), 'WEBGPU_OPTION', 'kv f16'],
     'the narrow gate on a GPU': [

@@ -2,7 +2,6 @@
 
 import { OptionError } from '../../errors.js'
 import type { ModelConfig } from '../../nn/config.js'
-import type { LayerCuts } from '../../nn/cuts.js'
 
 /** The fields of a config that this backend knows: one with any other is refused, since it may change every value. */
 const KNOWN_CONFIG: ReadonlySet<string> = new Set<keyof ModelConfig>([
@@ -29,16 +28,5 @@ export function requireKnownConfig(config: ModelConfig): void {
   throw new OptionError(
     'WEBGPU_CONFIG',
     `the WebGPU backend does not compute models with ${unknown.join(', ')} yet; leave --backend out`,
-  )
-}
-
-/** Throws OptionError WEBGPU_CUTS for cuts of inputs of matrices: on a device they would save nothing. */
-export function requireNeuronCuts(cuts: readonly LayerCuts[] | null): void {
-  const ofInputs = (cuts ?? []).flatMap(({ inputs }) => Object.keys(inputs))
-  if (ofInputs.length === 0) return
-  throw new OptionError(
-    'WEBGPU_CUTS',
-    `this model is cut at the inputs of ${[...new Set(ofInputs)].join(', ')}, and the WebGPU backend applies cuts of neurons ` +
-      'alone; give --exact, or leave --backend out',
   )
 }

@@ -4,7 +4,6 @@
 import type { Activation } from '../../activations/index.js'
 import { Purpose } from '../../kernels/philox.js'
 import {
-  type ActivatedSide,
   CHOOSE_ACCESS,
   chooseCode,
   type Dispatch,
@@ -22,14 +21,17 @@ import {
   projectionWorkgroups,
   ROW_ACTIVATION_ACCESS,
   ROWS_PER_WORKGROUP,
+  type RowActivation,
   type RowRange,
   rowActivationCode,
   splitInput,
   wholeInput,
 } from '../../kernels/webgpu/index.js'
 import { ffnWidths, type ModelConfig } from '../../nn/config.js'
+import type { DeviceCuts } from './device-cuts.js'
 import type { DeviceProducts } from './device-products.js'
 import { type DeviceLayer, normIsKernel } from './device-weights.js'
+import type { DeviceCut } from './layer-cuts.js'
 import { type LayerNumbers, layerNumbers } from './layer-numbers.js'
 import { MOST_ROWS } from './pass-buffers.js'
 
@@ -60,14 +62,16 @@ interface Ffn {
 
 export class DeviceFfn {
   readonly #products: DeviceProducts
+  readonly #cuts: DeviceCuts
   readonly #config: ModelConfig
   readonly #layers: readonly DeviceLayer[]
   readonly #dispatches = new Map<string, Promise<readonly Dispatch[]>>()
   readonly #numbers = new Map<string, NumbersOfLayer>()
   #valuesBuffer: GPUBuffer | null = null
 
-  constructor(products: DeviceProducts, layers: readonly DeviceLayer[]) {
+  constructor(products: DeviceProducts, cuts: DeviceCuts, layers: readonly DeviceLayer[]) {
     this.#products = products
+    this.#cuts = cuts
     this.#config = products.config
     this.#layers = layers
   }
@@ -87,7 +91,9 @@ export class DeviceFfn {
     const { hiddenSize: width, intermediateSize: count, numHiddenLayers, ffn, experts } = this.#config
     const layer = this.#layers[index]
     const numbers = this.#layerNumbers(activation, index)
-    const wholeRows = activation.rowwise || numbers.top !== null
+    const { inputs = {}, rotations = null } = layer.cuts ?? {}
+    const cutsInputs = rotations !== null || ['gate', 'up', 'down'].some(name => name in inputs)
+    const inSteps = activation.rowwise || numbers.top !== null || cutsInputs
     const widths = ffnWidths(this.#config)
     const shape: FeedForwardShape = {
       gate: layer.gate.type,
@@ -98,32 +104,34 @@ export class DeviceFfn {
       ...{ layers: numHiddenLayers, activatesUp: ffn === 'drelu' },
       experts: experts === undefined ? null : { ...experts, inParts: layer.gate.parts.length > 1 },
     }
-    const input = await this.#input(layer, shape, wholeRows)
+    const input = await this.#input(layer, shape, inSteps)
     const slots = Array.from({ length: experts?.perToken ?? 1 }, (_, slot) => {
       const own = { layer, shape, activation, input, numbers, slot }
-      return wholeRows ? this.#inSteps(own) : this.#fused(own)
+      return inSteps ? this.#inSteps(own) : this.#fused(own)
     })
     const [router, ...each] = await Promise.all([this.#router(layer, input), ...slots])
     return [...input.dispatches, ...router, ...each.flat()]
   }
 
   async #input(
-    { norms }: DeviceLayer,
+    { norms, cuts }: DeviceLayer,
     { width, input }: FeedForwardShape,
-    wholeRows: boolean,
+    inSteps: boolean,
   ): Promise<FfnInput> {
     const { normActivation, parallelBranches, rmsNormEps } = this.#config
     const { x, normed, split } = this.#products.buffers
     const { nothing } = this.#products
     const isSplit = input.upAt > 0
     const read = { dispatches: [], norm: nothing, eps: null }
-    if (!(normIsKernel(this.#config) || wholeRows || isSplit) && norms.ffn !== null) {
+    if (!(normIsKernel(this.#config) || inSteps || isSplit) && norms.ffn !== null) {
       return { ...read, x, eps: rmsNormEps, norm: norms.ffn }
     }
-    if (norms.ffn === null && !isSplit) return { ...read, x }
+    const rotation = cuts?.rotations?.ffn
+    if (norms.ffn === null && !isSplit) return { ...read, ...(await this.#cuts.rotated(x, rotation)) }
     // Attention has read the same.
-    if (parallelBranches === 'oneNorm' && normIsKernel(this.#config) && !isSplit)
-      return { ...read, x: normed }
+    if (parallelBranches === 'oneNorm' && norms.input !== null && !isSplit) {
+      return { ...read, ...(await this.#cuts.rotated(normed, rotation)) }
+    }
     const to = isSplit ? split : normed
     const row = {
       columns: width,
@@ -131,7 +139,9 @@ export class DeviceFfn {
       split: isSplit ? { first: input.gate, at: input.upAt } : null,
       stride: input.stride,
     }
-    return { ...read, x: to, dispatches: await this.#products.norm(norms.ffn, row, to) }
+    const made = await this.#products.norm(norms.ffn, row, to)
+    const rotated = await this.#cuts.rotated(to, rotation)
+    return { ...read, x: rotated.x, dispatches: [...made, ...rotated.dispatches] }
   }
 
   /** Gate, activation and up projection by one kernel. */
@@ -158,46 +168,82 @@ export class DeviceFfn {
     return (await Promise.all([...hidden, ...this.#down(own)])).flat()
   }
 
-  /** Gate, activation and up projection one after another. */
+  /** Gate, activation, up and down projection one after another. */
   async #inSteps(own: Ffn): Promise<Dispatch[]> {
-    const { layer, shape, numbers } = own
-    const { hidden } = this.#products.buffers
+    const { layer, shape, numbers, activation } = own
+    const { hidden, branch } = this.#products.buffers
+    const { intermediateSize: h, hiddenSize: d, ffn } = this.#config
+    const { inputs = {} } = layer.cuts ?? {}
+    const { limits, top, biasAt } = numbers
     const values = this.#values
-    const gate = { of: 'gate', biasAt: numbers.biasAt, multiplies: false } as const
-    const up = { of: 'up', biasAt: null, multiplies: !shape.activatesUp } as const
-    const steps = shape.activatesUp
-      ? [this.#activation(own, 'gate'), ...this.#projection(own, up, values), this.#activation(own, 'up')]
-      : [this.#activation(own, 'only'), ...(layer.up === null ? [] : this.#projection(own, up, hidden))]
-    return Promise.all([...this.#projection(own, gate, values), ...steps, ...this.#down(own)])
+    const none = { limits: null, top: null }
+    const cutGate = inputs[ffn === 'plain' ? 'up' : 'gate']
+    const hasUp = layer.up !== null
+    // What a low-rank term adds to has to be whole.
+    const upIsWhole = shape.activatesUp || inputs.up?.lowRank != null
+    const steps = [
+      this.#projection(own, { of: 'gate', biasAt, multiplies: false }, values, cutGate),
+      this.#activation(own, {
+        activation,
+        ofUp: false,
+        counts: !(hasUp && upIsWhole) && !inputs.down,
+        limits,
+        top,
+      }),
+    ]
+    if (hasUp && upIsWhole) {
+      const factor = shape.activatesUp ? activation : null
+      steps.push(
+        this.#projection(own, { of: 'up', biasAt: null, multiplies: false }, values, inputs.up),
+        this.#activation(own, { activation: factor, ofUp: true, counts: !inputs.down, ...none }),
+      )
+    } else if (hasUp) {
+      steps.push(this.#projection(own, { of: 'up', biasAt: null, multiplies: true }, hidden, inputs.up))
+    }
+    // What the cut of the down projection leaves of hidden takes its place.
+    const last = { activation: null, ofUp: false, counts: true, ...none }
+    const kept = await this.#cuts.kept(hidden, h, inputs.down)
+    const cutHidden = inputs.down === undefined ? [] : await this.#activation(own, last, kept.x)
+    const rest = await this.#cuts.lowRank(inputs.down, { y: branch, rows: d, start: 0 })
+    const [before, down] = await Promise.all([Promise.all(steps), Promise.all(this.#down(own))])
+    return [...before.flat(), ...kept.dispatches, ...cutHidden, ...down, ...rest]
   }
 
-  #projection(
+  /** A projection of what its cut leaves of the input. */
+  async #projection(
     { layer, shape, input, numbers, slot }: Ffn,
     projection: Projection,
     to: GPUBuffer,
-  ): Promise<Dispatch>[] {
+    cut: DeviceCut | undefined,
+  ): Promise<Dispatch[]> {
     const { compiler, buffers, gpu } = this.#products
     const matrix = projection.of === 'up' ? layer.up : layer.gate
     const code = projectionCode(shape, projection, gpu.info)
-    return (matrix?.parts ?? []).map(async part => {
-      const range = neuronRange(part, shape)
-      const kernel = await compiler.compile(code, PROJECTION_ACCESS, constantsOf(range, shape, slot))
-      const group = kernel.bind([part.buffer, input.x, numbers.buffer, buffers.flags, to])
-      return { kernel, group, workgroups: projectionWorkgroups(range.count) }
-    })
+    const kept = await this.#cuts.kept(input.x, shape.width, cut)
+    const product = await Promise.all(
+      (matrix?.parts ?? []).map(async part => {
+        const range = neuronRange(part, shape)
+        const kernel = await compiler.compile(code, PROJECTION_ACCESS, constantsOf(range, shape, slot))
+        const group = kernel.bind([part.buffer, kept.x, numbers.buffer, buffers.flags, to])
+        return { kernel, group, workgroups: projectionWorkgroups(range.count) }
+      }),
+    )
+    const rest = await this.#cuts.lowRank(cut, { y: to, rows: shape.count, start: 0 })
+    return [...kept.dispatches, ...product, ...rest]
   }
 
-  async #activation({ shape, activation, numbers, slot }: Ffn, side: ActivatedSide): Promise<Dispatch> {
+  /** hidden = what an activation makes of `values`, or of what else is given. */
+  async #activation(
+    { shape, numbers, slot }: Ffn,
+    use: Omit<RowActivation, 'purpose'>,
+    values = this.#values,
+  ): Promise<Dispatch[]> {
     const { compiler, buffers } = this.#products
-    const { limits, top } = numbers
-    const code = rowActivationCode(shape, { activation, purpose: Purpose.decode, side, limits, top })
-    const kernel = await compiler.compile(
-      code,
-      ROW_ACTIVATION_ACCESS,
-      shape.experts === null ? {} : { SLOT: slot },
-    )
+    const code = rowActivationCode(shape, { ...use, purpose: Purpose.decode })
+    const constants: Record<string, number> = shape.experts === null ? {} : { SLOT: slot }
+    const kernel = await compiler.compile(code, ROW_ACTIVATION_ACCESS, constants)
     const { rows, hidden, flags } = buffers
-    return { kernel, group: kernel.bind([this.#values, numbers.buffer, rows, hidden, flags]), workgroups: 1 }
+    return [{ kernel, group: kernel.bind([values, numbers.buffer, rows, hidden, flags]), workgroups: 1 }]
   }
 
   #down({ layer, shape, slot }: Ffn): Promise<Dispatch>[] {

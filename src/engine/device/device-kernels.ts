@@ -21,15 +21,10 @@ import {
 } from '../../kernels/webgpu/index.js'
 import { headDimOf, layerKind, type ModelConfig } from '../../nn/config.js'
 import type { BestWanted } from '../generation/best-logits.js'
+import { DeviceCuts } from './device-cuts.js'
 import { DeviceFfn } from './device-ffn.js'
 import { DeviceProducts } from './device-products.js'
-import {
-  attentionWidths,
-  type DeviceLayer,
-  type DeviceNorms,
-  type DeviceWeights,
-  normIsKernel,
-} from './device-weights.js'
+import { attentionWidths, type DeviceLayer, type DeviceNorms, type DeviceWeights } from './device-weights.js'
 import { MOST_ROWS, type PassBuffers, passBuffers } from './pass-buffers.js'
 
 /** `store` comes first, where there is one. */
@@ -58,6 +53,7 @@ export class DeviceKernels {
   readonly #products: DeviceProducts
   readonly #weights: DeviceWeights
   readonly #ffn: DeviceFfn
+  readonly #cuts: DeviceCuts
   readonly #attention = new Map<string, Promise<AttentionKernels>>()
 
   private constructor(gpu: Gpu, memory: DeviceMemory, config: ModelConfig, weights: DeviceWeights) {
@@ -65,7 +61,8 @@ export class DeviceKernels {
     this.#weights = weights
     this.buffers = passBuffers(memory, config)
     this.#products = new DeviceProducts(gpu, memory, config, this.buffers)
-    this.#ffn = new DeviceFfn(this.#products, weights.layers)
+    this.#cuts = new DeviceCuts(this.#products)
+    this.#ffn = new DeviceFfn(this.#products, this.#cuts, weights.layers)
     this.attention = {
       heads: config.numAttentionHeads,
       kvHeads: config.numKeyValueHeads,
@@ -146,44 +143,51 @@ export class DeviceKernels {
   }
 
   async #layer(layer: DeviceLayer): Promise<LayerDispatches> {
-    const { attentionBias, hiddenSize, parallelBranches, rmsNormEps } = this.config
-    const { qkv, gathered, branch, x, normed } = this.buffers
+    const { parallelBranches } = this.config
     const { norms } = layer
-    const all = attentionWidths(this.config).all
-    const isFused = !normIsKernel(this.config) && layer.hasInputNorm
-    const [inputNorm, products, headNorms, output, joined, after] = await Promise.all([
-      this.#attentionInput(norms.input),
-      Promise.all(
-        layer.qkv.map(({ matrix, first }) =>
-          this.#products.matvec(
-            matrix,
-            [layer.qkvExtra, norms.input === null ? x : normed, qkv],
-            {
-              rows: all,
-              columns: hiddenSize,
-              normEps: isFused ? rmsNormEps : null,
-              bias: attentionBias !== undefined,
-              accumulate: false,
-              gathers: false,
-            },
-            first,
-          ),
-        ),
-      ),
+    const [qkv, headNorms, output, joined, after] = await Promise.all([
+      this.#qkv(layer),
       this.#headNorms(norms),
-      this.#products.matvec(layer.output, [layer.outputExtra, gathered, branch], {
-        rows: hiddenSize,
-        columns: attentionWidths(this.config).q,
-        normEps: null,
-        bias: attentionBias === 'qkvo',
-        accumulate: true,
-        gathers: false,
-      }),
+      this.#output(layer),
       // Of parallel branches the FFN reads the residual stream as attention found it.
       parallelBranches === undefined ? this.#products.join(norms.attention) : [],
       this.#products.join(norms.ffnOutput),
     ])
-    return { qkv: [...inputNorm, ...products.flat(), ...headNorms], output: [...output, ...joined], after }
+    return { qkv: [...qkv, ...headNorms], output: [...output, ...joined], after }
+  }
+
+  /** Queries, keys and values. */
+  async #qkv({ qkv: blocks, qkvExtra, norms, cuts, fusesInputNorm }: DeviceLayer): Promise<Dispatch[]> {
+    const { attentionBias, hiddenSize: columns, rmsNormEps } = this.config
+    const { qkv, x, normed } = this.buffers
+    const rows = attentionWidths(this.config).all
+    const input = await this.#attentionInput(norms.input)
+    const turned = await this.#cuts.rotated(norms.input === null ? x : normed, cuts?.rotations?.attention)
+    const shape = {
+      ...{ rows, columns, normEps: fusesInputNorm ? rmsNormEps : null },
+      ...{ bias: attentionBias !== undefined, accumulate: false, gathers: false },
+    }
+    const products = blocks.map(async ({ matrix, first, name }) => {
+      const cut = name && cuts?.inputs[name]
+      const kept = await this.#cuts.kept(turned.x, columns, cut)
+      const product = await this.#products.matvec(matrix, [qkvExtra, kept.x, qkv], shape, first)
+      const rest = await this.#cuts.lowRank(cut, { y: qkv, rows, start: first })
+      return [...kept.dispatches, ...product, ...rest]
+    })
+    return [...input, ...turned.dispatches, ...(await Promise.all(products)).flat()]
+  }
+
+  /** What attention adds. */
+  async #output({ output, outputExtra, cuts }: DeviceLayer): Promise<Dispatch[]> {
+    const { attentionBias, hiddenSize: rows } = this.config
+    const { gathered, branch } = this.buffers
+    const columns = attentionWidths(this.config).q
+    const kept = await this.#cuts.kept(gathered, columns, cuts?.inputs.o)
+    const product = await this.#products.matvec(output, [outputExtra, kept.x, branch], {
+      ...{ rows, columns, normEps: null, bias: attentionBias === 'qkvo', accumulate: true, gathers: false },
+    })
+    const rest = await this.#cuts.lowRank(cuts?.inputs.o, { y: branch, rows, start: 0 })
+    return [...kept.dispatches, ...product, ...rest]
   }
 
   /** What attention reads, where a kernel of its own makes it of x. */

@@ -3,6 +3,7 @@
 
 import { type Activation, parseActivation } from '../../activations/index.js'
 import { CheckpointError, FlickerError, OptionError } from '../../errors.js'
+import { decodeKernelsOf, kernels } from '../../kernels/index.js'
 import type { GpuInfo } from '../../kernels/webgpu/gpu-info.js'
 import {
   type DeviceMatrix,
@@ -16,16 +17,17 @@ import { type ModelConfig, modelConfigProblem, neuronsPerLayer, neuronsPerToken 
 import type { LayerCuts } from '../../nn/cuts.js'
 import { parameterShapes } from '../../nn/parameters.js'
 import { shortTextOf } from '../../nn/rope.js'
-import type { SparsePrompt } from '../engine-options.js'
+import { requireContext, type SparsePrompt } from '../engine-options.js'
 import type { FfnMode } from '../ffn/policy.js'
 import type { BestWanted } from '../generation/best-logits.js'
 import { requireReadable } from '../generation/readable-tokens.js'
 import type { SessionOptions } from '../generation/session.js'
+import { rotatedSource } from '../model/cut-weights.js'
 import { cacheBytesPerPosition, gigabytes } from '../model/memory.js'
 import { type EngineDtype, sourceOf, type TensorSource, WeightLayout } from '../model/weight-layout.js'
 import { emptyStats, type PassStats } from '../pass-stats.js'
 import { DeviceCache } from './device-cache.js'
-import { requireKnownConfig, requireNeuronCuts } from './device-config.js'
+import { requireKnownConfig } from './device-config.js'
 import { DeviceKernels } from './device-kernels.js'
 import { DevicePass, type DeviceRows } from './device-pass.js'
 import { DeviceSession } from './device-session.js'
@@ -45,7 +47,9 @@ export interface DeviceOptions {
   readonly ffn?: FfnMode
   /** Instead of the config's, e.g. `stocha:p=0.3`. */
   readonly activation?: string
-  /** As `EngineOptions.cuts`, of neurons alone. Default: none. */
+  /** Tokens that a text may have; more than LongRoPE's original context take its long factors. Default: as many as take the short ones. */
+  readonly context?: number
+  /** As `EngineOptions.cuts`. Default: none. */
   readonly cuts?: readonly LayerCuts[] | null
   /** As `EngineOptions.sparsePrompt`. */
   readonly sparsePrompt?: SparsePrompt
@@ -100,7 +104,7 @@ export class DeviceModel {
     this.#active = new Float64Array(config.numHiddenLayers)
     this.kernels = kernels
     this.sparsePrompt = options.sparsePrompt ?? 'none'
-    this.approximate = weights.layers.some(({ cut }) => cut !== null)
+    this.approximate = weights.layers.some(({ cuts }) => cuts !== null)
     this.#pass = new DevicePass(gpu, memory, kernels)
     this.notes =
       this.#ffn === 'sparse' && !this.#hasZeros(activation)
@@ -109,7 +113,7 @@ export class DeviceModel {
   }
 
   /**
-   * `source` as EngineModel takes it. Throws CheckpointError CONFIG_INVALID, OptionError WEBGPU_CONFIG, WEBGPU_CUTS, WEBGPU_DTYPE,
+   * `source` as EngineModel takes it. Throws CheckpointError CONFIG_INVALID, OptionError WEBGPU_CONFIG, CONTEXT_RANGE, WEBGPU_DTYPE,
    * WEBGPU_ACTIVATION, MODEL_MEMORY, and what openGpu throws.
    */
   static async create(
@@ -117,14 +121,19 @@ export class DeviceModel {
     source: TensorSource | ((name: string) => Float32Array),
     options: DeviceOptions = {},
   ): Promise<DeviceModel> {
-    // The long factors of LongRoPE are not here: a text ends where it would need them.
-    const config = { ...given, maxPositionEmbeddings: shortTextOf(given) ?? given.maxPositionEmbeddings }
+    // A text does not change to the long factors of LongRoPE: it has them from the first token on, or ends where it would need
+    // them.
+    const longest = shortTextOf(given) ?? given.maxPositionEmbeddings
+    const maxPositionEmbeddings =
+      options.context === undefined ? longest : requireContext(given, options.context)
+    const config = { ...given, maxPositionEmbeddings }
     const { cuts = null } = options
-    requireNeuronCuts(cuts)
-    const names = () => parameterShapes(config).map(({ name }) => name)
+    const names = () => parameterShapes(given).map(({ name }) => name)
     const tensors = typeof source === 'function' ? sourceOf(names(), source) : source
     return DeviceModel.of(config, options, memory => {
-      const layout = new WeightLayout(config, tensors, options.dtype ?? 'auto', cuts, 'rows')
+      const decode = decodeKernelsOf(kernels(), 'f32')
+      const laidOut = cuts === null ? tensors : rotatedSource(tensors, given, cuts, decode)
+      const layout = new WeightLayout(given, laidOut, options.dtype ?? 'auto', cuts, 'rows')
       let embedding: DeviceMatrix | undefined
       const layers: DeviceWeights['layers'][number][] = []
       const rest = layout.all(of => {

@@ -11,7 +11,7 @@ import {
   vectorFormat,
 } from '../../kernels/webgpu/index.js'
 import { ffnWidths, headDimOf, type ModelConfig, neuronsPerLayer } from '../../nn/config.js'
-import type { Cut } from '../../nn/cuts.js'
+import type { MatrixName } from '../../nn/cuts.js'
 import { CompactNeurons } from '../model/compact-neurons.js'
 import {
   type LayerWeights,
@@ -19,12 +19,17 @@ import {
   type NormWeights,
   storedNeurons,
 } from '../model/weights.js'
+import { cutsInput, type DeviceLayerCuts, uploadCuts } from './layer-cuts.js'
 
 export interface DeviceLayer {
-  /** Blocks of rows, each from row `first` on: of q, k and v together, or where they differ in type of each. */
-  readonly qkv: readonly { readonly matrix: DeviceMatrix; readonly first: number }[]
-  /** Whether what attention reads is normed. */
-  readonly hasInputNorm: boolean
+  /** Blocks of rows, each from row `first` on: of q, k and v together, or where they differ in type or have cuts of each. */
+  readonly qkv: readonly {
+    readonly matrix: DeviceMatrix
+    readonly first: number
+    readonly name?: MatrixName
+  }[]
+  /** Whether RMSNorm of what attention reads is part of its products. */
+  readonly fusesInputNorm: boolean
   /** RMSNorm before it, then the bias; the bias alone where the norm is a kernel of its own or there is none. */
   readonly qkvExtra: GPUBuffer
   readonly output: DeviceMatrix
@@ -44,8 +49,8 @@ export interface DeviceLayer {
   /** (d); null without. */
   readonly downBias: GPUBuffer | null
   readonly learned: LearnedParameters | null
-  /** Of the activated neurons; null without. */
-  readonly cut: Cut | null
+  /** What `flicker sparsify` cuts; null: nothing. */
+  readonly cuts: DeviceLayerCuts | null
 }
 
 /** Weights, and after them the bias of LayerNorm; null where the layer has no such norm. */
@@ -120,20 +125,16 @@ export function uploadLayer(memory: DeviceMemory, config: ModelConfig, layer: La
     config.experts === undefined
       ? rangesOf(rows, rowsPerPart)
       : expertRanges(config.experts.count, config.intermediateSize, rowsPerPart)
-  let first = 0
-  const qkv = layer.qkv.map(({ weights, rows }) => {
-    const block = { matrix: memory.upload(weights, { rows, columns: d }), first }
-    first += rows
-    return block
-  })
+  const cuts = layer.cuts ?? null
+  const fusesInputNorm = inputNorm !== null && !normIsKernel(config) && !cutsInput(cuts, 'attention')
   return {
-    qkv,
-    hasInputNorm: inputNorm !== null,
-    qkvExtra: productExtra(memory, normIsKernel(config) ? null : inputNorm, qkvBias),
+    qkv: uploadProjections(memory, config, layer),
+    fusesInputNorm,
+    qkvExtra: productExtra(memory, fusesInputNorm ? inputNorm : null, qkvBias),
     output: memory.upload(layer.output, { rows: d, columns: q }),
     outputExtra: memory.numbers(layer.outputBias ?? new Float32Array(4)),
     norms: {
-      input: normIsKernel(config) ? normNumbers(memory, inputNorm) : null,
+      input: fusesInputNorm ? null : normNumbers(memory, inputNorm),
       q: layer.qNorm && memory.numbers(layer.qNorm),
       k: layer.kNorm && memory.numbers(layer.kNorm),
       attention: normNumbers(memory, layer.attentionNorm),
@@ -149,8 +150,36 @@ export function uploadLayer(memory: DeviceMemory, config: ModelConfig, layer: La
     gateBias: layer.gateBias,
     downBias: layer.downBias && memory.numbers(layer.downBias),
     learned: layer.learned,
-    cut: layer.cuts?.neurons ?? null,
+    cuts: cuts && uploadCuts(memory, config, cuts),
   }
+}
+
+/** q, k and v: as the engine lays them out, or, where their inputs are cut, each for itself. */
+function uploadProjections(
+  memory: DeviceMemory,
+  config: ModelConfig,
+  layer: LayerWeights,
+): DeviceLayer['qkv'] {
+  const { hiddenSize: d } = config
+  let first = 0
+  if (!cutsInput(layer.cuts ?? null, 'attention')) {
+    return layer.qkv.map(({ weights, rows }) => {
+      const block = { matrix: memory.upload(weights, { rows, columns: d }), first }
+      first += rows
+      return block
+    })
+  }
+  const { q, kv } = attentionWidths(config)
+  const together = layer.qkv.length === 1
+  return (['q', 'k', 'v'] as const).map((name, i) => {
+    const { weights } = layer.qkv[together ? 0 : i]
+    const rows = name === 'q' ? q : kv
+    const stride = weightBytes(weightTypeOf(weights), d)
+    const place = { stride, offset: together ? first * stride : 0 }
+    const block = { matrix: memory.upload(weights, { rows, columns: d }, place), first, name }
+    first += rows
+    return block
+  })
 }
 
 /** The weights of a norm, then its bias. */

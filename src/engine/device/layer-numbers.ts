@@ -20,8 +20,9 @@ export function layerNumbers(
   activation: Activation,
   index: number,
   { intermediateSize: neurons }: Pick<ModelConfig, 'intermediateSize'>,
-  { learned, gateBias, cut }: Pick<DeviceLayer, 'learned' | 'gateBias' | 'cut'>,
+  { learned, gateBias, cuts }: Pick<DeviceLayer, 'learned' | 'gateBias' | 'cuts'>,
 ): LayerNumbers {
+  const cut = cuts?.neurons ?? null
   const own = activationNumbers(activation, learned?.of(activation) ?? [], neurons)
   const biasAt = LAYER_WORDS + own.length
   const cutAt = biasAt + (gateBias?.length ?? 0)

@@ -19,6 +19,7 @@ export {
   mergeBestCode,
 } from './best-code.js'
 export { buffers, MAP_FOR_READING } from './constants.js'
+export { CUT_ACCESS, cutCode } from './cut-code.js'
 export { DOWN_ACCESS, downCode, downPlan } from './down-code.js'
 export { CHOOSE_ACCESS, chooseCode } from './experts-code.js'
 export { type CutLimits, HIDDEN_ACCESS, hiddenCode, neuronsTogether } from './feed-forward.js'
@@ -71,9 +72,9 @@ export {
 } from './projection-code.js'
 export { fillRandom } from './random-weights.js'
 export {
-  type ActivatedSide,
   type CutTop,
   ROW_ACTIVATION_ACCESS,
+  type RowActivation,
   rowActivationCode,
 } from './row-activation.js'
 export { paddedColumns, vectorFormat } from './vector-formats.js'

@@ -22,6 +22,7 @@ export interface MatrixPart extends RowRange {
 export interface DeviceMatrix {
   readonly type: WeightType
   readonly rows: number
+  readonly columns: number
   readonly layout: MatrixLayout
   readonly parts: readonly MatrixPart[]
   readonly bytes: number
@@ -131,7 +132,7 @@ export class DeviceMemory {
   ): DeviceMatrix {
     const rowBytes = deviceRowBytes(type, columns, layout)
     const parts = ranges.map(range => ({ ...range, buffer: this.buffer(range.count * rowBytes) }))
-    return { type, rows, layout, parts, bytes: rows * rowBytes }
+    return { type, rows, columns, layout, parts, bytes: rows * rowBytes }
   }
 
   /** How many rows one binding holds. Throws FlickerError WEBGPU_LIMITS where it holds too few. */

@@ -18,31 +18,27 @@ export interface CutTop {
   readonly scaleAt: number | null
 }
 
-/** Which of the two activations of a dReLU FFN: that of its gates, or of its up projections; of other FFNs there is one. */
-export type ActivatedSide = 'only' | 'gate' | 'up'
+export interface RowActivation {
+  /** Null: values are taken as they are. */
+  readonly activation: Activation | null
+  readonly purpose: number
+  /** Of up projections, by which hidden is multiplied; else of gates. */
+  readonly ofUp: boolean
+  /** Whether active neurons are counted: after the last change to them. */
+  readonly counts: boolean
+  readonly limits: CutLimits | null
+  readonly top: CutTop | null
+}
 
 /** Bindings of `rowActivationCode`: pre-activations, numbers of the layer, rows of the pass, hidden, flags. */
 export const ROW_ACTIVATION_ACCESS: readonly Access[] = ['read', 'read', 'read', 'write', 'write']
 
-/**
- * hidden (row, h) = activation(values (row, h)), cut; of side `up` hidden *= activation(values). Then flags, unless it is the side
- * `gate`, whose neurons the up projections may make 0. Workgroups (1, rows).
- */
-export function rowActivationCode(
-  shape: FeedForwardShape,
-  use: {
-    readonly activation: Activation
-    readonly purpose: number
-    readonly side: ActivatedSide
-    /** Of the gate. */
-    readonly limits: CutLimits | null
-    readonly top: CutTop | null
-  },
-): string {
-  const { activation, purpose, side } = use
+/** hidden (row, h) = activation(values (row, h)), cut, or hidden *= it; and flags. Workgroups (1, rows). */
+export function rowActivationCode(shape: FeedForwardShape, use: RowActivation): string {
+  const { activation, purpose, ofUp, counts, limits, top } = use
   const { count, layers, maxRows, experts } = shape
-  const [limits, top] = side === 'up' ? [null, null] : [use.limits, use.top]
-  const { functions, statistics } = activationCode(activation, count, purpose)
+  const none = { functions: '', statistics: [] }
+  const { functions, statistics } = activation === null ? none : activationCode(activation, count, purpose)
   const each = (body: string) => `for (var i = t; i < ${count}u; i += ${SELECTION_SIZE}u) { ${body} }`
   const computed = statistics.map(({ kind, value, rank, variable }, n) => {
     if (kind === 'kthLargest') return `${variable} = largest${n}(${rank}, t, row);`
@@ -56,14 +52,14 @@ export function rowActivationCode(
   const scale = (i: string) => (top?.scaleAt == null ? '' : ` * layerNumbers[${top.scaleAt}u + ${i}]`)
   const kept = (i: string) => `abs(hidden[valueRow + ${i}])${scale(i)}`
   if (top !== null) selections.push(largestFunction('largestCut', kept('i'), count))
-  const value = 'activate(values[valueRow + i], i, row)'
+  const value = activation === null ? 'values[valueRow + i]' : 'activate(values[valueRow + i], i, row)'
   const activated = limits === null ? value : `cutValue(${value}, i, row)`
-  const result = side === 'up' ? `hidden[valueRow + i] * ${value}` : activated
+  const result = ofUp ? `hidden[valueRow + i] * ${activated}` : activated
   // What is cut is chosen among all activated neurons, so those are written first.
   const first =
     top === null
       ? ''
-      : `${each(`hidden[valueRow + i] = ${activated};`)}
+      : `${each(`hidden[valueRow + i] = ${result};`)}
   storageBarrier();
   let least = largestCut(${top.keep}u, t, row);`
   const last =
@@ -89,8 +85,8 @@ var<workgroup> counts: array<u32, ${SELECTION_SIZE}>;
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t: u32) {
   let row = rows[wg.y];
   valueRow = wg.y * ${paddedColumns(count)}u;
-  ${experts === null ? '' : `drawLayers = flags[${choiceAt(shape)}] * ${layers}u;`}
-  ${side === 'up' ? `drawShift = ${upSideDraw({ purpose: 0 }).purpose * 65536}u;` : ''}
+  ${experts === null || activation === null ? '' : `drawLayers = flags[${choiceAt(shape)}] * ${layers}u;`}
+  ${ofUp && activation !== null ? `drawShift = ${upSideDraw({ purpose: 0 }).purpose * 65536}u;` : ''}
   ${computed.join('\n  ')}
   ${first}
   var own = 0u;
@@ -107,7 +103,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     flags[${flagRow(shape)} + word] = bits;
     own += countOneBits(bits);
   }
-  ${side === 'gate' ? '' : COUNTED(maxRows)}
+  ${counts ? COUNTED(maxRows) : ''}
 }
 `
 }

@@ -23,10 +23,9 @@ fn sumOf(v: f32, t: u32) -> f32 {
 export const SELECTION = `var<workgroup> histogram: array<atomic<u32>, ${SIZE}>;
 var<workgroup> tails: array<u32, ${SIZE}>;
 var<workgroup> found: vec2<u32>;
-// Numbers in the order of the scores: the two zeros are equal, and NaN comes last, as on the CPU.
+// Numbers in the order of the scores. NaN comes last, as on the CPU.
 fn orderOf(v: f32) -> u32 {
   let b = bitcast<u32>(v);
-  if ((b & 0x7fffffffu) == 0u) { return 0x80000000u; }
   if ((b & 0x7fffffffu) > 0x7f800000u) { return 0xffffffffu; }
   return select(b | 0x80000000u, ~b, b >= 0x80000000u);
 }

@@ -5,7 +5,6 @@ import { expect, it } from 'vitest'
 import { DeviceModel } from '../../../src/engine/device/device-model.js'
 import { EngineModel } from '../../../src/engine/index.js'
 import type { ModelConfig } from '../../../src/nn/config.js'
-import type { LayerCuts } from '../../../src/nn/cuts.js'
 import { bitsOf, relativeDifference } from '../bits.js'
 import { randomTensors, smallConfig, tensorOf } from '../naive-model.js'
 import { describeWithGpu } from './with-gpu.js'
@@ -107,19 +106,6 @@ const more: Record<string, Block> = {
 const tokens = [1, 5, 9, 30, 2, 7, 11, 36, 0, 3]
 const tried = process.env.FLICKER_FULL === undefined ? blocks : { ...blocks, ...more }
 
-const h = smallConfig.intermediateSize
-/** A limit for each neuron in one layer, the largest by a scale in the other. */
-const cuts: LayerCuts[] = [
-  {
-    neurons: { kind: 'threshold', limits: Float32Array.from({ length: h }, (_, i) => 0.05 + 0.002 * i) },
-    inputs: {},
-  },
-  {
-    neurons: { kind: 'top', keep: 20, scale: Float32Array.from({ length: h }, (_, i) => 1 + (i % 7)) },
-    inputs: {},
-  },
-]
-
 await describeWithGpu('blocks on the device', gpu => {
   it.each(Object.entries(tried))('%s', async (_, { dtype, ...config }) => {
     const tensors = tensorOf(randomTensors(config, 9))
@@ -141,50 +127,5 @@ await describeWithGpu('blocks on the device', gpu => {
     expect(bitsOf(steps)).toEqual(bitsOf(logits))
     sparse.dispose()
     dense.dispose()
-  })
-
-  it('cut neurons have the logits of the CPU from the first cut position on, the same bits dense, and fewer active neurons', async () => {
-    const config = { ...smallConfig, activation: 'silu' }
-    const tensors = tensorOf(randomTensors(config, 9))
-    const cpu = new EngineModel(config, tensors, { cuts, sparsePrompt: 'half' })
-    const options = { gpu, cuts, sparsePrompt: 'half' } as const
-    const sparse = await DeviceModel.create(config, tensors, { ...options, ffn: 'sparse' })
-    const dense = await DeviceModel.create(config, tensors, { ...options, ffn: 'dense' })
-    const sparseFrom = sparse.sparseFrom(tokens.length)
-    expect([sparse.approximate, sparseFrom]).toEqual([true, 5])
-    const logits = await sparse.logits(tokens, { sparseFrom })
-    expect(relativeDifference(logits, cpu.logits(tokens, { sparseFrom }))).toBeLessThan(1e-5)
-    expect(bitsOf(await dense.logits(tokens, { sparseFrom }))).toEqual(bitsOf(logits))
-    const uncut = new EngineModel(config, tensors).logits(tokens)
-    const from = sparseFrom * config.vocabSize
-    expect(relativeDifference(logits.subarray(0, from), uncut.subarray(0, from))).toBeLessThan(1e-5)
-    expect(relativeDifference(logits.subarray(from), uncut.subarray(from))).toBeGreaterThan(0.01)
-    const session = sparse.session({ sparseFrom })
-    const [fork] = session.fork([{}])
-    const reference = cpu.session({ sparseFrom })
-    const active: number[][] = []
-    for (const token of tokens) {
-      await fork.step(token)
-      reference.step(token)
-      active.push([...fork.activeNeurons])
-      expect([...fork.activeNeurons]).toEqual([...reference.activeNeurons])
-    }
-    expect(active[4]).toEqual([h, h])
-    expect(active[5][0]).toBeLessThan(h)
-    expect(active[5][1]).toBe(20)
-    sparse.dispose()
-    dense.dispose()
-  })
-
-  it('cut inputs of matrices are refused of matrices are cut', async () => {
-    const limits = Float32Array.of(0.1)
-    const ofInputs = cuts.map(
-      () => ({ neurons: null, inputs: { q: { kind: 'threshold', limits } } }) as const,
-    )
-    const created = DeviceModel.create(smallConfig, () => new Float32Array(0), { gpu, cuts: ofInputs })
-    await expect(created).rejects.toMatchObject({
-      code: 'WEBGPU_CUTS',
-      message: expect.stringMatching(/inputs of q.*--exact/),
-    })
   })
 })

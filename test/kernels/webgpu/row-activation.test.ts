@@ -42,6 +42,11 @@ function inputs(): Float32Array[] {
   return [coarse, new Float32Array(random.normal(count)).map(v => 3 * v + 0.5)]
 }
 
+/** Learned parameters some way from their start, where neighbors count for nothing. */
+function parametersOf(name: string): Float64Array {
+  return startParameters(parseActivation(name), count).map((value, i) => value + 0.05 * (((7 * i) % 6) - 2.5))
+}
+
 interface Found {
   readonly values: Float32Array
   /** Neurons whose bits are set. */
@@ -56,7 +61,8 @@ async function onDevice(gpu: Gpu, name: string, rows: Float32Array[], top?: CutT
   const code = rowActivationCode(shape, {
     activation,
     purpose: draw.purpose,
-    side: 'only',
+    ofUp: false,
+    counts: true,
     limits: null,
     top: top ?? null,
   })
@@ -64,7 +70,7 @@ async function onDevice(gpu: Gpu, name: string, rows: Float32Array[], top?: CutT
   const memory = new DeviceMemory(gpu)
   const values = new Float32Array(maxRows * paddedColumns(count))
   for (const [row, own] of rows.entries()) values.set(own, row * paddedColumns(count))
-  const numbers = activationNumbers(activation, startParameters(activation, count), count)
+  const numbers = activationNumbers(activation, parametersOf(name), count)
   const layerNumbers = new Float32Array(LAYER_WORDS + numbers.length)
   layerNumbers[0] = 1
   layerNumbers.set(numbers, LAYER_WORDS)
@@ -114,7 +120,7 @@ function defined(name: string, row: Float32Array): Float64Array {
   const activation = parseActivation(name)
   const runner = new RowRunner(activation.programs!)
   const out = new Float64Array(count)
-  runner.begin(activation.settings, startParameters(activation, count), count)
+  runner.begin(activation.settings, parametersOf(name), count)
   const draws = Array.from({ length: activation.drawChannels }, (_, channel) => {
     const own = new Float64Array(count)
     drawRow(draw, 0, count, own, activation.drawPer, channel)
