@@ -168,6 +168,7 @@ async function randomDeviceWeights(
       gateBias: null,
       downBias: null,
       learned: null,
+      dense: false,
       cuts: null,
     })
   }

@@ -99,7 +99,13 @@ export class DeviceFfn {
       gate: layer.gate.type,
       up: layer.up?.type ?? null,
       down: layer.down.type,
-      ...{ width, count, maxRows: MOST_ROWS, skips, downBias: layer.downBias !== null },
+      ...{
+        width,
+        count,
+        maxRows: MOST_ROWS,
+        skips: skips && !layer.dense,
+        downBias: layer.downBias !== null,
+      },
       input: ffn === 'spark' ? splitInput(widths.gate, widths.up) : wholeInput(width),
       ...{ layers: numHiddenLayers, activatesUp: ffn === 'drelu' },
       experts: experts === undefined ? null : { ...experts, inParts: layer.gate.parts.length > 1 },
@@ -165,7 +171,8 @@ export class DeviceFfn {
       }
     })
     // All gates read x before the first down projection changes it.
-    return (await Promise.all([...hidden, ...this.#down(own)])).flat()
+    const [first, down] = await Promise.all([Promise.all(hidden), this.#down(own)])
+    return [...first, ...down]
   }
 
   /** Gate, activation, up and down projection one after another. */
@@ -205,7 +212,7 @@ export class DeviceFfn {
     const kept = await this.#cuts.kept(hidden, h, inputs.down)
     const cutHidden = inputs.down === undefined ? [] : await this.#activation(own, last, kept.x)
     const rest = await this.#cuts.lowRank(inputs.down, { y: branch, rows: d, start: 0 })
-    const [before, down] = await Promise.all([Promise.all(steps), Promise.all(this.#down(own))])
+    const [before, down] = await Promise.all([Promise.all(steps), this.#down(own)])
     return [...before.flat(), ...kept.dispatches, ...cutHidden, ...down, ...rest]
   }
 
@@ -246,17 +253,24 @@ export class DeviceFfn {
     return [{ kernel, group: kernel.bind([values, numbers.buffer, rows, hidden, flags]), workgroups: 1 }]
   }
 
-  #down({ layer, shape, slot }: Ffn): Promise<Dispatch>[] {
+  #down({ layer, shape, slot }: Ffn): Promise<Dispatch[]> {
     const { compiler, buffers, gpu, nothing } = this.#products
+    const { hidden, flags, branch } = buffers
+    const bias = layer.downBias ?? nothing
+    if (layer.dense) {
+      return this.#products.matvec(layer.down, [bias, hidden, branch], {
+        ...{ rows: shape.width, columns: shape.count, normEps: null },
+        ...{ bias: shape.downBias, accumulate: true, gathers: false },
+      })
+    }
     const code = downCode(shape, gpu)
     const { workgroups } = downPlan(shape, gpu)
-    return layer.down.parts.map(async part => {
+    const dispatches = layer.down.parts.map(async part => {
       const constants = constantsOf(neuronRange(part, shape), shape, slot)
       const kernel = await compiler.compile(code, DOWN_ACCESS, constants)
-      const { hidden, flags, branch } = buffers
-      const group = kernel.bind([part.buffer, hidden, flags, layer.downBias ?? nothing, branch])
-      return { kernel, group, workgroups }
+      return { kernel, group: kernel.bind([part.buffer, hidden, flags, bias, branch]), workgroups }
     })
+    return Promise.all(dispatches)
   }
 
   /** Which experts each row takes; without experts nothing. */

@@ -25,6 +25,7 @@ import type { SessionOptions } from '../generation/session.js'
 import { rotatedSource } from '../model/cut-weights.js'
 import { cacheBytesPerPosition, gigabytes } from '../model/memory.js'
 import { type EngineDtype, sourceOf, type TensorSource, WeightLayout } from '../model/weight-layout.js'
+import { isDense } from '../model/weight-plans.js'
 import { emptyStats, type PassStats } from '../pass-stats.js'
 import { DeviceCache } from './device-cache.js'
 import { requireKnownConfig } from './device-config.js'
@@ -107,7 +108,7 @@ export class DeviceModel {
     this.approximate = weights.layers.some(({ cuts }) => cuts !== null)
     this.#pass = new DevicePass(gpu, memory, kernels)
     this.notes =
-      this.#ffn === 'sparse' && !this.#hasZeros(activation)
+      this.#ffn === 'sparse' && !(activation.exactZeros || this.approximate)
         ? [`${activation.spec} is exactly 0 nowhere, so there is nothing to skip: every neuron is computed`]
         : []
   }
@@ -133,7 +134,10 @@ export class DeviceModel {
     return DeviceModel.of(config, options, memory => {
       const decode = decodeKernelsOf(kernels(), 'f32')
       const laidOut = cuts === null ? tensors : rotatedSource(tensors, given, cuts, decode)
-      const layout = new WeightLayout(given, laidOut, options.dtype ?? 'auto', cuts, 'rows')
+      const { dtype = 'auto' } = options
+      const activation = parseActivation(options.activation ?? given.activation)
+      const dense = cuts === null && isDense(given, activation, WeightLayout.downTypes(given, laidOut, dtype))
+      const layout = new WeightLayout(given, laidOut, dtype, cuts, dense ? 'dense' : 'rows')
       let embedding: DeviceMatrix | undefined
       const layers: DeviceWeights['layers'][number][] = []
       const rest = layout.all(of => {
@@ -142,7 +146,7 @@ export class DeviceModel {
           layers.push(uploadLayer(memory, config, layer))
           // What has been handed over is not kept.
           const empty = new Float32Array(0)
-          return { ...layer, qkv: [], output: empty, gate: empty, up: null, neurons: empty }
+          return { ...layer, qkv: [], output: empty, gate: empty, up: null, neurons: empty, down: null }
         }
       })
       if (embedding === undefined) throw new Error('a model has an embedding')
@@ -292,7 +296,7 @@ export class DeviceModel {
    * @internal
    */
   timePasses(session: DeviceSession, repeats: number): Promise<number> {
-    const skips = Array.from(this.#active, mean => this.#hasZeros(session.activation) && this.#skips(mean))
+    const skips = this.#skipsOf(session.activation)
     const parts = [session.rows([0], 0, 1)]
     const request = { parts, activation: session.activation, skips, outputs: [0], best: null }
     return this.#pass.time(request, repeats)
@@ -325,7 +329,7 @@ export class DeviceModel {
     }
     const { numHiddenLayers: layers } = this.config
     const neurons = neuronsPerToken(this.config)
-    const skips = Array.from(this.#active, mean => this.#hasZeros(activation) && this.#skips(mean))
+    const skips = this.#skipsOf(activation)
     const { outputs: found, counts } = await this.#pass.run({ parts, activation, skips, outputs, best })
     const rows = parts.reduce((sum, { count }) => sum + count, 0)
     const activeIn = (layer: number) => counts.subarray(layer * MOST_ROWS, layer * MOST_ROWS + rows)
@@ -341,12 +345,12 @@ export class DeviceModel {
     return { outputs: found, stats }
   }
 
-  #hasZeros({ exactZeros }: Activation): boolean {
-    return exactZeros || this.approximate
-  }
-
-  #skips(active: number): boolean {
-    return this.#ffn === 'auto' ? active <= MOST_ACTIVE : this.#ffn === 'sparse'
+  /** Of each layer, whether it skips what is 0. */
+  #skipsOf({ exactZeros }: Activation): boolean[] {
+    return this.#weights.layers.map(({ dense }, layer) => {
+      if (dense || !(exactZeros || this.approximate)) return false
+      return this.#ffn === 'auto' ? this.#active[layer] <= MOST_ACTIVE : this.#ffn === 'sparse'
+    })
   }
 
   /** What a pass has read: of several rows that skip different neurons at most what each reads alone. */

@@ -42,8 +42,10 @@ export interface DeviceLayer {
   readonly router: DeviceMatrix | null
   /** Null in a plain FFN. */
   readonly up: DeviceMatrix | null
-  /** Down columns, as tiles. This, gate and up are cut into parts alike. */
+  /** Down columns, as tiles: this, gate and up are cut into parts alike. Of a layer that is stored `dense`, down_proj by output. */
   readonly down: DeviceMatrix
+  /** Nothing of a dense layer is skipped. */
+  readonly dense: boolean
   /** Of the neurons, (h); null without. */
   readonly gateBias: Float32Array | null
   /** (d); null without. */
@@ -107,16 +109,17 @@ export function uploadLayer(memory: DeviceMemory, config: ModelConfig, layer: La
   const { q } = attentionWidths(config)
   const { up, gated, inputNorm, qkvBias, experts = null } = layer
   if (layer.neurons instanceof CompactNeurons) throw new Error('neurons kept in a file cannot be uploaded')
-  const neurons = storedNeurons(layer)
+  const { down: byOutput = null } = layer
+  const neurons = byOutput ?? storedNeurons(layer)
   const neuronType = weightTypeOf(neurons)
   // With `gated` each neuron's up row stands before its down column; on the device they are two matrices.
   const { gate: gateWidth, up: upWidth } = ffnWidths(config)
   const upBytes = gated ? weightBytes(neuronType, upWidth) : 0
   const place = (offset: number) => ({ stride: upBytes + weightBytes(neuronType, d), offset })
-  const upType = gated ? neuronType : up === null ? null : weightTypeOf(up)
+  const upType = gated ? neuronType : up && weightTypeOf(up)
   const rowsPerPart = Math.min(
     memory.rowsPerPart(weightTypeOf(layer.gate), gateWidth),
-    memory.rowsPerPart(neuronType, d, 'tiles'),
+    byOutput === null ? memory.rowsPerPart(neuronType, d, 'tiles') : Number.POSITIVE_INFINITY,
     upType === null ? Number.POSITIVE_INFINITY : memory.rowsPerPart(upType, upWidth),
   )
   const rows = neuronsPerLayer(config)
@@ -146,7 +149,11 @@ export function uploadLayer(memory: DeviceMemory, config: ModelConfig, layer: La
     up: gated
       ? memory.upload(neurons, { rows, columns: upWidth }, place(0), ranges)
       : up && memory.upload(up, { rows, columns: upWidth }, undefined, ranges),
-    down: memory.uploadTiles(neurons, { rows, columns: d }, place(upBytes), ranges),
+    down:
+      byOutput === null
+        ? memory.uploadTiles(neurons, { rows, columns: d }, place(upBytes), ranges)
+        : memory.upload(byOutput, { rows: d, columns: config.intermediateSize }),
+    dense: byOutput !== null,
     gateBias: layer.gateBias,
     downBias: layer.downBias && memory.numbers(layer.downBias),
     learned: layer.learned,

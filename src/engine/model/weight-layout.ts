@@ -138,7 +138,8 @@ export class WeightLayout {
     for (let index = 0; index < config.numHiddenLayers; index++) {
       const layer = this.layer(index, spare)
       layers.push(finished(layer, index))
-      spare = layers[index].neurons === layer.neurons ? undefined : storedNeurons(layer)
+      const { neurons } = layer
+      spare = neurons === null || layers[index].neurons === neurons ? undefined : storedNeurons(layer)
     }
     return {
       embedding,

@@ -17,13 +17,13 @@ type Block = ModelConfig & { readonly dtype?: 'q4_k' | 'q5_k' | 'q6_k' }
 
 /** Blocks that have between them everything that the device computes. */
 const blocks: Record<string, Block> = {
-  'a mixture of dReLU experts in q4_k, drawn on both sides': {
-    ...wide,
+  'a mixture of dReLU experts with norms on both sides': {
+    ...smallConfig,
     ffn: 'drelu',
-    experts: { count: 5, perToken: 2, normalized: true },
-    activation: 'stocha:p=0.4',
-    dtype: 'q4_k',
+    normPlacement: 'both',
+    experts: { count: 3, perToken: 2, normalized: false },
   },
+  'SiLU in q4_k: the down projection as a file has it': { ...wide, activation: 'silu', dtype: 'q4_k' },
   'Spark: gate and up read a part of the input each, and the activation whole rows': {
     ...smallConfig,
     ffn: 'spark',
@@ -71,11 +71,12 @@ const more: Record<string, Block> = {
     activation: 'stocha:p=0.4',
     dtype: 'q6_k',
   },
-  'a mixture of dReLU experts with norms on both sides': {
-    ...smallConfig,
+  'a mixture of dReLU experts in q4_k, drawn on both sides': {
+    ...wide,
     ffn: 'drelu',
-    normPlacement: 'both',
-    experts: { count: 3, perToken: 2, normalized: false },
+    experts: { count: 5, perToken: 2, normalized: true },
+    activation: 'stocha:p=0.4',
+    dtype: 'q4_k',
   },
   'GPT-2: LayerNorm and learned positions': {
     ...smallConfig,
