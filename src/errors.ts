@@ -16,7 +16,7 @@ export class FlickerError extends Error {
   }
 }
 
-/** Characters that a message has at most; and how many of them may be its end, which says what to do. */
+/** Characters that a message has at most, but for the note of what is left out; how many of them are its end, which says what to do. */
 const LONGEST = 1600
 const LONGEST_END = 600
 
@@ -25,9 +25,9 @@ const LONGEST_END = 600
  * part is left out. Most messages shorten what they quote themselves, which reads better.
  */
 function bounded(message: string): string {
-  if (message.length <= LONGEST) return message
-  const gap = ' […] '
-  return message.slice(0, LONGEST - LONGEST_END - gap.length) + gap + message.slice(-LONGEST_END)
+  const out = message.length - LONGEST
+  if (out <= 0) return message
+  return `${message.slice(0, LONGEST - LONGEST_END)} … ${out} characters left out … ${message.slice(-LONGEST_END)}`
 }
 
 /** Two shapes that do not fit: names the operation and both shapes. */

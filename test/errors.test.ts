@@ -9,7 +9,7 @@ describe('the message of an error', () => {
 
   it('leaves out the middle of what is longer, not what is wrong, nor what to do', () => {
     const { message } = new CheckpointError('X', `model.json: ${'x'.repeat(1e6)} is wrong; delete it`)
-    expect(message).toHaveLength(1600)
-    expect(message).toMatch(/^model\.json: xx+ \[…\] xx+ is wrong; delete it$/)
+    expect(message.length).toBeLessThan(1700)
+    expect(message).toMatch(/^model\.json: xx+ … 998\d{3} characters left out … xx+ is wrong; delete it$/)
   })
 })
