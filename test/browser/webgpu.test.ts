@@ -33,7 +33,6 @@ describeInBrowser('flicker-lm/web on WebGPU', () => {
   })
 
   it.each([
-    ['model.gguf', 'stocha:p=0.3'],
     ['q8.gguf', 'stocha:p=0.3'],
     // Of whole rows.
     ['model.gguf', 'topk:k=0.2,by=magnitude,act=silu'],

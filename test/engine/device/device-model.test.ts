@@ -93,11 +93,13 @@ await describeWithGpu('a model on the device', gpu => {
     model.dispose()
   })
 
-  it('gives back the memory of its sessions and of itself: fifty models hold no more than one', async () => {
+  // FLICKER_FULL: fifty.
+  it('gives back the memory of its sessions and of itself: twenty models hold no more than one', async () => {
+    const count = process.env.FLICKER_FULL === undefined ? 20 : 50
     const large = { ...config, hiddenSize: 256, intermediateSize: 1024, numHiddenLayers: 4 }
     const weights = tensorOf(randomTensors(large, 3))
     const resident: number[] = []
-    for (let i = 0; i < 50; i++) {
+    for (let i = 0; i < count; i++) {
       const model = await DeviceModel.create(large, weights, { gpu })
       const before = model.deviceBytes
       const session = model.session()
@@ -110,7 +112,7 @@ await describeWithGpu('a model on the device', gpu => {
       resident.push(process.memoryUsage().rss)
     }
     // Each has 16 MB of weights.
-    expect(resident[49] - resident[9]).toBeLessThan(200e6)
+    expect(resident[count - 1] - resident[9]).toBeLessThan(Math.min(200e6, (count - 10) * 8e6))
   })
 })
 

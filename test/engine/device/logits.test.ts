@@ -108,10 +108,11 @@ await describeWithGpu(
       expectSameBits(steps, logits)
     })
 
-    // An expert is larger than a binding, and its activation looks at whole rows; or a binding holds two experts of three.
+    // An expert is larger than a binding, and its activation looks at whole rows; or a binding holds two experts of three,
+    // which takes a third of the time.
     const large = { intermediateSize: 70, activation: 'topk:k=20' }
     const two = { intermediateSize: 30, activation: 'stocha:p=0.4' }
-    it.each(full ? [large, two] : [large])(
+    it.each(full ? [large, two] : [two])(
       'of experts that one binding does not hold (%o) are those of the CPU',
       async own => {
         const experts = { count: 3, perToken: 2, normalized: true }
